@@ -1,0 +1,1 @@
+"""Pixels to classes: labels, the ensemble, its training, its masks, its scores."""

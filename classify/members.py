@@ -1,0 +1,118 @@
+"""The MLPs of an ensemble, stacked: every parameter has a leading member axis.
+
+One batched matrix product runs all members at once, so a batch is read once, not ten times.
+Members share nothing but the arithmetic: each has its own weights, batches and statistics.
+
+The network of a member is the published one (Baranchuk et al., ICLR 2022): Linear, ReLU,
+BatchNorm, Linear, ReLU, BatchNorm, Linear, in this order.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["MemberStack", "hidden_widths"]
+
+EPS = 1e-5
+MOMENTUM = 0.1
+LARGE_FROM = 30
+
+
+def hidden_widths(n_classes: int) -> tuple[int, int]:
+    """Return the widths of the two hidden layers: 128 and 32, or 256 and 128 from 30 classes on."""
+    return (128, 32) if n_classes < LARGE_FROM else (256, 128)
+
+
+class MemberStack(nn.Module):
+    """M pixel classifiers D → H1 → H2 → C with a leading member axis.
+
+    Parameters
+    ----------
+    members : int
+        M.
+    dims : int
+        D, the length of a feature vector.
+    hidden : sequence of int
+        H1, H2.
+    n_classes : int
+        C.
+
+    Attributes
+    ----------
+    weights, biases : lists of tensors, (M, in, out) and (M, out), three each
+    gammas, betas, means, variances : lists of tensors (M, H), two each
+        BatchNorm's weight, bias, running mean and running variance.
+    """
+
+    def __init__(self, members: int, dims: int, hidden: Sequence[int], n_classes: int) -> None:
+        super().__init__()
+        widths = [dims, *hidden, n_classes]
+        self.widths = tuple(widths)
+        self.members = members
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.weights = nn.ParameterList(nn.Parameter(torch.zeros(members, a, b)) for a, b in pairs)
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(members, b)) for _, b in pairs)
+        self.gammas = nn.ParameterList(nn.Parameter(torch.ones(members, h)) for h in hidden)
+        self.betas = nn.ParameterList(nn.Parameter(torch.zeros(members, h)) for h in hidden)
+        for i, h in enumerate(hidden):
+            self.register_buffer(f"mean{i}", torch.zeros(members, h))
+            self.register_buffer(f"variance{i}", torch.ones(members, h))
+
+    @property
+    def means(self) -> list[Tensor]:
+        """Running means, one (M, H) tensor a BatchNorm."""
+        return [self.get_buffer(f"mean{i}") for i in range(len(self.gammas))]
+
+    @property
+    def variances(self) -> list[Tensor]:
+        """Running variances, one (M, H) tensor a BatchNorm."""
+        return [self.get_buffer(f"variance{i}") for i in range(len(self.gammas))]
+
+    def initialise(self, generators: Sequence[torch.Generator]) -> None:
+        """Draw each member's weights from N(0, 0.02²) by its own generator; biases are 0."""
+        with torch.no_grad():
+            for member, generator in enumerate(generators):
+                for weight in self.weights:
+                    drawn = torch.randn(weight.shape[1:], generator=generator) * 0.02
+                    weight[member].copy_(drawn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores.
+
+        Parameters
+        ----------
+        x : tensor of shape (M, B, D), or (B, D) for one batch shared by all members
+
+        Returns
+        -------
+        tensor of shape (M, B, C)
+        """
+        if x.ndim == 2:
+            x = x.expand(self.members, *x.shape)
+        for i in range(len(self.gammas)):
+            x = torch.relu(self._linear(i, x))
+            x = self._normalise(i, x)
+        return self._linear(len(self.gammas), x)
+
+    def _linear(self, i: int, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.biases[i].unsqueeze(1), x, self.weights[i])
+
+    def _normalise(self, i: int, x: Tensor) -> Tensor:
+        mean, variance = self.means[i], self.variances[i]
+        if self.training:
+            batch_variance, batch_mean = torch.var_mean(x, dim=1, correction=0)
+            self._track(mean, variance, batch_mean, batch_variance, x.shape[1])
+            mean, variance = batch_mean, batch_variance
+        scale = self.gammas[i] * torch.rsqrt(variance + EPS)
+        shift = self.betas[i] - mean * scale
+        return x * scale.unsqueeze(1) + shift.unsqueeze(1)
+
+    @staticmethod
+    def _track(
+        mean: Tensor, variance: Tensor, batch_mean: Tensor, batch_variance: Tensor, n: int
+    ) -> None:
+        """Move the running statistics; the running variance is the unbiased one, as in torch."""
+        with torch.no_grad():
+            mean.lerp_(batch_mean, MOMENTUM)
+            variance.lerp_(batch_variance * (n / max(1, n - 1)), MOMENTUM)

@@ -1,0 +1,1 @@
+"""Images in, activations out: checkpoints, noise, networks."""

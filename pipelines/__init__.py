@@ -1,0 +1,1 @@
+"""The commands: one function a use, and the command line over them."""

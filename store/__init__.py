@@ -1,0 +1,1 @@
+"""The feature store: what is in it, how it is written, read and sampled."""

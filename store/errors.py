@@ -1,0 +1,33 @@
+"""What can go wrong, each kind a type of its own.
+
+Every message is for the person who typed the command: what came, what was expected, what to do.
+The command line prints the message of a `DsegError` and exits with its ``exit_code``.
+"""
+
+__all__ = ["ChunkCorruptError", "DsegError", "InputError", "SpecMismatchError", "StoreError"]
+
+
+class DsegError(Exception):
+    """Base of every error that dseg raises on purpose; its text is meant to be read as it is."""
+
+    exit_code = 1
+
+
+class InputError(DsegError, ValueError):
+    """What the caller gave cannot be used: a wrong path, a wrong value, data that do not match."""
+
+    exit_code = 2
+
+
+class StoreError(DsegError):
+    """A feature store cannot be read or written as asked."""
+
+
+class SpecMismatchError(StoreError):
+    """Two recipes differ: features of one must not be mixed with features of the other."""
+
+    exit_code = 2
+
+
+class ChunkCorruptError(StoreError):
+    """Stored bytes do not match their checksum, or a chunk that should be there is missing."""

@@ -1,0 +1,178 @@
+"""How images and rows fit together.
+
+A row is one pass of the network, all rows of a store have one shape S. An image of size (H, W) is
+first resized to ``resized`` and then covered by rows, each with its corner at ``offset`` in the
+resized image:
+
+======  =====================================  ==========================================
+fit     resized                                rows
+======  =====================================  ==========================================
+squash  S                                      one, at (0, 0)
+pad     the largest of the image's aspect      one, at (0, 0); what lies beyond the
+        within S                               resized image is padding
+tile    the image's own size, or enlarged      as many as cover it, at least ``overlap``
+        until it is no smaller than S          pixels shared between neighbours
+======  =====================================  ==========================================
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .spec import Fit
+
+__all__ = ["Geometry", "blend_weight", "nearest_index", "plan_rows"]
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the rows of one image lie.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of the image.
+    resized : tuple of int
+        Height and width it is resized to before rows are cut.
+    offsets : tuple of (y, x)
+        Corner of each row in the resized image.
+    row_shape : tuple of int
+        Height and width of a row.
+    """
+
+    size: Size
+    resized: Size
+    offsets: tuple[Size, ...]
+    row_shape: Size
+
+    def content(self, row: int) -> Size:
+        """Return the height and width of a row's part that is image, not padding."""
+        (y, x), (height, width) = self.offsets[row], self.row_shape
+        return min(height, self.resized[0] - y), min(width, self.resized[1] - x)
+
+    def cut(self, resized_map: NDArray[np.generic], fill: int) -> NDArray[np.generic]:
+        """Cut a map on the resized grid into rows; padding becomes ``fill``.
+
+        Parameters
+        ----------
+        resized_map : array of shape resized
+        fill : int
+
+        Returns
+        -------
+        array of shape (rows, height, width)
+        """
+        rows = np.full((len(self.offsets), *self.row_shape), fill, dtype=resized_map.dtype)
+        for row, (y, x) in enumerate(self.offsets):
+            height, width = self.content(row)
+            rows[row, :height, :width] = resized_map[y : y + height, x : x + width]
+        return rows
+
+
+def plan_rows(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> Geometry:
+    """Return where the rows of an image lie.
+
+    Parameters
+    ----------
+    size, row_shape : tuple of int
+        Height and width of the image and of a row.
+    fit : {"squash", "pad", "tile"}
+    overlap : int
+        For "tile": neighbours share at least this many pixels; less than a row's side.
+
+    Raises
+    ------
+    InputError
+        If a side is not positive, or the overlap leaves a tile nothing of its own.
+
+    Examples
+    --------
+    >>> plan_rows((300, 200), (64, 64), "squash").resized
+    (64, 64)
+    >>> plan_rows((300, 200), (64, 64), "pad").resized
+    (64, 43)
+    >>> plan_rows((100, 64), (64, 64), "tile", overlap=16).offsets
+    ((0, 0), (36, 0))
+    """
+    if min(*size, *row_shape) < 1:
+        raise InputError(f"an image of {size} cannot be cut into rows of {row_shape}")
+    if fit == "squash":
+        return Geometry(size, row_shape, ((0, 0),), row_shape)
+    if fit == "pad":
+        return Geometry(size, _within(size, row_shape), ((0, 0),), row_shape)
+    if not 0 <= overlap < min(row_shape):
+        raise InputError(
+            f"tiles of {row_shape[0]}x{row_shape[1]} cannot overlap by {overlap} pixels: "
+            f"give 0 to {min(row_shape) - 1}"
+        )
+    resized = _covering(size, row_shape)
+    starts = [
+        _starts(length, tile, overlap) for length, tile in zip(resized, row_shape, strict=True)
+    ]
+    offsets = tuple((y, x) for y in starts[0] for x in starts[1])
+    return Geometry(size, resized, offsets, row_shape)
+
+
+def _within(size: Size, row_shape: Size) -> Size:
+    scale = min(row_shape[0] / size[0], row_shape[1] / size[1])
+    return _scaled(size, scale, at_most=row_shape)
+
+
+def _scaled(size: Size, scale: float, at_most: Size) -> Size:
+    height, width = (max(1, round(side * scale)) for side in size)
+    return min(height, at_most[0]), min(width, at_most[1])
+
+
+def _covering(size: Size, row_shape: Size) -> Size:
+    scale = max(1.0, row_shape[0] / size[0], row_shape[1] / size[1])
+    height, width = (round(side * scale) for side in size)
+    return max(height, row_shape[0]), max(width, row_shape[1])
+
+
+def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
+    """Spread as few tiles as cover ``length`` evenly over it."""
+    count = 1 + -(-(length - tile) // (tile - overlap))
+    return tuple(round(i * (length - tile) / max(1, count - 1)) for i in range(count))
+
+
+def nearest_index(source: int, target: int) -> NDArray[np.int64]:
+    """Return which of ``source`` cells each of ``target`` cells shows, by OpenCV's INTER_NEAREST.
+
+    ``floor(i * source / target)``, computed as OpenCV does, with the reciprocal in float64. This is
+    how the published code brings label maps to the network's resolution.
+
+    Returns
+    -------
+    array of shape (target,)
+
+    Examples
+    --------
+    >>> nearest_index(5, 3)
+    array([0, 1, 3])
+    """
+    step = 1.0 / (target / source)
+    index = np.floor(np.arange(target) * step).astype(np.int64)
+    return np.minimum(index, source - 1)
+
+
+def blend_weight(row_shape: Size) -> NDArray[np.float32]:
+    """Return the weight of each pixel of a tile: its distance to the nearest edge, at least 1/2.
+
+    Where tiles overlap, their scores are averaged with these weights, so that the seam is smooth
+    and what a network sees best, the middle, counts most.
+
+    Returns
+    -------
+    array of shape row_shape, float32, pixels
+
+    Examples
+    --------
+    >>> blend_weight((3, 4))[1]
+    array([0.5, 1.5, 1.5, 0.5], dtype=float32)
+    """
+    near = [np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) for n in row_shape]
+    return np.minimum(near[0][:, None], near[1][None, :]).astype(np.float32)

@@ -1,0 +1,184 @@
+"""What a feature store holds: which layers, of which backbone, from images prepared how.
+
+A `FeatureSpec` is the recipe of a feature vector. Two stores, or a store and a model, belong
+together exactly if their specs have the same `FeatureSpec.hash`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate
+from typing import Any, Literal, Self
+
+from .errors import InputError
+
+__all__ = ["FORMAT", "VERSION", "FeatureSpec", "Fit", "LayerSpec"]
+
+FORMAT = "dseg-features"
+VERSION = 1
+
+Fit = Literal["squash", "pad", "tile"]
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One layer: a decoder block at a timestep, and the shape of its activation.
+
+    Parameters
+    ----------
+    timestep : int
+        The noise step t of the diffusion process.
+    block : int
+        Number of the decoder block, from 0.
+    channels, height, width : int
+        Shape of the activation at native resolution.
+    """
+
+    timestep: int
+    block: int
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def map_size(self) -> str:
+        """The key of the array that holds this layer, ``"<height>x<width>"``."""
+        return f"{self.height}x{self.width}"
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The recipe of a feature vector.
+
+    Parameters
+    ----------
+    backbone : mapping
+        ``kind``, ``sha256`` of the checkpoint, ``architecture`` and whatever else of the network
+        changes its activations; plain JSON values.
+    source : str
+        Where the checkpoint came from. Not part of the hash: a moved file is the same file.
+    row_shape : tuple of int
+        Height and width of one pass of the network.
+    fit : {"squash", "pad", "tile"}
+        How an image comes to the row shape.
+    overlap : int
+        Pixels by which neighbouring tiles overlap; 0 unless ``fit`` is "tile".
+    noise_seed : int
+        Seed of the one noise image that all rows and timesteps share.
+    layers : tuple of LayerSpec
+        In feature order: for each timestep as given, for each block ascending.
+    preprocessing : mapping
+        How pixels become network input; plain JSON values.
+    """
+
+    backbone: Mapping[str, Any]
+    source: str
+    row_shape: tuple[int, int]
+    fit: Fit
+    overlap: int
+    noise_seed: int
+    layers: tuple[LayerSpec, ...]
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dims(self) -> int:
+        """D, the length of a feature vector."""
+        return sum(layer.channels for layer in self.layers)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each layer starts in the feature vector; one more entry, D, at the end."""
+        return tuple(accumulate((layer.channels for layer in self.layers), initial=0))
+
+    @property
+    def map_sizes(self) -> tuple[str, ...]:
+        """The distinct map sizes, smallest map first."""
+        sizes = {
+            (layer.height * layer.width, layer.height, layer.map_size) for layer in self.layers
+        }
+        return tuple(key for _, _, key in sorted(sizes))
+
+    def layers_of(self, map_size: str) -> tuple[int, ...]:
+        """Return the numbers of the layers of one map size, in feature order.
+
+        Their channels stand side by side, in this order, in the array ``features/<map_size>``.
+        """
+        return tuple(i for i, layer in enumerate(self.layers) if layer.map_size == map_size)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The timesteps, in feature order, each once."""
+        return tuple(dict.fromkeys(layer.timestep for layer in self.layers))
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The decoder blocks, in feature order, each once."""
+        return tuple(dict.fromkeys(layer.block for layer in self.layers))
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Bytes of one row in float16, before compression."""
+        return sum(2 * layer.channels * layer.height * layer.width for layer in self.layers)
+
+    @property
+    def hash(self) -> str:
+        """sha256 over everything that changes the numbers (so not over ``source``)."""
+        recipe = self.to_dict()
+        del recipe["source"]
+        text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; `from_dict` is the inverse."""
+        plain = asdict(self)
+        plain["row_shape"] = list(self.row_shape)
+        plain["layers"] = [asdict(layer) for layer in self.layers]
+        return dict(json.loads(json.dumps(plain)))
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Rebuild a spec from `to_dict`'s values.
+
+        Raises
+        ------
+        InputError
+            If a field is missing or of the wrong form.
+        """
+        try:
+            fields = dict(plain)
+            fields["layers"] = tuple(LayerSpec(**layer) for layer in plain["layers"])
+            height, width = plain["row_shape"]
+            fields["row_shape"] = (int(height), int(width))
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"not a feature spec of format version {VERSION}: {error!r}. "
+                "Was it written by a newer dseg, or edited?"
+            ) from error
+
+    def differences(self, other: "FeatureSpec") -> list[str]:
+        """Say in words where another recipe differs; empty if the hashes agree."""
+        ours, theirs = self.to_dict(), other.to_dict()
+        words = [
+            f"{key}: {_short(ours[key])} here, {_short(theirs[key])} there"
+            for key in ("row_shape", "fit", "overlap", "noise_seed", "preprocessing")
+            if ours[key] != theirs[key]
+        ]
+        for key in sorted({*ours["backbone"], *theirs["backbone"]}):
+            mine, other_value = ours["backbone"].get(key), theirs["backbone"].get(key)
+            if mine != other_value:
+                name = "checkpoint sha256" if key == "sha256" else f"backbone {key}"
+                words.append(f"{name}: {_short(mine)} here, {_short(other_value)} there")
+        for key in ("steps", "blocks"):
+            mine, other_value = list(getattr(self, key)), list(getattr(other, key))
+            if mine != other_value:
+                words.append(f"{key}: {mine} here, {other_value} there")
+        if not words and ours["layers"] != theirs["layers"]:
+            words.append("the shapes of the layers")
+        return words
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
