@@ -7,6 +7,7 @@ The network of a member is the published one (Baranchuk et al., ICLR 2022): Line
 BatchNorm, Linear, ReLU, BatchNorm, Linear, in this order.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -50,7 +51,7 @@ class MemberStack(nn.Module):
         widths = [dims, *hidden, n_classes]
         self.widths = tuple(widths)
         self.members = members
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.weights = nn.ParameterList(nn.Parameter(torch.zeros(members, a, b)) for a, b in pairs)
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(members, b)) for _, b in pairs)
         self.gammas = nn.ParameterList(nn.Parameter(torch.ones(members, h)) for h in hidden)

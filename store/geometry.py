@@ -156,7 +156,8 @@ def nearest_index(source: int, target: int) -> NDArray[np.int64]:
     """
     step = 1.0 / (target / source)
     index = np.floor(np.arange(target) * step).astype(np.int64)
-    return np.minimum(index, source - 1)
+    nearest: NDArray[np.int64] = np.minimum(index, source - 1)
+    return nearest
 
 
 def blend_weight(row_shape: Size) -> NDArray[np.float32]:
@@ -175,4 +176,5 @@ def blend_weight(row_shape: Size) -> NDArray[np.float32]:
     array([0.5, 1.5, 1.5, 0.5], dtype=float32)
     """
     near = [np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) for n in row_shape]
-    return np.minimum(near[0][:, None], near[1][None, :]).astype(np.float32)
+    weight: NDArray[np.float32] = np.minimum(near[0][:, None], near[1][None, :]).astype(np.float32)
+    return weight
