@@ -120,7 +120,7 @@ class PixelSampler:
             KeyedPermutation(n, derive_key(self.seed, "member", member, what))
             for member in range(self.members)
         ]
-        size = min(self.batch_size, n)
+        size = self.batch_size
         block = max(1, _BLOCK // size) * size
         end = n // size * size
         for first in range(0, end, block):
