@@ -9,6 +9,7 @@ BatchNorm, Linear, ReLU, BatchNorm, Linear, in this order.
 
 import itertools
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,18 @@ class MemberStack(nn.Module):
                     drawn = torch.randn(weight.shape[1:], generator=generator) * 0.02
                     weight[member].copy_(drawn)
 
+    def select(self, members: Sequence[int]) -> Self:
+        """Return a copy of some members."""
+        part = type(self)(len(members), self.widths[0], self.widths[1:-1], self.widths[-1])
+        part.load_state_dict({key: value[members] for key, value in self.state_dict().items()})
+        return part.to(self.weights[0].device)
+
+    def assign(self, members: Sequence[int], part: "MemberStack") -> None:
+        """Overwrite some members by those of another stack; the inverse of `select`."""
+        ours, theirs = self.state_dict(), part.state_dict()
+        for key, value in ours.items():
+            value[members] = theirs[key]
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores.
 
@@ -101,13 +114,14 @@ class MemberStack(nn.Module):
 
     def _normalise(self, i: int, x: Tensor) -> Tensor:
         mean, variance = self.means[i], self.variances[i]
-        if self.training:
+        if self.training and x.shape[1] > 1:  # one pixel alone has no spread to normalise by
             batch_variance, batch_mean = torch.var_mean(x, dim=1, correction=0)
             self._track(mean, variance, batch_mean, batch_variance, x.shape[1])
             mean, variance = batch_mean, batch_variance
         scale = self.gammas[i] * torch.rsqrt(variance + EPS)
         shift = self.betas[i] - mean * scale
-        return x * scale.unsqueeze(1) + shift.unsqueeze(1)
+        normalised: Tensor = x * scale.unsqueeze(1) + shift.unsqueeze(1)
+        return normalised
 
     @staticmethod
     def _track(
@@ -116,4 +130,4 @@ class MemberStack(nn.Module):
         """Move the running statistics; the running variance is the unbiased one, as in torch."""
         with torch.no_grad():
             mean.lerp_(batch_mean, MOMENTUM)
-            variance.lerp_(batch_variance * (n / max(1, n - 1)), MOMENTUM)
+            variance.lerp_(batch_variance * (n / (n - 1)), MOMENTUM)

@@ -1,0 +1,412 @@
+"""Fitting the members of an ensemble from batches of pixels, and when to stop.
+
+The members' losses L_m, each the mean cross-entropy over the member's own batch, are added and
+differentiated together: no parameter is shared, so dΣL/dθ_m = dL_m/dθ_m and every member trains
+as if alone. A member that stops is taken out of the stack: it changes no more and costs no more.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..store.errors import DsegError
+from .members import MemberStack
+
+__all__ = [
+    "Batch",
+    "MemberLog",
+    "Recipe",
+    "Sampler",
+    "StoppingRule",
+    "Trainer",
+    "TrainingLog",
+    "seconds_per_step",
+    "train",
+]
+
+LOG_EVERY = 10
+"""Steps between looks at the losses, where nothing hangs on each of them."""
+
+LOG_LENGTH = 512
+"""A member's loss curve is thinned by half when it has twice as many points."""
+
+Progress = Callable[[int, int, NDArray[np.float64]], None]
+"""Called with steps done, steps at most, and each member's last loss (NaN if it has stopped)."""
+
+
+class Batch(Protocol):
+    """One batch a member; what a sampler yields."""
+
+    @property
+    def epoch(self) -> int:
+        """From 0."""
+
+    @property
+    def features(self) -> Tensor:
+        """(members, batch, D), float32."""
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """(members, batch): the numbers of the pixels."""
+
+
+class Sampler(Protocol):
+    """Where batches come from: `store.sampling.PixelSampler`, or an array in memory."""
+
+    n: int
+    dims: int
+    members: int
+    batch_size: int
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Whole batches a member sees in an epoch, at most."""
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield batches, epoch after epoch."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: optimiser, length, when to stop.
+
+    Parameters
+    ----------
+    name : str
+    learning_rate : float
+        Of Adam.
+    batch_size : int
+        Pixels a batch.
+    decay : bool
+        Let the learning rate fall to 0 over the whole length, as half a cosine.
+    max_steps, max_epochs : int, optional
+        The length; at least one is given.
+    patience : int, optional
+        Each member stops by the published rule, see `StoppingRule`; None: none stops early.
+    """
+
+    name: str
+    learning_rate: float
+    batch_size: int
+    decay: bool
+    max_steps: int | None = None
+    max_epochs: int | None = None
+    patience: int | None = None
+
+    @classmethod
+    def default(cls, max_steps: int = 4000) -> Self:
+        """Return the bounded recipe: a decaying rate reaches the published accuracy sooner.
+
+        Steps, not pixels, limit accuracy, so the batch stays as small as published.
+        """
+        return cls("default", learning_rate=3e-3, batch_size=64, decay=True, max_steps=max_steps)
+
+    @classmethod
+    def paper(cls) -> Self:
+        """Return the published recipe (Baranchuk et al., ICLR 2022, ``train_interpreter.py``)."""
+        return cls(
+            "paper", learning_rate=1e-3, batch_size=64, decay=False, max_epochs=100, patience=50
+        )
+
+    def longest(self, batches_per_epoch: int) -> int:
+        """Return how many steps training takes if no member stops early.
+
+        Examples
+        --------
+        >>> Recipe.paper().longest(batches_per_epoch=10), Recipe.default().longest(10)
+        (1000, 4000)
+        """
+        bounds = [] if self.max_steps is None else [self.max_steps]
+        if self.max_epochs is not None:
+            bounds.append(self.max_epochs * batches_per_epoch)
+        return min(bounds)
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step, from 0, of so many."""
+        if not self.decay:
+            return self.learning_rate
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+class StoppingRule:
+    """When a member has learnt enough, as published.
+
+    In epochs with index 4 and later, a batch loss lower than the lowest so far resets a counter,
+    any other adds one; training stops once the counter exceeds the patience. Earlier epochs do not
+    count, nor do their losses.
+
+    Parameters
+    ----------
+    patience : int
+        50 as published.
+    """
+
+    FIRST_EPOCH = 4
+    START = 10_000_000.0
+
+    def __init__(self, patience: int = 50) -> None:
+        self.patience = patience
+        self.best = self.START
+        self.waited = 0
+
+    def stops(self, epoch: int, loss: float) -> bool:
+        """Take note of a batch's loss; return whether to stop after its update."""
+        if epoch < self.FIRST_EPOCH:
+            return False
+        if loss < self.best:
+            self.best, self.waited = loss, 0
+        else:
+            self.waited += 1
+        return self.waited > self.patience
+
+
+@dataclass
+class MemberLog:
+    """How the training of one member went.
+
+    Parameters
+    ----------
+    steps, epochs : int
+        Updates made, and epochs begun.
+    stopped_by : str
+        Why it ended.
+    losses : list of (step, loss)
+        The loss of some batches, evenly spread; the step counts from 1.
+    """
+
+    steps: int = 0
+    epochs: int = 0
+    stopped_by: str = ""
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    spacing: int = 1
+
+    def note(self, step: int, loss: float) -> None:
+        """Keep a loss if it is due, and the curve short."""
+        if self.losses and step - self.losses[-1][0] < self.spacing:
+            return
+        self.losses.append((step, loss))
+        if len(self.losses) >= 2 * LOG_LENGTH:
+            del self.losses[1::2]
+            self.spacing = max(2 * self.spacing, self.losses[1][0] - self.losses[0][0])
+
+
+@dataclass
+class TrainingLog:
+    """How the training of an ensemble went.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    pixels : int
+        N, the number of training pixels.
+    seconds : float
+    members : list of MemberLog
+    """
+
+    recipe: Recipe
+    pixels: int
+    seconds: float
+    members: list[MemberLog]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; `from_dict` is the inverse."""
+        plain = asdict(self)
+        for member in plain["members"]:
+            member["losses"] = [[step, loss] for step, loss in member["losses"]]
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Rebuild a log from `to_dict`'s values."""
+        members = [
+            MemberLog(**{**m, "losses": [(int(s), float(v)) for s, v in m["losses"]]})
+            for m in plain["members"]
+        ]
+        return cls(Recipe(**plain["recipe"]), plain["pixels"], plain["seconds"], members)
+
+
+class Trainer:
+    """Adam over those members of a stack that still train.
+
+    Parameters
+    ----------
+    stack : MemberStack
+        Its members are up to date once they were retired.
+    learning_rate : float
+    """
+
+    def __init__(self, stack: MemberStack, learning_rate: float = 1e-3) -> None:
+        self.stack = stack
+        self.live = list(range(stack.members))
+        self._part = stack.select(self.live).train()
+        self._adam = self._optimiser(learning_rate)
+
+    def _optimiser(self, rate: float) -> torch.optim.Adam:
+        return torch.optim.Adam(self._part.parameters(), lr=rate, fused=True)
+
+    def step(self, features: Tensor, labels: Tensor, learning_rate: float | None = None) -> Tensor:
+        """Make one update of each live member.
+
+        Parameters
+        ----------
+        features : tensor of shape (live members, batch, D), float32
+        labels : tensor of shape (live members, batch), int64
+        learning_rate : float, optional
+            From now on.
+
+        Returns
+        -------
+        tensor of shape (live members,)
+            Each member's loss before the update.
+        """
+        if learning_rate is not None:
+            self._adam.param_groups[0]["lr"] = learning_rate
+        scores = self._part(features)  # (M, B, C); cross_entropy wants (M, C, B)
+        losses = cross_entropy(scores.transpose(1, 2), labels, reduction="none").mean(dim=1)
+        self._adam.zero_grad()
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self._adam.step()
+        return losses.detach()
+
+    def retire(self, members: Sequence[int]) -> None:
+        """Write some live members back to the stack and train only the others from now on."""
+        keep = [i for i, member in enumerate(self.live) if member not in members]
+        gone = [i for i, member in enumerate(self.live) if member in members]
+        self.stack.assign([self.live[i] for i in gone], self._part.select(gone))
+        if keep:
+            self._narrow(keep)
+        self.live = [self.live[i] for i in keep]
+
+    def _narrow(self, keep: list[int]) -> None:
+        """Keep the parameters and the optimiser's moments of some live members."""
+        states = [self._adam.state[parameter] for parameter in self._part.parameters()]
+        rate = self._adam.param_groups[0]["lr"]
+        self._part = self._part.select(keep).train()
+        self._adam = self._optimiser(rate)
+        for parameter, state in zip(self._part.parameters(), states, strict=True):
+            self._adam.state[parameter] = {  # the step count is one number, moments have members
+                key: value[keep] if value.ndim else value for key, value in state.items()
+            }
+
+
+def train(
+    stack: MemberStack,
+    sampler: Sampler,
+    y: NDArray[np.integer],
+    recipe: Recipe,
+    progress: Progress | None = None,
+) -> TrainingLog:
+    """Train all members of a stack, each on its own batches.
+
+    Parameters
+    ----------
+    stack : MemberStack
+        Initialised; trained in place, and left in evaluation mode.
+    sampler : Sampler
+        Draws a batch a member.
+    y : array of shape (n,), integer
+        The class of each of the sampler's pixels, 0 to C - 1.
+    recipe : Recipe
+    progress : callable, optional
+
+    Returns
+    -------
+    TrainingLog
+
+    Raises
+    ------
+    DsegError
+        If a loss is not finite.
+    """
+    start, steps = time.monotonic(), recipe.longest(sampler.batches_per_epoch)
+    run = _Run(stack, recipe, steps)
+    ended_by = "the sampler's end"
+    for step, batch in enumerate(sampler.batches()):
+        if recipe.max_epochs is not None and batch.epoch >= recipe.max_epochs:
+            ended_by = f"{recipe.max_epochs} epochs"
+            break
+        run.step(step, batch, y, progress)
+        if step + 1 == steps or not run.trainer.live:
+            ended_by = f"{steps} steps"
+            break
+    run.stop(list(run.trainer.live), ended_by)
+    stack.eval()
+    return TrainingLog(recipe, sampler.n, time.monotonic() - start, run.logs)
+
+
+class _Run:
+    """The state of one `train`."""
+
+    def __init__(self, stack: MemberStack, recipe: Recipe, steps: int) -> None:
+        self.recipe, self.steps = recipe, steps
+        self.trainer = Trainer(stack, recipe.learning_rate)
+        self.logs = [MemberLog() for _ in range(stack.members)]
+        self.rules = (
+            None
+            if recipe.patience is None
+            else [StoppingRule(recipe.patience) for _ in range(stack.members)]
+        )
+        self.device = stack.weights[0].device
+
+    def step(
+        self, step: int, batch: Batch, y: NDArray[np.integer], progress: Progress | None
+    ) -> None:
+        live = self.trainer.live
+        labels = torch.from_numpy(y[batch.index[live]].astype(np.int64)).to(self.device)
+        features = batch.features if len(live) == len(self.logs) else batch.features[live]
+        rate = self.recipe.rate(step, self.steps)
+        losses = self.trainer.step(features.to(self.device), labels, rate)
+        for member in live:
+            self.logs[member].steps, self.logs[member].epochs = step + 1, batch.epoch + 1
+        if self.rules is None and step % LOG_EVERY and step + 1 != self.steps:
+            return  # reading a loss waits for the device
+        values = self._looked_at(step, losses)
+        if self.rules is not None:
+            done = [m for m in live if self.rules[m].stops(batch.epoch, float(values[m]))]
+            self.stop(done, f"no new lowest loss in {self.recipe.patience} batches")
+        if progress is not None:
+            progress(step + 1, self.steps, values)
+
+    def _looked_at(self, step: int, losses: Tensor) -> NDArray[np.float64]:
+        values = np.full(len(self.logs), np.nan)
+        values[self.trainer.live] = losses.double().cpu().numpy()
+        for member in self.trainer.live:
+            if not np.isfinite(values[member]):
+                raise DsegError(
+                    f"the loss of member {member} is {values[member]} at step {step + 1}: "
+                    "training cannot go on. Are the features finite? A lower learning rate may help"
+                )
+            self.logs[member].note(step + 1, float(values[member]))
+        return values
+
+    def stop(self, members: list[int], why: str) -> None:
+        if not members:
+            return
+        self.trainer.retire(members)
+        for member in members:
+            self.logs[member].stopped_by = why
+
+
+def seconds_per_step(stack: MemberStack, batch_size: int = 64, steps: int = 5) -> float:
+    """Measure how long one update of all members takes, on random numbers and a copy.
+
+    Drawing the batches is not in it. Times `Recipe.longest` it is the longest training can take.
+    """
+    device, n_classes = stack.weights[0].device, stack.widths[-1]
+    trainer = Trainer(stack)
+    features = torch.zeros(stack.members, batch_size, stack.widths[0], device=device)
+    labels = torch.arange(batch_size, device=device).remainder(n_classes)
+    labels = labels.expand(stack.members, -1)
+    trainer.step(features, labels).cpu()  # the first allocates
+    start = time.perf_counter()
+    for _ in range(steps):
+        trainer.step(features, labels).cpu()
+    return (time.perf_counter() - start) / steps
