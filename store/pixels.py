@@ -1,0 +1,120 @@
+"""Where a pixel lies in a map of lower resolution, and what it reads there.
+
+Bilinear interpolation at a pixel is a weighted sum of four cells, its *taps*, of the native map.
+Reading a pixel by its taps equals upsampling the whole map first and then reading the pixel.
+
+The taps are those of ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)``
+without antialiasing, as the published ``collect_features`` uses it (Baranchuk et al., ICLR 2022):
+output pixel i of n over a side of m cells reads at ``max(0, (i + 1/2) · m / n - 1/2)``, computed in
+float32; beyond the last cell's centre, the last cell.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+__all__ = ["gather", "taps"]
+
+Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def taps(yx: NDArray[np.integer], row_shape: tuple[int, int], map_shape: tuple[int, int]) -> Taps:
+    """Return the four cells that each pixel reads in a map, and their weights.
+
+    Parameters
+    ----------
+    yx : integer array of shape (n, 2)
+        Row and column of each pixel on the row grid.
+    row_shape, map_shape : tuple of int
+        Height and width of the row grid and of the map.
+
+    Returns
+    -------
+    index : int64 array of shape (n, 4)
+        Cells of the flattened map, ``y * w + x``; the upper two first.
+    weight : float32 array of shape (n, 4)
+        Their weights; each line sums to 1.
+
+    Raises
+    ------
+    InputError
+        If ``yx`` has another shape, or a pixel lies outside the row.
+
+    Examples
+    --------
+    >>> index, weight = taps(np.array([[0, 1]]), (4, 4), (2, 2))
+    >>> index, weight
+    (array([[0, 1, 2, 3]]), array([[0.75, 0.25, 0.  , 0.  ]], dtype=float32))
+    """
+    yx = np.asarray(yx)
+    if yx.ndim != 2 or yx.shape[1] != 2 or yx.dtype.kind not in "iu":
+        raise InputError(
+            f"pixels must be an integer array of shape (n, 2), rows and columns; got "
+            f"{yx.dtype} of shape {yx.shape}"
+        )
+    if yx.size and (yx.min() < 0 or (yx >= row_shape).any()):
+        wrong = yx[((yx < 0) | (yx >= row_shape)).any(axis=1)][0]
+        raise InputError(
+            f"pixel ({wrong[0]}, {wrong[1]}) lies outside rows of {row_shape[0]}x{row_shape[1]}"
+        )
+    y0, y1, down = _axis(row_shape[0], map_shape[0])
+    x0, x1, right = _axis(row_shape[1], map_shape[1])
+    y, x = yx[:, 0], yx[:, 1]
+    top, bottom = y0[y] * map_shape[1], y1[y] * map_shape[1]
+    index = np.stack([top + x0[x], top + x1[x], bottom + x0[x], bottom + x1[x]], axis=1)
+    dy, dx = down[y], right[x]
+    one = np.float32(1)
+    weight = np.stack([(one - dy) * (one - dx), (one - dy) * dx, dy * (one - dx), dy * dx], axis=1)
+    return index, weight
+
+
+def _axis(n: int, cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Return, for each of n pixels of an axis, its two cells and the weight of the second."""
+    scale = np.float32(cells) / np.float32(n)
+    half = np.float32(0.5)
+    place = np.maximum(scale * (np.arange(n, dtype=np.float32) + half) - half, np.float32(0))
+    first = np.minimum(place.astype(np.int64), cells - 1)
+    second = np.minimum(first + 1, cells - 1)
+    return first, second, np.clip(place - first.astype(np.float32), 0, 1).astype(np.float32)
+
+
+def gather(
+    activation: NDArray[np.floating], index: NDArray[np.int64], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the interpolated values of pixels in one map, by their `taps`.
+
+    Parameters
+    ----------
+    activation : floating array of shape (C, h, w)
+    index : int64 array of shape (n, 4)
+    weight : float32 array of shape (n, 4)
+
+    Returns
+    -------
+    float32 array of shape (n, C)
+        Summed in float32, whatever the dtype of the map.
+    """
+    flat = activation.reshape(activation.shape[0], -1)  # (C, h, w) -> (C, h·w)
+    if index.size < flat.shape[1]:
+        # Few pixels: lay out only the cells they read.
+        cells, inverse = np.unique(index, return_inverse=True)
+        flat, index = flat[:, cells], inverse.reshape(index.shape)
+    table = _pixel_major(flat)
+    read = torch.nn.functional.embedding_bag(
+        torch.from_numpy(np.ascontiguousarray(index)),
+        table,
+        per_sample_weights=torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32)),
+        mode="sum",
+    )
+    return np.asarray(read.numpy())
+
+
+def _pixel_major(flat: NDArray[np.floating]) -> torch.Tensor:
+    """(C, cells) in any float -> (cells, C) in float32, so that a cell's channels are neighbours.
+
+    In float16 `embedding_bag` would also accumulate in float16 and err by 1e-3.
+    """
+    source = flat if flat.flags.writeable else flat.copy()  # torch warns of read-only memory
+    return torch.from_numpy(source).t().contiguous().float()

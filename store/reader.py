@@ -1,0 +1,444 @@
+"""Read a feature store: maps, feature vectors of pixels, and both as Dask arrays.
+
+Whole chunks are read and then gathered from: one pixel through zarr costs as much as a whole row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import dask.array
+import numpy as np
+from numpy.typing import NDArray
+
+from .codecs import codec_named, dequantise
+from .errors import ChunkCorruptError, InputError, StoreError
+from .geometry import Geometry
+from .keys import exists, list_numbers
+from .layout import DENSE, Header, open_arrays, open_group, read_header, stem_of
+from .pixels import gather, taps
+from .spec import FeatureSpec, LayerSpec
+
+__all__ = ["FeatureStore", "StoredImage"]
+
+BAND_BYTES = 2**27
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image of the store.
+
+    Parameters
+    ----------
+    index : int
+        Its number.
+    name : str
+        Path within the images' folder, with extension.
+    geometry : Geometry
+    first_row, row_count : int
+        Its rows in the store.
+    complete : bool
+        Whether all of it had been written when the store was opened.
+    failed : str or None
+        Why it could not be extracted.
+    """
+
+    index: int
+    name: str
+    geometry: Geometry
+    first_row: int
+    row_count: int
+    complete: bool
+    failed: str | None
+    _read_sha256: Callable[[int], bytes] = field(repr=False, compare=False)
+
+    @property
+    def stem(self) -> str:
+        """The name without extension; by it label maps and masks find the image."""
+        return stem_of(self.name)
+
+    @property
+    def sha256(self) -> bytes:
+        """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Read anew."""
+        return self._read_sha256(self.index)
+
+
+class FeatureStore:
+    """A feature store, opened for reading by `FeatureStore.open`.
+
+    What is complete is as it was when the store was opened. Safe for several threads; travels to
+    other processes as its path.
+
+    Attributes
+    ----------
+    path : Path
+    spec : FeatureSpec
+    codec : str
+        Name of the compression.
+    images : tuple of StoredImage
+    """
+
+    def __init__(self, path: Path, header: Header, arrays: dict[str, Any]) -> None:
+        self.path = path
+        self.spec: FeatureSpec = header.spec
+        self.codec = header.codec
+        self._header = header
+        self._arrays = arrays
+        self.images = self._read_images()
+        self._by_name = {image.name: image for image in self.images}
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open a store.
+
+        Raises
+        ------
+        InputError
+            If nothing is there, or it is a dense export.
+        StoreError
+            If what is there is no feature store, is of another version, or is damaged.
+        """
+        folder, where = Path(path), f"'{path}'"
+        group = open_group(folder)
+        header = read_header(group, where)
+        if header.layout == DENSE:
+            raise InputError(
+                f"{where} is a dense export, made for other programs: "
+                "give the store that it was exported from"
+            )
+        return cls(folder, header, open_arrays(group, header, where))
+
+    def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Any, ...]]:
+        return _reopened, (str(self.path), self.spec.hash, self._header.images, self.n_rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"FeatureStore('{self.path}', images={len(self.images)}, rows={self.n_rows}, "
+            f"dims={self.spec.dims})"
+        )
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The layers, in feature order."""
+        return self.spec.layers
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows are planned."""
+        return self._header.rows
+
+    def image(self, which: int | str) -> StoredImage:
+        """Return an image by its number, name or stem.
+
+        Raises
+        ------
+        InputError
+            If there is none, or the stem is that of several.
+        """
+        if isinstance(which, str):
+            return self._by_name.get(which) or self._by_stem(which)
+        if not 0 <= which < len(self.images):
+            raise InputError(f"'{self.path}' has {len(self.images)} images, so no number {which}")
+        return self.images[which]
+
+    def rows(self, image: int | str) -> range:
+        """Return the rows of an image, given by its number, name or stem."""
+        found = self.image(image)
+        return range(found.first_row, found.first_row + found.row_count)
+
+    def map(self, row: int, map_size: str) -> NDArray[np.float16]:
+        """Return all activations of one map size in a row.
+
+        Parameters
+        ----------
+        row : int
+        map_size : str
+            "<height>x<width>".
+
+        Returns
+        -------
+        float16 array of shape (C, h, w)
+            Channels of ``spec.layers_of(map_size)`` side by side.
+
+        Raises
+        ------
+        InputError
+            If there is no such row or map size.
+        StoreError
+            If the row's image is not complete.
+        ChunkCorruptError
+            If a chunk is missing or does not match its checksum.
+        """
+        if map_size not in self.spec.map_sizes:
+            raise InputError(
+                f"'{self.path}' has no maps of {map_size}, only {', '.join(self.spec.map_sizes)}"
+            )
+        channels = self._arrays[f"features/{map_size}"].shape[1]
+        return self._read(row, map_size, slice(0, channels))
+
+    def activations(self, row: int, step: int, block: int) -> NDArray[np.float16]:
+        """Return one layer's activation in a row.
+
+        Parameters
+        ----------
+        row : int
+        step, block : int
+            Timestep and decoder block.
+
+        Returns
+        -------
+        float16 array of shape (C, h, w)
+
+        Raises
+        ------
+        InputError, StoreError, ChunkCorruptError
+            As `map` does.
+        """
+        for number, layer in enumerate(self.layers):
+            if (layer.timestep, layer.block) == (step, block):
+                return self._read(row, layer.map_size, self._channels[number])
+        raise InputError(
+            f"'{self.path}' has no block {block} at step {step}: its steps are "
+            f"{list(self.spec.steps)}, its blocks {list(self.spec.blocks)}"
+        )
+
+    def array(self, map_size: str) -> dask.array.Array:
+        """Return all maps of one size as a Dask array (rows, C, h, w), one chunk a row."""
+        if map_size not in self.spec.map_sizes:
+            raise InputError(
+                f"'{self.path}' has no maps of {map_size}, only {', '.join(self.spec.map_sizes)}"
+            )
+        shape = self._arrays[f"features/{map_size}"].shape[1:]
+        return dask.array.map_blocks(
+            _map_block,
+            store=self,
+            map_size=map_size,
+            chunks=((1,) * self.n_rows, *((length,) for length in shape)),
+            dtype=np.float16,
+            meta=np.empty((0, 0, 0, 0), np.float16),
+        )
+
+    def pixels(self, rows: NDArray[np.integer], yx: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the feature vectors of pixels.
+
+        Each map is read once, however many pixels lie in its row.
+
+        Parameters
+        ----------
+        rows : integer array of shape (n,)
+        yx : integer array of shape (n, 2)
+            Row and column of each pixel on the row grid.
+
+        Returns
+        -------
+        float32 array of shape (n, D)
+            In feature order.
+
+        Raises
+        ------
+        InputError
+            If the arrays do not fit each other, or a pixel lies outside.
+        StoreError, ChunkCorruptError
+            As `map` does.
+        """
+        rows, yx = np.asarray(rows), np.asarray(yx)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or yx.shape != (len(rows), 2):
+            raise InputError(
+                f"rows must be integers of shape (n,) and yx of shape (n, 2); got {rows.dtype} "
+                f"{rows.shape} and {yx.shape}"
+            )
+        vectors = np.empty((len(rows), self.spec.dims), dtype=np.float32)
+        for size in self.spec.map_sizes:
+            layer = self.layers[self.spec.layers_of(size)[0]]
+            index, weight = taps(yx, self.spec.row_shape, (layer.height, layer.width))
+            for row in np.unique(rows):
+                which = np.flatnonzero(rows == row)
+                found = gather(self.map(int(row), size), index[which], weight[which])
+                for number in self.spec.layers_of(size):
+                    start, stop = self.spec.offsets[number : number + 2]
+                    vectors[which, start:stop] = found[:, self._channels[number]]
+        return vectors
+
+    def dense(self) -> dask.array.Array:
+        """Return the feature vectors of all pixels, lazily: float32 (rows, H, W, D).
+
+        One chunk is a band of pixel rows of one row, of about 128 MiB.
+        """
+        height, width = self.spec.row_shape
+        band = max(1, min(height, BAND_BYTES // (4 * width * self.spec.dims)))
+        bands = (band,) * (height // band) + ((height % band,) if height % band else ())
+        return dask.array.map_blocks(
+            _dense_block,
+            store=self,
+            chunks=((1,) * self.n_rows, bands, (width,), (self.spec.dims,)),
+            dtype=np.float32,
+            meta=np.empty((0, 0, 0, 0), np.float32),
+        )
+
+    def window(self, row: int, y: range, x: range) -> NDArray[np.float32]:
+        """Return the feature vectors of a rectangle of pixels.
+
+        Returns
+        -------
+        float32 array of shape (len(y), len(x), D)
+        """
+        yx = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2)
+        vectors = self.pixels(np.full(len(yx), row), yx)
+        return vectors.reshape(len(y), len(x), self.spec.dims)
+
+    @cached_property
+    def _channels(self) -> tuple[slice, ...]:
+        """Which channels of its array each layer has."""
+        found: dict[int, slice] = {}
+        for size in self.spec.map_sizes:
+            start = 0
+            for number in self.spec.layers_of(size):
+                stop = start + self.layers[number].channels
+                found[number] = slice(start, stop)
+                start = stop
+        return tuple(found[number] for number in range(len(self.layers)))
+
+    @cached_property
+    def _image_of(self) -> NDArray[np.int64]:
+        """The number of each row's image; -1 where a row belongs to none."""
+        owner = np.full(self.n_rows, -1, dtype=np.int64)
+        for image in self.images:
+            owner[image.first_row : image.first_row + image.row_count] = image.index
+        return owner
+
+    def _by_stem(self, stem: str) -> StoredImage:
+        found = [image for image in self.images if image.stem == stem]
+        if not found:
+            raise InputError(f"'{self.path}' has no image '{stem}'")
+        if len(found) > 1:
+            raise InputError(
+                f"'{self.path}' has both '{found[0].name}' and '{found[1].name}': "
+                "give the name with its extension"
+            )
+        return found[0]
+
+    def _read(self, row: int, size: str, channels: slice) -> NDArray[np.float16]:
+        self._check_row(row)
+        name = f"features/{size}"
+        if not codec_named(self.codec).quantised:
+            return np.asarray(self._chunks(name, row, size, channels))
+        levels = self._chunks(name, row, size, channels)
+        return dequantise(levels, self._chunks(f"scales/{size}", row, size, channels))
+
+    def _chunks(self, name: str, row: int, size: str, channels: slice) -> NDArray[Any]:
+        """Read channels of a row chunk by chunk, so that an error can name the chunk."""
+        array = self._arrays[name]
+        step = array.chunks[1]
+        parts = []
+        for chunk in range(channels.start // step, -(-channels.stop // step)):
+            start, stop = max(channels.start, chunk * step), min(channels.stop, (chunk + 1) * step)
+            key = "/".join([name, "c", str(row), str(chunk), *["0"] * (array.ndim - 2)])
+            if not exists(array.store, key):
+                raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
+            try:
+                parts.append(array[row, start:stop])
+            except (ValueError, RuntimeError) as error:
+                words = "does not match its checksum"
+                raise ChunkCorruptError(self._broken(row, size, key, words)) from error
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < self.n_rows:
+            raise InputError(f"'{self.path}' has {self.n_rows} rows, so no row {row}")
+        number = int(self._image_of[row])
+        if number < 0:
+            raise InputError(f"row {row} of '{self.path}' belongs to no image any more")
+        image = self.images[number]
+        if image.failed is not None:
+            raise StoreError(f"image '{image.name}' could not be extracted: {image.failed}")
+        if not image.complete:
+            raise StoreError(
+                f"image '{image.name}' is not complete in '{self.path}': run extract again"
+            )
+
+    def _broken(self, row: int, size: str, key: str, words: str) -> str:
+        image = self.images[int(self._image_of[row])]
+        members = [self.layers[i] for i in self.spec.layers_of(size)]
+        layers = ", ".join(f"block {m.block} at step {m.timestep}" for m in members)
+        return (
+            f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of '{self.path}' "
+            f"{words}. Delete the key 'complete/c/{image.index}' there and run the same extract "
+            "again: it writes this image anew"
+        )
+
+    def _read_images(self) -> tuple[StoredImage, ...]:
+        n, rows = self._header.images, self._header.rows
+        tables = {
+            key: self._table(key, n)
+            for key in ("name", "size", "resized", "first_row", "row_count")
+        }
+        offsets = self._table_of("rows/offset", rows)
+        store = self._arrays["complete"].store
+        complete, failed = list_numbers(store, "complete/c"), list_numbers(store, "failed/c")
+        return tuple(self._stored(i, tables, offsets, i in complete, i in failed) for i in range(n))
+
+    def _table(self, key: str, length: int) -> NDArray[Any]:
+        return self._table_of(f"images/{key}", length)
+
+    def _table_of(self, name: str, length: int) -> NDArray[Any]:
+        try:
+            return np.asarray(self._arrays[name][:length])
+        except (ValueError, RuntimeError) as error:
+            raise ChunkCorruptError(
+                f"the table '{name}' of '{self.path}' does not match its checksum: "
+                "the store cannot be used, extract again"
+            ) from error
+
+    def _stored(
+        self,
+        number: int,
+        tables: dict[str, NDArray[Any]],
+        offsets: NDArray[np.int32],
+        complete: bool,
+        failed: bool,
+    ) -> StoredImage:
+        first, count = int(tables["first_row"][number]), int(tables["row_count"][number])
+        if not 0 <= first <= first + count <= self._header.rows or count < 1:
+            raise StoreError(
+                f"'{self.path}' is damaged: image {number} has rows {first} to {first + count - 1}"
+                f" of {self._header.rows}"
+            )
+        size, resized = tables["size"][number], tables["resized"][number]
+        geometry = Geometry(
+            (int(size[0]), int(size[1])),
+            (int(resized[0]), int(resized[1])),
+            tuple((int(y), int(x)) for y, x in offsets[first : first + count]),
+            self.spec.row_shape,
+        )
+        reason = str(self._arrays["facts/reason"][number]) if failed else None
+        return StoredImage(
+            number,
+            str(tables["name"][number]),
+            geometry,
+            first,
+            count,
+            complete,
+            reason,
+            self._sha256,
+        )
+
+    def _sha256(self, image: int) -> bytes:
+        return bytes(np.asarray(self._arrays["facts/sha256"][image]))
+
+
+@lru_cache(maxsize=8)
+def _reopened(path: str, spec_hash: str, images: int, rows: int) -> FeatureStore:
+    """Open a store that came from another process; once, for many tasks name it."""
+    return FeatureStore.open(path)
+
+
+def _map_block(store: FeatureStore, map_size: str, block_info: Any = None) -> NDArray[np.float16]:
+    row = block_info[None]["chunk-location"][0]
+    return store.map(row, map_size)[None]
+
+
+def _dense_block(store: FeatureStore, block_info: Any = None) -> NDArray[np.float32]:
+    (row, _), y, x, _ = block_info[None]["array-location"]
+    return store.window(row, range(*y), range(*x))[None]
