@@ -39,9 +39,9 @@ class ArraySampler:
     def __init__(
         self, X: NDArray[np.float32], *, members: int = 10, batch_size: int = 64, seed: int = 0
     ) -> None:
-        self.n, self.dims = X.shape
+        self.n, self.dims = int(X.shape[0]), int(X.shape[1])
         self.members, self.seed = members, seed
-        self.batch_size = min(batch_size, self.n)
+        self.batch_size: int = min(batch_size, self.n)
         self._X = X
 
     @property
@@ -62,5 +62,6 @@ class ArraySampler:
             yield ArrayBatch(epoch, torch.from_numpy(self._X[index]), index)
 
     def _order(self, member: int, epoch: int) -> NDArray[np.int64]:
-        rng = np.random.default_rng([self.seed, member, epoch])
-        return rng.permutation(np.arange(self.n))
+        order = np.arange(self.n, dtype=np.int64)
+        np.random.default_rng([self.seed, member, epoch]).shuffle(order)
+        return order

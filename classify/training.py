@@ -276,6 +276,10 @@ class Trainer:
         self._adam.step()
         return losses.detach()
 
+    def publish(self) -> None:
+        """Write all live members to the stack, and go on training them."""
+        self.stack.assign(self.live, self._part)
+
     def retire(self, members: Sequence[int]) -> None:
         """Write some live members back to the stack and train only the others from now on."""
         keep = [i for i, member in enumerate(self.live) if member not in members]

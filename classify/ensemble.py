@@ -1,0 +1,451 @@
+"""`PixelEnsemble`: the ensemble of MLPs as a scikit-learn classifier.
+
+Input is feature vectors, one a pixel; the members are trained and run together (`MemberStack`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..store.errors import InputError
+from ..store.spec import FeatureSpec
+from .arrays import ArraySampler
+from .classes import Classes, default_classes, named_classes
+from .labels import check_trainable
+from .members import MemberStack, hidden_widths
+from .training import Progress, Recipe, Sampler, Trainer, TrainingLog, train
+from .uncertainty import jensen_shannon
+
+__all__ = ["PixelEnsemble"]
+
+CHUNK_BYTES = 2**25
+"""Of the largest intermediate when many pixels are predicted: chunks stay about in the cache."""
+
+
+class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Several small MLPs that classify pixels by their feature vectors, and vote.
+
+    Parameters
+    ----------
+    n_members : int, default=10
+        Number of MLPs; they differ in their initial weights and the order of their batches.
+    hidden_layer_sizes : sequence of two int, default=None
+        None: as published, (128, 32), or (256, 128) from 30 classes on.
+    voting : {"majority", "mean"}, default="majority"
+        "majority": each member votes for its highest score, the lowest class wins a tie, and
+        `predict_proba` is the share of votes. "mean": the mean of the members' softmax decides.
+    recipe : {"default", "paper"}, default="default"
+        "default": ``max_steps`` batches with a learning rate that falls to 0. "paper": as
+        published, at most 100 epochs at a constant rate; a member stops early by its own losses.
+    max_steps : int, default=4000
+        Length of the default recipe; recipe "paper" has its own.
+    batch_size : int, default=64
+        Pixels a batch and member; where there are fewer pixels, one batch of all.
+    learning_rate : float, default=None
+        None: the recipe's, 3e-3 or 1e-3.
+    random_state : int, RandomState instance or None, default=0
+        Decides initial weights and order of batches.
+    device : str or torch.device, default="cpu"
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The class labels.
+    n_features_in_ : int
+        D, the length of a feature vector.
+    stack_ : MemberStack
+        The networks.
+    class_info_ : Classes
+        Names and colours of the classes.
+    spec_ : FeatureSpec or None
+        Which features it was trained on, where that is known.
+    log_ : TrainingLog or None
+        How training went; None where it was not trained by `fit` or `fit_batches`.
+    extra_ : dict
+        Whatever else was saved with it; plain JSON values.
+
+    References
+    ----------
+    Baranchuk et al., "Label-Efficient Semantic Segmentation with Diffusion Models", ICLR 2022.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    >>> y = np.where(X[:, 0] > 0, "sky", "sea")
+    >>> ensemble = PixelEnsemble(n_members=3, max_steps=100).fit(X, y)
+    >>> ensemble.predict(X[:3]) == y[:3]
+    array([ True,  True,  True])
+    """
+
+    def __init__(
+        self,
+        n_members: int = 10,
+        hidden_layer_sizes: tuple[int, int] | None = None,
+        voting: Literal["majority", "mean"] = "majority",
+        recipe: Literal["default", "paper"] = "default",
+        max_steps: int = 4000,
+        batch_size: int = 64,
+        learning_rate: float | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.n_members = n_members
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.voting = voting
+        self.recipe = recipe
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+        self.device = device
+
+    # Of `partial_fit`: the optimiser goes on from call to call, and so do the epochs.
+    _trainer: Trainer | None = None
+    _epochs: int = 0
+
+    # Fitting
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train on feature vectors in memory.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Class labels of any kind.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        features, labels = self._validated(X, y)
+        classes, encoded = np.unique(labels, return_inverse=True)
+        seed = self._seed()
+        sampler = ArraySampler(
+            features, members=self.n_members, batch_size=self.batch_size, seed=seed
+        )
+        return self._fit(sampler, encoded, classes, named_classes([str(c) for c in classes]), seed)
+
+    def fit_batches(
+        self,
+        sampler: Sampler,
+        y: ArrayLike,
+        *,
+        classes: Classes | None = None,
+        spec: FeatureSpec | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train on batches that a sampler draws, so that the features need not fit in memory.
+
+        Parameters
+        ----------
+        sampler : Sampler
+            Of ``n_members`` members; its own batch size counts.
+        y : array-like of shape (sampler.n,)
+            Class ids of the sampler's pixels.
+        classes : Classes, optional
+            All classes; a class that no pixel has can then still be told apart from a missing one,
+            and class ids stay what they are. None: 0 to the highest in ``y``.
+        spec : FeatureSpec, optional
+            The features' recipe, to be saved with the model.
+        progress : callable, optional
+            Called with steps done, steps at most, and each member's last loss.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If parameters, labels and sampler do not fit each other, or there are no two classes.
+        """
+        self._check_parameters()
+        ids = np.asarray(y)
+        if ids.shape != (sampler.n,) or not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(
+                f"the sampler has {sampler.n} pixels but the labels are {ids.dtype} of shape "
+                f"{ids.shape}: expected one class id a pixel"
+            )
+        if sampler.members != self.n_members:
+            raise InputError(
+                f"the sampler draws for {sampler.members} members, the ensemble has "
+                f"{self.n_members}: make both alike"
+            )
+        if classes is None:
+            classes = default_classes(int(ids.max(initial=-1)) + 1)
+        if ids.size and not 0 <= ids.min() <= ids.max() < len(classes):
+            raise InputError(
+                f"the class ids go from {ids.min()} to {ids.max()} but there are {len(classes)} "
+                f"classes, 0 to {len(classes) - 1}"
+            )
+        self.n_features_in_ = sampler.dims
+        known = np.arange(len(classes))
+        return self._fit(sampler, ids, known, classes, self._seed(), spec, progress)
+
+    def _fit(
+        self,
+        sampler: Sampler,
+        encoded: NDArray[np.integer],
+        labels: NDArray[Any],
+        classes: Classes,
+        seed: int,
+        spec: FeatureSpec | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        check_trainable(np.bincount(encoded, minlength=len(classes)), classes.names)
+        self.classes_, self.class_info_, self.spec_ = labels, classes, spec
+        self.extra_: dict[str, Any] = {}
+        self._start(sampler.dims, seed)
+        self.log_: TrainingLog | None = train(
+            self.stack_, sampler, encoded, self._recipe(), progress
+        )
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+        """Train one epoch on more feature vectors, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        classes : array-like of shape (n_classes,)
+            All classes that any call may bring; needed on the first call only.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If ``classes`` is missing on the first call or changes, or ``y`` has others.
+        """
+        self._check_parameters()
+        first = not hasattr(self, "classes_")
+        features, labels = self._validated(X, y, reset=first)
+        if first:
+            self._start_partial(classes, features.shape[1])
+        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            raise InputError(
+                f"classes={list(np.unique(classes))} is not what the first call to "
+                f"partial_fit had: {list(self.classes_)}"
+            )
+        unknown = np.setdiff1d(labels, self.classes_)
+        if unknown.size:
+            raise InputError(
+                f"y has the class {unknown[0]!r} that is not among classes={list(self.classes_)}"
+            )
+        self._train_epoch(features, np.searchsorted(self.classes_, labels))
+        return self
+
+    def _validated(
+        self, X: ArrayLike, y: ArrayLike, *, reset: bool = True
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        features, labels = validate_data(self, X, y, dtype=np.float32, reset=reset)
+        check_classification_targets(labels)
+        return features, labels
+
+    def _start_partial(self, classes: ArrayLike | None, dims: int) -> None:
+        if classes is None:
+            raise InputError("classes must be passed on the first call to partial_fit")
+        self.classes_ = np.unique(classes)
+        self.class_info_ = named_classes([str(c) for c in self.classes_])
+        self.spec_, self.log_, self.extra_ = None, None, {}
+        self._start(dims, self._seed())
+
+    def _train_epoch(self, features: NDArray[np.float32], encoded: NDArray[np.integer]) -> None:
+        trainer = self._trainer or Trainer(self.stack_, self._recipe().learning_rate)
+        self._trainer = trainer
+        sampler = ArraySampler(
+            features, members=self.n_members, batch_size=self.batch_size, seed=self._seed()
+        )
+        for batch in sampler.epoch(self._epochs):
+            labels = torch.from_numpy(encoded[batch.index].astype(np.int64)).to(self.device)
+            trainer.step(batch.features.to(self.device), labels)
+        self._epochs += 1
+        trainer.publish()
+        self.stack_.eval()
+
+    def _start(self, dims: int, seed: int) -> None:
+        """Make the networks with their initial weights; member m's depend on (seed, m) alone."""
+        self._trainer, self._epochs = None, 0
+        hidden = self.hidden_layer_sizes or hidden_widths(len(self.classes_))
+        stack = MemberStack(self.n_members, dims, hidden, len(self.classes_))
+        seeds = [np.random.SeedSequence([seed, m]) for m in range(self.n_members)]
+        stack.initialise(
+            [torch.Generator().manual_seed(int(s.generate_state(1)[0])) for s in seeds]
+        )
+        self.stack_ = stack.to(self.device)
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _recipe(self) -> Recipe:
+        recipe = Recipe.paper() if self.recipe == "paper" else Recipe.default(self.max_steps)
+        rate = recipe.learning_rate if self.learning_rate is None else self.learning_rate
+        return replace(recipe, batch_size=self.batch_size, learning_rate=rate)
+
+    # Predicting
+
+    def logits(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return each member's scores before the softmax.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_members, n_samples, n_classes), float32
+        """
+        chunks = [scores.cpu().numpy() for scores in self._scores(X)]
+        return np.concatenate(chunks, axis=1)
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the class of each sample, by the vote.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,), of the classes' dtype
+        """
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the share of votes or the mean softmax of each class, see ``voting``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes), float32
+            Rows sum to 1; the first highest entry is what `predict` returns.
+        """
+        majority, chunks = self.voting == "majority", []
+        for scores in self._scores(X):
+            shares = _one_hot_argmax(scores) if majority else scores.softmax(dim=-1)
+            chunks.append(shares.mean(dim=0).cpu().numpy())
+        return np.concatenate(chunks)
+
+    def uncertainty(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return how much the members disagree at each sample, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,), float32
+            The Jensen-Shannon divergence of the members' softmax, see `jensen_shannon`.
+
+        Raises
+        ------
+        InputError
+            If the ensemble has one member only.
+        """
+        chunks = [jensen_shannon(s.softmax(dim=-1).cpu().numpy()) for s in self._scores(X)]
+        return np.concatenate(chunks)
+
+    def _scores(self, X: ArrayLike) -> Iterator[torch.Tensor]:
+        """Yield (members, chunk, classes) scores, chunk by chunk."""
+        check_is_fitted(self)
+        features: NDArray[np.float32] = validate_data(self, X, dtype=np.float32, reset=False)
+        stack = self.stack_.eval()
+        rows = max(
+            1, CHUNK_BYTES // (4 * (stack.members * max(stack.widths[1:]) + self.n_features_in_))
+        )
+        device = stack.weights[0].device
+        for start in range(0, len(features), rows):
+            with torch.inference_mode():  # not around the yield: it would reach into the caller
+                # a copy: torch warns of arrays that are read-only
+                chunk = torch.from_numpy(features[start : start + rows].copy()).to(device)
+                scores = stack(chunk)
+            yield scores
+
+    # Storing
+
+    def save(
+        self, folder: str | Path, *, extra: dict[str, Any] | None = None, overwrite: bool = False
+    ) -> None:
+        """Write the ensemble to a folder: see `model_files.save`."""
+        from . import model_files
+
+        model_files.save(self, folder, extra=extra, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> "PixelEnsemble":
+        """Read an ensemble that `save` wrote: see `model_files.load`."""
+        from . import model_files
+
+        return model_files.load(folder, device=device)
+
+    @classmethod
+    def from_published(
+        cls, folder: str | Path, *, device: str | torch.device = "cpu"
+    ) -> "PixelEnsemble":
+        """Read an ensemble as the published code wrote it: see `model_files.from_published`."""
+        from . import model_files
+
+        return model_files.from_published(folder, device=device)
+
+    # scikit-learn's questions
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "stack_")
+
+    def _check_parameters(self) -> None:
+        """Check what `__init__` only stores, as scikit-learn wants it."""
+        for name, least in (("n_members", 1), ("max_steps", 1), ("batch_size", 2)):
+            value = getattr(self, name)
+            if not _is_int(value) or value < least:
+                self._refuse(name, f"an int in the range [{least}, inf)")
+        for name, choices in (("voting", ("majority", "mean")), ("recipe", ("default", "paper"))):
+            if getattr(self, name) not in choices:
+                self._refuse(name, f"'{choices[0]}' or '{choices[1]}'")
+        rate: Any = self.learning_rate
+        if rate is not None and (
+            not isinstance(rate, int | float | np.floating) or not 0 < rate < np.inf
+        ):
+            self._refuse("learning_rate", "None or a float in the range (0.0, inf)")
+        if _is_int(self.random_state) and int(self.random_state) < 0:
+            self._refuse("random_state", "an int in the range [0, inf), a RandomState or None")
+        hidden = self.hidden_layer_sizes
+        if hidden is not None and (
+            len(hidden) != 2 or not all(_is_int(h) and h > 0 for h in hidden)
+        ):
+            self._refuse("hidden_layer_sizes", "None or two ints in the range [1, inf)")
+
+    def _refuse(self, name: str, expected: str) -> None:
+        raise InputError(
+            f"The '{name}' parameter of PixelEnsemble must be {expected}. "
+            f"Got {getattr(self, name)!r} instead."
+        )
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _one_hot_argmax(scores: torch.Tensor) -> torch.Tensor:
+    """Return 1 at each highest score, the first of equals, and 0 elsewhere."""
+    return torch.zeros_like(scores).scatter_(-1, scores.argmax(dim=-1, keepdim=True), 1.0)
