@@ -45,7 +45,7 @@ class PixelSet:
         if not len(rows) == len(images) == len(masks):
             raise ValueError(f"{len(rows)} rows, {len(images)} images, {len(masks)} masks")
         self.rows = np.asarray(rows, np.int64)
-        self.row_shape: tuple[int, int] = masks[0].shape  # type: ignore[assignment]
+        self.row_shape: tuple[int, int] = masks[0].shape
         counts = np.concatenate([mask.sum(axis=1) for mask in masks]).astype(np.int64)
         self._line_starts = np.concatenate([[0], counts.cumsum()])
         self.n = int(self._line_starts[-1])

@@ -28,7 +28,7 @@ __all__ = ["Batch", "PixelSampler"]
 # Positions per evaluation of a keyed permutation: many batches at once amortise numpy's overhead.
 _BLOCK = 4096
 
-Progress = Callable[[int, int], None]
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,21 @@ class PixelSampler:
         """How many whole batches a member sees in an epoch, at most."""
         return self.n // self.batch_size
 
-    def load(self, progress: Progress | None = None) -> None:
+    @property
+    def tasks(self) -> int:
+        """How many chunks `load` reads."""
+        resident = self.plan.residence != "rounds"
+        return len(self._pixels.rows) * len(self._store.spec.map_sizes) if resident else 0
+
+    def load(self, advance: Advance | None = None) -> None:
         """Read what stays resident; for rounds, nothing. `batches` does so itself if need be."""
         if self.plan.residence != "rounds":
-            self._table = self._loaded(progress)
+            self._table = self._loaded(advance)
 
-    def _loaded(self, progress: Progress | None = None) -> Table:
+    def _loaded(self, advance: Advance | None = None) -> Table:
         if self.plan.residence == "vectors":
-            return VectorTable(self._gathered(np.arange(self.n), progress).to(self._device))
-        return self._maps(progress)
+            return VectorTable(self._gathered(np.arange(self.n), advance).to(self._device))
+        return self._maps(advance)
 
     def batches(self) -> Iterator[Batch]:
         """Yield batches without end, epoch after epoch."""
@@ -161,7 +167,7 @@ class PixelSampler:
         epoch, number, index = drawn
         return epoch, number, index, self._gathered(index)
 
-    def _gathered(self, index: NDArray[np.int64], progress: Progress | None = None) -> Tensor:
+    def _gathered(self, index: NDArray[np.int64], advance: Advance | None = None) -> Tensor:
         """Gather the vectors of some pixels by Dask tasks: (k,) → (k, D) float16.
 
         One task a (row, map size): it reads that chunk and returns its pixels' channels.
@@ -173,14 +179,14 @@ class PixelSampler:
         groups = [order[a:b] for a, b in pairwise(bounds)]
         jobs = [(group, size) for group in groups for size in spec.map_sizes]
         calls = [
-            (str(self._store.path), int(self._pixels.rows[position[group[0]]]), size, yx[group])
+            (self._store, int(self._pixels.rows[position[group[0]]]), size, yx[group])
             for group, size in jobs
         ]
         for i, part in self._runner.run(read_vectors, calls):
             group, size = jobs[i]
             self._place(vectors, torch.from_numpy(group), size, torch.from_numpy(part))
-            if progress:
-                progress(1, len(jobs))
+            if advance:
+                advance(1)
         return vectors
 
     def _place(self, vectors: Tensor, group: Tensor, size: str, part: Tensor) -> None:
@@ -192,16 +198,16 @@ class PixelSampler:
             target[group] = part[:, start : start + channels]
             start += channels
 
-    def _maps(self, progress: Progress | None) -> MapTables:
+    def _maps(self, advance: Advance | None) -> MapTables:
         spec, rows = self._store.spec, self._pixels.rows
         dtype = torch.float32 if self.plan.residence == "maps32" else torch.float16
         tables = MapTables(spec, self._pixels, dtype, self._device)
         jobs = [(position, size) for position in range(len(rows)) for size in spec.map_sizes]
         calls: Sequence[tuple[Any, ...]] = [
-            (str(self._store.path), int(rows[position]), size) for position, size in jobs
+            (self._store, int(rows[position]), size) for position, size in jobs
         ]
         for i, maps in self._runner.run(read_maps, calls):
             tables.put(*jobs[i], maps)
-            if progress:
-                progress(1, len(jobs))
+            if advance:
+                advance(1)
         return tables

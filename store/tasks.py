@@ -1,11 +1,10 @@
 """Reading tasks, run by Dask: on this machine's threads, or on a cluster beside the data.
 
-Only paths, numbers and small arrays travel to a task, and vectors come back.
+A store travels as its path, beside numbers and small arrays; vectors come back.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import dask
@@ -54,19 +53,15 @@ class TaskRunner:
         return list(dask.compute(*tasks, scheduler="threads", num_workers=self.workers))
 
 
-@lru_cache(maxsize=4)
-def _opened(path: str) -> FeatureStore:
-    return FeatureStore.open(path)
-
-
-def read_maps(path: str, row: int, size: str) -> NDArray[np.float16]:
+def read_maps(store: FeatureStore, row: int, size: str) -> NDArray[np.float16]:
     """Return the maps of one row and size: (C, h, w) float16."""
-    return _opened(path).map(row, size)
+    return store.map(row, size)
 
 
-def read_vectors(path: str, row: int, size: str, yx: NDArray[np.int64]) -> NDArray[np.float16]:
+def read_vectors(
+    store: FeatureStore, row: int, size: str, yx: NDArray[np.int64]
+) -> NDArray[np.float16]:
     """Return some pixels' channels of one map size: (k, 2) → (k, C), rounded to float16."""
-    store = _opened(path)
     maps = store.map(row, size)
     index, weight = taps(yx, store.spec.row_shape, (maps.shape[1], maps.shape[2]))
     return gather(maps, index, weight).astype(np.float16)

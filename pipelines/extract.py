@@ -1,0 +1,327 @@
+"""``dseg extract``: the network's pass over a folder of images, into a feature store."""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..extract.backbone import Backbone, feature_spec, load_backbone
+from ..extract.images import UnreadableImage, image_size, list_images
+from ..store.dense import export_dense
+from ..store.errors import DsegError, InputError
+from ..store.geometry import plan_rows
+from ..store.layout import store_bytes
+from ..store.reader import FeatureStore
+from ..store.spec import FeatureSpec, Fit
+from ..store.writer import FeatureWriter, PlannedImage, plan_store
+from .progress import Progress
+from .selection import read_list, select, shard_of, stem_of
+from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded
+from .writing import ImageWriting
+
+__all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "extract"]
+
+_PROBED = 2
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """What `load_backbone` takes besides the checkpoint; see there."""
+
+    steps: tuple[int, ...] | None = None
+    blocks: tuple[int, ...] | None = None
+    head_channels: int | None = None
+    heads: int | None = None
+    attention_order: str = "legacy"
+    schedule: str = "linear"
+    size: tuple[int, int] | None = None
+    seed: int = 0
+    device: str | None = None
+
+    def load(self, checkpoint: str) -> Backbone:
+        """Load the backbone."""
+        return load_backbone(checkpoint, **vars(self))
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """One run of ``dseg extract``.
+
+    Parameters
+    ----------
+    images : path
+        Folder of images, sub-folders included.
+    out : path
+        The store: new, or one of the same recipe, which is then completed.
+    checkpoint : str
+        File, folder or hub id of the diffusion model.
+    backbone : BackboneOptions
+    fit : {"squash", "pad", "tile"}
+    overlap : int, optional
+        Of tiles, in pixels; by default a quarter of their shorter side.
+    batch_size : int, optional
+        Rows that go through the network at once; by default 1 on a CPU, 8 elsewhere.
+    codec : str
+        Compression of the store.
+    layout : {"native", "dense"}
+        "dense" writes literal vectors of every pixel instead, for other programs.
+    list_file : path, optional
+        Stems of the images to take.
+    shard : (i, n), optional
+        Take the i-th, from 0, of n parts of the images; the parts may run at the same time.
+    overwrite : bool
+        Replace a store of another recipe.
+    dry_run : bool
+        Only tell what would be done.
+    """
+
+    images: Path
+    out: Path
+    checkpoint: str
+    backbone: BackboneOptions = field(default_factory=BackboneOptions)
+    fit: Fit = "squash"
+    overlap: int | None = None
+    batch_size: int | None = None
+    codec: str = "lz4"
+    layout: str = "native"
+    list_file: Path | None = None
+    shard: tuple[int, int] | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class ExtractSummary:
+    """What a run did.
+
+    Parameters
+    ----------
+    store : str
+    images : int
+        Images asked for.
+    extracted, unchanged : int
+        Images written, and images that were there already.
+    failed : dict
+        Reason by name of image.
+    vanished : tuple of str
+        Images in the store that are not in the folder (any more).
+    clipped : dict
+        Values beyond float16's range by name of image, where there were any.
+    n_bytes : int
+        Size of the store on disk.
+    seconds : float
+    """
+
+    store: str
+    images: int
+    extracted: int = 0
+    unchanged: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    vanished: tuple[str, ...] = ()
+    clipped: dict[str, int] = field(default_factory=dict)
+    n_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    Parameters
+    ----------
+    store : str
+    images, rows : int
+    n_bytes : int
+        Before compression.
+    free_bytes : int
+        On the disk of the store.
+    seconds : float
+        From a probe of two images.
+    """
+
+    store: str
+    images: int
+    rows: int
+    n_bytes: int
+    free_bytes: int
+    seconds: float
+
+
+def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractSummary | Estimate:
+    """Extract the activations of a folder of images.
+
+    Images that cannot be read are recorded in the summary, and the run goes on.
+
+    Raises
+    ------
+    DsegError
+        If there are no images, the checkpoint cannot be used, the store has another recipe, or the
+        disk is too small.
+    """
+    started, progress = time.monotonic(), progress or Progress()
+    found = _find(config)
+    backbone = config.backbone.load(config.checkpoint)
+    overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
+    spec = feature_spec(backbone, config.fit, overlap if config.fit == "tile" else 0)
+    _describe(backbone, spec, progress)
+    summary = ExtractSummary(str(config.out), len(found))
+    planned = _planned(found, summary, progress)
+    _check_disk(config.out, spec, planned)
+    batch = config.batch_size or (1 if str(backbone.device) == "cpu" else 8)
+    if config.dry_run:
+        return _estimate(config, spec, backbone, found, planned, batch)
+    with _target(config) as target:
+        plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
+        summary.vanished = () if config.list_file or config.shard else plan.vanished
+        jobs = [
+            _job(plan.indices[image.name], found[stem], image, spec)
+            for stem, image in planned.items()
+        ]
+        _work(shard_of(jobs, config.shard), target, spec, backbone, batch, summary, progress)
+        if config.layout == "dense":
+            export_dense(FeatureStore.open(target), config.out)
+    summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def _find(config: ExtractConfig) -> dict[str, Path]:
+    """Return the images asked for, by name within the folder."""
+    paths = {p.relative_to(config.images).as_posix(): p for p in list_images(config.images)}
+    if config.list_file is None:
+        return paths
+    stems = {stem_of(name): name for name in paths}
+    chosen = select(list(stems), read_list(config.list_file), f"images in '{config.images}'")
+    return {stems[stem]: paths[stems[stem]] for stem in chosen}
+
+
+def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
+    height, width = spec.row_shape
+    progress.say(
+        f"{backbone.source}: blocks {', '.join(map(str, spec.blocks))} at steps "
+        f"{', '.join(map(str, spec.steps))}; {spec.dims} channels a pixel; "
+        f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
+    )
+    for key, value in backbone.describe().items():
+        if key not in ("architecture", "sha256", "kind"):
+            progress.say(f"  {key.replace('_', ' ')}: {value}")
+
+
+def _planned(
+    found: Mapping[str, Path], summary: ExtractSummary, progress: Progress
+) -> dict[str, PlannedImage]:
+    """Read every image's size; those whose header cannot be read are recorded as failed."""
+    planned = {}
+    for name, path in found.items():
+        try:
+            planned[name] = PlannedImage(name, image_size(path))
+        except (UnreadableImage, OSError) as error:
+            summary.failed[name] = str(error)
+            progress.warn(f"{name}: {error}")
+    if not planned:
+        raise DsegError(
+            f"none of the {len(found)} images can be read, the first because: "
+            f"{next(iter(summary.failed.values()))}"
+        )
+    return planned
+
+
+def _rows(spec: FeatureSpec, planned: Mapping[str, PlannedImage]) -> int:
+    return sum(
+        len(plan_rows(image.size, spec.row_shape, spec.fit, spec.overlap).offsets)
+        for image in planned.values()
+    )
+
+
+def _free(out: Path) -> int:
+    return shutil.disk_usage(next(p for p in out.absolute().parents if p.exists())).free
+
+
+def _check_disk(out: Path, spec: FeatureSpec, planned: Mapping[str, PlannedImage]) -> None:
+    """Refuse before the first byte what cannot fit; a store that is there counts as free."""
+    there = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) if out.is_dir() else 0
+    wanted, free = store_bytes(spec, _rows(spec, planned)), _free(out) + there
+    if wanted > free:
+        raise DsegError(
+            f"the store needs up to {wanted / 1e9:.1f} GB but {free / 1e9:.1f} GB are free at "
+            f"'{out}': choose fewer --blocks or --steps, or another disk"
+        )
+
+
+@contextmanager
+def _target(config: ExtractConfig) -> Iterator[Path]:
+    """Yield where to write: the store itself, which resumes, or a folder that replaces it."""
+    if config.layout == "dense":
+        if config.out.exists() and not config.overwrite:
+            raise InputError(f"'{config.out}' exists already: give another --out or --overwrite")
+        partial = config.out.with_name(f"{config.out.name}.native")
+        yield partial
+        shutil.rmtree(partial)
+    elif config.overwrite and config.out.exists():
+        FeatureStore.open(config.out)  # never remove what is not a store
+        partial = config.out.with_name(f"{config.out.name}.partial")
+        yield partial
+        shutil.rmtree(config.out)
+        partial.rename(config.out)
+    else:
+        yield config.out
+
+
+def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
+    geometry = plan_rows(image.size, spec.row_shape, spec.fit, spec.overlap)
+    return Job(number, image.name, path, geometry)
+
+
+def _work(
+    jobs: list[Job],
+    target: Path,
+    spec: FeatureSpec,
+    backbone: Backbone,
+    batch: int,
+    summary: ExtractSummary,
+    progress: Progress,
+) -> None:
+    """Decode, run the network and write, each beside the others."""
+    writer = FeatureWriter(target)
+    images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256))
+    with (
+        progress.bar("extract", len(jobs), "images") as advance,
+        ImageWriting(writer, summary, progress, advance) as writing,
+    ):
+        for event in activations(images, backbone, spec, batch):
+            match event:
+                case Unchanged():
+                    summary.unchanged += 1
+                    advance(1)
+                case Refused():
+                    writing.fail(event)
+                case RowActivations():
+                    writing.row(event)
+
+
+def _estimate(
+    config: ExtractConfig,
+    spec: FeatureSpec,
+    backbone: Backbone,
+    found: Mapping[str, Path],
+    planned: Mapping[str, PlannedImage],
+    batch: int,
+) -> Estimate:
+    """Run the network over two images, write nothing, and scale up."""
+    seconds = 0.0
+    for image in list(planned.values())[:_PROBED]:  # the first also warms up: the last counts
+        job = _job(0, found[image.name], image, spec)
+        start = time.monotonic()
+        done = list(activations(decoded([job], lambda job, sha256: False), backbone, spec, batch))
+        seconds = (time.monotonic() - start) / len(done)
+    rows = _rows(spec, planned)
+    return Estimate(
+        str(config.out),
+        len(planned),
+        rows,
+        store_bytes(spec, rows),
+        _free(config.out),
+        seconds * rows,
+    )

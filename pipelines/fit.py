@@ -1,0 +1,291 @@
+"""``dseg fit``: an ensemble from the labelled images of a feature store."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..classify.ensemble import PixelEnsemble
+from ..classify.labels import MINIMUM_PIXELS
+from ..classify.members import MemberStack, hidden_widths
+from ..classify.model_files import check_target, save
+from ..classify.training import Recipe, seconds_per_step
+from ..store.errors import DsegError, InputError
+from ..store.reader import FeatureStore
+from ..store.residence import ResidencePlan, plan_residence
+from ..store.sampling import PixelSampler
+from ..store.tasks import TaskRunner
+from .devices import choose_device
+from .labelled import Labelled, read_labelled
+from .memory import default_memory, free_for_features
+from .progress import Progress
+from .selection import read_list
+
+__all__ = ["FitConfig", "FitSummary", "fit"]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """One run of ``dseg fit``.
+
+    Parameters
+    ----------
+    store : path
+        The feature store.
+    labels : path
+        Folder of label maps.
+    out : path
+        Folder of the model to be written.
+    list_file : path, optional
+        Stems of the images to learn from.
+    ignore : int
+        The id of pixels without a class.
+    recipe : {"default", "paper"}
+    members : int
+    voting : {"majority", "mean"}
+    max_steps : int
+        Length of the default recipe.
+    batch_size : int
+    memory : int, optional
+        Bytes that the fit may take above what the imports take; by default half of what is free.
+    seed : int
+    device : str, optional
+    scheduler : str, optional
+        Address, or scheduler file, of a Dask cluster that does the reading.
+    overwrite : bool
+        Replace a model that is there.
+    dry_run : bool
+        Only tell what would be done.
+    """
+
+    store: Path
+    labels: Path
+    out: Path = Path("model")
+    list_file: Path | None = None
+    ignore: int = 255
+    recipe: Literal["default", "paper"] = "default"
+    members: int = 10
+    voting: Literal["majority", "mean"] = "majority"
+    max_steps: int = 4000
+    batch_size: int = 64
+    memory: int | None = None
+    seed: int = 0
+    device: str | None = None
+    scheduler: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """What a run did, or with ``dry_run`` would do.
+
+    Parameters
+    ----------
+    model : str
+    images, pixels : int
+        Labelled images, and labelled pixels N on the row grid.
+    classes : dict
+        Pixels of each class, by its name.
+    residence : str
+        What of the features was held in memory, see `store.residence`.
+    memory : int
+        Bytes allowed.
+    steps : int
+        Batches a member, at most.
+    seconds_a_step : float
+        Measured beforehand, without reading.
+    seconds : float
+        Of the whole run; 0 for a dry run.
+    """
+
+    model: str
+    images: int
+    pixels: int
+    classes: dict[str, int]
+    residence: str
+    memory: int
+    steps: int
+    seconds_a_step: float
+    seconds: float = 0.0
+
+
+def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
+    """Train an ensemble on the labelled images of a store and write it.
+
+    Raises
+    ------
+    DsegError
+        If store and labels do not match, there is nothing to learn, the memory is too small, or a
+        model is there already.
+    """
+    started, progress = time.monotonic(), progress or Progress()
+    check_target(config.out, config.overwrite)
+    wanted = None if config.list_file is None else read_list(config.list_file)
+    store = FeatureStore.open(config.store)
+    labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
+    with _runner(config.scheduler) as runner:
+        memory = default_memory() if config.memory is None else config.memory
+        plan = _residence(config, store, labelled, memory, runner.workers)
+        summary = _summary(config, store, labelled, plan, memory)
+        _announce(config, store, summary, plan, progress)
+        if config.dry_run:
+            return summary
+        ensemble = _train(config, store, labelled, plan, runner, progress)
+    save(ensemble, config.out, extra=_origin(config, store, labelled), overwrite=config.overwrite)
+    return FitSummary(**{**vars(summary), "seconds": time.monotonic() - started})
+
+
+@contextmanager
+def _runner(scheduler: str | None) -> Iterator[TaskRunner]:
+    if scheduler is None:
+        yield TaskRunner()
+        return
+    from distributed import Client
+
+    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    try:
+        client = Client(**where, timeout="30s")
+    except (OSError, ValueError) as error:
+        raise DsegError(f"no Dask scheduler answers at '{scheduler}': {error}") from error
+    with client:
+        if not client.nthreads():
+            raise DsegError(f"the Dask scheduler at '{scheduler}' has no workers: start some")
+        yield TaskRunner(client)
+
+
+def _residence(
+    config: FitConfig, store: FeatureStore, labelled: Labelled, memory: int, readers: int
+) -> ResidencePlan:
+    free = free_for_features(
+        memory, store.spec, len(labelled.classes), config.members, config.batch_size, readers
+    )
+    pixels = labelled.pixels
+    batch = min(config.batch_size, pixels.n)
+    try:
+        return plan_residence(store.spec, pixels.n, len(pixels.rows), free, batch)
+    except InputError as error:
+        least = memory - free + 4 * store.spec.dims * batch
+        raise InputError(
+            f"--memory {memory / 1e6:.0f} MB is too little: {least / 1e6:.0f} MB is the least for "
+            f"{store.spec.dims} channels, {config.members} members and {len(labelled.classes)} "
+            "classes"
+        ) from error
+
+
+def _recipe(config: FitConfig) -> Recipe:
+    return Recipe.paper() if config.recipe == "paper" else Recipe.default(config.max_steps)
+
+
+def _summary(
+    config: FitConfig, store: FeatureStore, labelled: Labelled, plan: ResidencePlan, memory: int
+) -> FitSummary:
+    n_classes, n = len(labelled.classes), labelled.pixels.n
+    stack = MemberStack(config.members, store.spec.dims, hidden_widths(n_classes), n_classes)
+    batch = min(config.batch_size, n)
+    return FitSummary(
+        model=str(config.out),
+        images=len(labelled.images),
+        pixels=n,
+        classes=dict(zip(labelled.classes.names, labelled.counts.tolist(), strict=True)),
+        residence=plan.residence,
+        memory=memory,
+        steps=_recipe(config).longest(n // batch),
+        seconds_a_step=seconds_per_step(stack.to(choose_device(config.device)), batch),
+    )
+
+
+def _announce(
+    config: FitConfig,
+    store: FeatureStore,
+    summary: FitSummary,
+    plan: ResidencePlan,
+    progress: Progress,
+) -> None:
+    progress.say(
+        f"{summary.pixels} labelled pixels of {summary.images} images, {len(summary.classes)} "
+        f"classes, {store.spec.dims} channels; {_held(plan)}"
+    )
+    absent = [name for name, count in summary.classes.items() if count == 0]
+    if absent:
+        progress.warn(
+            f"no pixel to learn from for {', '.join(absent)} (a class of fewer than "
+            f"{MINIMUM_PIXELS} pixels in an image is left out there, as published)"
+        )
+    minutes = summary.steps * summary.seconds_a_step / 60
+    most = "at most " if config.recipe == "paper" else ""
+    early = "; each member stops when its losses no longer fall" if most else ""
+    progress.say(
+        f"Recipe '{config.recipe}': {most}{summary.steps} steps of {config.members} members, "
+        f"{most}about {minutes:.1f} minutes on this machine, reading apart{early}"
+    )
+
+
+def _held(plan: ResidencePlan) -> str:
+    size = f"{plan.n_bytes / 1e6:.0f} MB"
+    return {
+        "vectors": f"all feature vectors in memory, {size}",
+        "maps32": f"all maps in memory as float32, {size}",
+        "maps": f"all maps in memory as float16, {size}",
+        "rounds": f"read in rounds of {plan.pool} pixels of all images, {size}",
+    }[plan.residence]
+
+
+def _train(
+    config: FitConfig,
+    store: FeatureStore,
+    labelled: Labelled,
+    plan: ResidencePlan,
+    runner: TaskRunner,
+    progress: Progress,
+) -> PixelEnsemble:
+    device = choose_device(config.device)
+    ensemble = PixelEnsemble(
+        n_members=config.members,
+        voting=config.voting,
+        recipe=config.recipe,
+        max_steps=config.max_steps,
+        batch_size=config.batch_size,
+        random_state=config.seed,
+        device=device,
+    )
+    sampler = PixelSampler(
+        store,
+        labelled.pixels,
+        plan,
+        members=config.members,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        runner=runner,
+        device=device,
+    )
+    with progress.bar("read", sampler.tasks, "chunks") as advance:
+        sampler.load(advance)
+    with progress.bar("fit", _recipe(config).longest(sampler.batches_per_epoch), "steps") as step:
+        done = 0
+
+        def advance_to(now: int, _: int, losses: NDArray[np.float64]) -> None:
+            nonlocal done
+            step(now - done)
+            done = now
+
+        ensemble.fit_batches(
+            sampler, labelled.y, classes=labelled.classes, spec=store.spec, progress=advance_to
+        )
+    return ensemble
+
+
+def _origin(config: FitConfig, store: FeatureStore, labelled: Labelled) -> dict[str, Any]:
+    """Say where a model came from: what `predict` needs to find store and checkpoint again."""
+    return {
+        "store": str(config.store.absolute()),
+        "labels": str(config.labels.absolute()),
+        "images": list(labelled.images),
+        "ignore_label": config.ignore,
+        "seed": config.seed,
+    }

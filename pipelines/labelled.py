@@ -1,0 +1,169 @@
+"""The labelled pixels of a store: label maps matched to its images and brought to its rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..classify.classes import Classes, default_classes, load_classes
+from ..classify.labels import (
+    IGNORED,
+    check_trainable,
+    find_labels,
+    label_rows,
+    read_label_map,
+)
+from ..store.errors import InputError
+from ..store.pixelset import PixelSet
+from ..store.reader import FeatureStore, StoredImage
+from .progress import Progress
+from .selection import named, select
+
+__all__ = ["Labelled", "match_labels", "read_labelled"]
+
+_MOST_UNNAMED = 256
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pixels to learn from.
+
+    Parameters
+    ----------
+    pixels : PixelSet
+    y : array of shape (pixels.n,), uint16
+        Each pixel's class id.
+    classes : Classes
+    images : tuple of str
+        Stems of the images that have a label map.
+    """
+
+    pixels: PixelSet
+    y: NDArray[np.uint16]
+    classes: Classes
+    images: tuple[str, ...]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pixels of each class."""
+        return np.bincount(self.y, minlength=len(self.classes))
+
+
+def match_labels(
+    known: Mapping[str, object], folder: Path, wanted: Sequence[str] | None, what: str
+) -> dict[str, Path]:
+    """Return the label map of each image that is to be used, by stem, in the images' order.
+
+    Parameters
+    ----------
+    known : mapping
+        Its keys are the stems of the images or masks there are.
+    folder : path
+        The label folder.
+    wanted : sequence of str, optional
+        Stems from ``--list``: each must have an image and a label map.
+    what : str
+        What the known ones are, such as "images in 'feats.zarr'".
+
+    Raises
+    ------
+    InputError
+        If a label map has no image, or a listed image no label map; the message names them.
+    """
+    labels = find_labels(folder)
+    if not labels:
+        raise InputError(f"no label maps (.png or .npy) in '{folder}'")
+    if wanted is not None:
+        chosen = select(list(known), wanted, what)
+        bare = [stem for stem in chosen if stem not in labels]
+        if bare:
+            raise InputError(f"--list names {named(bare)}, without a label map in '{folder}'")
+        return {stem: labels[stem] for stem in chosen}
+    stray = [stem for stem in labels if stem not in known]
+    if stray:
+        raise InputError(
+            f"{len(stray)} of {len(labels)} label maps match none of the {len(known)} {what}: "
+            f"{named(stray)}. A label map has its image's name; --list chooses some of them"
+        )
+    return {stem: labels[stem] for stem in known if stem in labels}
+
+
+def read_labelled(
+    store: FeatureStore,
+    folder: Path,
+    wanted: Sequence[str] | None,
+    ignore: int,
+    progress: Progress,
+) -> Labelled:
+    """Read the label maps of a store's images.
+
+    Raises
+    ------
+    InputError
+        If labels and images do not match, a label map does not fit, or nothing can be learnt.
+    """
+    images = {image.stem: image for image in store.images}
+    paths = match_labels(images, folder, wanted, f"images in '{store.path}'")
+    paths = _extracted(paths, images, store, progress)
+    classes = load_classes(folder)
+    rows, owners, maps = [], [], []
+    with progress.bar("labels", len(paths), "images") as advance:
+        for stem, path in paths.items():
+            maps += list(_label_rows(path, images[stem], ignore, classes))
+            numbers = store.rows(images[stem].index)
+            rows += list(numbers)
+            owners += [images[stem].index] * len(numbers)
+            advance(1)
+    y = np.concatenate([label[label != IGNORED] for label in maps])
+    if classes is None:
+        classes = _unnamed(y, folder)
+    check_trainable(np.bincount(y, minlength=len(classes)), classes.names)
+    pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
+    return Labelled(pixels, y, classes, tuple(paths))
+
+
+def _label_rows(
+    path: Path, image: StoredImage, ignore: int, classes: Classes | None
+) -> NDArray[np.uint16]:
+    return label_rows(
+        read_label_map(path),
+        image.geometry,
+        ignore=ignore,
+        n_classes=None if classes is None else len(classes),
+        name=path.name,
+        image_name=image.name,
+    )
+
+
+def _extracted(
+    paths: Mapping[str, Path],
+    images: Mapping[str, StoredImage],
+    store: FeatureStore,
+    progress: Progress,
+) -> dict[str, Path]:
+    """Leave out labelled images that could not be extracted; refuse those not yet extracted."""
+    failed = [stem for stem in paths if images[stem].failed is not None]
+    if failed:
+        progress.warn(f"{named(failed)} could not be extracted and is left out")
+    todo = [s for s in paths if images[s].failed is None and not images[s].complete]
+    if todo:
+        raise InputError(
+            f"the features of {named(todo)} are not in '{store.path}' yet: "
+            "finish `dseg extract` first, or choose images with --list"
+        )
+    left = {stem: path for stem, path in paths.items() if stem not in failed}
+    if not left:
+        raise InputError("no labelled image is left: all of them failed in `dseg extract`")
+    return left
+
+
+def _unnamed(y: NDArray[np.uint16], folder: Path) -> Classes:
+    n = int(y.max()) + 1 if len(y) else 1
+    if n > _MOST_UNNAMED:
+        raise InputError(
+            f"the label maps in '{folder}' have ids up to {n - 1}, and no classes.txt names so "
+            "many classes. If that id means unlabelled, say --ignore; else add classes.txt"
+        )
+    return default_classes(n)

@@ -1,0 +1,161 @@
+"""Images in, activations out, with decoding ahead of the network: shared by extract and predict."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..extract.backbone import Backbone
+from ..extract.half import to_float16
+from ..extract.images import UnreadableImage, cut_rows, read_image, sha256_of
+from ..store.geometry import Geometry
+from ..store.spec import FeatureSpec
+
+__all__ = ["Decoded", "Job", "Refused", "RowActivations", "Unchanged", "activations", "decoded"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to be read: its number in the run, name, file and rows."""
+
+    number: int
+    name: str
+    path: Path
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image ready for the network: ``rows`` is (rows, 3, h, w) float32 in [-1, 1]."""
+
+    job: Job
+    sha256: bytes
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """An image that is done already."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An image that cannot be used, and why."""
+
+    job: Job
+    reason: str
+    sha256: bytes | None = None
+
+
+@dataclass(frozen=True)
+class RowActivations:
+    """The activations of one row.
+
+    Parameters
+    ----------
+    image : Decoded
+    row : int
+        Number of the row within its image.
+    maps : dict of tensors (C, h, w), float16
+        By map size, channels in feature order.
+    nonfinite, clipped : arrays of shape (layers,), int64
+        Values that were not finite, and that were beyond float16's range.
+    """
+
+    image: Decoded
+    row: int
+    maps: dict[str, Tensor]
+    nonfinite: NDArray[np.int64]
+    clipped: NDArray[np.int64]
+
+    @property
+    def last(self) -> bool:
+        """Whether this is its image's last row."""
+        return self.row == len(self.image.rows) - 1
+
+
+def decoded(
+    jobs: Iterable[Job], is_done: Callable[[Job, bytes], bool], workers: int = 2
+) -> Iterator[Decoded | Unchanged | Refused]:
+    """Read images in threads, a few ahead of the one that is asked for, in order."""
+
+    def decode(job: Job) -> Decoded | Unchanged | Refused:
+        sha256 = None
+        try:
+            sha256 = sha256_of(job.path)
+            if is_done(job, sha256):
+                return Unchanged(job)
+            image = read_image(job.path)
+            if image.shape[:2] != job.geometry.size:
+                return Refused(job, "the file changed while it was read", sha256)
+            return Decoded(job, sha256, torch.from_numpy(cut_rows(image, job.geometry)))
+        except (UnreadableImage, OSError) as error:
+            return Refused(job, str(error), sha256)
+
+    yield from _ahead(decode, jobs, workers)
+
+
+def _ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Map in threads, in order, at most two items a worker ahead."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, "dseg-decode") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def activations(
+    images: Iterable[Decoded | Unchanged | Refused],
+    backbone: Backbone,
+    spec: FeatureSpec,
+    batch_size: int,
+) -> Iterator[RowActivations | Unchanged | Refused]:
+    """Run the network over rows of several images, ``batch_size`` rows at a time.
+
+    Rows of an image come out together and in order.
+    """
+    batch: list[tuple[Decoded, int]] = []
+    for image in images:
+        if not isinstance(image, Decoded):
+            yield image
+            continue
+        for row in range(len(image.rows)):
+            batch.append((image, row))
+            if len(batch) == batch_size:
+                yield from _run(batch, backbone, spec)
+                batch = []
+    if batch:
+        yield from _run(batch, backbone, spec)
+
+
+def _run(
+    batch: list[tuple[Decoded, int]], backbone: Backbone, spec: FeatureSpec
+) -> Iterator[RowActivations]:
+    layers = backbone(torch.stack([image.rows[row] for image, row in batch]))
+    for i, (image, row) in enumerate(batch):
+        halves = [to_float16(layer[i]) for layer in layers]
+        maps = {
+            size: torch.cat([halves[layer][0] for layer in spec.layers_of(size)])
+            for size in spec.map_sizes
+        }
+        nonfinite, clipped = (np.array([half[k] for half in halves], np.int64) for k in (1, 2))
+        yield RowActivations(image, row, maps, nonfinite, clipped)
