@@ -326,7 +326,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         array of shape (n_samples,), of the classes' dtype
         """
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        winners = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[winners])
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the share of votes or the mean softmax of each class, see ``voting``.
@@ -427,7 +428,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             not isinstance(rate, int | float | np.floating) or not 0 < rate < np.inf
         ):
             self._refuse("learning_rate", "None or a float in the range (0.0, inf)")
-        if _is_int(self.random_state) and int(self.random_state) < 0:
+        seed: Any = self.random_state
+        if _is_int(seed) and seed < 0:
             self._refuse("random_state", "an int in the range [0, inf), a RandomState or None")
         hidden = self.hidden_layer_sizes
         if hidden is not None and (
