@@ -1,0 +1,136 @@
+"""What a backbone is, and how to get one.
+
+A backbone turns rows of images into activations and says beforehand of which shapes. A further
+network is a further file with a class of this form, and a branch in `load_backbone` that knows its
+checkpoints.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..store.errors import InputError
+from ..store.spec import FeatureSpec, Fit, LayerSpec
+from .diffusers_folder import is_hub_id
+from .images import PREPROCESSING
+from .loading import Hints, load_unet
+from .unet import UNetBackbone
+
+__all__ = ["Backbone", "feature_spec", "load_backbone"]
+
+
+class Backbone(Protocol):
+    """A network whose activations are features."""
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The layers it returns, in feature order."""
+
+    @property
+    def row_shape(self) -> tuple[int, int]:
+        """Height and width of the rows it takes."""
+
+    @property
+    def source(self) -> str:
+        """Where its checkpoint came from."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the noise."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what of it changes its activations, in plain JSON values."""
+
+    def __call__(self, rows: Tensor | NDArray[Any]) -> list[Tensor]:
+        """Return the activations (B, C, h, w), float32, of rows (B, 3, H, W) in [-1, 1]."""
+
+
+def load_backbone(
+    checkpoint: str | Path,
+    steps: Sequence[int] | None = None,
+    blocks: Sequence[int] | None = None,
+    *,
+    head_channels: int | None = None,
+    heads: int | None = None,
+    attention_order: str | None = None,
+    schedule: str | None = None,
+    diffusion_steps: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    inputs: bool = False,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+) -> Backbone:
+    """Load a network and make ready to record activations of its decoder.
+
+    Parameters
+    ----------
+    checkpoint : path or str
+        A guided-diffusion file (``.pt``), a diffusers folder, or the id of one on the Hugging Face
+        hub, ``organisation/name`` or ``organisation/name@revision``.
+    steps : sequence of int, optional
+        Timesteps, in feature order; by default those of the checkpoint's card, else 50, 150, 250
+        of 1000.
+    blocks : sequence of int, optional
+        Decoder blocks; by default those of the card, else 5, 6, 7, 8, 12 or, of another network
+        than the published one, those in the same places.
+    head_channels, heads, attention_order, schedule, diffusion_steps : optional
+        What a ``.pt`` cannot show: channels of an attention head (64) or a fixed number of heads,
+        the order of qkv ("legacy" or "new"), the noise schedule ("linear" or "cosine") and its
+        timesteps (1000). A diffusers folder states its own.
+    size : int or (height, width), optional
+        Of a row, pixels; by default the checkpoint's own.
+    inputs : bool
+        Record the inputs of the blocks instead of their outputs.
+    seed : int
+        Of the noise.
+    device : str or torch.device, optional
+        By default CUDA, else MPS, else the CPU.
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is missing or something else, or does not have what is asked for.
+    """
+    if not Path(checkpoint).exists() and not is_hub_id(str(checkpoint)):
+        raise InputError(
+            f"checkpoint '{checkpoint}' does not exist: give a guided-diffusion file (.pt), a "
+            "diffusers folder, or a hub id such as organisation/name"
+        )
+    hints = Hints(head_channels, heads, attention_order, schedule, diffusion_steps)
+    loaded = load_unet(checkpoint, hints)
+    return UNetBackbone(loaded, steps, blocks, size=size, inputs=inputs, seed=seed, device=device)
+
+
+def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0) -> FeatureSpec:
+    """Return the recipe of the features that a backbone makes.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    fit : {"squash", "pad", "tile"}
+        How images come to the row shape.
+    overlap : int
+        Of neighbouring tiles, pixels; counts only for "tile".
+    """
+    return FeatureSpec(
+        backbone=backbone.describe(),
+        source=backbone.source,
+        row_shape=backbone.row_shape,
+        fit=fit,
+        overlap=overlap if fit == "tile" else 0,
+        noise_seed=backbone.seed,
+        layers=backbone.layers,
+        preprocessing=PREPROCESSING,
+    )

@@ -1,0 +1,127 @@
+"""Which timesteps, decoder blocks and row shape: what was asked for, checked, or the default."""
+
+from collections.abc import Sequence
+
+from ..store.errors import InputError
+
+__all__ = ["choose_blocks", "choose_size", "choose_steps", "default_blocks"]
+
+STEPS = (50, 150, 250)  # of 1000
+LSUN_BLOCKS = (5, 6, 7, 8, 12)
+
+
+def default_blocks(strides: Sequence[int]) -> tuple[int, ...]:
+    """Return the published blocks of an 18-block decoder, or those in the same places of another.
+
+    That is every block whose output has stride 8, the first at stride 4, the second at stride 2.
+
+    Parameters
+    ----------
+    strides : sequence of int
+        Of each block's output.
+
+    Examples
+    --------
+    >>> default_blocks((32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1))
+    (5, 6, 7, 8, 12)
+    >>> default_blocks((8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1))
+    (0, 1, 2, 6)
+    """
+    if len(strides) == 18:
+        return LSUN_BLOCKS
+    at = {stride: [k for k, s in enumerate(strides) if s == stride] for stride in (8, 4, 2)}
+    return (*at[8], *at[4][:1], *at[2][1:2])
+
+
+def choose_steps(steps: Sequence[int] | None, timesteps: int) -> tuple[int, ...]:
+    """Return the timesteps asked for, or the published ones scaled to the schedule's length.
+
+    Parameters
+    ----------
+    steps : sequence of int, optional
+    timesteps : int
+        T of the schedule.
+
+    Raises
+    ------
+    InputError
+        If there is none, one is outside the schedule, or one is given twice.
+
+    Examples
+    --------
+    >>> choose_steps(None, 1000), choose_steps(None, 4000)
+    ((50, 150, 250), (200, 600, 1000))
+    """
+    if steps is None:
+        scaled = (min(round(step * timesteps / 1000), timesteps - 1) for step in STEPS)
+        return tuple(dict.fromkeys(scaled))
+    outside = [step for step in steps if not 0 <= step < timesteps]
+    if outside or not steps:
+        given = f"steps {outside} are outside the schedule" if outside else "no steps are given"
+        raise InputError(f"{given}: give some of 0 to {timesteps - 1}")
+    _refuse_doubles("steps", steps)
+    return tuple(steps)
+
+
+def choose_blocks(blocks: Sequence[int] | None, strides: Sequence[int]) -> tuple[int, ...]:
+    """Return the decoder blocks asked for, ascending, or the default ones.
+
+    Parameters
+    ----------
+    blocks : sequence of int, optional
+    strides : sequence of int
+        Of each block's output.
+
+    Raises
+    ------
+    InputError
+        If there is none, the network lacks one, or one is given twice.
+    """
+    has = ", ".join(f"{k} (stride {stride})" for k, stride in enumerate(strides))
+    if blocks is None:
+        blocks = default_blocks(strides)
+        if not blocks:
+            raise InputError(f"no default blocks for this network; say which of {has}")
+    lacking = [block for block in blocks if not 0 <= block < len(strides)]
+    if lacking or not blocks:
+        given = f"the network has no decoder blocks {lacking}" if lacking else "no blocks are given"
+        raise InputError(f"{given}; it has {has}")
+    _refuse_doubles("blocks", blocks)
+    return tuple(sorted(blocks))
+
+
+def _refuse_doubles(name: str, numbers: Sequence[int]) -> None:
+    doubles = sorted({number for number in numbers if list(numbers).count(number) > 1})
+    if doubles:
+        raise InputError(f"{name} {doubles} are given more than once: give each once")
+
+
+def choose_size(
+    size: int | tuple[int, int] | None, own: tuple[int, int] | None, levels: int
+) -> tuple[int, int]:
+    """Return height and width of a row: those asked for, or the checkpoint's own.
+
+    Parameters
+    ----------
+    size : int or tuple of int, optional
+    own : tuple of int, optional
+    levels : int
+        Resolutions of the network, each half the one before.
+
+    Raises
+    ------
+    InputError
+        If neither is known, or a side cannot be halved so often.
+    """
+    size = own if size is None else size
+    if size is None:
+        raise InputError("the checkpoint does not state its image size: say which to use")
+    height, width = (size, size) if isinstance(size, int) else size
+    unit = 2 ** (levels - 1)
+    if height < 1 or width < 1 or height % unit or width % unit:
+        near = "x".join(str(max(unit, round(side / unit) * unit)) for side in (height, width))
+        raise InputError(
+            f"the network halves its input {levels - 1} times, so both sides must be multiples of "
+            f"{unit}: got {height}x{width}, the nearest is {near}"
+        )
+    return int(height), int(width)

@@ -1,0 +1,378 @@
+"""Checkpoints of guided-diffusion (Dhariwal & Nichol, NeurIPS 2021) as diffusers' U-Net.
+
+The two libraries compute the same network under different names. The architecture is read off the
+shapes; what shapes do not show (`Untold`) has the value of the LSUN checkpoints unless told.
+
+Where guided-diffusion counts n residual blocks a level and L levels, both its ``input_blocks`` and
+its ``output_blocks`` number L·(n + 1): each level has n blocks and a downsampler (the first, the
+input convolution instead), or n + 1 blocks, the last with an upsampler but at full resolution.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..store.errors import InputError
+from .checkpoint import StateDict, some_keys
+
+__all__ = ["Architecture", "AttentionOrder", "build", "read_architecture"]
+
+AttentionOrder = Literal["legacy", "new"]
+HEAD_CHANNELS = 64  # the LSUN and ImageNet checkpoints
+
+FIRST_CONV = "input_blocks.0.0.weight"
+FIRST_DECODER = "output_blocks.0.0.in_layers.0.weight"
+FIRST_EMBEDDING = "input_blocks.1.0.emb_layers.1.weight"
+SIGNS = (FIRST_CONV, FIRST_DECODER, FIRST_EMBEDDING, "time_embed.0.weight", "out.2.weight")
+
+RESNET_NAMES = {
+    "in_layers.0": "norm1",
+    "in_layers.2": "conv1",
+    "emb_layers.1": "time_emb_proj",
+    "out_layers.0": "norm2",
+    "out_layers.3": "conv2",
+    "skip_connection": "conv_shortcut",
+}
+OUTER_NAMES = {
+    "time_embed.0": "time_embedding.linear_1",
+    "time_embed.2": "time_embedding.linear_2",
+    "input_blocks.0.0": "conv_in",
+    "out.0": "conv_norm_out",
+    "out.2": "conv_out",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a guided-diffusion U-Net is made of.
+
+    Parameters
+    ----------
+    channels : tuple of int
+        Of each level, full resolution first.
+    res_blocks : int
+        Residual blocks of a level on the way down.
+    attention : tuple of bool
+        Whether each level has attention.
+    scale_shift : bool
+        Whether the time embedding scales and shifts a norm (else it is added).
+    resblock_updown : bool
+        Whether residual blocks change the resolution (else convolutions do).
+    out_channels : int
+        3, or 6 with a learned variance.
+    head_channels, heads : int or None
+        Channels of an attention head, or their fixed number; the other one is None.
+    attention_order : {"legacy", "new"}
+        How the rows of qkv are ordered.
+    """
+
+    channels: tuple[int, ...]
+    res_blocks: int
+    attention: tuple[bool, ...]
+    scale_shift: bool
+    resblock_updown: bool
+    out_channels: int
+    head_channels: int | None
+    heads: int | None
+    attention_order: AttentionOrder
+
+    @property
+    def levels(self) -> int:
+        """Number of resolutions."""
+        return len(self.channels)
+
+    @property
+    def per_level(self) -> int:
+        """Output blocks of a level."""
+        return self.res_blocks + 1
+
+    def heads_of(self, channels: int) -> int:
+        """Return the number of attention heads of a layer with so many channels."""
+        return self.heads or channels // (self.head_channels or channels)
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def read_architecture(
+    state: Mapping[str, Tensor],
+    *,
+    head_channels: int | None = None,
+    heads: int | None = None,
+    attention_order: str = "legacy",
+) -> Architecture:
+    """Read the architecture off the shapes of a state dict.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor
+        With guided-diffusion's key names.
+    head_channels, heads : int, optional
+        Channels of an attention head, or a fixed number of heads; by default 64 channels.
+    attention_order : {"legacy", "new"}
+
+    Returns
+    -------
+    Architecture
+
+    Raises
+    ------
+    InputError
+        If these are the weights of something else, of a U-Net that needs more input than an
+        image, or of one that diffusers cannot express.
+    """
+    _refuse_other_networks(state)
+    channels, per_level = _levels(state)
+    width = state["time_embed.0.weight"].shape[1]
+    if channels[0] != width:
+        raise InputError(
+            f"the checkpoint's first level has {channels[0]} channels where its base is {width}: "
+            "a first channel multiplier other than 1 is not supported"
+        )
+    attention = tuple(
+        f"input_blocks.{1 + level * per_level}.1.qkv.weight" in state
+        for level in range(len(channels))
+    )
+    embedding = state[FIRST_EMBEDDING].shape[0]
+    architecture = Architecture(
+        channels=channels,
+        res_blocks=per_level - 1,
+        attention=attention,
+        scale_shift=embedding == 2 * channels[0],
+        resblock_updown=len(channels) > 1 and f"input_blocks.{per_level}.0.op.weight" not in state,
+        out_channels=state["out.2.weight"].shape[0],
+        head_channels=None if heads else (head_channels or HEAD_CHANNELS),
+        heads=heads,
+        attention_order=_parse_order(attention_order),
+    )
+    _refuse_heads(architecture, told_both=bool(heads and head_channels))
+    return architecture
+
+
+def _parse_order(order: str) -> AttentionOrder:
+    if order == "legacy":
+        return "legacy"
+    if order == "new":
+        return "new"
+    raise InputError(f"attention order must be 'legacy' or 'new', got {order!r}")
+
+
+def _refuse_other_networks(state: Mapping[str, Tensor]) -> None:
+    expected = "expected the U-Net of guided-diffusion"
+    if "conv_in.weight" in state and "time_embedding.linear_1.weight" in state:
+        raise InputError(
+            "the file holds a diffusers network's weights without its configuration: give the "
+            "folder that has its config.json"
+        )
+    if FIRST_CONV in state and FIRST_DECODER not in state:
+        raise InputError(
+            f"the checkpoint has an encoder but no decoder (a classifier?): {expected}"
+        )
+    if any(key not in state for key in SIGNS):
+        raise InputError(
+            f"the checkpoint is another network's, with keys such as {some_keys(state)}: {expected}"
+            f", with keys such as {some_keys(SIGNS)}"
+        )
+    if "label_emb.weight" in state:
+        raise InputError(
+            "the checkpoint is of a class-conditional network, which needs a class for each image: "
+            f"{expected} without classes"
+        )
+    in_shape = tuple(state[FIRST_CONV].shape)
+    if len(in_shape) != 4 or in_shape[1] != 3:
+        raise InputError(
+            f"the checkpoint's first convolution has the shape {in_shape}, so it takes no RGB "
+            f"image alone (an upsampler takes 6 channels): {expected} with 3 input channels"
+        )
+
+
+def _levels(state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int]:
+    """Return the channels of each level, and the output blocks of a level."""
+    n_blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("output_blocks."))
+    # A level's last output block ends in an upsampler: after the residual block (number 0) and,
+    # where there is attention, after that. Either a convolution or a residual block.
+    ends = {
+        int(key.split(".")[1])
+        for key in state
+        if key.startswith("output_blocks.")
+        and key.split(".")[2] != "0"
+        and key.endswith((".conv.weight", ".in_layers.0.weight"))
+    }
+    levels = len(ends) + 1
+    per_level = n_blocks // levels
+    expected_ends = {level * per_level + per_level - 1 for level in range(levels - 1)}
+    firsts = [f"input_blocks.{1 + i * per_level}.0.out_layers.3.weight" for i in range(levels)]
+    if n_blocks % levels or ends != expected_ends or any(key not in state for key in firsts):
+        raise InputError(
+            f"the checkpoint's {n_blocks} output blocks with upsamplers at {sorted(ends)} are not "
+            "those of a guided-diffusion U-Net with equally many blocks a level"
+        )
+    return tuple(state[key].shape[0] for key in firsts), per_level
+
+
+def _refuse_heads(architecture: Architecture, told_both: bool) -> None:
+    if told_both:
+        raise InputError("give the channels of an attention head or the number of heads, not both")
+    name, unit = (
+        ("heads", architecture.heads)
+        if architecture.heads
+        else ("head channels", architecture.head_channels)
+    )
+    widths = [
+        c for c, has in zip(architecture.channels, architecture.attention, strict=True) if has
+    ]
+    for width in (*widths, architecture.channels[-1]):
+        if unit is None or unit < 1 or width % unit:
+            raise InputError(
+                f"attention over {width} channels cannot be split by {unit} {name}: tell the "
+                "checkpoint's own head_channels (num_head_channels) or heads (num_heads)"
+            )
+
+
+def build(state: StateDict, architecture: Architecture) -> Any:
+    """Return diffusers' U-Net with the weights of a guided-diffusion checkpoint.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        With guided-diffusion's key names; not changed.
+    architecture : Architecture
+        What `read_architecture` says of it.
+
+    Returns
+    -------
+    diffusers.UNet2DModel
+        In evaluation mode, on the CPU, float32.
+
+    Raises
+    ------
+    InputError
+        If weights are missing, left over, or of another shape than the architecture wants.
+    """
+    from diffusers import UNet2DModel
+
+    with torch.device("meta"):
+        unet = UNet2DModel(**_config(architecture))
+    _set_heads(unet, architecture)
+    remapped = _remap(state, architecture)
+    _refuse_shapes(remapped, unet.state_dict())
+    unet.load_state_dict(remapped, strict=True, assign=True)
+    return unet.eval().requires_grad_(False)
+
+
+def _config(architecture: Architecture) -> dict[str, Any]:
+    down = "ResnetDownsampleBlock2D" if architecture.resblock_updown else "DownBlock2D"
+    up = "ResnetUpsampleBlock2D" if architecture.resblock_updown else "UpBlock2D"
+    sampler = "resnet" if architecture.resblock_updown else "conv"
+    return {
+        "in_channels": 3,
+        "out_channels": architecture.out_channels,
+        "block_out_channels": architecture.channels,
+        "layers_per_block": architecture.res_blocks,
+        "down_block_types": tuple("AttnDownBlock2D" if a else down for a in architecture.attention),
+        "up_block_types": tuple(
+            "AttnUpBlock2D" if a else up for a in reversed(architecture.attention)
+        ),
+        "downsample_type": sampler,
+        "upsample_type": sampler,
+        "attention_head_dim": None,  # `_set_heads` sets them
+        "norm_num_groups": 32,
+        "attn_norm_num_groups": 32,
+        "norm_eps": 1e-5,
+        "resnet_time_scale_shift": "scale_shift" if architecture.scale_shift else "default",
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+    }
+
+
+def _set_heads(unet: Any, architecture: Architecture) -> None:
+    for module in unet.modules():
+        if type(module).__name__ == "Attention":
+            channels = module.to_q.in_features
+            module.heads = architecture.heads_of(channels)
+            module.scale = (channels / module.heads) ** -0.5
+
+
+def _refuse_shapes(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    missing = [key for key in wanted if key not in given]
+    left_over = [key for key in given if key not in wanted]
+    other = [k for k in wanted if k in given and given[k].shape != wanted[k].shape]
+    faults = {"missing": missing, "left over": left_over, "of another shape": other}
+    words = [f"{len(keys)} {what} ({some_keys(keys)})" for what, keys in faults.items() if keys]
+    if words:
+        raise InputError(
+            f"the checkpoint is no guided-diffusion U-Net as expected: weights {'; '.join(words)}"
+        )
+
+
+def _remap(state: StateDict, architecture: Architecture) -> StateDict:
+    """Rename the tensors; split qkv into three. Keys without a counterpart keep their names."""
+    prefixes = dict(_prefixes(architecture))
+    renamed: StateDict = {}
+    for key, tensor in state.items():
+        parts = key.split(".")
+        for cut in (3, 2):  # blocks have three parts: input_blocks.4.0; the middle two
+            prefix, rest = ".".join(parts[:cut]), ".".join(parts[cut:])
+            if prefix in prefixes:
+                renamed |= _leaf(prefixes[prefix], rest, tensor, architecture)
+                break
+        else:
+            renamed[key] = tensor
+    return renamed
+
+
+def _prefixes(architecture: Architecture) -> Iterator[tuple[str, str]]:
+    """Yield each module's name there and here."""
+    yield from OUTER_NAMES.items()
+    for there, here in (("0", "resnets.0"), ("1", "attentions.0"), ("2", "resnets.1")):
+        yield f"middle_block.{there}", f"mid_block.{here}"
+    per_level, last = architecture.per_level, architecture.levels - 1
+    for number in range(1, architecture.levels * per_level):
+        level, place = divmod(number - 1, per_level)
+        here = f"down_blocks.{level}"
+        if place == per_level - 1:
+            yield f"input_blocks.{number}.0", f"{here}.downsamplers.0"
+        else:
+            yield f"input_blocks.{number}.0", f"{here}.resnets.{place}"
+            yield f"input_blocks.{number}.1", f"{here}.attentions.{place}"
+    for number in range(architecture.levels * per_level):
+        level, place = divmod(number, per_level)
+        here, has_attention = f"up_blocks.{level}", architecture.attention[last - level]
+        yield f"output_blocks.{number}.0", f"{here}.resnets.{place}"
+        if has_attention:
+            yield f"output_blocks.{number}.1", f"{here}.attentions.{place}"
+        if place == per_level - 1 and level != last:
+            yield f"output_blocks.{number}.{1 + has_attention}", f"{here}.upsamplers.0"
+
+
+def _leaf(module: str, rest: str, tensor: Tensor, architecture: Architecture) -> StateDict:
+    name, _, kind = rest.rpartition(".")
+    if name == "qkv":
+        parts = _split_qkv(tensor, architecture)
+        return {f"{module}.to_{part}.{kind}": w for part, w in zip("qkv", parts, strict=True)}
+    if name == "proj_out":
+        return {f"{module}.to_out.0.{kind}": tensor.reshape(tensor.shape[:2])}
+    names = {**RESNET_NAMES, "norm": "group_norm", "op": "conv", "": ""}
+    here = names.get(name, name)
+    return {".".join(part for part in (module, here, kind) if part): tensor}
+
+
+def _split_qkv(tensor: Tensor, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Return the rows of q, k and v.
+
+    The legacy order is head by head, each with its q, k and v: ``(heads, 3, d)``; the new one
+    ``(3, heads, d)``, which is that of three separate layers.
+    """
+    tensor = tensor.reshape(tensor.shape[:2])  # (3C, C, 1) -> (3C, C); a bias stays (3C,)
+    if architecture.attention_order == "new":
+        return tensor.chunk(3)
+    heads = architecture.heads_of(tensor.shape[0] // 3)
+    by_head = tensor.reshape(heads, 3, -1, *tensor.shape[1:])
+    return tuple(by_head.transpose(0, 1).flatten(1, 2).contiguous())

@@ -1,0 +1,245 @@
+"""A diffusion U-Net whose decoder blocks are the features of an image.
+
+Decoder blocks are numbered as in guided-diffusion's ``output_blocks``: each takes the activation
+so far with one of the encoder's beside it, and is a residual block, then attention where the level
+has it, then the upsampler if it is the level's last (Dhariwal & Nichol, NeurIPS 2021).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..store.errors import InputError
+from ..store.spec import LayerSpec
+from .choices import choose_blocks, choose_size, choose_steps
+from .loading import LoadedUNet
+from .noise import q_sample, shared_noise
+
+__all__ = ["UNetBackbone"]
+
+
+class DecoderBlock(nn.Module):
+    """One decoder block: residual block, attention or None, upsampler or None."""
+
+    def __init__(self, resnet: Any, attention: Any, upsampler: Any) -> None:
+        super().__init__()
+        self.resnet, self.attention, self.upsampler = resnet, attention, upsampler
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """Take (N, C, h, w), the activation so far with the encoder's beside it."""
+        h = self.resnet(h, embedding)
+        if self.attention is not None:
+            h = self.attention(h)
+        if self.upsampler is None:
+            return h
+        # diffusers' upsampler is a convolution, which takes no embedding, or a residual block
+        takes_embedding = hasattr(self.upsampler, "time_emb_proj")
+        up: Tensor = self.upsampler(h, embedding) if takes_embedding else self.upsampler(h)
+        return up
+
+    @property
+    def channels_in(self) -> int:
+        """Channels of the input, the concatenation."""
+        return int(self.resnet.in_channels)
+
+    @property
+    def channels_out(self) -> int:
+        """Channels of the output."""
+        return int(self.resnet.out_channels)
+
+
+def decoder_blocks(unet: Any) -> Iterator[DecoderBlock]:
+    """Yield the decoder blocks of diffusers' U-Net, in order."""
+    for level in unet.up_blocks:
+        attentions = getattr(level, "attentions", None) or [None] * len(level.resnets)
+        last = len(level.resnets) - 1
+        for place, (resnet, attention) in enumerate(zip(level.resnets, attentions, strict=True)):
+            upsampler = level.upsamplers[0] if place == last and level.upsamplers else None
+            yield DecoderBlock(resnet, attention, upsampler)
+
+
+class Decoder(nn.Module):
+    """The part of a U-Net that some decoder blocks need, and nothing past the last of them.
+
+    Parameters
+    ----------
+    unet : diffusers.UNet2DModel
+    blocks : sequence of int
+        Ascending.
+    inputs : bool
+        Whether the blocks' inputs are wanted, not their outputs.
+    """
+
+    def __init__(self, unet: Any, blocks: Sequence[int], inputs: bool) -> None:
+        super().__init__()
+        self.wanted, self.inputs = frozenset(blocks), inputs
+        self.center_input = bool(unet.config.center_input_sample)
+        self.time_proj, self.time_embedding = unet.time_proj, unet.time_embedding
+        self.conv_in, self.down_blocks, self.mid_block = (
+            unet.conv_in,
+            unet.down_blocks,
+            unet.mid_block,
+        )
+        self.blocks = nn.ModuleList(list(decoder_blocks(unet))[: max(blocks) + 1])
+
+    def forward(self, x_t: Tensor, t: Tensor) -> list[Tensor]:
+        """Return the wanted activations, each (N, C, h, w), for x_t (N, 3, H, W) at t (N,)."""
+        embedding = self.time_embedding(self.time_proj(t).to(x_t.dtype))
+        h, skips = self._encode(x_t, embedding)
+        found: list[Tensor] = []
+        for number, block in enumerate(self.blocks):
+            h = torch.cat([h, skips.pop()], dim=1)
+            if self.inputs and number in self.wanted:
+                found.append(h)
+                if len(found) == len(self.wanted):
+                    break
+            h = block(h, embedding)
+            if not self.inputs and number in self.wanted:
+                found.append(h)
+        return found
+
+    def _encode(self, x_t: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        h = self.conv_in(2 * x_t - 1 if self.center_input else x_t)
+        skips = [h]
+        for level in self.down_blocks:
+            h, kept = level(h, embedding)
+            skips.extend(kept)
+        return (h if self.mid_block is None else self.mid_block(h, embedding)), skips
+
+
+class UNetBackbone:
+    """The activations of a diffusion U-Net's decoder at several timesteps.
+
+    Parameters
+    ----------
+    loaded : LoadedUNet
+        Its network is taken over and moved; do not use it elsewhere.
+    steps, blocks : sequence of int, optional
+        By default the checkpoint's card, else the published ones or their like (see
+        `choices.default_blocks`).
+    size : int or tuple of int, optional
+        Height and width of a row; by default the checkpoint's own.
+    inputs : bool
+        Record the input of each block, the concatenation, instead of its output.
+    seed : int
+        Of the noise.
+    device : str or torch.device, optional
+        By default CUDA, else MPS, else the CPU.
+
+    Raises
+    ------
+    InputError
+        If the network lacks a block or the schedule a step, one is given twice, or the size does
+        not fit the network.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedUNet,
+        steps: Sequence[int] | None = None,
+        blocks: Sequence[int] | None = None,
+        *,
+        size: int | tuple[int, int] | None = None,
+        inputs: bool = False,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+    ) -> None:
+        every = list(decoder_blocks(loaded.unet))
+        strides = output_strides(every)
+        card = loaded.card
+        self.steps = choose_steps(card.steps if steps is None else steps, loaded.schedule.timesteps)
+        self.blocks = choose_blocks(card.blocks if blocks is None else blocks, strides)
+        self.row_shape = choose_size(size, loaded.size, len(loaded.unet.up_blocks))
+        self.source, self.seed = loaded.source, seed
+        self.layers = _layers(every, strides, self.steps, self.blocks, self.row_shape, inputs)
+        self.device = _pick_device(device)
+        self._schedule = loaded.schedule
+        self._description = {
+            "kind": loaded.kind,
+            "sha256": loaded.sha256,
+            "architecture": dict(loaded.architecture),
+            "schedule": dict(loaded.schedule.description),
+            "record": "inputs" if inputs else "outputs",
+        }
+        # convolutions run faster with the channel axis last in memory
+        self._format = torch.channels_last
+        self._decoder = Decoder(loaded.unet, self.blocks, inputs)
+        self._decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        self._noise = shared_noise(seed, self.row_shape).to(self.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what of the network changes its activations, in plain JSON values."""
+        return dict(self._description)
+
+    @torch.inference_mode()
+    def __call__(self, rows: Tensor | NDArray[Any]) -> list[Tensor]:
+        """Return the activations of some rows, all timesteps in one batch.
+
+        Parameters
+        ----------
+        rows : tensor or array of shape (B, 3, H, W), float32, in [-1, 1]
+
+        Returns
+        -------
+        list of tensors of shape (B, C, h, w), float32
+            In the order of ``layers``; on ``device``, of any memory format.
+
+        Raises
+        ------
+        InputError
+            If the rows are not of the row shape.
+        """
+        x = torch.as_tensor(rows, dtype=torch.float32, device=self.device)
+        if x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.row_shape):
+            height, width = self.row_shape
+            raise InputError(
+                f"rows of shape {tuple(x.shape)} came, but this backbone takes "
+                f"(any number, 3, {height}, {width})"
+            )
+        batch, T = len(x), len(self.steps)
+        x_t = q_sample(x, self.steps, self._noise, self._schedule).flatten(0, 1)
+        t = torch.tensor(self.steps, device=self.device).repeat_interleave(batch)
+        # TensorFloat-32 would keep 10 bits of the mantissa: a thousandth of each activation
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            found = self._decoder(x_t.contiguous(memory_format=self._format), t)
+        by_block = [activation.unflatten(0, (T, batch)) for activation in found]
+        return [activation[step] for step in range(T) for activation in by_block]
+
+
+def output_strides(blocks: Sequence[DecoderBlock]) -> tuple[int, ...]:
+    """Return image pixels per cell of each decoder block's output."""
+    stride = 2 ** sum(block.upsampler is not None for block in blocks)
+    strides = []
+    for block in blocks:
+        stride //= 1 if block.upsampler is None else 2
+        strides.append(stride)
+    return tuple(strides)
+
+
+def _layers(
+    every: Sequence[DecoderBlock],
+    strides: Sequence[int],
+    steps: Sequence[int],
+    blocks: Sequence[int],
+    row_shape: tuple[int, int],
+    inputs: bool,
+) -> tuple[LayerSpec, ...]:
+    shapes = []
+    for number in blocks:
+        block, stride = every[number], strides[number]
+        if inputs and block.upsampler is not None:
+            stride *= 2
+        channels = block.channels_in if inputs else block.channels_out
+        shapes.append((number, channels, row_shape[0] // stride, row_shape[1] // stride))
+    return tuple(LayerSpec(step, *shape) for step in steps for shape in shapes)
+
+
+def _pick_device(device: str | torch.device | None) -> torch.device:
+    if device is not None:
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
