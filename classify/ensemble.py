@@ -184,7 +184,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{self.n_members}: make both alike"
             )
         if classes is None:
-            classes = default_classes(int(ids.max(initial=-1)) + 1)
+            classes = default_classes(int(ids.max()) + 1 if ids.size else 0)
         if ids.size and not 0 <= ids.min() <= ids.max() < len(classes):
             raise InputError(
                 f"the class ids go from {ids.min()} to {ids.max()} but there are {len(classes)} "

@@ -223,7 +223,8 @@ def largest_id(label: NDArray[np.integer], ignore: int = 255) -> int:
     >>> largest_id(np.array([[0, 3, 255]]))
     3
     """
-    return int(label[label != ignore].max(initial=-1))
+    labelled = label[label != ignore]
+    return int(labelled.max()) if labelled.size else -1
 
 
 def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ from .ensemble import PixelEnsemble
 from .members import MemberStack
 from .training import TrainingLog
 
-__all__ = ["FORMAT", "VERSION", "from_published", "load", "save", "stack_published"]
+__all__ = ["FACTS", "FORMAT", "VERSION", "check_target", "from_published", "load", "save", "stack_published"]
 
 FORMAT = "dseg-model"
 VERSION = 1
@@ -85,7 +85,7 @@ def save(
         If the folder exists and may not be replaced, or ``extra`` is no JSON.
     """
     target = Path(folder)
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     stack = {key: value.detach().cpu() for key, value in ensemble.stack_.state_dict().items()}
     tensors = tensor_bytes({key: value.contiguous() for key, value in stack.items()})
     facts = _facts(ensemble, {**ensemble.extra_, **(extra or {})})
@@ -106,7 +106,8 @@ def save(
         raise
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse to save a model where something else stands, or a model that may not be replaced."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / FACTS).is_file():

@@ -1,20 +1,36 @@
-"""Hypothesis: `PixelEnsemble` keeps scikit-learn's contract, but for what is listed here."""
+"""Hypothesis: `PixelEnsemble` keeps scikit-learn's contract; no check is expected to fail."""
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
-
 from dseg import PixelEnsemble
-
-# The check, and why it does not hold.
-EXPECTED_FAILURES: dict[str, str] = {}
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 
 @parametrize_with_checks(
     [
-        PixelEnsemble(n_members=3, hidden_layer_sizes=(32, 16), max_steps=150),
-        PixelEnsemble(n_members=3, hidden_layer_sizes=(32, 16), max_steps=150, voting="mean"),
-    ],
-    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+        PixelEnsemble(n_members=3, hidden_layer_sizes=(32, 16), max_steps=150, voting=voting)
+        for voting in ("majority", "mean")
+    ]
 )
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("n_members", 0, "an int in the range"),
+        ("batch_size", 1, r"an int in the range \[2"),
+        ("max_steps", 2.5, "an int in the range"),
+        ("voting", "loud", "'majority' or 'mean'"),
+        ("recipe", "cake", "'default' or 'paper'"),
+        ("learning_rate", -1.0, "None or a float in the range"),
+        ("hidden_layer_sizes", (8,), "None or two ints"),
+        ("random_state", -1, "an int in the range"),
+    ],
+)
+def test_a_bad_parameter_is_refused_in_scikit_learns_words(name, value, expected):
+    ensemble = PixelEnsemble(**{name: value})
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of PixelEnsemble must be") as e:
+        ensemble.fit([[0.0], [1.0]], [0, 1])
+    assert e.match(expected)
+    assert e.match(f"Got .*{str(value)[-3:-1]}")
