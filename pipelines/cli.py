@@ -1,0 +1,372 @@
+"""The command line: parse, call a pipeline, report. No other module prints.
+
+Exit codes: 0 done, 1 failed, 2 wrong call, 3 done but some images failed, 130 interrupted.
+Pipelines are imported when their command runs, so that ``dseg --help`` is quick.
+"""
+
+import json
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..store.errors import DsegError
+from .options import (
+    BYTES,
+    NUMBERS,
+    SHARD,
+    SIZE,
+    device_option,
+    dry_run_option,
+    existing_folder,
+    folder,
+    list_option,
+    output_options,
+    overwrite_option,
+)
+from .progress import Console
+from .settings import FILE, read_settings
+
+__all__ = ["cli", "main"]
+
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="dseg")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Masks for all your images from a few labelled ones, by a diffusion model's activations.
+
+    \b
+    dseg extract --images photos/ --out feats.zarr --checkpoint ddpm.pt
+    dseg fit feats.zarr labels/
+    dseg predict feats.zarr
+
+    Defaults of any option may stand in dseg.toml in the working folder, one table a command.
+    """
+    context.default_map = read_settings(Path(FILE), cli)
+
+
+def main() -> None:
+    """Run the command line and exit: no traceback, whatever is wrong, unless ``-v`` asks for it."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _interrupted()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except DsegError as error:
+        code = _failed(str(error), error.exit_code)
+    except MemoryError:
+        code = _failed("out of memory: try a smaller --batch-size or --memory", 1)
+    except OSError as error:
+        code = _failed(_system(error), 1)
+    except Exception as error:
+        words = f"something unforeseen went wrong: {type(error).__name__}: {error}"
+        code = _failed(f"{words}\nThis is a fault of dseg; please report it with what -v prints", 1)
+    sys.exit(code)
+
+
+def _interrupted() -> int:
+    click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
+    return INTERRUPTED
+
+
+def _failed(words: str, code: int) -> int:
+    click.echo(f"Error: {words}", err=True)
+    if {"-v", "--verbose"} & set(sys.argv):
+        traceback.print_exc()
+    return code
+
+
+def _system(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{what}: '{error.filename}'" if error.filename else what
+
+
+@cli.command()
+@click.option("--images", type=existing_folder, required=True, help="Folder of images.")
+@click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
+@click.option(
+    "--checkpoint",
+    required=True,
+    help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id.",
+)
+@click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
+@click.option("--blocks", type=NUMBERS, help="Decoder blocks; by default the checkpoint's.")
+@click.option("--head-channels", type=click.IntRange(1), help=".pt: channels a head (64).")
+@click.option("--heads", type=click.IntRange(1), help=".pt: a fixed number of heads instead.")
+@click.option(
+    "--attention-order",
+    type=click.Choice(["legacy", "new"]),
+    default="legacy",
+    show_default=True,
+    help=".pt: order of the attention weights.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["linear", "cosine"]),
+    default="linear",
+    show_default=True,
+    help=".pt: noise schedule it was trained with.",
+)
+@click.option("--size", type=SIZE, help="Size that the network sees; by default its own.")
+@click.option(
+    "--fit",
+    type=click.Choice(["squash", "pad", "tile"]),
+    default="squash",
+    show_default=True,
+    help="How images come to that size: squashed, padded, or cut into overlapping tiles.",
+)
+@click.option("--tile", "fit", flag_value="tile", help="Short for --fit tile.")
+@click.option("--overlap", type=click.IntRange(0), help="Pixels that tiles share (a quarter).")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the noise.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
+@click.option(
+    "--codec",
+    type=click.Choice(["lz4", "zstd", "none", "uint8"]),
+    default="lz4",
+    show_default=True,
+    help="Compression; uint8 loses a little.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["native", "dense"]),
+    default="native",
+    show_default=True,
+    help="dense: literal vectors of every pixel, 22 times larger, for other programs.",
+)
+@click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+def extract(**given: Any) -> int:
+    """Store a diffusion model's activations for a folder of images.
+
+    The costly pass, once per image. The same command again goes on where it stopped, takes in new
+    and changed images, and leaves the others.
+
+    \b
+    dseg extract --images photos/ --out feats.zarr --checkpoint lsun_horse.pt
+    dseg extract --images photos/ --out feats.zarr --checkpoint google/ddpm-cat-256 --tile
+    """
+    from .extract import BackboneOptions, Estimate, ExtractConfig
+    from .extract import extract as run
+
+    console, as_json = _console(given)
+    names = BackboneOptions.__dataclass_fields__
+    backbone = BackboneOptions(**{name: given.pop(name) for name in names})
+    summary = run(ExtractConfig(**given, backbone=backbone), console)
+    if isinstance(summary, Estimate):
+        text = (
+            f"{summary.images} images in {summary.rows} rows: {summary.n_bytes / 1e6:.0f} MB "
+            f"before compression, about {summary.seconds / 60:.1f} minutes; "
+            f"{summary.free_bytes / 1e9:.1f} GB are free"
+        )
+        return _report(asdict(summary), text, as_json)
+    if summary.vanished:
+        console.warn(f"{len(summary.vanished)} images of the store are not in the folder any more")
+    if summary.clipped:
+        worst = max(summary.clipped, key=lambda name: summary.clipped[name])
+        console.warn(
+            f"{sum(summary.clipped.values())} activations of {len(summary.clipped)} images were "
+            f"beyond float16's range and clipped, most in '{worst}'"
+        )
+    text = (
+        f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
+        f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
+    )
+    return _report(asdict(summary), text, as_json, summary.failed)
+
+
+@cli.command()
+@click.argument("store", type=existing_folder)
+@click.argument("labels", type=existing_folder)
+@click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
+@click.option(
+    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="paper: exactly as published, which can take hours.",
+)
+@click.option("--members", type=click.IntRange(1), default=10, show_default=True, help="MLPs.")
+@click.option(
+    "--voting",
+    type=click.Choice(["majority", "mean"]),
+    default="majority",
+    show_default=True,
+    help="How members decide together.",
+)
+@click.option(
+    "--max-steps",
+    type=click.IntRange(1),
+    default=4000,
+    show_default=True,
+    help="Length of the default recipe.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Pixels a batch."
+)
+@click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--scheduler", help="Dask scheduler (tcp://… or its file) that does the reading.")
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+def fit(**given: Any) -> int:
+    """Train the ensemble on the labelled images of a feature store.
+
+    LABELS holds a label map for some images, matched by name: index or palette PNG, 16-bit PNG, or
+    .npy, of the image's size. classes.txt in it or beside it names the classes, one a line.
+
+    \b
+    dseg fit feats.zarr labels/
+    dseg fit feats.zarr labels/ --list train.txt --memory 2GB --out model/
+    """
+    from .fit import FitConfig
+    from .fit import fit as run
+
+    console, as_json = _console(given)
+    summary = run(FitConfig(**given), console)
+    text = f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images"
+    if given["dry_run"]:
+        text = f"{summary.model}: nothing written (--dry-run)"
+    else:
+        text += f", {summary.seconds:.0f} s. Next: dseg predict {given['store']}" + (
+            "" if summary.model == "model" else f" --model {summary.model}"
+        )
+    return _report(asdict(summary), text, as_json)
+
+
+@cli.command()
+@click.argument("source", type=existing_folder, required=False)
+@click.option(
+    "--model", type=existing_folder, default="model", show_default=True, help="From `dseg fit`."
+)
+@click.option("--out", type=folder, default="masks", show_default=True, help="Folder of the masks.")
+@click.option("--checkpoint", help="For images: where the model's diffusion model is now.")
+@click.option("--images", type=existing_folder, help="For overlays from a store: its images.")
+@click.option("--probabilities", is_flag=True, help="Also mean class probabilities, .npy float16.")
+@click.option("--uncertainty", is_flag=True, help="Also each pixel's uncertainty, .npy float32.")
+@click.option("--overlay", is_flag=True, help="Also the masks drawn over the images, PNG.")
+@click.option(
+    "--paper", is_flag=True, help="Vote at the network's size and write that, as published."
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
+@click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+def predict(**given: Any) -> int:
+    """Write masks for a feature store or a folder of images.
+
+    SOURCE is either; without it, the store that the model was fitted on. Masks are index PNGs of
+    each image's own size, beside a manifest, predictions.jsonl, which also has each image's
+    uncertainty. The same command again goes on where it stopped.
+
+    \b
+    dseg predict feats.zarr
+    dseg predict photos/ --model model/ --out masks/ --overlay
+    """
+    from .predict import PredictConfig
+    from .predict import predict as run
+
+    console, as_json = _console(given)
+    summary = run(PredictConfig(**given), console)
+    text = (
+        f"{summary.masks}: {summary.predicted} masks written, {summary.unchanged} unchanged, "
+        f"{len(summary.failed)} failed; {summary.seconds:.0f} s"
+    )
+    if given["dry_run"]:
+        text = (
+            f"{summary.masks}: {summary.images - summary.unchanged} masks to write, about "
+            f"{summary.seconds / 60:.1f} minutes; nothing written (--dry-run)"
+        )
+    return _report(asdict(summary), text, as_json, summary.failed)
+
+
+@cli.command()
+@click.argument("masks", type=existing_folder)
+@click.argument("labels", type=existing_folder)
+@click.option(
+    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
+)
+@click.option("--paper", is_flag=True, help="Count as published: absent classes 0, void in unions.")
+@list_option
+@output_options
+def evaluate(**given: Any) -> int:
+    """Score masks against label maps: IoU per class, mIoU, pixel accuracy.
+
+    \b
+    dseg evaluate masks/ labels/ --list test.txt
+    """
+    from .evaluate import EvaluateConfig
+    from .evaluate import evaluate as run
+
+    console, as_json = _console(given)
+    summary = run(EvaluateConfig(**given), console)
+    width = max(len(name) for name in [*summary.iou, "pixel accuracy"])
+    rows = [
+        f"{name:<{width}}  {'–':>6}" if iou is None else f"{name:<{width}}  {iou:6.4f}"
+        for name, iou in summary.iou.items()
+    ]
+    rows += [
+        f"{'mIoU':<{width}}  {summary.mean_iou:6.4f}",
+        f"{'pixel accuracy':<{width}}  {summary.pixel_accuracy:6.4f}",
+        f"{'images':<{width}}  {summary.images:6d}",
+    ]
+    return _report(asdict(summary), "\n".join(rows), as_json)
+
+
+@cli.command()
+@click.argument("path", type=existing_folder)
+@output_options
+def info(**given: Any) -> int:
+    """Tell what a feature store or a model is.
+
+    \b
+    dseg info feats.zarr
+    dseg info model/
+    """
+    from .info import describe, in_words
+
+    _, as_json = _console(given)
+    facts = describe(given["path"])
+    return _report(facts, in_words(facts), as_json)
+
+
+def _console(given: dict[str, Any]) -> tuple[Console, bool]:
+    """Take the output options out of what was given."""
+    given.pop("verbose")
+    return Console(given.pop("quiet")), given.pop("as_json")
+
+
+def _report(
+    summary: dict[str, Any], text: str, as_json: bool, failed: dict[str, str] | None = None
+) -> int:
+    """Print the result on stdout; return the exit code."""
+    click.echo(json.dumps(summary, indent=1, default=str) if as_json else text)
+    if failed:
+        click.echo(f"{len(failed)} failed:", err=True)
+        for name, reason in failed.items():
+            click.echo(f"  {name}: {reason}", err=True)
+    return SOME_FAILED if failed else 0

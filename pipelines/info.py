@@ -1,0 +1,140 @@
+"""``dseg info``: what a feature store or a model is, in words and as plain values."""
+
+from pathlib import Path
+from typing import Any
+
+from ..classify.model_files import FACTS, load
+from ..store.errors import InputError
+from ..store.reader import FeatureStore
+from ..store.spec import FeatureSpec
+
+__all__ = ["describe", "in_words"]
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return plain JSON values about a store or a model.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if (path / "zarr.json").is_file():
+        return _store(path)
+    if (path / FACTS).is_file():
+        return _model(path)
+    what = "does not exist" if not path.exists() else "is neither a feature store nor a model"
+    raise InputError(f"'{path}' {what}: give what `dseg extract` or `dseg fit` wrote")
+
+
+def _store(path: Path) -> dict[str, Any]:
+    store = FeatureStore.open(path)
+    failed = {image.name: image.failed for image in store.images if image.failed is not None}
+    return {
+        "kind": "feature store",
+        "path": str(path),
+        "images": len(store.images),
+        "complete": sum(image.complete for image in store.images),
+        "failed": failed,
+        "rows": store.n_rows,
+        "codec": store.codec,
+        "bytes_on_disk": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
+        "features": _features(store.spec),
+    }
+
+
+def _features(spec: FeatureSpec) -> dict[str, Any]:
+    return {
+        "checkpoint": spec.source,
+        "backbone": dict(spec.backbone),
+        "row_shape": list(spec.row_shape),
+        "fit": spec.fit,
+        "overlap": spec.overlap,
+        "noise_seed": spec.noise_seed,
+        "steps": list(spec.steps),
+        "blocks": list(spec.blocks),
+        "channels": spec.dims,
+        "bytes_per_row": spec.bytes_per_row,
+        "hash": spec.hash,
+    }
+
+
+def _model(path: Path) -> dict[str, Any]:
+    model = load(path)
+    log = model.log_
+    training = None
+    if log is not None:
+        training = {
+            "recipe": log.recipe.name,
+            "pixels": log.pixels,
+            "seconds": log.seconds,
+            "steps": [member.steps for member in log.members],
+            "stopped_by": [member.stopped_by for member in log.members],
+            "last_loss": [member.losses[-1][1] for member in log.members if member.losses],
+        }
+    return {
+        "kind": "model",
+        "path": str(path),
+        "members": model.n_members,
+        "voting": model.voting,
+        "widths": list(model.stack_.widths),
+        "classes": model.class_info_.to_list(),
+        "training": training,
+        "features": None if model.spec_ is None else _features(model.spec_),
+        "extra": model.extra_,
+    }
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """Return the facts of `describe` for a reader."""
+    lines = _store_words(facts) if facts["kind"] == "feature store" else _model_words(facts)
+    if facts["features"] is not None:
+        lines += _feature_words(facts["features"])
+    return "\n".join(lines)
+
+
+def _store_words(facts: dict[str, Any]) -> list[str]:
+    todo = facts["images"] - facts["complete"] - len(facts["failed"])
+    lines = [
+        f"Feature store '{facts['path']}', {facts['bytes_on_disk'] / 1e6:.1f} MB on disk",
+        f"  images    {facts['complete']} of {facts['images']} extracted"
+        + (f", {todo} to do" if todo else "")
+        + (f", {len(facts['failed'])} failed" if facts["failed"] else ""),
+        f"  rows      {facts['rows']}, compressed by '{facts['codec']}'",
+    ]
+    return lines + [f"  failed    {name}: {why}" for name, why in facts["failed"].items()]
+
+
+def _model_words(facts: dict[str, Any]) -> list[str]:
+    names = [entry["name"] for entry in facts["classes"]]
+    lines = [
+        f"Model '{facts['path']}': {facts['members']} members of "
+        f"{' → '.join(map(str, facts['widths']))}, voting by {facts['voting']}",
+        f"  classes   {len(names)}: {', '.join(names)}",
+    ]
+    training = facts["training"]
+    if training is not None:
+        steps, losses = training["steps"], training["last_loss"]
+        lines.append(
+            f"  training  {training['pixels']} pixels, recipe '{training['recipe']}', "
+            f"{min(steps)} to {max(steps)} steps, {training['seconds']:.0f} s, last batch losses "
+            f"{min(losses):.3f} to {max(losses):.3f}"
+        )
+    if "images" in facts["extra"]:
+        lines.append(f"  images    {len(facts['extra']['images'])} labelled")
+    if "store" in facts["extra"]:
+        lines.append(f"  store     {facts['extra']['store']}")
+    return lines
+
+
+def _feature_words(features: dict[str, Any]) -> list[str]:
+    height, width = features["row_shape"]
+    tiles = f", overlapping by {features['overlap']}" if features["fit"] == "tile" else ""
+    return [
+        f"  features  {features['channels']} channels a pixel: blocks "
+        f"{', '.join(map(str, features['blocks']))} at steps "
+        f"{', '.join(map(str, features['steps']))}; noise seed {features['noise_seed']}",
+        f"  rows      {height}x{width}, images brought to it by '{features['fit']}'{tiles}, "
+        f"{features['bytes_per_row'] / 1e6:.1f} MB each before compression",
+        f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}",
+    ]

@@ -1,0 +1,120 @@
+"""What command lines are made of: types that check, options that several commands share."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = [
+    "BYTES",
+    "NUMBERS",
+    "SHARD",
+    "SIZE",
+    "device_option",
+    "dry_run_option",
+    "existing_file",
+    "existing_folder",
+    "folder",
+    "list_option",
+    "output_options",
+    "overwrite_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+folder = click.Path(file_okay=False, path_type=Path)
+
+
+class _Numbers(click.ParamType):
+    name = "N,N,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        if isinstance(value, tuple | list):  # from dseg.toml
+            value = ",".join(map(str, value))
+        if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", str(value)):
+            self.fail(f"'{value}' is not a list of whole numbers such as 50,150,250", param, ctx)
+        return tuple(int(part) for part in str(value).split(","))
+
+
+class _Size(click.ParamType):
+    name = "S|HxW"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", str(value).strip())
+        if not match or int(match[1]) == 0 or match[2] in ("0", "00"):
+            self.fail(f"'{value}' is not a size: give a side such as 256, or HxW", param, ctx)
+        return int(match[1]), int(match[2] or match[1])
+
+
+class _Shard(click.ParamType):
+    name = "i/n"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        match = re.fullmatch(r"(\d+)/(\d+)", str(value).strip())
+        if not match or int(match[1]) >= int(match[2]):
+            self.fail(f"'{value}' is not a shard: give i/n with i from 0 to n-1", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+class _Bytes(click.ParamType):
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        from ..store.errors import InputError
+        from .memory import parse_bytes
+
+        try:
+            return value if isinstance(value, int) else parse_bytes(str(value))
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+NUMBERS, SIZE, SHARD, BYTES = _Numbers(), _Size(), _Shard(), _Bytes()
+
+
+def list_option(command: F) -> F:
+    """Add ``--list``."""
+    return click.option(
+        "--list",
+        "list_file",
+        type=existing_file,
+        help="Only these images: a file with one stem (name without extension) a line.",
+    )(command)
+
+
+def device_option(command: F) -> F:
+    """Add ``--device``."""
+    return click.option(
+        "--device", help="cpu, cuda, cuda:1, mps, …; by default a GPU if there is one."
+    )(command)
+
+
+def overwrite_option(command: F) -> F:
+    """Add ``--overwrite``."""
+    return click.option("--overwrite", is_flag=True, help="Replace what is there.")(command)
+
+
+def dry_run_option(command: F) -> F:
+    """Add ``--dry-run``."""
+    return click.option(
+        "--dry-run", is_flag=True, help="Only tell what it would do, and what that takes."
+    )(command)
+
+
+def output_options(command: F) -> F:
+    """Add ``--json``, ``-q`` and ``-v``."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Tell more; on errors, where."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress, no words but warnings."),
+        click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout."),
+    ):
+        command = option(command)
+    return command

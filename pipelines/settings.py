@@ -1,0 +1,50 @@
+"""Settings from ``dseg.toml`` in the working folder: defaults under the command line.
+
+One table a command, with the names of its options: ``[extract]`` / ``checkpoint = "lsun.pt"``.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["FILE", "read_settings"]
+
+FILE = "dseg.toml"
+
+
+def read_settings(path: Path, group: click.Group) -> dict[str, dict[str, Any]]:
+    """Return the settings as click's ``default_map``: by command, then parameter.
+
+    Raises
+    ------
+    click.UsageError
+        If the file is no TOML, or names a command or option that there is not.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"'{path}' cannot be read: {error}") from error
+    return {command: _table(path, command, values, group) for command, values in tables.items()}
+
+
+def _table(path: Path, command: str, values: Any, group: click.Group) -> dict[str, Any]:
+    if command not in group.commands or not isinstance(values, dict):
+        known = ", ".join(f"[{name}]" for name in sorted(group.commands))
+        raise click.UsageError(f"'{path}' has '{command}', which is no command: use {known}")
+    names = {
+        option.removeprefix("--"): parameter.name
+        for parameter in group.commands[command].params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    unknown = [key for key in values if key not in names]
+    if unknown:
+        raise click.UsageError(
+            f"'{path}' sets '{unknown[0]}' in [{command}], which `dseg {command}` does not take: "
+            f"use {', '.join(sorted(names))}"
+        )
+    return {str(names[key]): value for key, value in values.items()}
