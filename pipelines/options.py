@@ -29,7 +29,7 @@ existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 folder = click.Path(file_okay=False, path_type=Path)
 
 
-class _Numbers(click.ParamType):
+class _Numbers(click.ParamType[tuple[int, ...]]):
     name = "N,N,…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ class _Numbers(click.ParamType):
         return tuple(int(part) for part in str(value).split(","))
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType[tuple[int, int]]):
     name = "S|HxW"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
@@ -52,7 +52,7 @@ class _Size(click.ParamType):
         return int(match[1]), int(match[2] or match[1])
 
 
-class _Shard(click.ParamType):
+class _Shard(click.ParamType[tuple[int, int]]):
     name = "i/n"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
@@ -64,7 +64,7 @@ class _Shard(click.ParamType):
         return int(match[1]), int(match[2])
 
 
-class _Bytes(click.ParamType):
+class _Bytes(click.ParamType[int]):
     name = "SIZE"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:

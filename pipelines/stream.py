@@ -18,7 +18,16 @@ from ..extract.images import UnreadableImage, cut_rows, read_image, sha256_of
 from ..store.geometry import Geometry
 from ..store.spec import FeatureSpec
 
-__all__ = ["Decoded", "Job", "Refused", "RowActivations", "Unchanged", "activations", "decoded"]
+__all__ = [
+    "Decoded",
+    "Job",
+    "Refused",
+    "RowActivations",
+    "Unchanged",
+    "activations",
+    "ahead",
+    "decoded",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -104,10 +113,10 @@ def decoded(
         except (UnreadableImage, OSError) as error:
             return Refused(job, str(error), sha256)
 
-    yield from _ahead(decode, jobs, workers)
+    yield from ahead(decode, jobs, workers)
 
 
-def _ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
     """Map in threads, in order, at most two items a worker ahead."""
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers, "dseg-decode") as pool:

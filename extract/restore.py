@@ -1,0 +1,80 @@
+"""The backbone that a feature spec was made with, found again."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..store.errors import InputError, SpecMismatchError
+from ..store.spec import FeatureSpec
+from .backbone import Backbone, feature_spec, load_backbone
+
+__all__ = ["restore_backbone"]
+
+
+def restore_backbone(
+    spec: FeatureSpec,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device | None = None,
+) -> Backbone:
+    """Load the backbone of a feature spec.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    checkpoint : path or str, optional
+        Where the checkpoint is now; by default where it was.
+    device : str or torch.device, optional
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint any more.
+    SpecMismatchError
+        If it is another one, or for another reason gives other features.
+    """
+    where = spec.source if checkpoint is None else checkpoint
+    try:
+        backbone = _load(spec, where, _hints(spec), device)
+    except InputError as error:
+        if checkpoint is None and not Path(where).exists():
+            raise InputError(
+                f"the checkpoint that the features were made with was at '{where}': {error}. "
+                "Say where it is now with --checkpoint"
+            ) from error
+        raise
+    remade = feature_spec(backbone, spec.fit, spec.overlap)
+    if remade.hash != spec.hash:
+        raise SpecMismatchError(
+            f"'{where}' is not the checkpoint that the features were made with: "
+            + "; ".join(remade.differences(spec))
+            + " ('here' is this checkpoint, 'there' the features). Give the right --checkpoint"
+        )
+    return backbone
+
+
+def _load(
+    spec: FeatureSpec,
+    where: str | Path,
+    hints: dict[str, Any],
+    device: str | torch.device | None,
+) -> Backbone:
+    return load_backbone(
+        where,
+        spec.steps,
+        spec.blocks,
+        size=spec.row_shape,
+        inputs=spec.backbone.get("record") == "inputs",
+        seed=spec.noise_seed,
+        device=device,
+        **hints,
+    )
+
+
+def _hints(spec: FeatureSpec) -> dict[str, Any]:
+    """Return what must be told of a guided-diffusion file; a diffusers folder states its own."""
+    if spec.backbone.get("kind") != "guided-diffusion":
+        return {}
+    architecture, schedule = spec.backbone["architecture"], spec.backbone["schedule"]
+    hints = {key: architecture[key] for key in ("head_channels", "heads", "attention_order")}
+    return {**hints, "schedule": schedule["name"], "diffusion_steps": schedule["timesteps"]}

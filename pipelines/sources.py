@@ -1,0 +1,186 @@
+"""Where `predict` takes activations from: a feature store, or images through the network."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..extract.backbone import Backbone
+from ..extract.images import UnreadableImage, image_size, list_images
+from ..extract.restore import restore_backbone
+from ..store.errors import SpecMismatchError, StoreError
+from ..store.geometry import Geometry, plan_rows
+from ..store.reader import FeatureStore, StoredImage
+from ..store.spec import FeatureSpec
+from .selection import stem_of
+from .stream import Job, Refused, RowActivations, Unchanged, activations, ahead, decoded
+
+__all__ = ["FromImages", "FromStore", "Segmentable", "Source"]
+
+
+@dataclass(frozen=True)
+class Segmentable:
+    """An image whose activations can be had: ``maps`` yields those of each row, in order.
+
+    ``refused`` says why there are none; then ``maps`` is empty.
+    """
+
+    stem: str
+    name: str
+    geometry: Geometry | None
+    sha256: bytes
+    maps: Iterable[Mapping[str, Any]] = ()
+    refused: str | None = None
+
+
+class Source(Protocol):
+    """A set of images, by stem, with their activations."""
+
+    spec: FeatureSpec
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The images there are."""
+
+    def images(
+        self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
+    ) -> Iterator[Segmentable | str]:
+        """Yield the images, or the stem of one that is done already."""
+
+
+class FromStore:
+    """Activations from a feature store, read a row ahead.
+
+    Parameters
+    ----------
+    store : FeatureStore
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.spec, self._store = store.spec, store
+        self._images = {image.stem: image for image in store.images}
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The images of the store."""
+        return tuple(self._images)
+
+    def check(self, spec: FeatureSpec) -> None:
+        """Refuse a store whose features are not those of a model's spec."""
+        if self.spec.hash != spec.hash:
+            raise SpecMismatchError(
+                f"the model was fitted on other features than '{self._store.path}' holds: "
+                + "; ".join(self.spec.differences(spec))
+                + " ('here' is the store, 'there' the model). Fit a model on this store, or give "
+                "the store of the model's recipe"
+            )
+
+    def images(
+        self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
+    ) -> Iterator[Segmentable | str]:
+        """Yield the images, or the stem of one that is done already."""
+        todo: list[StoredImage] = []
+        for image in (self._images[stem] for stem in stems):
+            if not image.complete:
+                why = image.failed or "not extracted yet: finish `dseg extract` first"
+                yield Segmentable(image.stem, image.name, None, b"", refused=why)
+            elif is_done(image.stem, image.sha256):
+                yield image.stem
+            else:
+                todo.append(image)
+        rows = ahead(self._read, chain.from_iterable(self._store.rows(i.index) for i in todo), 2)
+        for image in todo:
+            own = islice(rows, image.row_count)
+            maps = _unless_error(own)
+            yield Segmentable(image.stem, image.name, image.geometry, image.sha256, maps)
+            deque(own, maxlen=0)  # rows that nobody took are not the next image's
+
+    def _read(self, row: int) -> Mapping[str, Any] | StoreError:
+        try:
+            return {size: self._store.map(row, size) for size in self.spec.map_sizes}
+        except StoreError as error:  # is one image's fault, and raised where its maps are taken
+            return error
+
+
+def _unless_error(rows: Iterable[Mapping[str, Any] | StoreError]) -> Iterator[Mapping[str, Any]]:
+    for row in rows:
+        if isinstance(row, StoreError):
+            raise row
+        yield row
+
+
+class FromImages:
+    """Activations straight from images, without a store.
+
+    Parameters
+    ----------
+    folder : path
+    spec : FeatureSpec
+        The model's.
+    checkpoint : str, optional
+        Where the model's checkpoint is now.
+    device : str, optional
+    batch_size : int, optional
+        Rows at once; by default 1 on a CPU, 8 elsewhere.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: FeatureSpec,
+        checkpoint: str | None,
+        device: Any,
+        batch_size: int | None,
+    ) -> None:
+        self.spec = spec
+        self._paths = {
+            stem_of(path.relative_to(folder).as_posix()): path for path in list_images(folder)
+        }
+        self._folder = folder
+        self._backbone: Backbone = restore_backbone(spec, checkpoint, device)
+        self._batch = batch_size or (1 if str(self._backbone.device) == "cpu" else 8)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The images of the folder."""
+        return tuple(self._paths)
+
+    def images(
+        self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
+    ) -> Iterator[Segmentable | str]:
+        """Yield the images, or the stem of one that is done already."""
+        jobs, refused = [], []
+        for number, stem in enumerate(stems):
+            path = self._paths[stem]
+            name = path.relative_to(self._folder).as_posix()
+            try:
+                jobs.append(Job(number, name, path, self._geometry(image_size(path))))
+            except (UnreadableImage, OSError) as error:
+                refused.append(Segmentable(stem, name, None, b"", refused=str(error)))
+        yield from refused
+        images = decoded(jobs, lambda job, sha256: is_done(stem_of(job.name), sha256))
+        yield from self._by_image(activations(images, self._backbone, self.spec, self._batch))
+
+    def _geometry(self, size: tuple[int, int]) -> Geometry:
+        return plan_rows(size, self.spec.row_shape, self.spec.fit, self.spec.overlap)
+
+    def _by_image(
+        self, events: Iterator[RowActivations | Unchanged | Refused]
+    ) -> Iterator[Segmentable | str]:
+        """Gather the rows of each image, lazily."""
+        for event in events:
+            name = event.image.job.name if isinstance(event, RowActivations) else event.job.name
+            stem = stem_of(name)
+            match event:
+                case Unchanged():
+                    yield stem
+                case Refused():
+                    yield Segmentable(stem, name, None, b"", refused=event.reason)
+                case RowActivations():
+                    image = event.image
+                    rest = islice(events, len(image.rows) - 1)
+                    maps = (row.maps for row in chain([event], rest))  # type: ignore[union-attr]
+                    yield Segmentable(stem, name, image.job.geometry, image.sha256, maps)
+                    deque(rest, maxlen=0)
