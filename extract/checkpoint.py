@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -133,7 +134,9 @@ def _is_text(head: bytes) -> bool:
 
 def _torch_load(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd about the pickle ends in an error or not
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
         if found:
@@ -141,7 +144,9 @@ def _torch_load(path: Path) -> object:
                 f"'{path}' would run code when read (it calls for {found[1]}), so it was not read: "
                 f"{EXPECTED}, tensors only"
             ) from error
-        raise InputError(f"'{path}' is damaged or no PyTorch file: {EXPECTED}") from error
+        raise InputError(
+            f"'{path}' is damaged, or holds something else than tensors: {EXPECTED}"
+        ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(
             f"'{path}' is damaged or cut short: {EXPECTED}. Was the download complete?"

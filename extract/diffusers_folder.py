@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +117,17 @@ def download(hub_id: str) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
 
     name, _, revision = hub_id.partition("@")
-    wanted = [f"{place}{file}" for place in ("", "unet/") for file in ("config.json", *WEIGHTS)]
-    wanted += ["model_index.json", CARD, SCHEDULER, f"scheduler/{SCHEDULER}"]
+    small = ["model_index.json", CARD, SCHEDULER, f"scheduler/{SCHEDULER}", "*config.json"]
     try:
-        folder = Path(
-            snapshot_download(
-                name, revision=revision or None, allow_patterns=wanted, etag_timeout=5
+        for weights in WEIGHTS:  # many have both forms: the second only where the first lacks
+            wanted = [*small, weights, f"unet/{weights}"]
+            folder = Path(
+                snapshot_download(
+                    name, revision=revision or None, allow_patterns=wanted, etag_timeout=5
+                )
             )
-        )
+            if any((place / weights).exists() for place in (folder, folder / "unet")):
+                break
     except Exception as error:  # the hub's client lets errors of several HTTP libraries through
         raise InputError(
             f"checkpoint '{hub_id}' is no local file or folder, and could not be had from the "
@@ -227,8 +231,9 @@ def load_network(found: DiffusersFolder) -> Any:
         )
     except Exception as error:  # diffusers, safetensors and torch each raise their own
         raise InputError(
-            f"the weights in '{found.network}' cannot be loaded: {str(error).splitlines()[0]}. "
-            "Was the download complete?"
+            f"the weights in '{found.network}' cannot be loaded: "
+            f"{textwrap.shorten(str(error), 200)}. Was the download complete, and is the "
+            "config.json theirs?"
         ) from error
     finally:
         logging.set_verbosity(verbosity)

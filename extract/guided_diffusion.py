@@ -260,7 +260,8 @@ def build(state: StateDict, architecture: Architecture) -> Any:
 
     with torch.device("meta"):
         unet = UNet2DModel(**_config(architecture))
-    _set_heads(unet, architecture)
+    if architecture.heads is not None:
+        _fix_heads(unet, architecture.heads)
     remapped = _remap(state, architecture)
     _refuse_shapes(remapped, unet.state_dict())
     unet.load_state_dict(remapped, strict=True, assign=True)
@@ -282,7 +283,7 @@ def _config(architecture: Architecture) -> dict[str, Any]:
         ),
         "downsample_type": sampler,
         "upsample_type": sampler,
-        "attention_head_dim": None,  # `_set_heads` sets them
+        "attention_head_dim": architecture.head_channels,  # None: `_fix_heads` sets them
         "norm_num_groups": 32,
         "attn_norm_num_groups": 32,
         "norm_eps": 1e-5,
@@ -292,12 +293,12 @@ def _config(architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def _set_heads(unet: Any, architecture: Architecture) -> None:
+def _fix_heads(unet: Any, heads: int) -> None:
+    """Set one number of heads for all levels, which diffusers' configuration cannot express."""
     for module in unet.modules():
         if type(module).__name__ == "Attention":
-            channels = module.to_q.in_features
-            module.heads = architecture.heads_of(channels)
-            module.scale = (channels / module.heads) ** -0.5
+            module.heads = heads
+            module.scale = (module.to_q.in_features / heads) ** -0.5
 
 
 def _refuse_shapes(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

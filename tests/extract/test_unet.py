@@ -1,0 +1,222 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.choices import choose_blocks, choose_size, choose_steps, default_blocks
+from dseg.extract.loading import load_unet
+from dseg.extract.noise import q_sample, shared_noise
+from dseg.extract.unet import UNetBackbone
+from dseg.store.errors import InputError
+from dseg.store.spec import FeatureSpec
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def rows(batch: int, height: int = 16, width: int = 16) -> Tensor:
+    generator = torch.Generator().manual_seed(4)
+    return torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
+
+
+def assert_same(got: list[Tensor], expected: list[Tensor]) -> None:
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+# --- activations
+
+
+@pytest.mark.parametrize("kind", ["guided_file", "diffusers_folder"])
+@pytest.mark.parametrize("inputs", [False, True])
+def test_layers_tell_the_shapes(kind: str, inputs: bool, request: pytest.FixtureRequest) -> None:
+    checkpoint: Path = request.getfixturevalue(kind)
+    backbone = load_backbone(
+        checkpoint, (7, 3), (0, 1, 2, 3), size=(16, 24), inputs=inputs, device="cpu"
+    )
+    maps = backbone(rows(2, 16, 24))
+    for layer, activation in zip(backbone.layers, maps, strict=True):
+        assert activation.shape == (2, layer.channels, layer.height, layer.width)
+        assert activation.dtype == torch.float32
+    assert [(layer.timestep, layer.block) for layer in backbone.layers] == [
+        (step, block) for step in (7, 3) for block in range(4)
+    ]
+
+
+def test_blocks_are_the_places_in_the_network(diffusers_folder: Path) -> None:
+    loaded = load_unet(diffusers_folder)
+    unet, found, taken = loaded.unet, [], []
+    low, high = unet.up_blocks
+    places = [
+        low.attentions[0], low.attentions[1], low.upsamplers[0],
+        high.resnets[0], high.resnets[1], high.resnets[2],
+    ]  # fmt: skip
+    for place in places:
+        place.register_forward_hook(lambda _, __, output: found.append(output))
+    for resnet in [*low.resnets, *high.resnets]:
+        resnet.register_forward_hook(lambda _, arguments, __: taken.append(arguments[0]))
+    x = rows(1)
+    x_t = q_sample(x, [20], shared_noise(5, (16, 16)), loaded.schedule)[0]
+    with torch.inference_mode():
+        unet(x_t, 20)
+    ours = load_backbone(diffusers_folder, [20], range(6), seed=5, device="cpu")
+    assert_same(ours(x), found)
+    ours = load_backbone(diffusers_folder, [20], range(6), seed=5, inputs=True, device="cpu")
+    assert_same(ours(x), taken)
+
+
+@pytest.mark.parametrize("kind", ["guided_file", "diffusers_folder"])
+def test_batches_steps_and_blocks_do_not_change_an_activation(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    checkpoint: Path = request.getfixturevalue(kind)
+    x = rows(3)
+    together = load_backbone(checkpoint, (50, 9), (1, 3), size=16, device="cpu")
+    maps = together(x)
+    for image in range(3):
+        alone = together(x[image : image + 1].numpy())
+        assert_same(alone, [activation[image : image + 1] for activation in maps])
+    for number, layer in enumerate(together.layers):
+        single = load_backbone(checkpoint, [layer.timestep], [layer.block], size=16, device="cpu")
+        assert_same(single(x), [maps[number]])
+
+
+def test_noise_differs_by_seed_alone(guided_file: Path) -> None:
+    x = rows(1)
+    first, same, other = (
+        load_backbone(guided_file, [50], [0], size=16, seed=seed, device="cpu")(x)[0]
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, same)
+    assert not torch.allclose(first, other, atol=1e-2)
+
+
+def test_nothing_past_the_last_block_is_computed(diffusers_folder: Path) -> None:
+    def operations(run: Callable[[], object]) -> int:
+        with FlopCounterMode(display=False) as counter:
+            run()
+        return int(counter.get_total_flops())
+
+    def backbone_operations(block: int, inputs: bool) -> int:
+        backbone = load_backbone(diffusers_folder, [9], [block], inputs=inputs, device="cpu")
+        return operations(lambda: backbone(x))
+
+    x = rows(1)
+    unet = load_unet(diffusers_folder).unet
+    with torch.inference_mode():
+        whole = operations(lambda: unet(x, 9))
+        last_convolution = operations(lambda: unet.conv_out(torch.zeros(1, 32, 16, 16)))
+    costs = [backbone_operations(block, inputs=False) for block in range(6)]
+    assert costs == sorted(set(costs))
+    assert costs[-1] == whole - last_convolution
+    assert [backbone_operations(block, inputs=True) for block in range(1, 6)] == costs[:-1]
+
+
+def test_rows_of_another_shape_are_refused(guided_file: Path) -> None:
+    backbone = load_backbone(guided_file, device="cpu")
+    with pytest.raises(InputError, match=r"\(1, 3, 8, 16\) came, .* takes \(any number, 3, 32, 32"):
+        backbone(rows(1, 8, 16))
+
+
+# --- what describes it
+
+
+def test_the_spec_tells_the_recipe(guided_file: Path) -> None:
+    backbone = load_backbone(guided_file, heads=4, schedule="cosine", diffusion_steps=400, seed=2)
+    spec = feature_spec(backbone, "squash", overlap=3)
+    assert FeatureSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert spec.backbone["architecture"]["heads"] == 4
+    assert spec.backbone["schedule"] == {"name": "cosine", "timesteps": 400}
+    assert (spec.source, spec.noise_seed, spec.overlap) == (str(guided_file), 2, 0)
+    assert (spec.steps, spec.blocks, spec.row_shape) == ((20, 60, 100), (0, 2), (32, 32))
+    assert feature_spec(backbone, "tile", overlap=3).overlap == 3
+
+
+def test_what_changes_the_activations_changes_the_hash(guided_file: Path) -> None:
+    variants = [
+        {},
+        {"heads": 2},
+        {"attention_order": "new"},
+        {"schedule": "cosine"},
+        {"inputs": True},
+        {"seed": 1},
+        {"size": 16},
+    ]
+    hashes = {
+        feature_spec(load_backbone(guided_file, [5], [0], **options), "squash").hash  # type: ignore[arg-type]
+        for options in variants
+    }
+    assert len(hashes) == len(variants)
+    moved = guided_file.rename(guided_file.with_name("moved.pt"))
+    assert feature_spec(load_backbone(moved, [5], [0]), "squash").hash in hashes
+
+
+# --- choices
+
+
+def test_default_blocks_are_found_by_stride() -> None:
+    lsun = [32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1]
+    assert default_blocks(lsun) == (5, 6, 7, 8, 12)
+    three_blocks_a_level = [stride for stride in (32, 16, 8, 4, 2, 1) for _ in range(4)]
+    assert default_blocks(three_blocks_a_level) == (8, 9, 10, 11, 12, 17)
+    assert default_blocks([1, 1, 1]) == ()
+
+
+def test_the_card_of_a_folder_gives_the_defaults(diffusers_folder: Path, tmp_path: Path) -> None:
+    folder = copy(diffusers_folder, tmp_path)
+    (folder / "dseg.json").write_text('{"steps": [30, 10], "blocks": [4, 2]}')
+    spec = feature_spec(load_backbone(folder), "squash")
+    assert (spec.steps, spec.blocks) == ((30, 10), (2, 4))
+    spec = feature_spec(load_backbone(folder, [1], [0]), "squash")
+    assert (spec.steps, spec.blocks) == ((1,), (0,))
+    plain = feature_spec(load_backbone(diffusers_folder, [1], [0]), "squash")
+    assert spec.hash == plain.hash
+    (folder / "dseg.json").write_text('{"steps": "50"}')
+    with pytest.raises(InputError, match="'steps' must be a list of whole numbers, got '50'"):
+        load_backbone(folder)
+
+
+def copy(folder: Path, target: Path) -> Path:
+    for path in folder.rglob("*.*"):
+        (target / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+        (target / path.relative_to(folder)).write_bytes(path.read_bytes())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"blocks": [1, 6]}, r"no decoder blocks \[6\]; it has 0 \(stride 4\), 1 \(stride 2\), 2"),
+        ({"blocks": [2, 1, 2]}, r"blocks \[2\] are given more than once"),
+        ({"blocks": []}, "no blocks are given; it has 0"),
+        ({"steps": [50, 1000]}, r"steps \[1000\] are outside the schedule: give some of 0 to 999"),
+        ({"steps": [-1]}, r"steps \[-1\] are outside"),
+        ({"steps": [5, 5]}, r"steps \[5\] are given more than once"),
+        ({"steps": []}, "no steps are given"),
+        ({"size": 15}, "multiples of 4: got 15x15, the nearest is 16x16"),
+        ({"size": (16, 0)}, "got 16x0, the nearest is 16x4"),
+    ],
+)
+def test_a_choice_the_network_does_not_have_is_refused(
+    options: dict[str, object], words: str, guided_file: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        load_backbone(guided_file, **options)  # type: ignore[arg-type]
+
+
+def test_choices_without_a_default_are_asked_for() -> None:
+    with pytest.raises(InputError, match=r"no default blocks .* say which of 0 \(stride 1\)"):
+        choose_blocks(None, [1])
+    with pytest.raises(InputError, match="does not state its image size"):
+        choose_size(None, None, 3)
+    assert choose_steps(None, 4) == (0, 1)
+    assert choose_size(64, None, 3) == (64, 64)
+
+
+def test_a_schedule_that_is_shorter_scales_the_steps(diffusers_folder: Path) -> None:
+    loaded = load_unet(diffusers_folder)
+    assert loaded.schedule.timesteps == 500
+    np.testing.assert_allclose(np.sqrt(loaded.schedule.betas[[0, -1]]), np.sqrt([0.00085, 0.012]))
+    assert UNetBackbone(loaded, blocks=[0]).steps == (25, 75, 125)
