@@ -1,0 +1,86 @@
+"""What the members' scores at a pixel say together: the vote, the mean, the disagreement.
+
+On tensors, pixel by pixel and on any device; `uncertainty` has the same measure on arrays.
+"""
+
+import torch
+from torch import Tensor
+
+__all__ = ["count_votes", "disagreement", "shifted_softmax"]
+
+
+def count_votes(winners: Tensor, n_classes: int) -> Tensor:
+    """Return how many members vote for each class.
+
+    ``count_votes(...).argmax(-1)`` is then the majority, the lowest class of those that tie.
+
+    Parameters
+    ----------
+    winners : tensor of shape (n, M), int64
+        Each member's best class.
+    n_classes : int
+        C.
+
+    Returns
+    -------
+    tensor of shape (n, C), int32
+
+    Examples
+    --------
+    >>> count_votes(torch.tensor([[2, 0, 2]]), 3)
+    tensor([[1, 0, 2]], dtype=torch.int32)
+    """
+    votes = torch.zeros(len(winners), n_classes, dtype=torch.int32, device=winners.device)
+    return votes.scatter_add_(1, winners, torch.ones_like(winners, dtype=torch.int32))
+
+
+def shifted_softmax(scores: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scores less their maximum, and their softmax.
+
+    Parameters
+    ----------
+    scores : tensor of shape (n, M, C), float32
+        Overwritten.
+    best : tensor of shape (n, M), float32
+        The highest score of each member.
+
+    Returns
+    -------
+    shifted, probabilities : tensors of shape (n, M, C), float32
+    """
+    shifted = scores.sub_(best.unsqueeze(-1))
+    return shifted, shifted.softmax(-1)
+
+
+def disagreement(shifted: Tensor, probabilities: Tensor, mean: Tensor) -> Tensor:
+    """Return the Jensen-Shannon divergence of the members at each pixel, in nats.
+
+    The entropy of the mean prediction less the mean entropy of the members. With scores s whose
+    maximum is 0, ``log p = s + log max p``; so a member's entropy is ``-Σ p s - log max p``, which
+    needs one logarithm a member instead of one a class.
+
+    Parameters
+    ----------
+    shifted, probabilities : tensors of shape (n, M, C), float32
+        From `shifted_softmax`.
+    mean : tensor of shape (n, C), float32
+        Mean of the probabilities over the members.
+
+    Returns
+    -------
+    tensor of shape (n,), float32
+        0 where all members agree, at most ``log(min(M, C))``.
+
+    References
+    ----------
+    Zhang et al., "DatasetGAN", CVPR 2021: the uncertainty measure of a pixel.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[[0.0, -100.0], [-100.0, 0.0]]])
+    >>> disagreement(scores, scores.softmax(-1), scores.softmax(-1).mean(1))
+    tensor([0.6931])
+    """
+    entropies = -(probabilities * shifted).sum(-1) - probabilities.amax(-1).log()
+    of_mean: Tensor = torch.special.entr(mean).sum(-1)
+    return (of_mean - entropies.mean(1)).clamp_min(0)  # rounding can leave less than 0
