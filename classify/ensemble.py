@@ -5,7 +5,6 @@ Input is feature vectors, one a pixel; the members are trained and run together 
 
 from collections.abc import Iterator
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,10 +19,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..store.errors import InputError
 from ..store.spec import FeatureSpec
 from .arrays import ArraySampler
-from .classes import Classes, default_classes, named_classes
+from .classes import Classes, named_classes
 from .labels import check_trainable
 from .members import MemberStack, hidden_widths
-from .training import Progress, Recipe, Sampler, Trainer, TrainingLog, train
+from .parameters import check_batches, check_parameters
+from .recipes import Recipe
+from .training import Progress, Sampler, Trainer, TrainingLog, train
 from .uncertainty import jensen_shannon
 
 __all__ = ["PixelEnsemble"]
@@ -113,8 +114,6 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     _trainer: Trainer | None = None
     _epochs: int = 0
 
-    # Fitting
-
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on feature vectors in memory.
 
@@ -128,7 +127,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         self
         """
-        self._check_parameters()
+        check_parameters(self.get_params())
         features, labels = self._validated(X, y)
         classes, encoded = np.unique(labels, return_inverse=True)
         seed = self._seed()
@@ -171,25 +170,9 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             If parameters, labels and sampler do not fit each other, or there are no two classes.
         """
-        self._check_parameters()
+        check_parameters(self.get_params())
         ids = np.asarray(y)
-        if ids.shape != (sampler.n,) or not np.issubdtype(ids.dtype, np.integer):
-            raise InputError(
-                f"the sampler has {sampler.n} pixels but the labels are {ids.dtype} of shape "
-                f"{ids.shape}: expected one class id a pixel"
-            )
-        if sampler.members != self.n_members:
-            raise InputError(
-                f"the sampler draws for {sampler.members} members, the ensemble has "
-                f"{self.n_members}: make both alike"
-            )
-        if classes is None:
-            classes = default_classes(int(ids.max()) + 1 if ids.size else 0)
-        if ids.size and not 0 <= ids.min() <= ids.max() < len(classes):
-            raise InputError(
-                f"the class ids go from {ids.min()} to {ids.max()} but there are {len(classes)} "
-                f"classes, 0 to {len(classes) - 1}"
-            )
+        classes = check_batches(sampler, ids, self.n_members, classes)
         self.n_features_in_ = sampler.dims
         known = np.arange(len(classes))
         return self._fit(sampler, ids, known, classes, self._seed(), spec, progress)
@@ -232,7 +215,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             If ``classes`` is missing on the first call or changes, or ``y`` has others.
         """
-        self._check_parameters()
+        check_parameters(self.get_params())
         first = not hasattr(self, "classes_")
         features, labels = self._validated(X, y, reset=first)
         if first:
@@ -298,8 +281,6 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         recipe = Recipe.paper() if self.recipe == "paper" else Recipe.default(self.max_steps)
         rate = recipe.learning_rate if self.learning_rate is None else self.learning_rate
         return replace(recipe, batch_size=self.batch_size, learning_rate=rate)
-
-    # Predicting
 
     def logits(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return each member's scores before the softmax.
@@ -383,8 +364,6 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 scores = stack(chunk)
             yield scores
 
-    # Storing
-
     def save(
         self, folder: str | Path, *, extra: dict[str, Any] | None = None, overwrite: bool = False
     ) -> None:
@@ -409,43 +388,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         return model_files.from_published(folder, device=device)
 
-    # scikit-learn's questions
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "stack_")
-
-    def _check_parameters(self) -> None:
-        """Check what `__init__` only stores, as scikit-learn wants it."""
-        for name, least in (("n_members", 1), ("max_steps", 1), ("batch_size", 2)):
-            value = getattr(self, name)
-            if not _is_int(value) or value < least:
-                self._refuse(name, f"an int in the range [{least}, inf)")
-        for name, choices in (("voting", ("majority", "mean")), ("recipe", ("default", "paper"))):
-            if getattr(self, name) not in choices:
-                self._refuse(name, f"'{choices[0]}' or '{choices[1]}'")
-        rate: Any = self.learning_rate
-        if rate is not None and (
-            not isinstance(rate, int | float | np.floating) or not 0 < rate < np.inf
-        ):
-            self._refuse("learning_rate", "None or a float in the range (0.0, inf)")
-        seed: Any = self.random_state
-        if _is_int(seed) and seed < 0:
-            self._refuse("random_state", "an int in the range [0, inf), a RandomState or None")
-        hidden = self.hidden_layer_sizes
-        if hidden is not None and (
-            len(hidden) != 2 or not all(_is_int(h) and h > 0 for h in hidden)
-        ):
-            self._refuse("hidden_layer_sizes", "None or two ints in the range [1, inf)")
-
-    def _refuse(self, name: str, expected: str) -> None:
-        raise InputError(
-            f"The '{name}' parameter of PixelEnsemble must be {expected}. "
-            f"Got {getattr(self, name)!r} instead."
-        )
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _one_hot_argmax(scores: torch.Tensor) -> torch.Tensor:

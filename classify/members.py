@@ -82,14 +82,16 @@ class MemberStack(nn.Module):
     def select(self, members: Sequence[int]) -> Self:
         """Return a copy of some members."""
         part = type(self)(len(members), self.widths[0], self.widths[1:-1], self.widths[-1])
-        part.load_state_dict({key: value[members] for key, value in self.state_dict().items()})
+        part.load_state_dict(
+            {key: value[list(members)] for key, value in self.state_dict().items()}
+        )
         return part.to(self.weights[0].device)
 
     def assign(self, members: Sequence[int], part: "MemberStack") -> None:
         """Overwrite some members by those of another stack; the inverse of `select`."""
         ours, theirs = self.state_dict(), part.state_dict()
         for key, value in ours.items():
-            value[members] = theirs[key]
+            value[list(members)] = theirs[key]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores.

@@ -37,9 +37,19 @@ from ..store.spec import FeatureSpec
 from .classes import Classes, default_classes
 from .ensemble import PixelEnsemble
 from .members import MemberStack
+from .parameters import check_parameters
 from .training import TrainingLog
 
-__all__ = ["FACTS", "FORMAT", "VERSION", "check_target", "from_published", "load", "save", "stack_published"]
+__all__ = [
+    "FACTS",
+    "FORMAT",
+    "VERSION",
+    "check_target",
+    "from_published",
+    "load",
+    "save",
+    "stack_published",
+]
 
 FORMAT = "dseg-model"
 VERSION = 1
@@ -54,6 +64,7 @@ PARAMETERS = (
     "max_steps",
     "batch_size",
     "learning_rate",
+    "random_state",
 )
 LIBRARIES = ("dseg", "numpy", "safetensors", "scikit-learn", "torch")
 
@@ -139,7 +150,7 @@ def _facts(ensemble: PixelEnsemble, extra: Mapping[str, Any]) -> dict[str, Any]:
     labels, spec, log = ensemble.classes_, ensemble.spec_, ensemble.log_
     if labels.dtype.kind not in "biufUO":
         raise InputError(f"class labels of dtype {labels.dtype} cannot be saved: use numbers, text")
-    parameters = {name: getattr(ensemble, name) for name in PARAMETERS}
+    parameters = {name: _plain(getattr(ensemble, name)) for name in PARAMETERS}
     hidden = ensemble.stack_.widths[1:-1]
     return {
         "format": FORMAT,
@@ -154,6 +165,13 @@ def _facts(ensemble: PixelEnsemble, extra: Mapping[str, Any]) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
         "extra": dict(extra),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON can hold it; a generator of random numbers it cannot."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return None if isinstance(value, np.random.RandomState) else value
 
 
 def load(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
@@ -227,7 +245,7 @@ def _assemble(facts: Mapping[str, Any], stack: MemberStack, device: Device) -> P
     parameters = dict(facts["parameters"])
     parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
     ensemble = PixelEnsemble(**parameters, device=device)
-    ensemble._check_parameters()
+    check_parameters(ensemble.get_params())
     spec, log = facts["spec"], facts["log"]
     labels = np.array(facts["labels"]["values"], dtype=np.dtype(facts["labels"]["dtype"]))
     classes = Classes.from_list(facts["classes"])

@@ -5,7 +5,6 @@ differentiated together: no parameter is shared, so dΣL/dθ_m = dL_m/dθ_m and 
 as if alone. A member that stops is taken out of the stack: it changes no more and costs no more.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,13 +18,13 @@ from torch.nn.functional import cross_entropy
 
 from ..store.errors import DsegError
 from .members import MemberStack
+from .recipes import Recipe, StoppingRule
 
 __all__ = [
     "Batch",
     "MemberLog",
     "Recipe",
     "Sampler",
-    "StoppingRule",
     "Trainer",
     "TrainingLog",
     "seconds_per_step",
@@ -72,100 +71,6 @@ class Sampler(Protocol):
 
     def batches(self) -> Iterator[Batch]:
         """Yield batches, epoch after epoch."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: optimiser, length, when to stop.
-
-    Parameters
-    ----------
-    name : str
-    learning_rate : float
-        Of Adam.
-    batch_size : int
-        Pixels a batch.
-    decay : bool
-        Let the learning rate fall to 0 over the whole length, as half a cosine.
-    max_steps, max_epochs : int, optional
-        The length; at least one is given.
-    patience : int, optional
-        Each member stops by the published rule, see `StoppingRule`; None: none stops early.
-    """
-
-    name: str
-    learning_rate: float
-    batch_size: int
-    decay: bool
-    max_steps: int | None = None
-    max_epochs: int | None = None
-    patience: int | None = None
-
-    @classmethod
-    def default(cls, max_steps: int = 4000) -> Self:
-        """Return the bounded recipe: a decaying rate reaches the published accuracy sooner.
-
-        Steps, not pixels, limit accuracy, so the batch stays as small as published.
-        """
-        return cls("default", learning_rate=3e-3, batch_size=64, decay=True, max_steps=max_steps)
-
-    @classmethod
-    def paper(cls) -> Self:
-        """Return the published recipe (Baranchuk et al., ICLR 2022, ``train_interpreter.py``)."""
-        return cls(
-            "paper", learning_rate=1e-3, batch_size=64, decay=False, max_epochs=100, patience=50
-        )
-
-    def longest(self, batches_per_epoch: int) -> int:
-        """Return how many steps training takes if no member stops early.
-
-        Examples
-        --------
-        >>> Recipe.paper().longest(batches_per_epoch=10), Recipe.default().longest(10)
-        (1000, 4000)
-        """
-        bounds = [] if self.max_steps is None else [self.max_steps]
-        if self.max_epochs is not None:
-            bounds.append(self.max_epochs * batches_per_epoch)
-        return min(bounds)
-
-    def rate(self, step: int, steps: int) -> float:
-        """Return the learning rate of a step, from 0, of so many."""
-        if not self.decay:
-            return self.learning_rate
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-class StoppingRule:
-    """When a member has learnt enough, as published.
-
-    In epochs with index 4 and later, a batch loss lower than the lowest so far resets a counter,
-    any other adds one; training stops once the counter exceeds the patience. Earlier epochs do not
-    count, nor do their losses.
-
-    Parameters
-    ----------
-    patience : int
-        50 as published.
-    """
-
-    FIRST_EPOCH = 4
-    START = 10_000_000.0
-
-    def __init__(self, patience: int = 50) -> None:
-        self.patience = patience
-        self.best = self.START
-        self.waited = 0
-
-    def stops(self, epoch: int, loss: float) -> bool:
-        """Take note of a batch's loss; return whether to stop after its update."""
-        if epoch < self.FIRST_EPOCH:
-            return False
-        if loss < self.best:
-            self.best, self.waited = loss, 0
-        else:
-            self.waited += 1
-        return self.waited > self.patience
 
 
 @dataclass
@@ -239,14 +144,15 @@ class Trainer:
     Parameters
     ----------
     stack : MemberStack
-        Its members are up to date once they were retired.
+        Trained in place until the first member retires; from then on a smaller copy is trained,
+        and a member of the stack is up to date once it was retired or published.
     learning_rate : float
     """
 
     def __init__(self, stack: MemberStack, learning_rate: float = 1e-3) -> None:
         self.stack = stack
         self.live = list(range(stack.members))
-        self._part = stack.select(self.live).train()
+        self._part = stack
         self._adam = self._optimiser(learning_rate)
 
     def _optimiser(self, rate: float) -> torch.optim.Adam:
@@ -269,7 +175,7 @@ class Trainer:
         """
         if learning_rate is not None:
             self._adam.param_groups[0]["lr"] = learning_rate
-        scores = self._part(features)  # (M, B, C); cross_entropy wants (M, C, B)
+        scores = self._part.train()(features)  # (M, B, C); cross_entropy wants (M, C, B)
         losses = cross_entropy(scores.transpose(1, 2), labels, reduction="none").mean(dim=1)
         self._adam.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]
@@ -278,13 +184,16 @@ class Trainer:
 
     def publish(self) -> None:
         """Write all live members to the stack, and go on training them."""
-        self.stack.assign(self.live, self._part)
+        if self._part is not self.stack:
+            self.stack.assign(self.live, self._part)
 
     def retire(self, members: Sequence[int]) -> None:
         """Write some live members back to the stack and train only the others from now on."""
         keep = [i for i, member in enumerate(self.live) if member not in members]
         gone = [i for i, member in enumerate(self.live) if member in members]
-        self.stack.assign([self.live[i] for i in gone], self._part.select(gone))
+        if self._part is not self.stack:
+            self.stack.assign([self.live[i] for i in gone], self._part.select(gone))
+        self._adam.zero_grad()  # as much memory as the parameters
         if keep:
             self._narrow(keep)
         self.live = [self.live[i] for i in keep]
@@ -293,7 +202,7 @@ class Trainer:
         """Keep the parameters and the optimiser's moments of some live members."""
         states = [self._adam.state[parameter] for parameter in self._part.parameters()]
         rate = self._adam.param_groups[0]["lr"]
-        self._part = self._part.select(keep).train()
+        self._part = self._part.select(keep)
         self._adam = self._optimiser(rate)
         for parameter, state in zip(self._part.parameters(), states, strict=True):
             self._adam.state[parameter] = {  # the step count is one number, moments have members
@@ -405,8 +314,9 @@ def seconds_per_step(stack: MemberStack, batch_size: int = 64, steps: int = 5) -
     Drawing the batches is not in it. Times `Recipe.longest` it is the longest training can take.
     """
     device, n_classes = stack.weights[0].device, stack.widths[-1]
-    trainer = Trainer(stack)
-    features = torch.zeros(stack.members, batch_size, stack.widths[0], device=device)
+    trainer = Trainer(stack.select(range(stack.members)))
+    drawn = torch.rand(batch_size, stack.widths[0], generator=torch.Generator().manual_seed(0))
+    features = drawn.to(device).expand(stack.members, -1, -1).contiguous()
     labels = torch.arange(batch_size, device=device).remainder(n_classes)
     labels = labels.expand(stack.members, -1)
     trainer.step(features, labels).cpu()  # the first allocates

@@ -7,11 +7,10 @@ import torch
 from dseg.classify.arrays import ArrayBatch, ArraySampler
 from dseg.classify.members import MemberStack
 from dseg.classify.model_files import stack_published
+from dseg.classify.recipes import Recipe, StoppingRule
 from dseg.classify.training import (
     LOG_LENGTH,
     MemberLog,
-    Recipe,
-    StoppingRule,
     Trainer,
     TrainingLog,
     seconds_per_step,
