@@ -6,6 +6,7 @@ has it, then the upsampler if it is the level's last (Dhariwal & Nichol, NeurIPS
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -110,6 +111,21 @@ class Decoder(nn.Module):
         return (h if self.mid_block is None else self.mid_block(h, embedding)), skips
 
 
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Keep cuDNN's convolutions from TensorFloat-32 for a while.
+
+    Its mantissa of 10 bits, PyTorch's default for convolutions, would cost a thousandth of each
+    activation.
+    """
+    cudnn = torch.backends.cudnn
+    before, cudnn.allow_tf32 = cudnn.allow_tf32, False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before
+
+
 class UNetBackbone:
     """The activations of a diffusion U-Net's decoder at several timesteps.
 
@@ -132,8 +148,8 @@ class UNetBackbone:
     Raises
     ------
     InputError
-        If the network lacks a block or the schedule a step, one is given twice, or the size does
-        not fit the network.
+        If the network lacks a block or the schedule a step, one is given twice, the size does not
+        fit the network, or there is no such device.
     """
 
     def __init__(
@@ -164,8 +180,9 @@ class UNetBackbone:
             "schedule": dict(loaded.schedule.description),
             "record": "inputs" if inputs else "outputs",
         }
-        # convolutions run faster with the channel axis last in memory
-        self._format = torch.channels_last
+        # On a CPU, convolutions run 1.15 times faster with the channel axis last in memory.
+        on_cpu = self.device.type == "cpu"
+        self._format = torch.channels_last if on_cpu else torch.contiguous_format
         self._decoder = Decoder(loaded.unet, self.blocks, inputs)
         self._decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
         self._noise = shared_noise(seed, self.row_shape).to(self.device)
@@ -202,8 +219,7 @@ class UNetBackbone:
         batch, T = len(x), len(self.steps)
         x_t = q_sample(x, self.steps, self._noise, self._schedule).flatten(0, 1)
         t = torch.tensor(self.steps, device=self.device).repeat_interleave(batch)
-        # TensorFloat-32 would keep 10 bits of the mantissa: a thousandth of each activation
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with full_float32():
             found = self._decoder(x_t.contiguous(memory_format=self._format), t)
         by_block = [activation.unflatten(0, (T, batch)) for activation in found]
         return [activation[step] for step in range(T) for activation in by_block]
@@ -239,7 +255,11 @@ def _layers(
 
 def _pick_device(device: str | torch.device | None) -> torch.device:
     if device is not None:
-        return torch.device(device)
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"device '{device}' cannot be used: {reason}") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -114,6 +114,19 @@ def test_nothing_past_the_last_block_is_computed(diffusers_folder: Path) -> None
     assert [backbone_operations(block, inputs=True) for block in range(1, 6)] == costs[:-1]
 
 
+def test_convolutions_run_in_full_float32(guided_file: Path) -> None:
+    cudnn = torch.backends.cudnn
+    seen = []
+    loaded = load_unet(guided_file)
+    loaded.unet.conv_in.register_forward_hook(
+        lambda *_: seen.append((cudnn.allow_tf32, cudnn.enabled))
+    )
+    before = (cudnn.allow_tf32, cudnn.enabled)
+    UNetBackbone(loaded, [5], [0], device="cpu")(rows(1, 32, 32))
+    assert seen == [(False, True)]
+    assert (cudnn.allow_tf32, cudnn.enabled) == before
+
+
 def test_rows_of_another_shape_are_refused(guided_file: Path) -> None:
     backbone = load_backbone(guided_file, device="cpu")
     with pytest.raises(InputError, match=r"\(1, 3, 8, 16\) came, .* takes \(any number, 3, 32, 32"):
@@ -196,6 +209,7 @@ def copy(folder: Path, target: Path) -> Path:
         ({"steps": [5, 5]}, r"steps \[5\] are given more than once"),
         ({"steps": []}, "no steps are given"),
         ({"size": 15}, "multiples of 4: got 15x15, the nearest is 16x16"),
+        ({"device": "warp"}, "device 'warp' cannot be used: Expected one of cpu, cuda"),
         ({"size": (16, 0)}, "got 16x0, the nearest is 16x4"),
     ],
 )
