@@ -26,6 +26,7 @@ from .parameters import check_batches, check_parameters
 from .recipes import Recipe
 from .training import Progress, Sampler, Trainer, TrainingLog, train
 from .uncertainty import jensen_shannon
+from .voting import count_votes
 
 __all__ = ["PixelEnsemble"]
 
@@ -322,10 +323,14 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         array of shape (n_samples, n_classes), float32
             Rows sum to 1; the first highest entry is what `predict` returns.
         """
-        majority, chunks = self.voting == "majority", []
+        chunks = []
         for scores in self._scores(X):
-            shares = _one_hot_argmax(scores) if majority else scores.softmax(dim=-1)
-            chunks.append(shares.mean(dim=0).cpu().numpy())
+            if self.voting == "majority":
+                votes = count_votes(scores.argmax(dim=-1).T, scores.shape[-1])
+                shares = votes.float() / len(scores)
+            else:
+                shares = scores.softmax(dim=-1).mean(dim=0)
+            chunks.append(shares.cpu().numpy())
         return np.concatenate(chunks)
 
     def uncertainty(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -390,8 +395,3 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "stack_")
-
-
-def _one_hot_argmax(scores: torch.Tensor) -> torch.Tensor:
-    """Return 1 at each highest score, the first of equals, and 0 elsewhere."""
-    return torch.zeros_like(scores).scatter_(-1, scores.argmax(dim=-1, keepdim=True), 1.0)
