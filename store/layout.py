@@ -23,6 +23,7 @@ __all__ = [
     "ArrayLayout",
     "Header",
     "array_layouts",
+    "create_store",
     "open_arrays",
     "open_group",
     "read_header",
@@ -33,6 +34,7 @@ __all__ = [
 
 TABLE_CHUNK = 16384
 CHUNK_LIMIT = 2**30
+DENSE_TILE = 64
 NATIVE, DENSE = "native", "dense"
 NO_IMAGE = -1
 UNKNOWN = -1
@@ -80,20 +82,103 @@ class ArrayLayout:
         )
 
 
-def array_layouts(
-    spec: FeatureSpec, codec: Codec, images: int, rows: int
-) -> dict[str, ArrayLayout]:
-    """Return the layout of every array of a store, by its name.
+@dataclass(frozen=True)
+class Header:
+    """The attributes of a store's root group.
 
     Parameters
     ----------
     spec : FeatureSpec
-    codec : Codec
+    codec : str
     images, rows : int
-        How many the store has room for.
+        How many are planned. Arrays may be longer where planning was interrupted; never shorter.
+    layout : {"native", "dense"}
     """
+
+    spec: FeatureSpec
+    codec: str
+    images: int
+    rows: int
+    layout: str = NATIVE
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return plain JSON values; `from_attributes` is the inverse."""
+        return {
+            **started_attributes(self.layout),
+            "codec": self.codec,
+            "spec": self.spec.to_dict(),
+            "spec_hash": self.spec.hash,
+            "images": self.images,
+            "rows": self.rows,
+            "written_by": _versions(),
+        }
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any], where: object) -> Self:
+        """Rebuild a header.
+
+        Raises
+        ------
+        StoreError
+            If it is no store of ours, of another version, not planned to the end, or damaged.
+        """
+        if attributes.get("format") != FORMAT:
+            raise StoreError(f"{where} is a Zarr group, but not a feature store of dseg")
+        if attributes.get("version") != VERSION:
+            raise StoreError(
+                f"{where} is in format version {attributes.get('version')}; this dseg reads "
+                f"version {VERSION}. Install the dseg that wrote it, or extract again"
+            )
+        if "spec" not in attributes:
+            raise StoreError(
+                f"{where} was never created to the end: run the same extract again to finish it"
+            )
+        return cls._checked(attributes, where)
+
+    @classmethod
+    def _checked(cls, attributes: Mapping[str, Any], where: object) -> Self:
+        try:
+            spec = FeatureSpec.from_dict(attributes["spec"])
+            numbers = [n for layer in spec.layers for n in (*_numbers(layer), layer.channels)]
+            counts = attributes["images"], attributes["rows"]
+            whole = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
+            same = attributes["spec_hash"] == spec.hash
+            codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
+        except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"the attributes of {where} are damaged: {error}") from error
+        if not (spec.layers and whole and same and layout in (NATIVE, DENSE)):
+            raise StoreError(
+                f"the attributes of {where} are damaged: its recipe does not match the hash beside "
+                "it, or a number in it is none. Was its zarr.json edited?"
+            )
+        return cls(spec, codec, *counts, layout)
+
+
+def _numbers(layer: Any) -> tuple[Any, ...]:
+    return layer.timestep, layer.block, layer.channels, layer.height, layer.width
+
+
+def started_attributes(layout: str = NATIVE) -> dict[str, Any]:
+    """Return the attributes of a store that is being created: ours, but not yet readable."""
+    return {"format": FORMAT, "version": VERSION, "layout": layout}
+
+
+def _versions() -> dict[str, str]:
+    from .. import __version__
+
     return {
-        **_features(spec, codec, rows),
+        "dseg": __version__,
+        "zarr": zarr.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def array_layouts(header: Header) -> dict[str, ArrayLayout]:
+    """Return the layout of every array of a store, by its name."""
+    spec, codec, images, rows = header.spec, codec_named(header.codec), header.images, header.rows
+    return {
+        **(_dense(spec, codec, rows) if header.layout == DENSE else _features(spec, codec, rows)),
         **_tables(spec, images, rows),
         **_facts(spec, images),
     }
@@ -124,6 +209,15 @@ def _features(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayo
                 (Crc32cCodec(),),
             )
     return found
+
+
+def _dense(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]:
+    height, width = spec.row_shape
+    chunks = (1, min(DENSE_TILE, height), min(DENSE_TILE, width), spec.dims)
+    dims = ("row", "y", "x", "channel")
+    shape = (rows, height, width, spec.dims)
+    nan = float("nan")
+    return {"features/dense": ArrayLayout(codec.dtype, shape, chunks, dims, nan, codec.compressors)}
 
 
 def _tables(spec: FeatureSpec, images: int, rows: int) -> dict[str, ArrayLayout]:
@@ -210,97 +304,24 @@ def stem_of(name: str) -> str:
     return PurePosixPath(name).with_suffix("").as_posix()
 
 
-@dataclass(frozen=True)
-class Header:
-    """The attributes of a store's root group.
+def create_store(group: zarr.Group, header: Header) -> None:
+    """Create all arrays of a store, and fill the table of layers; not the attributes.
 
-    Parameters
-    ----------
-    spec : FeatureSpec
-    codec : str
-    images, rows : int
-        How many are planned. Arrays may be longer where planning was interrupted; never shorter.
-    layout : {"native", "dense"}
+    The table tells foreign readers which channels are which layer.
     """
-
-    spec: FeatureSpec
-    codec: str
-    images: int
-    rows: int
-    layout: str = NATIVE
-
-    def to_attributes(self) -> dict[str, Any]:
-        """Return plain JSON values; `from_attributes` is the inverse."""
-        return {
-            **started_attributes(),
-            "layout": self.layout,
-            "codec": self.codec,
-            "spec": self.spec.to_dict(),
-            "spec_hash": self.spec.hash,
-            "images": self.images,
-            "rows": self.rows,
-            "written_by": _versions(),
-        }
-
-    @classmethod
-    def from_attributes(cls, attributes: Mapping[str, Any], where: object) -> Self:
-        """Rebuild a header.
-
-        Raises
-        ------
-        StoreError
-            If it is no store of ours, of another version, not planned to the end, or damaged.
-        """
-        if attributes.get("format") != FORMAT:
-            raise StoreError(f"{where} is a Zarr group, but not a feature store of dseg")
-        if attributes.get("version") != VERSION:
-            raise StoreError(
-                f"{where} is in format version {attributes.get('version')}; this dseg reads "
-                f"version {VERSION}. Install the dseg that wrote it, or extract again"
-            )
-        if "spec" not in attributes:
-            raise StoreError(
-                f"{where} was never planned to the end: run the same extract again to finish it"
-            )
-        return cls._checked(attributes, where)
-
-    @classmethod
-    def _checked(cls, attributes: Mapping[str, Any], where: object) -> Self:
-        try:
-            spec = FeatureSpec.from_dict(attributes["spec"])
-            numbers = [n for layer in spec.layers for n in (*_numbers(layer), layer.channels)]
-            counts = attributes["images"], attributes["rows"]
-            whole = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
-            same = attributes["spec_hash"] == spec.hash
-            codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
-        except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"the attributes of {where} are damaged: {error}") from error
-        if not (spec.layers and whole and same and layout in (NATIVE, DENSE)):
-            raise StoreError(
-                f"the attributes of {where} are damaged: its recipe does not match the hash beside "
-                "it, or a number in it is none. Was its zarr.json edited?"
-            )
-        return cls(spec, codec, *counts, layout)
-
-
-def _numbers(layer: Any) -> tuple[Any, ...]:
-    return layer.timestep, layer.block, layer.channels, layer.height, layer.width
-
-
-def started_attributes() -> dict[str, Any]:
-    """Return the attributes of a store whose planning has begun: ours, but not yet readable."""
-    return {"format": FORMAT, "version": VERSION}
-
-
-def _versions() -> dict[str, str]:
-    from .. import __version__
-
-    return {
-        "dseg": __version__,
-        "zarr": zarr.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
+    created = {name: layout.create(group, name) for name, layout in array_layouts(header).items()}
+    spec = header.spec
+    columns = {
+        "timestep": [layer.timestep for layer in spec.layers],
+        "block": [layer.block for layer in spec.layers],
+        "channels": [layer.channels for layer in spec.layers],
+        "first_channel": [channels.start for channels in spec.channel_slices],
+        "first_feature": list(spec.offsets[:-1]),
     }
+    for key, column in columns.items():
+        created[f"layers/{key}"][:] = np.array(column, dtype=np.int32)
+    sizes = [layer.map_size for layer in spec.layers]
+    created["layers/array"][:] = np.array(sizes, dtype=object)
 
 
 def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
@@ -340,7 +361,7 @@ def open_arrays(group: zarr.Group, header: Header, where: object) -> dict[str, A
     StoreError
         If an array is missing, or of another type, shape or chunking.
     """
-    layouts = array_layouts(header.spec, codec_named(header.codec), header.images, header.rows)
+    layouts = array_layouts(header)
     return {name: _open_array(group, name, layout, where) for name, layout in layouts.items()}
 
 

@@ -9,13 +9,16 @@ output pixel i of n over a side of m cells reads at ``max(0, (i + 1/2) · m / n 
 float32; beyond the last cell's centre, the last cell.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .spec import FeatureSpec
 
-__all__ = ["gather", "taps"]
+__all__ = ["feature_vectors", "gather", "rectangle", "taps"]
 
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -97,10 +100,13 @@ def gather(
         Summed in float32, whatever the dtype of the map.
     """
     flat = activation.reshape(activation.shape[0], -1)  # (C, h, w) -> (C, h·w)
-    if index.size < flat.shape[1]:
-        # Few pixels: lay out only the cells they read.
-        cells, inverse = np.unique(index, return_inverse=True)
-        flat, index = flat[:, cells], inverse.reshape(index.shape)
+    read_at_all = np.zeros(flat.shape[1], dtype=bool)
+    read_at_all[index] = True
+    cells = np.flatnonzero(read_at_all)
+    if len(cells) < flat.shape[1]:  # lay out only the cells that some pixel reads
+        place = np.zeros(flat.shape[1], dtype=np.int64)
+        place[cells] = np.arange(len(cells))
+        flat, index = flat[:, cells], place[index]
     table = _pixel_major(flat)
     read = torch.nn.functional.embedding_bag(
         torch.from_numpy(np.ascontiguousarray(index)),
@@ -109,6 +115,50 @@ def gather(
         mode="sum",
     )
     return np.asarray(read.numpy())
+
+
+def feature_vectors(
+    spec: FeatureSpec,
+    maps: Callable[[str], NDArray[np.floating]],
+    yx: NDArray[np.integer],
+) -> NDArray[np.float32]:
+    """Return the feature vectors of pixels of one row.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    maps : function of a map size
+        Returns the row's maps of that size, (C, h, w), channels of ``spec.layers_of(map_size)``
+        side by side; called once for each size.
+    yx : integer array of shape (n, 2)
+        On the row grid.
+
+    Returns
+    -------
+    float32 array of shape (n, D)
+        In feature order.
+    """
+    vectors = np.empty((len(yx), spec.dims), dtype=np.float32)
+    for size in spec.map_sizes:
+        activation = maps(size)
+        height, width = activation.shape[1:]
+        read = gather(activation, *taps(yx, spec.row_shape, (height, width)))
+        for layer in spec.layers_of(size):
+            start, stop = spec.offsets[layer : layer + 2]
+            vectors[:, start:stop] = read[:, spec.channel_slices[layer]]
+    return vectors
+
+
+def rectangle(y: range, x: range) -> NDArray[np.int64]:
+    """Return the pixels of a rectangle, line by line: int64 (len(y) · len(x), 2).
+
+    Examples
+    --------
+    >>> rectangle(range(1), range(2, 4)).tolist()
+    [[0, 2], [0, 3]]
+    """
+    grid = np.meshgrid(np.asarray(y, np.int64), np.asarray(x, np.int64), indexing="ij")
+    return np.stack(grid, axis=-1).reshape(-1, 2)
 
 
 def _pixel_major(flat: NDArray[np.floating]) -> torch.Tensor:

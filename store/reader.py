@@ -4,8 +4,7 @@ Whole chunks are read and then gathered from: one pixel through zarr costs as mu
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,56 +12,17 @@ import dask.array
 import numpy as np
 from numpy.typing import NDArray
 
+from .catalogue import StoredImage, read_images
 from .codecs import codec_named, dequantise
 from .errors import ChunkCorruptError, InputError, StoreError
-from .geometry import Geometry
-from .keys import exists, list_numbers
-from .layout import DENSE, Header, open_arrays, open_group, read_header, stem_of
-from .pixels import gather, taps
+from .keys import exists
+from .layout import DENSE, NO_IMAGE, Array, Header, open_arrays, open_group, read_header
+from .pixels import feature_vectors, rectangle
 from .spec import FeatureSpec, LayerSpec
 
 __all__ = ["FeatureStore", "StoredImage"]
 
 BAND_BYTES = 2**27
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """An image of the store.
-
-    Parameters
-    ----------
-    index : int
-        Its number.
-    name : str
-        Path within the images' folder, with extension.
-    geometry : Geometry
-    first_row, row_count : int
-        Its rows in the store.
-    complete : bool
-        Whether all of it had been written when the store was opened.
-    failed : str or None
-        Why it could not be extracted.
-    """
-
-    index: int
-    name: str
-    geometry: Geometry
-    first_row: int
-    row_count: int
-    complete: bool
-    failed: str | None
-    _read_sha256: Callable[[int], bytes] = field(repr=False, compare=False)
-
-    @property
-    def stem(self) -> str:
-        """The name without extension; by it label maps and masks find the image."""
-        return stem_of(self.name)
-
-    @property
-    def sha256(self) -> bytes:
-        """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Read anew."""
-        return self._read_sha256(self.index)
 
 
 class FeatureStore:
@@ -80,13 +40,13 @@ class FeatureStore:
     images : tuple of StoredImage
     """
 
-    def __init__(self, path: Path, header: Header, arrays: dict[str, Any]) -> None:
+    def __init__(self, path: Path, header: Header, arrays: dict[str, Array]) -> None:
         self.path = path
         self.spec: FeatureSpec = header.spec
         self.codec = header.codec
         self._header = header
         self._arrays = arrays
-        self.images = self._read_images()
+        self.images = read_images(arrays, header, f"'{path}'")
         self._by_name = {image.name: image for image in self.images}
 
     @classmethod
@@ -111,7 +71,8 @@ class FeatureStore:
         return cls(folder, header, open_arrays(group, header, where))
 
     def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Any, ...]]:
-        return _reopened, (str(self.path), self.spec.hash, self._header.images, self.n_rows)
+        done = sum(image.complete for image in self.images)
+        return _reopened, (str(self.path), self.spec.hash, len(self.images), self.n_rows, done)
 
     def __repr__(self) -> str:
         return (
@@ -198,7 +159,7 @@ class FeatureStore:
         """
         for number, layer in enumerate(self.layers):
             if (layer.timestep, layer.block) == (step, block):
-                return self._read(row, layer.map_size, self._channels[number])
+                return self._read(row, layer.map_size, self.spec.channel_slices[number])
         raise InputError(
             f"'{self.path}' has no block {block} at step {step}: its steps are "
             f"{list(self.spec.steps)}, its blocks {list(self.spec.blocks)}"
@@ -250,15 +211,9 @@ class FeatureStore:
                 f"{rows.shape} and {yx.shape}"
             )
         vectors = np.empty((len(rows), self.spec.dims), dtype=np.float32)
-        for size in self.spec.map_sizes:
-            layer = self.layers[self.spec.layers_of(size)[0]]
-            index, weight = taps(yx, self.spec.row_shape, (layer.height, layer.width))
-            for row in np.unique(rows):
-                which = np.flatnonzero(rows == row)
-                found = gather(self.map(int(row), size), index[which], weight[which])
-                for number in self.spec.layers_of(size):
-                    start, stop = self.spec.offsets[number : number + 2]
-                    vectors[which, start:stop] = found[:, self._channels[number]]
+        for row in np.unique(rows):
+            which = np.flatnonzero(rows == row)
+            vectors[which] = feature_vectors(self.spec, partial(self.map, int(row)), yx[which])
         return vectors
 
     def dense(self) -> dask.array.Array:
@@ -277,33 +232,10 @@ class FeatureStore:
             meta=np.empty((0, 0, 0, 0), np.float32),
         )
 
-    def window(self, row: int, y: range, x: range) -> NDArray[np.float32]:
-        """Return the feature vectors of a rectangle of pixels.
-
-        Returns
-        -------
-        float32 array of shape (len(y), len(x), D)
-        """
-        yx = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2)
-        vectors = self.pixels(np.full(len(yx), row), yx)
-        return vectors.reshape(len(y), len(x), self.spec.dims)
-
-    @cached_property
-    def _channels(self) -> tuple[slice, ...]:
-        """Which channels of its array each layer has."""
-        found: dict[int, slice] = {}
-        for size in self.spec.map_sizes:
-            start = 0
-            for number in self.spec.layers_of(size):
-                stop = start + self.layers[number].channels
-                found[number] = slice(start, stop)
-                start = stop
-        return tuple(found[number] for number in range(len(self.layers)))
-
     @cached_property
     def _image_of(self) -> NDArray[np.int64]:
         """The number of each row's image; -1 where a row belongs to none."""
-        owner = np.full(self.n_rows, -1, dtype=np.int64)
+        owner = np.full(self.n_rows, NO_IMAGE, dtype=np.int64)
         for image in self.images:
             owner[image.first_row : image.first_row + image.row_count] = image.index
         return owner
@@ -342,13 +274,13 @@ class FeatureStore:
             except (ValueError, RuntimeError) as error:
                 words = "does not match its checksum"
                 raise ChunkCorruptError(self._broken(row, size, key, words)) from error
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _check_row(self, row: int) -> None:
         if not 0 <= row < self.n_rows:
             raise InputError(f"'{self.path}' has {self.n_rows} rows, so no row {row}")
         number = int(self._image_of[row])
-        if number < 0:
+        if number == NO_IMAGE:
             raise InputError(f"row {row} of '{self.path}' belongs to no image any more")
         image = self.images[number]
         if image.failed is not None:
@@ -368,69 +300,10 @@ class FeatureStore:
             "again: it writes this image anew"
         )
 
-    def _read_images(self) -> tuple[StoredImage, ...]:
-        n, rows = self._header.images, self._header.rows
-        tables = {
-            key: self._table(key, n)
-            for key in ("name", "size", "resized", "first_row", "row_count")
-        }
-        offsets = self._table_of("rows/offset", rows)
-        store = self._arrays["complete"].store
-        complete, failed = list_numbers(store, "complete/c"), list_numbers(store, "failed/c")
-        return tuple(self._stored(i, tables, offsets, i in complete, i in failed) for i in range(n))
-
-    def _table(self, key: str, length: int) -> NDArray[Any]:
-        return self._table_of(f"images/{key}", length)
-
-    def _table_of(self, name: str, length: int) -> NDArray[Any]:
-        try:
-            return np.asarray(self._arrays[name][:length])
-        except (ValueError, RuntimeError) as error:
-            raise ChunkCorruptError(
-                f"the table '{name}' of '{self.path}' does not match its checksum: "
-                "the store cannot be used, extract again"
-            ) from error
-
-    def _stored(
-        self,
-        number: int,
-        tables: dict[str, NDArray[Any]],
-        offsets: NDArray[np.int32],
-        complete: bool,
-        failed: bool,
-    ) -> StoredImage:
-        first, count = int(tables["first_row"][number]), int(tables["row_count"][number])
-        if not 0 <= first <= first + count <= self._header.rows or count < 1:
-            raise StoreError(
-                f"'{self.path}' is damaged: image {number} has rows {first} to {first + count - 1}"
-                f" of {self._header.rows}"
-            )
-        size, resized = tables["size"][number], tables["resized"][number]
-        geometry = Geometry(
-            (int(size[0]), int(size[1])),
-            (int(resized[0]), int(resized[1])),
-            tuple((int(y), int(x)) for y, x in offsets[first : first + count]),
-            self.spec.row_shape,
-        )
-        reason = str(self._arrays["facts/reason"][number]) if failed else None
-        return StoredImage(
-            number,
-            str(tables["name"][number]),
-            geometry,
-            first,
-            count,
-            complete,
-            reason,
-            self._sha256,
-        )
-
-    def _sha256(self, image: int) -> bytes:
-        return bytes(np.asarray(self._arrays["facts/sha256"][image]))
-
 
 @lru_cache(maxsize=8)
-def _reopened(path: str, spec_hash: str, images: int, rows: int) -> FeatureStore:
-    """Open a store that came from another process; once, for many tasks name it."""
+def _reopened(path: str, *state: str | int) -> FeatureStore:
+    """Open a store that came from another process: once a state, for many tasks name it."""
     return FeatureStore.open(path)
 
 
@@ -441,4 +314,6 @@ def _map_block(store: FeatureStore, map_size: str, block_info: Any = None) -> ND
 
 def _dense_block(store: FeatureStore, block_info: Any = None) -> NDArray[np.float32]:
     (row, _), y, x, _ = block_info[None]["array-location"]
-    return store.window(row, range(*y), range(*x))[None]
+    yx = rectangle(range(*y), range(*x))
+    vectors = store.pixels(np.full(len(yx), row), yx)
+    return vectors.reshape(1, y[1] - y[0], x[1] - x[0], store.spec.dims)

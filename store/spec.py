@@ -107,6 +107,17 @@ class FeatureSpec:
         return tuple(i for i, layer in enumerate(self.layers) if layer.map_size == map_size)
 
     @property
+    def channel_slices(self) -> tuple[slice, ...]:
+        """Which channels of the array of its map size each layer has, in feature order."""
+        ends = dict.fromkeys(self.map_sizes, 0)
+        found = []
+        for layer in self.layers:
+            start = ends[layer.map_size]
+            ends[layer.map_size] = start + layer.channels
+            found.append(slice(start, start + layer.channels))
+        return tuple(found)
+
+    @property
     def steps(self) -> tuple[int, ...]:
         """The timesteps, in feature order, each once."""
         return tuple(dict.fromkeys(layer.timestep for layer in self.layers))
