@@ -44,6 +44,9 @@ def restore_backbone(
             ) from error
         raise
     remade = feature_spec(backbone, spec.fit, spec.overlap)
+    if remade.hash != spec.hash and _told_schedule(spec, backbone):
+        backbone = _load(spec, where, _told_schedule(spec, backbone), device)
+        remade = feature_spec(backbone, spec.fit, spec.overlap)
     if remade.hash != spec.hash:
         raise SpecMismatchError(
             f"'{where}' is not the checkpoint that the features were made with: "
@@ -78,3 +81,15 @@ def _hints(spec: FeatureSpec) -> dict[str, Any]:
     architecture, schedule = spec.backbone["architecture"], spec.backbone["schedule"]
     hints = {key: architecture[key] for key in ("head_channels", "heads", "attention_order")}
     return {**hints, "schedule": schedule["name"], "diffusion_steps": schedule["timesteps"]}
+
+
+def _told_schedule(spec: FeatureSpec, backbone: Backbone) -> dict[str, Any]:
+    """Return the schedule that was told of a diffusers folder which states none.
+
+    The very same folder then gives another schedule when nothing is told.
+    """
+    was, found = spec.backbone, backbone.describe()
+    if was.get("sha256") != found["sha256"] or was.get("schedule") == found["schedule"]:
+        return {}
+    schedule = was["schedule"]
+    return {"schedule": schedule["name"], "diffusion_steps": schedule["timesteps"]}

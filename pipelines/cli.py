@@ -108,17 +108,14 @@ def _system(error: OSError) -> str:
 @click.option(
     "--attention-order",
     type=click.Choice(["legacy", "new"]),
-    default="legacy",
-    show_default=True,
-    help=".pt: order of the attention weights.",
+    help=".pt: order of the attention weights (legacy).",
 )
 @click.option(
     "--schedule",
     type=click.Choice(["linear", "cosine"]),
-    default="linear",
-    show_default=True,
-    help=".pt: noise schedule it was trained with.",
+    help=".pt: noise schedule it was trained with (linear).",
 )
+@click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
 @click.option("--size", type=SIZE, help="Size that the network sees; by default its own.")
 @click.option(
     "--fit",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ..extract.backbone import Backbone, feature_spec, load_backbone
 from ..extract.images import UnreadableImage, image_size, list_images
-from ..store.dense import export_dense
 from ..store.errors import DsegError, InputError
 from ..store.geometry import plan_rows
 from ..store.layout import store_bytes
@@ -34,8 +33,9 @@ class BackboneOptions:
     blocks: tuple[int, ...] | None = None
     head_channels: int | None = None
     heads: int | None = None
-    attention_order: str = "legacy"
-    schedule: str = "linear"
+    attention_order: str | None = None
+    schedule: str | None = None
+    diffusion_steps: int | None = None
     size: tuple[int, int] | None = None
     seed: int = 0
     device: str | None = None
@@ -181,6 +181,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         ]
         _work(shard_of(jobs, config.shard), target, spec, backbone, batch, summary, progress)
         if config.layout == "dense":
+            from ..store.dense import export_dense
             export_dense(FeatureStore.open(target), config.out)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started

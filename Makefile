@@ -1,0 +1,40 @@
+# Needs nothing but python3 and a network to install packages from.
+#
+#   make test                       set up .venv and run the tests
+#   make check                      ruff and mypy
+#   make TORCH_INDEX=URL test       another PyTorch build (CUDA, ROCm, CPU), by its package index
+#
+# The first target that needs .venv makes it; `make clean` removes it.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+TORCH := $(shell grep '^torch==' constraints.txt)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := -m dseg $(foreach part,classify extract pipelines store,-p dseg.$(part))
+
+.PHONY: install test check clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# Two processes, each with one thread: many small networks gain nothing from more.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -n 2 --dist loadfile $(ARGS)
+
+# mypy sees the package under its name through a link, whatever the checkout's folder is called.
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p $(VENV)/typed && ln -sfn "$(CURDIR)" $(VENV)/typed/dseg
+	cd $(VENV)/typed && "$(abspath $(BIN))/mypy" --config-file dseg/pyproject.toml $(PACKAGES)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

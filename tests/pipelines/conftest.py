@@ -1,0 +1,137 @@
+"""A small world to run the commands in: a tiny diffusion model, photographs, label maps."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dseg.pipelines import cli
+from PIL import Image
+
+CLASSES = ("sea", "sun", "boat")
+SIZES = ((40, 56), (32, 32), (64, 48), (33, 47), (50, 50), (48, 72))
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dseg(monkeypatch, capsys, tmp_path):
+    """Run a command line as the console script does; the working folder is tmp_path."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["dseg", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return Result(exit_.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+def make_ddpm(folder: Path, seed: int = 0) -> Path:
+    """Save a small untrained U-Net of 32-pixel images as diffusers does."""
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    torch.manual_seed(seed)
+    unet = UNet2DModel(
+        sample_size=32,
+        block_out_channels=(16, 16, 32, 32),
+        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=8,
+    )
+    unet.save_pretrained(folder / "unet")
+    DDPMScheduler(num_train_timesteps=1000).save_pretrained(folder / "scheduler")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ddpm(tmp_path_factory) -> Path:
+    return make_ddpm(tmp_path_factory.mktemp("ddpm"))
+
+
+@pytest.fixture(scope="session")
+def other_ddpm(tmp_path_factory) -> Path:
+    return make_ddpm(tmp_path_factory.mktemp("other_ddpm"), seed=1)
+
+
+def scene(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a sea with a sun and a boat: an image and its label map."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    label = np.zeros((height, width), np.uint8)
+    cy, cx = rng.uniform(0.2, 0.4) * height, rng.uniform(0.2, 0.8) * width
+    label[(y - cy) ** 2 + (x - cx) ** 2 < (0.18 * min(height, width)) ** 2] = 1
+    left = int(rng.uniform(0.1, 0.5) * width)
+    label[int(0.65 * height) : int(0.9 * height), left : left + width // 3] = 2
+    colours = np.array([[30, 60, 140], [240, 200, 40], [150, 70, 30]])
+    noisy = colours[label] + rng.normal(0, 12, (height, width, 3))
+    return noisy.clip(0, 255).astype(np.uint8), label
+
+
+@dataclass(frozen=True)
+class World:
+    """Folders of images and label maps; the first three images are labelled."""
+
+    photos: Path
+    labels: Path
+    truth: Path
+    stems: tuple[str, ...]
+
+
+def make_world(root: Path) -> World:
+    photos, labels, truth = root / "photos", root / "labels", root / "truth"
+    for folder in (photos, labels, truth):
+        folder.mkdir(parents=True)
+    stems = []
+    for i, (height, width) in enumerate(SIZES):
+        image, label = scene(height, width, i)
+        stems.append(f"p{i}")
+        Image.fromarray(image).save(photos / f"p{i}.png")
+        Image.fromarray(label).save(truth / f"p{i}.png")
+        if i < 3:
+            Image.fromarray(label).save(labels / f"p{i}.png")
+    for folder in (labels, truth):
+        (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    return World(photos, labels, truth, tuple(stems))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory) -> World:
+    """Read only: tests that change files make their own."""
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def own_world(tmp_path) -> World:
+    return make_world(tmp_path / "world")
+
+
+@pytest.fixture(scope="session")
+def store(world, ddpm, tmp_path_factory) -> Path:
+    """The features of all photographs; read only."""
+    from dseg.pipelines.extract import ExtractConfig, extract
+
+    path = tmp_path_factory.mktemp("store") / "feats.zarr"
+    extract(ExtractConfig(world.photos, path, str(ddpm)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(world, store, tmp_path_factory) -> Path:
+    """A model of the labelled photographs; read only."""
+    from dseg.pipelines.fit import FitConfig, fit
+
+    path = tmp_path_factory.mktemp("model") / "model"
+    fit(FitConfig(store, world.labels, path, members=4, max_steps=300))
+    return path

@@ -1,0 +1,182 @@
+"""The commands as a user types them: three to masks, and what they leave on disk."""
+
+import json
+
+import numpy as np
+import pytest
+from dseg import FeatureStore, PixelEnsemble
+from PIL import Image
+
+
+def read(folder, stem):
+    with Image.open(folder / f"{stem}.png") as image:
+        return np.asarray(image)
+
+
+def test_three_commands_make_masks(dseg, world, ddpm, tmp_path):
+    made = dseg("extract", "--images", world.photos, "--out", "feats.zarr", "--checkpoint", ddpm)
+    assert (made.code, made.err.count("Warning")) == (0, 0), made.err
+    assert "6 images extracted, 0 unchanged, 0 failed" in made.out
+
+    made = dseg("fit", "feats.zarr", world.labels, "--members", 4, "--max-steps", 300)
+    assert made.code == 0, made.err
+    assert "model: fitted on" in made.out
+
+    made = dseg("predict", "feats.zarr")
+    assert made.code == 0, made.err
+    assert "6 masks written" in made.out
+    for stem in world.stems:
+        with Image.open(tmp_path / "masks" / f"{stem}.png") as mask:
+            assert mask.mode == "P"
+        assert read(tmp_path / "masks", stem).shape == read(world.photos, stem).shape[:2]
+
+    scores = dseg("evaluate", "masks", world.truth, "--json")
+    assert scores.code == 0, scores.err
+    # An untrained network still tells these colours apart: all-background scores .28 here.
+    assert json.loads(scores.out)["mean_iou"] > 0.5
+
+
+def test_masks_from_images_equal_masks_from_the_store(dseg, world, store, model, tmp_path):
+    assert dseg("predict", store, "--model", model, "--out", "a").code == 0
+    assert dseg("predict", world.photos, "--model", model, "--out", "b").code == 0
+    for stem in world.stems:
+        assert np.array_equal(read(tmp_path / "a", stem), read(tmp_path / "b", stem))
+
+
+def test_predict_finds_the_store_of_the_model(dseg, world, model):
+    made = dseg("predict", "--model", model)
+    assert "6 masks written" in made.out
+
+
+def test_the_same_seed_gives_the_same_masks(dseg, world, store, tmp_path):
+    words = ("--members", 2, "--max-steps", 40)
+    for name in "ab":
+        assert dseg("fit", store, world.labels, "--out", f"m{name}", *words).code == 0
+        assert dseg("predict", store, "--model", f"m{name}", "--out", name).code == 0
+    assert dseg("fit", store, world.labels, "--out", "mc", "--seed", 1, *words).code == 0
+    a, b, c = (
+        PixelEnsemble.load(tmp_path / f"m{name}").stack_.weights[0].detach().numpy()
+        for name in "abc"
+    )
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    for stem in world.stems:
+        masks = [(tmp_path / name / f"{stem}.png").read_bytes() for name in "ab"]
+        assert masks[0] == masks[1]
+
+
+def test_all_outputs_and_the_manifest(dseg, world, store, model, tmp_path):
+    extras = ("--probabilities", "--uncertainty", "--overlay", "--images", world.photos)
+    assert dseg("predict", store, "--model", model, *extras).code == 0
+    manifest = (tmp_path / "masks/predictions.jsonl").read_text()
+    records = [json.loads(line) for line in manifest.splitlines()]
+    assert [record["stem"] for record in records] == list(world.stems)
+    for record in records:
+        mask = read(tmp_path / "masks", record["stem"])
+        assert mask.shape == (record["height"], record["width"])
+        probabilities = np.load(tmp_path / "masks" / record["probabilities"])
+        assert probabilities.shape == (3, *mask.shape)
+        assert np.allclose(probabilities.astype(np.float32).sum(0), 1, atol=2e-3)
+        uncertainty = np.load(tmp_path / "masks" / record["uncertainty"])
+        assert uncertainty.shape == mask.shape
+        assert uncertainty.dtype == np.float32
+        highest = np.sort(uncertainty.ravel())[-(mask.size // 10) :]
+        assert record["image_uncertainty"] == pytest.approx(highest.mean(), rel=1e-4)
+        with Image.open(tmp_path / "masks" / record["overlay"]) as overlay:
+            assert overlay.size == mask.shape[::-1]
+
+
+def test_predict_goes_on_where_it_stopped(dseg, world, store, model, tmp_path):
+    (tmp_path / "some.txt").write_text("p0\np1\n")
+    assert "2 masks written" in dseg("predict", store, "--model", model, "--list", "some.txt").out
+    made = dseg("predict", store, "--model", model)
+    assert "4 masks written, 2 unchanged" in made.out
+    (tmp_path / "masks/p3.png").unlink()
+    made = dseg("predict", store, "--model", model)
+    assert "1 masks written, 5 unchanged" in made.out
+    made = dseg("predict", store, "--model", model, "--uncertainty")
+    assert "6 masks written" in made.out
+
+
+def test_shards_together_are_everything(dseg, world, ddpm, store, model, tmp_path):
+    words = ("--images", world.photos, "--out", "parts.zarr", "--checkpoint", ddpm)
+    counts = [dseg("extract", *words, "--shard", f"{i}/4").out for i in (2, 0, 3, 1)]
+    assert [c.split(": ")[1][0] for c in counts] == ["1", "2", "1", "2"]
+    whole, parts = FeatureStore.open(store), FeatureStore.open(tmp_path / "parts.zarr")
+    for row in range(whole.n_rows):
+        for size in whole.spec.map_sizes:
+            assert np.array_equal(whole.map(row, size), parts.map(row, size))
+    for i in range(2):
+        made = dseg("predict", store, "--model", model, "--shard", f"{i}/2")
+        assert "3 masks written" in made.out
+
+
+def test_paper_masks_have_the_network_size(dseg, world, store, model, tmp_path):
+    assert dseg("predict", store, "--model", model, "--paper").code == 0
+    assert read(tmp_path / "masks", "p0").shape == (32, 32)
+    refused = dseg("evaluate", "masks", world.truth)
+    assert refused.code == 2
+    assert "Masks of `predict --paper` have the network's size" in refused.err
+    assert dseg("evaluate", "masks", world.truth, "--paper").code == 0
+
+
+def test_extracting_again_extracts_nothing(dseg, own_world, ddpm, tmp_path):
+    words = ("--images", own_world.photos, "--out", "f.zarr", "--checkpoint", ddpm)
+    assert "6 images extracted" in dseg("extract", *words).out
+    assert "0 images extracted, 6 unchanged" in dseg("extract", *words).out
+    (own_world.photos / "p1.png").write_bytes((own_world.photos / "p4.png").read_bytes())
+    (own_world.photos / "p5.png").rename(own_world.photos / "q5.png")
+    made = dseg("extract", *words)
+    assert "2 images extracted, 4 unchanged" in made.out  # p1 changed, q5 is new
+    assert "1 images of the store are not in the folder any more" in made.err
+    store = FeatureStore.open(tmp_path / "f.zarr")
+    size = store.spec.map_sizes[0]
+    assert np.array_equal(
+        store.map(store.rows("p1")[0], size), store.map(store.rows("p4")[0], size)
+    )
+
+
+@pytest.mark.parametrize("fit", ["pad", "tile"])
+def test_padded_and_tiled_images_go_all_the_way(dseg, world, ddpm, fit, tmp_path):
+    words = ("--images", world.photos, "--out", "f.zarr", "--checkpoint", ddpm, "--fit", fit)
+    assert dseg("extract", *words).code == 0
+    fitted = dseg("fit", "f.zarr", world.labels, "--members", 3, "--max-steps", 200)
+    assert fitted.code == 0, fitted.err
+    assert dseg("predict", "f.zarr", "--out", "a").code == 0
+    assert dseg("predict", world.photos, "--out", "b").code == 0
+    for stem in world.stems:
+        assert np.array_equal(read(tmp_path / "a", stem), read(tmp_path / "b", stem))
+    scores = json.loads(dseg("evaluate", "a", world.truth, "--json").out)
+    assert scores["mean_iou"] > 0.5
+
+
+def test_dry_runs_write_nothing(dseg, world, ddpm, store, model, tmp_path):
+    words = ("--images", world.photos, "--out", "f.zarr", "--checkpoint", ddpm)
+    told = dseg("extract", *words, "--dry-run", "--json")
+    estimate = json.loads(told.out)
+    spec = FeatureStore.open(store).spec
+    assert (estimate["images"], estimate["n_bytes"]) == (6, 6 * spec.bytes_per_row)
+    assert estimate["seconds"] > 0
+    told = dseg("fit", store, world.labels, "--dry-run", "--json")
+    assert json.loads(told.out)["residence"] in ("vectors", "maps32")
+    told = dseg("predict", store, "--model", model, "--dry-run", "--json")
+    assert json.loads(told.out)["images"] == 6
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_info_tells_of_stores_and_models(dseg, store, model):
+    words = dseg("info", store).out
+    assert "6 of 6 extracted" in words
+    assert "channels a pixel: blocks" in words
+    facts = json.loads(dseg("info", model, "--json").out)
+    assert [entry["name"] for entry in facts["classes"]] == ["sea", "sun", "boat"]
+    assert facts["features"]["hash"] == FeatureStore.open(store).spec.hash
+    assert "sea, sun, boat" in dseg("info", model).out
+
+
+def test_settings_stand_under_the_command_line(dseg, world, store, tmp_path):
+    (tmp_path / "dseg.toml").write_text('[fit]\nmembers = 2\nmax-steps = 30\nmemory = "1GB"\n')
+    assert dseg("fit", store, world.labels).code == 0
+    assert PixelEnsemble.load(tmp_path / "model").n_members == 2
+    assert dseg("fit", store, world.labels, "--members", 3, "--overwrite").code == 0
+    assert PixelEnsemble.load(tmp_path / "model").n_members == 3
