@@ -8,7 +8,9 @@ import torch
 from dseg.classify import bilinear
 from dseg.classify.factorised import FactorisedEnsemble
 from dseg.classify.members import MemberStack
+from dseg.classify.prediction import predict_image
 from dseg.store.errors import InputError
+from dseg.store.geometry import plan_rows
 from dseg.store.spec import FeatureSpec, LayerSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,6 +72,10 @@ class TestAgainstThePlainWay:
         maps = {"16x16": expected["features"].t().reshape(96, 16, 16).numpy()}
         scores = model.logits(model.prepare(maps), 0, 16).flatten(1, 2)
         torch.testing.assert_close(scores, expected["logits"], rtol=0, atol=1e-5)
+        geometry = plan_rows((16, 16), (16, 16), "squash")
+        prediction = predict_image(model, geometry, [maps], at="row", want_uncertainty=True)
+        assert (prediction.mask == expected["seg"].numpy()).all()
+        assert prediction.score == pytest.approx(float(expected["uncertainty"]), abs=1e-6)
 
 
 def published(folder) -> MemberStack:
