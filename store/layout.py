@@ -190,7 +190,9 @@ def _features(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayo
         members = [spec.layers[i] for i in spec.layers_of(size)]
         channels, (height, width) = sum(m.channels for m in members), _shape(spec, size)
         itemsize = np.dtype(codec.dtype).itemsize
-        together = channel_chunk([m.channels for m in members], height * width * itemsize)
+        together = channel_chunk(
+            [m.channels for m in members], height * width * itemsize, CHUNK_LIMIT
+        )
         found[f"features/{size}"] = ArrayLayout(
             codec.dtype,
             (rows, channels, height, width),
@@ -266,16 +268,16 @@ def _facts(spec: FeatureSpec, images: int) -> dict[str, ArrayLayout]:
     }
 
 
-def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int = CHUNK_LIMIT) -> int:
+def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int) -> int:
     """Return how many channels of a row share a chunk: all, or what stays below the limit.
 
     A split lies at layer boundaries where the layers' common divisor allows.
 
     Examples
     --------
-    >>> channel_chunk([512, 1024], 2**10)
+    >>> channel_chunk([512, 1024], 2**10, limit=2**30)
     1536
-    >>> channel_chunk([512, 1024, 512], 2**20)
+    >>> channel_chunk([512, 1024, 512], 2**20, limit=2**30)
     1024
     """
     if sum(channels) * bytes_per_channel <= limit:

@@ -75,9 +75,10 @@ def taps(yx: NDArray[np.integer], row_shape: tuple[int, int], map_shape: tuple[i
 
 def _axis(n: int, cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return, for each of n pixels of an axis, its two cells and the weight of the second."""
-    scale = np.float32(cells) / np.float32(n)
-    half = np.float32(0.5)
-    place = np.maximum(scale * (np.arange(n, dtype=np.float32) + half) - half, np.float32(0))
+    scale = np.float64(np.float32(cells) / np.float32(n))
+    # One rounding for product and difference together, as torch's fused multiply-add has it: with
+    # two, a weight is off by up to 1e-6.
+    place = (scale * (np.arange(n) + 0.5) - 0.5).astype(np.float32).clip(min=0)
     first = np.minimum(place.astype(np.int64), cells - 1)
     second = np.minimum(first + 1, cells - 1)
     return first, second, np.clip(place - first.astype(np.float32), 0, 1).astype(np.float32)
