@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..extract.backbone import Backbone, feature_spec, load_backbone
 from ..extract.images import UnreadableImage, image_size, list_images
+from ..store.dense import export_dense
 from ..store.errors import DsegError, InputError
 from ..store.geometry import plan_rows
 from ..store.layout import store_bytes
@@ -181,7 +182,6 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         ]
         _work(shard_of(jobs, config.shard), target, spec, backbone, batch, summary, progress)
         if config.layout == "dense":
-            from ..store.dense import export_dense
             export_dense(FeatureStore.open(target), config.out)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started

@@ -1,11 +1,13 @@
-"""``predictions.jsonl``: what is in a folder of masks, one line an image, in the order written."""
+"""``predictions.jsonl``: what is in a folder of masks, one line an image, in the order written.
+
+An image's line is written before its mask is moved into place: so each mask of ours has a line, and
+a line counts only where its files are there.
+"""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from ..store.errors import InputError
+from typing import Any, BinaryIO
 
 __all__ = ["FILE", "Manifest"]
 
@@ -13,46 +15,44 @@ FILE = "predictions.jsonl"
 
 
 class Manifest:
-    """The record of a folder of masks: append a line once an image's files are all in place.
+    """The record of a folder of masks.
 
     Parameters
     ----------
     folder : path
-        The folder of masks.
+        The folder of masks; it need not be there yet.
 
     Attributes
     ----------
     records : dict
-        The last record of each image, by stem.
+        The last record of each image, by stem. A line that a killed run has torn does not count.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.records: dict[str, dict[str, Any]] = {}
-        self._torn = False
         if self.path.is_file():
-            self._read()
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                self._take(line)
 
-    def _read(self) -> None:
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        lines = text.splitlines()
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-                self.records[record["stem"]] = record
-            except (ValueError, KeyError, TypeError) as error:
-                if number == len(lines):
-                    self._torn = not text.endswith("\n")  # a killed run's last line: do it again
-                    continue
-                raise InputError(
-                    f"line {number} of '{self.path}' is no record of a mask: restore the file, or "
-                    "remove it and predict with --overwrite"
-                ) from error
+    def _take(self, line: str) -> None:
+        try:
+            record = json.loads(line)
+            self.records[record["stem"]] = record
+        except (ValueError, KeyError, TypeError):
+            return
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record, in one write, so that several runs may append to one file."""
-        line = ("\n" if self._torn else "") + json.dumps(record) + "\n"
-        self._torn = False
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        line = json.dumps(record) + "\n"
+        with self.path.open("a+b") as file:
+            if file.tell() and self._torn(file):
+                line = "\n" + line
+            file.write(line.encode())
         self.records[record["stem"]] = dict(record)
+
+    @staticmethod
+    def _torn(file: BinaryIO) -> bool:
+        """Whether the last line lacks its end."""
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"

@@ -30,6 +30,8 @@ folder = click.Path(file_okay=False, path_type=Path)
 
 
 class _Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them: ``50,150,250``."""
+
     name = "N,N,…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
@@ -41,6 +43,8 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
 
 
 class _Size(click.ParamType[tuple[int, int]]):
+    """A side, or height and width: ``256`` or ``192x256``."""
+
     name = "S|HxW"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
@@ -53,6 +57,8 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 
 class _Shard(click.ParamType[tuple[int, int]]):
+    """One part of several: ``0/4`` to ``3/4``."""
+
     name = "i/n"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
@@ -65,6 +71,8 @@ class _Shard(click.ParamType[tuple[int, int]]):
 
 
 class _Bytes(click.ParamType[int]):
+    """An amount of memory: ``500MB``."""
+
     name = "SIZE"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:

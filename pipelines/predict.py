@@ -275,7 +275,10 @@ class _MaskWriting:
         )
 
     def write(self, image: Segmentable, prediction: Prediction) -> None:
-        """Write an image's files, each whole or not at all, and then its line of the manifest."""
+        """Write an image's files, each whole or not at all; the mask comes last.
+
+        Before it comes the line of the manifest, see there; an old mask must not pass for it.
+        """
         colours = self._model.class_info_.colours
         files = self._files(image.stem)
         for path in files.values():
@@ -288,8 +291,9 @@ class _MaskWriting:
                 path, self._pixels(image), prediction.mask, colours
             ),
         }
-        for kind, path in files.items():
-            writers[kind](path)
+        for kind in files.keys() - {"mask"}:
+            writers[kind](files[kind])
+        files["mask"].unlink(missing_ok=True)
         out = self._config.out
         self._manifest.add(
             {
@@ -303,6 +307,7 @@ class _MaskWriting:
                 **{kind: str(path.relative_to(out).as_posix()) for kind, path in files.items()},
             }
         )
+        writers["mask"](files["mask"])
 
     def _pixels(self, image: Segmentable) -> NDArray[np.uint8]:
         folder = self._config.images or self._config.source

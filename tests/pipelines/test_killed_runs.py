@@ -1,0 +1,95 @@
+"""A run may be killed at any point: what is there is whole, and the same command goes on."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from dseg import FeatureStore
+from PIL import Image
+
+
+def start(folder, *words):
+    return subprocess.Popen(
+        [sys.executable, "-m", "dseg", *map(str, words)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill_when(process, condition, how=signal.SIGKILL):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(how)
+    return process.communicate(timeout=60)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(60):
+        pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    return folder
+
+
+def test_a_killed_extract_goes_on(dseg, photos, ddpm, tmp_path):
+    words = ("--images", photos, "--checkpoint", ddpm, "--out")
+    assert dseg("extract", *words, "unbroken.zarr").code == 0
+    for wanted in (1, 25):
+        process = start(tmp_path, "extract", *words, "f.zarr")
+        flags = tmp_path / "f.zarr/complete/c"
+        kill_when(process, lambda n=wanted, f=flags: f.is_dir() and len(list(f.iterdir())) >= n)
+        done = sum(image.complete for image in FeatureStore.open(tmp_path / "f.zarr").images)
+        assert wanted <= done < 60
+    finished = dseg("extract", *words, "f.zarr")
+    assert finished.code == 0
+    assert "60 images extracted" not in finished.out
+    whole, resumed = (FeatureStore.open(tmp_path / name) for name in ("unbroken.zarr", "f.zarr"))
+    assert all(image.complete for image in resumed.images)
+    for row in range(whole.n_rows):
+        for size in whole.spec.map_sizes:
+            assert np.array_equal(whole.map(row, size), resumed.map(row, size))
+
+
+def test_an_interrupted_run_says_so(photos, ddpm, tmp_path):
+    process = start(
+        tmp_path, "extract", "--images", photos, "--checkpoint", ddpm, "--out", "f.zarr"
+    )
+    flags = tmp_path / "f.zarr/complete/c"
+    _, words = kill_when(process, lambda: flags.is_dir() and any(flags.iterdir()), signal.SIGINT)
+    assert process.returncode == 130
+    assert "The same command goes on where this one stopped" in words
+    assert "Traceback" not in words
+
+
+def test_a_killed_fit_leaves_no_model(world, store, tmp_path):
+    process = start(tmp_path, "fit", store, world.labels, "--max-steps", "1000000")
+    time.sleep(8)
+    process.kill()
+    process.communicate()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_predict_goes_on(dseg, photos, ddpm, world, model, tmp_path):
+    process = start(tmp_path, "predict", photos, "--model", model)
+    manifest = tmp_path / "masks/predictions.jsonl"
+    kill_when(process, lambda: manifest.is_file() and manifest.read_text().count("\n") >= 5)
+    with manifest.open("a") as file:
+        file.write('{"stem": "torn')  # what a power cut may leave
+    masks = list((tmp_path / "masks").glob("*.png"))
+    for mask in masks:
+        with Image.open(mask) as image:
+            image.load()
+    finished = dseg("predict", photos, "--model", model)
+    assert finished.code == 0
+    assert f"{60 - len(masks)} masks written, {len(masks)} unchanged" in finished.out
+    assert "0 masks written, 60 unchanged" in dseg("predict", photos, "--model", model).out

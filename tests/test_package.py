@@ -1,0 +1,130 @@
+"""The package as a whole: who may import whom, what the wheel holds, examples that run."""
+
+import ast
+import doctest
+import importlib
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import dseg
+import pytest
+
+ROOT = Path(dseg.__file__).parent
+PARTS = ("classify", "extract", "pipelines", "store")
+MAY_IMPORT = {
+    "store": {"store"},
+    "extract": {"extract", "store"},
+    "classify": {"classify", "store"},
+    "pipelines": {"pipelines", "extract", "classify", "store"},
+}
+
+
+def imported_parts(path: Path) -> set[str]:
+    """The parts of dseg that a file of one of them imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            home = path.relative_to(ROOT).parts[:-1]
+            target = home[: len(home) - node.level + 1] + tuple((node.module or "").split("."))
+            found.add(next((part for part in target if part), "dseg"))
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = (
+                [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+            assert not any(str(n).split(".")[0] == "dseg" for n in names), (
+                f"{path}: import relatively"
+            )
+    return found & set(PARTS)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_dependencies_point_one_way(part):
+    files = list((ROOT / part).glob("*.py"))
+    assert files
+    for path in files:
+        assert imported_parts(path) <= MAY_IMPORT[part], path
+
+
+def modules() -> list[str]:
+    parts = [importlib.import_module(f"dseg.{part}") for part in PARTS]
+    return ["dseg"] + [
+        f"{part.__name__}.{found.name}"
+        for part in parts
+        for found in pkgutil.iter_modules(part.__path__)
+    ]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_in_docstrings_run(name):
+    import numpy
+    import torch
+
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs={"np": numpy, "torch": torch, "dseg": dseg})
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_public_name_is_there_and_documented(name):
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", []):
+        value = getattr(module, public)
+        if callable(value) and getattr(value, "__module__", "").startswith("dseg"):
+            assert value.__doc__, f"{name}.{public} has no docstring"
+
+
+def tracked() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [Path(name) for name in listed if (ROOT / name).is_file()]
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
+    files = tracked()
+    for name in files:
+        target = tmp_path / "source" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            tmp_path,
+            "source",
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONWARNINGS": ""},
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {n for n in archive.namelist() if ".dist-info/" not in n}
+    own = [f for f in files if len(f.parts) == 1 or f.parts[0] in PARTS]
+    expected = {f"dseg/{f.as_posix()}" for f in own if f.suffix == ".py"} | {"dseg/py.typed"}
+    assert held == expected
+
+
+def test_the_package_loads_lazily():
+    code = "import sys, dseg; print('torch' in sys.modules, 'zarr' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_public_names_load_and_others_do_not():
+    for name in dseg.__all__:
+        assert getattr(dseg, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = dseg.nothing
