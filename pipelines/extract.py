@@ -12,7 +12,7 @@ from ..extract.images import UnreadableImage, image_size, list_images
 from ..store.dense import export_dense
 from ..store.errors import DsegError, InputError
 from ..store.geometry import plan_rows
-from ..store.layout import store_bytes
+from ..store.layout import open_group, read_header, store_bytes
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec, Fit
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
@@ -169,7 +169,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     _describe(backbone, spec, progress)
     summary = ExtractSummary(str(config.out), len(found))
     planned = _planned(found, summary, progress)
-    _check_disk(config.out, spec, planned)
+    _check_disk(config, _n_bytes(config, spec, _rows(spec, planned)))
     batch = config.batch_size or (1 if str(backbone.device) == "cpu" else 8)
     if config.dry_run:
         return _estimate(config, spec, backbone, found, planned, batch)
@@ -181,8 +181,6 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             for stem, image in planned.items()
         ]
         _work(shard_of(jobs, config.shard), target, spec, backbone, batch, summary, progress)
-        if config.layout == "dense":
-            export_dense(FeatureStore.open(target), config.out)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started
     return summary
@@ -240,34 +238,50 @@ def _free(out: Path) -> int:
     return shutil.disk_usage(next(p for p in out.absolute().parents if p.exists())).free
 
 
-def _check_disk(out: Path, spec: FeatureSpec, planned: Mapping[str, PlannedImage]) -> None:
+def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
+    """Return the size before compression; a dense export is made from a native store beside it."""
+    native = store_bytes(spec, rows)
+    height, width = spec.row_shape
+    return native + (2 * rows * height * width * spec.dims if config.layout == "dense" else 0)
+
+
+def _check_disk(config: ExtractConfig, wanted: int) -> None:
     """Refuse before the first byte what cannot fit; a store that is there counts as free."""
+    out = config.out
     there = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) if out.is_dir() else 0
-    wanted, free = store_bytes(spec, _rows(spec, planned)), _free(out) + there
+    free = _free(out) + (0 if config.overwrite else there)
     if wanted > free:
         raise DsegError(
-            f"the store needs up to {wanted / 1e9:.1f} GB but {free / 1e9:.1f} GB are free at "
-            f"'{out}': choose fewer --blocks or --steps, or another disk"
+            f"up to {wanted / 1e9:.1f} GB are needed but {free / 1e9:.1f} GB are free at '{out}': "
+            "choose fewer --blocks or --steps, or another disk"
         )
 
 
 @contextmanager
 def _target(config: ExtractConfig) -> Iterator[Path]:
-    """Yield where to write: the store itself, which resumes, or a folder that replaces it."""
-    if config.layout == "dense":
-        if config.out.exists() and not config.overwrite:
-            raise InputError(f"'{config.out}' exists already: give another --out or --overwrite")
-        partial = config.out.with_name(f"{config.out.name}.native")
-        yield partial
-        shutil.rmtree(partial)
-    elif config.overwrite and config.out.exists():
-        FeatureStore.open(config.out)  # never remove what is not a store
-        partial = config.out.with_name(f"{config.out.name}.partial")
-        yield partial
-        shutil.rmtree(config.out)
-        partial.rename(config.out)
-    else:
-        yield config.out
+    """Yield the native store to write: the one asked for, or one beside it that leads to it.
+
+    What is there is replaced only once its replacement is complete.
+    """
+    dense, out = config.layout == "dense", config.out
+    if out.exists() and config.overwrite:
+        read_header(open_group(out), f"'{out}'")  # never remove what is not ours
+    elif out.exists() and dense:
+        raise InputError(f"'{out}' exists already: give another --out, or --overwrite")
+    if not dense and not (out.exists() and config.overwrite):
+        yield out
+        return
+    native = out.with_name(f"{out.name}.native")
+    yield native
+    made = native
+    if dense:
+        made = out.with_name(f"{out.name}.dense")
+        shutil.rmtree(made, ignore_errors=True)  # of a killed run
+        export_dense(FeatureStore.open(native), made)
+    if out.exists():
+        shutil.rmtree(out)
+    made.rename(out)
+    shutil.rmtree(native, ignore_errors=True)
 
 
 def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
@@ -322,7 +336,7 @@ def _estimate(
         str(config.out),
         len(planned),
         rows,
-        store_bytes(spec, rows),
+        _n_bytes(config, spec, rows),
         _free(config.out),
         seconds * rows,
     )

@@ -180,3 +180,19 @@ def test_settings_stand_under_the_command_line(dseg, world, store, tmp_path):
     assert PixelEnsemble.load(tmp_path / "model").n_members == 2
     assert dseg("fit", store, world.labels, "--members", 3, "--overwrite").code == 0
     assert PixelEnsemble.load(tmp_path / "model").n_members == 3
+
+
+def test_the_dense_layout_holds_the_vectors_themselves(dseg, world, ddpm, store, tmp_path):
+    import zarr
+
+    words = ("--images", world.photos, "--out", "d.zarr", "--checkpoint", ddpm, "--layout", "dense")
+    assert dseg("extract", *words).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["d.zarr"]
+    dense = zarr.open_group(tmp_path / "d.zarr", mode="r")["features/dense"]
+    yx = np.array([[0, 0], [31, 31], [7, 20]])
+    vectors = FeatureStore.open(store).pixels(np.array([4, 4, 4]), yx)
+    assert np.array_equal(dense[4][yx[:, 0], yx[:, 1]], vectors.astype(np.float16))
+    again = dseg("extract", *words)
+    assert again.code == 2
+    assert "'d.zarr' exists already" in again.err
+    assert "6 images extracted" in dseg("extract", *words, "--overwrite").out
