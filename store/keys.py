@@ -9,7 +9,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from zarr.abc.store import Store
@@ -18,9 +18,19 @@ from zarr.core.sync import collect_aiterator, sync
 
 from .errors import StoreError
 
-__all__ = ["LOCK", "exclusive", "exists", "list_folder", "list_numbers", "remove_folder"]
+__all__ = [
+    "LOCK",
+    "PARTIAL",
+    "exclusive",
+    "exists",
+    "list_folder",
+    "list_numbers",
+    "remove_folder",
+    "remove_partials",
+]
 
 LOCK = "plan.lock"
+PARTIAL = ".partial"  # how zarr calls a key that is not written to the end
 POLL_SECONDS = 0.1
 
 
@@ -47,6 +57,13 @@ def remove_folder(store: Store, folder: str) -> None:
     sync(store.delete_dir(folder))
 
 
+def remove_partials(store: Store, folder: str) -> None:
+    """Remove what killed writers left directly under a folder; only for who alone writes there."""
+    for name in list_folder(store, folder):
+        if name.endswith(PARTIAL):
+            sync(store.delete(f"{folder}/{name}".lstrip("/")))
+
+
 @contextmanager
 def exclusive(store: Store, *, patience: float = 60.0) -> Iterator[None]:
     """Hold the store's plan lock: a key that only one process can create.
@@ -71,8 +88,7 @@ def exclusive(store: Store, *, patience: float = 60.0) -> Iterator[None]:
         "since": time.time(),
     }
     deadline = time.monotonic() + patience
-    while not _create(store, LOCK, mine):
-        holder = _content(store, LOCK)
+    while (holder := _content(store, LOCK)) is not None or not _create(store, LOCK, mine):
         if holder is not None and _is_dead(holder):
             _break(store, holder, mine)
         elif time.monotonic() > deadline:
@@ -88,7 +104,9 @@ def exclusive(store: Store, *, patience: float = 60.0) -> Iterator[None]:
 def _create(store: Store, key: str, content: dict[str, Any]) -> bool:
     """Create a key unless it is there; say whether it is ours now."""
     value = default_buffer_prototype().buffer.from_bytes(json.dumps(content).encode())
-    sync(store.set_if_not_exists(key, value))  # does not say who won: read it back
+    # The partial file may fall to `remove_partials` of another process: then the key is not ours.
+    with suppress(FileNotFoundError):
+        sync(store.set_if_not_exists(key, value))  # does not say who won: read it back
     return _content(store, key) == content
 
 

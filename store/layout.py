@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.errors import ContainsArrayError
 from zarr.storage import LocalStore
 
 from .codecs import Codec, codec_named
@@ -36,6 +37,7 @@ TABLE_CHUNK = 16384
 CHUNK_LIMIT = 2**30
 DENSE_TILE = 64
 NATIVE, DENSE = "native", "dense"
+GROUPS = ("features", "scales", "images", "rows", "layers", "facts")
 NO_IMAGE = -1
 UNKNOWN = -1
 
@@ -344,7 +346,7 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
     try:
         store = LocalStore(folder, read_only=not write)
         return zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ContainsArrayError) as error:
         raise StoreError(f"'{path}' is not a feature store: it holds no Zarr v3 group") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"'{path}/zarr.json' is damaged: {error}") from error

@@ -17,9 +17,10 @@ from zarr.storage import LocalStore
 from .codecs import DEFAULT_CODEC, codec_named
 from .errors import InputError, SpecMismatchError
 from .geometry import Geometry, plan_rows
-from .keys import LOCK, exclusive, exists, list_folder
+from .keys import LOCK, PARTIAL, exclusive, exists, list_folder, remove_partials
 from .layout import (
     DENSE,
+    GROUPS,
     NO_IMAGE,
     Header,
     array_layouts,
@@ -116,6 +117,8 @@ def plan_store(
     if planned and not planned.missing(images):
         return planned.summary(images, created=False)  # nothing to do, so no lock
     with exclusive(store):
+        for group in ("", *GROUPS):
+            remove_partials(store, group)
         book = _open_planned(folder, spec)
         created = book is None
         if book is None:
@@ -147,8 +150,9 @@ def refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file: give a folder for the feature store")
     store = LocalStore(folder)
-    names = list_folder(store, "")
-    # The lock is the first key of a store, the group's zarr.json the second.
+    # The lock is the first key of a store, the group's zarr.json the second; a kill while either is
+    # written leaves zarr's partial file.
+    names = [name for name in list_folder(store, "") if not name.endswith(PARTIAL)]
     if not names or LOCK in names or exists(store, "zarr.json"):
         return
     raise InputError(

@@ -1,0 +1,81 @@
+"""A process that extracts: run by the tests, which kill it. Not a test itself.
+
+worker.py STORE N PART PARTS KILL_AT
+    Plan N images and write every PARTS-th from PART. After KILL_AT keys have been written,
+    die by SIGKILL in the middle of the next; -1 lives.
+worker.py STORE N
+    Plan N images of one's own, half of them shared with the others.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import zarr.storage._local as local
+from dseg.store.spec import FeatureSpec, LayerSpec
+from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
+
+LAYERS = tuple(
+    LayerSpec(50, block, channels, side, side) for block, channels, side in ((5, 6, 4), (6, 2, 8))
+)
+SPEC = FeatureSpec({"sha256": "00"}, "here", (16, 16), "tile", 0, 0, LAYERS)
+
+
+def image(number: int) -> PlannedImage:
+    """Every second image has two rows."""
+    return PlannedImage(f"{number}.png", (16 + 16 * (number % 2), 16))
+
+
+def rows(number: int) -> list[dict[str, np.ndarray]]:
+    generator = np.random.default_rng(number)
+    return [
+        {
+            "4x4": generator.normal(size=(6, 4, 4)).astype(np.float16),
+            "8x8": generator.normal(size=(2, 8, 8)).astype(np.float16),
+        }
+        for _ in range(1 + number % 2)
+    ]
+
+
+def sha256(number: int) -> bytes:
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+def work(path: Path, n: int, part: int = 0, parts: int = 1) -> list[int]:
+    """Plan, then write what is not there; return what was written."""
+    plan = plan_store(path, SPEC, [image(i) for i in range(n)])
+    writer, written = FeatureWriter(path), []
+    for number in range(part, n, parts):
+        index = plan.indices[f"{number}.png"]
+        if not writer.is_current(index, sha256(number)):
+            counts = np.full(len(LAYERS), number)
+            writer.write_image(
+                index, rows(number), sha256=sha256(number), nonfinite=counts, clipped=counts
+            )
+            written.append(number)
+    return written
+
+
+def die_writing(fatal: Path) -> None:
+    """Have this process killed while it writes a key: half of it is in the partial file."""
+    write_key = local._put
+
+    def put(path, value, exclusive=False):
+        if path == fatal:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            half = value.to_bytes()[: len(value) // 2]
+            path.with_suffix(".0.partial").write_bytes(half)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write_key(path, value, exclusive)
+
+    local._put = put
+
+
+if __name__ == "__main__":
+    store = Path(sys.argv[1])
+    if len(sys.argv) > 5:
+        die_writing(store / sys.argv[5])
+    work(store, *map(int, sys.argv[2:5]))
