@@ -45,11 +45,20 @@ def main() -> None:
     checkpoint = str(Path(given.checkpoint).resolve())
     work.mkdir(parents=True, exist_ok=True)
     os.chdir(work)
+    given.extract += f" --checkpoint {shlex.quote(checkpoint)}"
     images, labels = str(data / "images"), str(data / "labels")
     train, test = str(data / "train.txt"), str(data / "test.txt")
     commands = [
-        ["extract", "--images", images, "--out", "feats.zarr", "--checkpoint", checkpoint]
-        + shlex.split(given.extract),
+        [
+            "extract",
+            "--images",
+            images,
+            "--out",
+            "feats.zarr",
+            "--checkpoint",
+            checkpoint,
+            *shlex.split(given.extract),
+        ],
         ["fit", "feats.zarr", labels, "--list", train, *shlex.split(given.fit)],
         ["predict", "feats.zarr"],
         ["predict", images, "--list", test, "--out", "masks-from-images"],

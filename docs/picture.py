@@ -1,6 +1,6 @@
 """Make docs/picture.png: drawn scenes, an untrained network, the three commands.
 
-    python docs/picture.py
+python docs/picture.py
 """
 
 import tempfile
@@ -34,7 +34,9 @@ def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
     left, top = int(width * rng.uniform(0.1, 0.7)), int(height * rng.uniform(0.45, 0.55))
     label[top : top + 34, left : left + 44] = 4
     label[(y > top - 20) & (y <= top) & (abs(x - left - 22) < 1.3 * (y - top + 20))] = 4
-    paint = np.array([[150, 190, 230], [250, 220, 90], [60, 110, 170], [90, 140, 60], [170, 90, 70]])
+    paint = np.array(
+        [[150, 190, 230], [250, 220, 90], [60, 110, 170], [90, 140, 60], [170, 90, 70]]
+    )
     texture = rng.normal(0, 1, (height, width, 3)) * np.array([8, 10, 14, 26, 12])[label][..., None]
     light = 0.75 + 0.5 * x / width
     return (paint[label] * light[..., None] + texture).clip(0, 255).astype(np.uint8), label

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..extract.backbone import Backbone, feature_spec, load_backbone
 from ..extract.images import UnreadableImage, image_size, list_images
-from ..store.dense import export_dense
+from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
 from ..store.geometry import plan_rows
 from ..store.layout import open_group, read_header, store_bytes
@@ -240,9 +240,8 @@ def _free(out: Path) -> int:
 
 def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
     """Return the size before compression; a dense export is made from a native store beside it."""
-    native = store_bytes(spec, rows)
-    height, width = spec.row_shape
-    return native + (2 * rows * height * width * spec.dims if config.layout == "dense" else 0)
+    dense = dense_bytes(spec, rows) if config.layout == "dense" else 0
+    return store_bytes(spec, rows) + dense
 
 
 def _check_disk(config: ExtractConfig, wanted: int) -> None:

@@ -1,10 +1,10 @@
 """Rows in, images in the store: written in threads, beside the network."""
 
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..store.writer import FeatureWriter
 from .progress import Advance, Progress
@@ -24,7 +24,10 @@ class Outcome(Protocol):
 
 
 class ImageWriting:
-    """Writes images in threads, few at a time, and records what became of them."""
+    """Writes rows in threads, few at a time, and records what became of each image.
+
+    Rows of an image come in order, one image after another.
+    """
 
     def __init__(
         self, writer: FeatureWriter, summary: Outcome, progress: Progress, advance: Advance
@@ -33,7 +36,7 @@ class ImageWriting:
         self._progress, self._advance = progress, advance
         self._pool = ThreadPoolExecutor(WRITERS, "dseg-write")
         self._busy: set[Future[None]] = set()
-        self._image = _Rows(len(writer.spec.layers))
+        self._image = _Image(0)
 
     def __enter__(self) -> Self:
         return self
@@ -44,12 +47,19 @@ class ImageWriting:
             self._collect(0)
 
     def row(self, row: RowActivations) -> None:
-        """Take in a row; its image's last one sends the image to be written."""
-        self._image.add(row)
+        """Take in a row; its image's last one completes it."""
+        number = row.image.job.number
+        if row.row == 0:
+            self._image = _Image(len(self._writer.spec.layers))
+            self._writer.start_image(number)
+        image = self._image
+        image.nonfinite += row.nonfinite
+        image.clipped += row.clipped
+        maps = {size: one.cpu().numpy() for size, one in row.maps.items()}
+        if not image.nonfinite.any():
+            image.rows.append(self._submit(lambda: self._writer.write_row(number, row.row, maps)))
         if row.last:
-            image, self._image = self._image, _Rows(len(self._writer.spec.layers))
-            self._collect(2 * WRITERS - 1)
-            self._busy.add(self._pool.submit(self._write, row.image, image))
+            self._submit(lambda: self._finish(row.image, image))
 
     def fail(self, refused: Refused) -> None:
         """Record an image that cannot be used."""
@@ -59,45 +69,45 @@ class ImageWriting:
         self._progress.warn(f"{job.name}: {reason}")
         self._advance(1)
 
+    def _submit(self, task: Callable[[], None]) -> Future[None]:
+        self._collect(2 * WRITERS - 1)
+        future = self._pool.submit(task)
+        self._busy.add(future)
+        return future
+
     def _collect(self, most: int) -> None:
-        """Wait until at most so many images are still being written."""
+        """Wait until at most so many tasks are still under way."""
         while len(self._busy) > most:
             done, self._busy = wait(self._busy, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
 
-    def _write(self, image: Decoded, rows: "_Rows") -> None:
-        job, spec = image.job, self._writer.spec
-        if rows.nonfinite.any():
-            layer = spec.layers[int(rows.nonfinite.argmax())]
+    def _finish(self, decoded: Decoded, image: "_Image") -> None:
+        job, spec = decoded.job, self._writer.spec
+        wait(image.rows)  # they were submitted before this, so none waits for this thread
+        if image.nonfinite.any():
+            layer = spec.layers[int(image.nonfinite.argmax())]
             reason = (
-                f"{int(rows.nonfinite.sum())} activations are not finite, most in block "
+                f"{int(image.nonfinite.sum())} activations are not finite, most in block "
                 f"{layer.block} at step {layer.timestep}: is the checkpoint sound?"
             )
-            self.fail(Refused(job, reason, image.sha256))
+            self.fail(Refused(job, reason, decoded.sha256))
             return
-        self._writer.write_image(
-            job.number,
-            rows.maps,
-            sha256=image.sha256,
-            nonfinite=rows.nonfinite,
-            clipped=rows.clipped,
+        for row in image.rows:
+            row.result()
+        self._writer.finish_image(
+            job.number, sha256=decoded.sha256, nonfinite=image.nonfinite, clipped=image.clipped
         )
         self._summary.extracted += 1
-        if rows.clipped.any():
-            self._summary.clipped[job.name] = int(rows.clipped.sum())
+        if image.clipped.any():
+            self._summary.clipped[job.name] = int(image.clipped.sum())
         self._advance(1)
 
 
-class _Rows:
-    """The rows of one image as they come in."""
+class _Image:
+    """What is known of the image whose rows are coming in."""
 
     def __init__(self, layers: int) -> None:
-        self.maps: list[dict[str, NDArray[np.float16]]] = []
+        self.rows: list[Future[None]] = []
         self.nonfinite = np.zeros(layers, np.int64)
         self.clipped = np.zeros(layers, np.int64)
-
-    def add(self, row: RowActivations) -> None:
-        self.maps.append({size: maps.cpu().numpy() for size, maps in row.maps.items()})
-        self.nonfinite += row.nonfinite
-        self.clipped += row.clipped

@@ -56,6 +56,7 @@ class FeatureWriter:
         self._names = [str(name) for name in np.asarray(self._arrays["images/name"][:n])]
         self._first_row = np.asarray(self._arrays["images/first_row"][:n])
         self._row_count = np.asarray(self._arrays["images/row_count"][:n])
+        self._written: dict[int, set[int]] = {}  # rows of images that were started
 
     def is_current(self, image: int, sha256: bytes) -> bool:
         """Say whether an image is complete, and was extracted from the file of this sha256."""
@@ -92,16 +93,80 @@ class FeatureWriter:
         StoreError
             If the codec is uint8 and a value is not finite.
         """
-        self._check(image, rows, sha256)
+        count = self._count(image)
+        if len(rows) != count:
+            raise InputError(
+                f"image '{self._names[image]}' has {count} rows in the store, but {len(rows)} came"
+            )
+        self._check_sha256(sha256)
+        for maps in rows:
+            self._check_maps(maps)
+        self.start_image(image)
+        for row, maps in enumerate(rows):
+            self.write_row(image, row, maps)
+        self.finish_image(image, sha256=sha256, nonfinite=nonfinite, clipped=clipped)
+
+    def start_image(self, image: int) -> None:
+        """Begin an image that comes row by row, so that not all of its rows are in memory at once.
+
+        What was there of it is gone; until `finish_image` it is not complete.
+        """
+        self._count(image)
         self._clear(image)
-        first = int(self._first_row[image])
-        for row, maps in enumerate(rows, start=first):
-            for size, activation in maps.items():
-                self._write_map(image, row, size, activation)
+        self._written[image] = set()
+
+    def write_row(self, image: int, row: int, maps: Mapping[str, NDArray[np.float16]]) -> None:
+        """Write one row of an image that was started.
+
+        Parameters
+        ----------
+        image : int
+        row : int
+            Number of the row within the image.
+        maps : mapping from map size to float16 array of shape (C, h, w)
+
+        Raises
+        ------
+        InputError, StoreError
+            As `write_image`.
+        """
+        if not 0 <= row < self._count(image):
+            raise InputError(
+                f"image '{self._names[image]}' has {self._count(image)} rows in the store, so no "
+                f"row number {row}"
+            )
+        self._check_maps(maps)
+        for size, activation in maps.items():
+            self._write_map(image, int(self._first_row[image]) + row, size, activation)
+        self._written[image].add(row)
+
+    def finish_image(
+        self,
+        image: int,
+        *,
+        sha256: bytes,
+        nonfinite: NDArray[np.integer],
+        clipped: NDArray[np.integer],
+    ) -> None:
+        """Write the facts of an image whose rows are all written, and then its `complete` flag.
+
+        Raises
+        ------
+        InputError
+            If a row is missing.
+        """
+        self._check_sha256(sha256)
+        written = len(self._written.get(image, ()))
+        if written != self._count(image):
+            raise InputError(
+                f"image '{self._names[image]}' has {self._count(image)} rows in the store, but "
+                f"{written} were written"
+            )
         self._arrays["facts/sha256"][image] = np.frombuffer(sha256, dtype=np.uint8)
         self._arrays["facts/nonfinite"][image] = np.asarray(nonfinite, dtype=np.int64)
         self._arrays["facts/clipped"][image] = np.asarray(clipped, dtype=np.int64)
         self._arrays["complete"][image] = True
+        del self._written[image]
 
     def fail_image(self, image: int, reason: str, sha256: bytes | None = None) -> None:
         """Record that an image could not be extracted, and why.
@@ -114,7 +179,7 @@ class FeatureWriter:
         sha256 : bytes of length 32, optional
             Of the image file, if it could be read.
         """
-        self._check_number(image)
+        self._count(image)
         self._clear(image)
         if sha256 is not None:
             self._arrays["facts/sha256"][image] = np.frombuffer(sha256, dtype=np.uint8)
@@ -146,33 +211,29 @@ class FeatureWriter:
         self._arrays[f"features/{size}"][row] = levels
         self._arrays[f"scales/{size}"][row] = scales
 
-    def _check_number(self, image: int) -> None:
+    def _count(self, image: int) -> int:
+        """Return how many rows an image has."""
         if not 0 <= image < len(self._names):
             raise InputError(
                 f"the store '{self.path}' has no image number {image}, only 0 to "
                 f"{len(self._names) - 1}: plan it first"
             )
+        return int(self._row_count[image])
 
-    def _check(
-        self, image: int, rows: Sequence[Mapping[str, NDArray[np.float16]]], sha256: bytes
-    ) -> None:
-        self._check_number(image)
-        count = int(self._row_count[image])
-        if len(rows) != count:
-            raise InputError(
-                f"image '{self._names[image]}' has {count} rows in the store, but {len(rows)} came"
-            )
+    @staticmethod
+    def _check_sha256(sha256: bytes) -> None:
         if len(sha256) != 32:
             raise InputError(f"a sha256 has 32 bytes; got {len(sha256)}")
-        for maps in rows:
-            if set(maps) != set(self.spec.map_sizes):
+
+    def _check_maps(self, maps: Mapping[str, NDArray[np.float16]]) -> None:
+        if set(maps) != set(self.spec.map_sizes):
+            raise InputError(
+                f"a row has maps of {', '.join(self.spec.map_sizes)}; got {', '.join(maps)}"
+            )
+        for size, activation in maps.items():
+            expected = self._arrays[f"features/{size}"].shape[1:]
+            if activation.dtype != np.float16 or activation.shape != expected:
                 raise InputError(
-                    f"a row has maps of {', '.join(self.spec.map_sizes)}; got {', '.join(maps)}"
+                    f"maps of {size} must be float16 {expected}; got {activation.dtype} "
+                    f"{activation.shape}"
                 )
-            for size, activation in maps.items():
-                expected = self._arrays[f"features/{size}"].shape[1:]
-                if activation.dtype != np.float16 or activation.shape != expected:
-                    raise InputError(
-                        f"maps of {size} must be float16 {expected}; got {activation.dtype} "
-                        f"{activation.shape}"
-                    )

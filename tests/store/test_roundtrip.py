@@ -1,6 +1,7 @@
 """What is written is what is read, by every way of reading."""
 
 import pickle
+from dataclasses import replace
 
 import dask
 import numpy as np
@@ -293,3 +294,22 @@ def test_a_chunk_keeps_within_its_limit(channels, limit):
 
 def test_the_bytes_of_a_store(spec):
     assert store_bytes(spec, 10) == 10 * 2 * (18 * 16 + 4 * 64)
+
+
+def test_rows_may_come_one_by_one(tmp_path, spec, make_maps):
+    tiled = replace(spec, fit="tile", overlap=4)
+    plan_store(tmp_path / "s", tiled, [PlannedImage("a.png", (28, 16))])
+    writer, none = FeatureWriter(tmp_path / "s"), np.zeros(len(spec.layers), int)
+    writer.start_image(0)
+    writer.write_row(0, 1, make_maps(spec, 1))
+    with pytest.raises(InputError, match="has 2 rows in the store, but 1 were written"):
+        writer.finish_image(0, sha256=bytes(32), nonfinite=none, clipped=none)
+    with pytest.raises(InputError, match="has 2 rows in the store, so no row number 2"):
+        writer.write_row(0, 2, make_maps(spec, 1))
+    assert not FeatureStore.open(tmp_path / "s").images[0].complete
+    writer.write_row(0, 0, make_maps(spec, 0))
+    writer.finish_image(0, sha256=bytes(32), nonfinite=none, clipped=none)
+    store = FeatureStore.open(tmp_path / "s")
+    for row in range(2):
+        for size, maps in make_maps(spec, row).items():
+            assert np.array_equal(store.map(row, size), maps)
