@@ -26,8 +26,8 @@ from ..store.geometry import Geometry
 __all__ = [
     "EXTENSIONS",
     "PREPROCESSING",
+    "ImageRows",
     "UnreadableImage",
-    "cut_rows",
     "image_size",
     "list_images",
     "read_image",
@@ -215,12 +215,13 @@ def _grey_from_16_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
 
 
-def cut_rows(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.float32]:
-    """Resize an image, scale it to [-1, 1] and cut it into rows.
+class ImageRows:
+    """The rows of an image as network input, each made when it is asked for.
 
     Resizing is Pillow's bilinear filter with antialiasing on 8-bit pixels, as published; an image
     that has the size already is not touched. What lies beyond the image in a row is padding: the
-    image mirrored at its edge, edge pixels repeated.
+    image mirrored at its edge, edge pixels repeated. Held are the 8-bit pixels, so that a large
+    image in many tiles takes no more memory than the image itself.
 
     Parameters
     ----------
@@ -228,36 +229,36 @@ def cut_rows(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.float32
         Of size ``geometry.size``.
     geometry : Geometry
 
-    Returns
-    -------
-    array of shape (rows, 3, h, w), float32
-
     Raises
     ------
     InputError
         If the image is not of the size that the geometry is for.
     """
-    if image.shape[:2] != geometry.size:
-        raise InputError(
-            f"an image of {image.shape[0]}x{image.shape[1]} cannot be cut by a geometry for "
-            f"{geometry.size[0]}x{geometry.size[1]}: was it changed meanwhile?"
-        )
-    height, width = geometry.resized
-    if geometry.resized != geometry.size:
-        resample = Image.Resampling.BILINEAR
-        image = np.asarray(Image.fromarray(image).resize((width, height), resample))
-    rows = np.stack([_cut(image, geometry, row) for row in range(len(geometry.offsets))])
-    scaled = 2 * (rows.astype(np.float32) / np.float32(255)) - 1
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))  # (rows, h, w, 3) -> (rows, 3, h, w)
 
+    def __init__(self, image: NDArray[np.uint8], geometry: Geometry) -> None:
+        if image.shape[:2] != geometry.size:
+            raise InputError(
+                f"an image of {image.shape[0]}x{image.shape[1]} cannot be cut by a geometry for "
+                f"{geometry.size[0]}x{geometry.size[1]}: was it changed meanwhile?"
+            )
+        height, width = geometry.resized
+        if geometry.resized != geometry.size:
+            resample = Image.Resampling.BILINEAR
+            image = np.asarray(Image.fromarray(image).resize((width, height), resample))
+        self._image, self._geometry = image, geometry
 
-def _cut(image: NDArray[np.uint8], geometry: Geometry, row: int) -> NDArray[np.uint8]:
-    (y, x), (height, width) = geometry.offsets[row], geometry.content(row)
-    content = image[y : y + height, x : x + width]
-    beyond = [
-        (0, side - has) for side, has in zip(geometry.row_shape, (height, width), strict=True)
-    ]
-    return np.pad(content, (*beyond, (0, 0)), mode="symmetric")
+    def __len__(self) -> int:
+        return len(self._geometry.offsets)
+
+    def __getitem__(self, row: int) -> NDArray[np.float32]:
+        """Return a row: (3, h, w), float32, in [-1, 1]."""
+        (y, x), (height, width) = self._geometry.offsets[row], self._geometry.content(row)
+        sides = zip(self._geometry.row_shape, (height, width), strict=True)
+        beyond = [(0, side - has) for side, has in sides]
+        content = self._image[y : y + height, x : x + width]
+        pixels = np.pad(content, (*beyond, (0, 0)), mode="symmetric")
+        scaled = 2 * (pixels.astype(np.float32) / np.float32(255)) - 1
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1))  # (h, w, 3) -> (3, h, w)
 
 
 def sha256_of(path: str | Path) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..extract.backbone import Backbone
 from ..extract.half import to_float16
-from ..extract.images import UnreadableImage, cut_rows, read_image, sha256_of
+from ..extract.images import ImageRows, UnreadableImage, read_image, sha256_of
 from ..store.geometry import Geometry
 from ..store.spec import FeatureSpec
 
@@ -45,11 +45,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image ready for the network: ``rows`` is (rows, 3, h, w) float32 in [-1, 1]."""
+    """An image ready for the network."""
 
     job: Job
     sha256: bytes
-    rows: Tensor
+    rows: ImageRows
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def decoded(
             image = read_image(job.path)
             if image.shape[:2] != job.geometry.size:
                 return Refused(job, "the file changed while it was read", sha256)
-            return Decoded(job, sha256, torch.from_numpy(cut_rows(image, job.geometry)))
+            return Decoded(job, sha256, ImageRows(image, job.geometry))
         except (UnreadableImage, OSError) as error:
             return Refused(job, str(error), sha256)
 
@@ -159,7 +159,7 @@ def activations(
 def _run(
     batch: list[tuple[Decoded, int]], backbone: Backbone, spec: FeatureSpec
 ) -> Iterator[RowActivations]:
-    layers = backbone(torch.stack([image.rows[row] for image, row in batch]))
+    layers = backbone(torch.from_numpy(np.stack([image.rows[row] for image, row in batch])))
     for i, (image, row) in enumerate(batch):
         halves = [to_float16(layer[i]) for layer in layers]
         maps = {

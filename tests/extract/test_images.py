@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dseg.extract.images import (
+    ImageRows,
     UnreadableImage,
-    cut_rows,
     image_size,
     list_images,
     read_image,
     sha256_of,
 )
 from dseg.store.errors import InputError
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import Geometry, plan_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ from safetensors.numpy import load_file
 def pixels(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     generator = np.random.default_rng(seed)
     return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def cut_rows(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.float32]:
+    rows = ImageRows(image, geometry)
+    return np.stack([rows[row] for row in range(len(rows))])
 
 
 def save(path: Path, image: NDArray[np.generic] | Image.Image, **options: object) -> Path:
