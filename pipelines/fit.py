@@ -1,5 +1,6 @@
 """``dseg fit``: an ensemble from the labelled images of a feature store."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ from ..classify.model_files import check_target, save
 from ..classify.training import Recipe, seconds_per_step
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
-from ..store.residence import ResidencePlan, plan_residence
+from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
 from .devices import choose_device
 from .labelled import Labelled, read_labelled
-from .memory import default_memory, free_for_features
+from .memory import Budget, budget_for, default_memory, return_freed_memory
 from .progress import Progress
 from .selection import read_list
 
@@ -126,55 +127,76 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     """
     started, progress = time.monotonic(), progress or Progress()
     check_target(config.out, config.overwrite)
+    return_freed_memory()
     wanted = None if config.list_file is None else read_list(config.list_file)
     store = FeatureStore.open(config.store)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
-    with _runner(config.scheduler) as runner:
-        memory = default_memory() if config.memory is None else config.memory
-        plan = _residence(config, store, labelled, memory, runner.workers)
+    memory = default_memory() if config.memory is None else config.memory
+    with _cluster(config.scheduler) as client:
+        # A cluster's workers read with their own memory; here, one result at a time arrives.
+        readers = 1 if client else TaskRunner().workers
+        budget = _budget(config, store, labelled, memory, readers)
+        plan = _residence(config, store, labelled, budget)
         summary = _summary(config, store, labelled, plan, memory)
         _announce(config, store, summary, plan, progress)
         if config.dry_run:
             return summary
+        runner = TaskRunner(client, None if client else budget.readers)
         ensemble = _train(config, store, labelled, plan, runner, progress)
     save(ensemble, config.out, extra=_origin(config, store, labelled), overwrite=config.overwrite)
     return FitSummary(**{**vars(summary), "seconds": time.monotonic() - started})
 
 
 @contextmanager
-def _runner(scheduler: str | None) -> Iterator[TaskRunner]:
+def _cluster(scheduler: str | None) -> Iterator[Any]:
+    """Yield a client of the cluster; None without one."""
     if scheduler is None:
-        yield TaskRunner()
+        yield None
         return
     from distributed import Client
 
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        client = Client(**where, timeout="30s")
+        client = Client(**where, timeout="10s")
     except (OSError, ValueError) as error:
-        raise DsegError(f"no Dask scheduler answers at '{scheduler}': {error}") from error
+        raise DsegError(
+            f"no Dask scheduler answers at '{scheduler}' within 10 s. Give an address such as "
+            "tcp://host:8786, or the file that `dask scheduler --scheduler-file` writes"
+        ) from error
     with client:
         if not client.nthreads():
             raise DsegError(f"the Dask scheduler at '{scheduler}' has no workers: start some")
-        yield TaskRunner(client)
+        yield client
+
+
+def _budget(
+    config: FitConfig, store: FeatureStore, labelled: Labelled, memory: int, readers: int
+) -> Budget:
+    pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
+    return budget_for(
+        memory,
+        store.spec,
+        n_pixels=pixels.n,
+        n_classes=len(labelled.classes),
+        members=config.members,
+        batch_size=batch,
+        recipe=config.recipe,
+        readers=readers,
+        features=least_free(store.spec, pixels.n, len(pixels.rows), batch),
+    )
 
 
 def _residence(
-    config: FitConfig, store: FeatureStore, labelled: Labelled, memory: int, readers: int
+    config: FitConfig, store: FeatureStore, labelled: Labelled, budget: Budget
 ) -> ResidencePlan:
-    free = free_for_features(
-        memory, store.spec, len(labelled.classes), config.members, config.batch_size, readers
-    )
-    pixels = labelled.pixels
-    batch = min(config.batch_size, pixels.n)
+    pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
     try:
-        return plan_residence(store.spec, pixels.n, len(pixels.rows), free, batch)
+        return plan_residence(store.spec, pixels.n, len(pixels.rows), budget.free, batch)
     except InputError as error:
-        least = memory - free + 4 * store.spec.dims * batch
         raise InputError(
-            f"--memory {memory / 1e6:.0f} MB is too little: {least / 1e6:.0f} MB is the least for "
-            f"{store.spec.dims} channels, {config.members} members and {len(labelled.classes)} "
-            "classes"
+            f"--memory {budget.memory / 1e6:.0f}MB is too little: "
+            f"{math.ceil(budget.least / 1e6)}MB is the least for {store.spec.dims} channels, "
+            f"{config.members} members and {len(labelled.classes)} classes"
         ) from error
 
 

@@ -1,6 +1,9 @@
 """How much memory a fit may take, and for what."""
 
+import ctypes
 import re
+import sys
+from dataclasses import dataclass
 
 import psutil
 from distributed.system import memory_limit
@@ -8,15 +11,24 @@ from distributed.system import memory_limit
 from ..classify.members import hidden_widths
 from ..store.errors import InputError
 from ..store.spec import FeatureSpec
+from ..store.tasks import PIECE_BYTES
 
-__all__ = ["default_memory", "free_for_features", "parse_bytes"]
+__all__ = ["Budget", "budget_for", "default_memory", "parse_bytes", "return_freed_memory"]
 
-# Weights in the ensemble and in the trainer, gradients, Adam's two moments: float32 each.
-_BYTES_PER_PARAMETER = 5 * 4
-# A batch as gathered, as rounded and as read by the first layer's product.
-_COPIES_OF_BATCH = 3
-# A reader holds a chunk compressed and not, and works on its own pixels' taps.
-_COPIES_OF_CHUNK = 3
+# Float32 weights, gradients, Adam's two moments. Where members stop one by one, those left are
+# copied before the old stack goes: at worst weights of all, .9 and .8, and moments 1.8 and 1.6.
+_COPIES_OF_PARAMETERS = {"default": 4.0, "paper": 6.2}
+# A batch as float32, and as float16 or in work.
+_COPIES_OF_BATCH = 2.5
+# A chunk as stored, as decoded, and in the array that zarr returns; of uint8, decoded in float32.
+_COPIES_OF_CHUNK = 3.5
+# Class (2 bytes), column (2 bytes), and int64 while classes are counted.
+_BYTES_PER_PIXEL = 12
+# What the first step and the first read bring in (torch's optimisers alone import 70 MB), threads,
+# and what malloc keeps.
+_FIXED = 100_000_000
+# glibc's M_MMAP_THRESHOLD, and the size from which blocks go back to the system when freed.
+_M_MMAP_THRESHOLD, _LARGE = -3, 4 * 2**20
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -41,22 +53,92 @@ def default_memory() -> int:
     return int(min(psutil.virtual_memory().available, memory_limit()) // 2)
 
 
-def free_for_features(
-    memory: int, spec: FeatureSpec, n_classes: int, members: int, batch_size: int, readers: int
-) -> int:
-    """Return what of ``memory`` is left for features; below 0 if not even the rest fits.
+def return_freed_memory() -> None:
+    """Have large blocks go back to the system as soon as they are freed, where malloc is glibc's.
 
-    Taken off: parameters with gradients and moments, the batches in work, and the readers' chunks.
+    By itself it raises the size from which it does so with the blocks that it sees, and each
+    thread that read chunks then keeps some of them for good: 200 MB beyond what is in use.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How the memory of a fit is shared out.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes allowed above what the imports take.
+    fixed : int
+        Bytes of parameters with gradients and moments, batches, labels, and whatever is the same
+        for every store.
+    reader : int
+        Bytes that one reading thread works with.
+    readers : int
+        Threads that read at once.
+    features : int
+        Bytes of features without which no training is possible.
+    """
+
+    memory: int
+    fixed: int
+    reader: int
+    readers: int
+    features: int
+
+    @property
+    def free(self) -> int:
+        """What is left for features; below 0 if not even the rest fits."""
+        return self.memory - self.fixed - self.readers * self.reader
+
+    @property
+    def least(self) -> int:
+        """The least memory that works: with one reader, and the fewest features held."""
+        return self.fixed + self.reader + self.features
+
+
+def budget_for(
+    memory: int,
+    spec: FeatureSpec,
+    *,
+    n_pixels: int,
+    n_classes: int,
+    members: int,
+    batch_size: int,
+    recipe: str,
+    readers: int,
+    features: int,
+) -> Budget:
+    """Share out the memory; there are fewer readers than asked for where it is short.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes.
+    spec : FeatureSpec
+    n_pixels, n_classes, members, batch_size : int
+    recipe : {"default", "paper"}
+    readers : int
+        At most so many.
+    features : int
+        As in `Budget`; from `least_free`.
     """
     first, second = hidden_widths(n_classes)
     parameters = spec.dims * first + first * second + second * n_classes + 4 * (first + second)
-    largest = max(
+    chunk = max(
         sum(2 * spec.layers[i].channels * spec.layers[i].height * spec.layers[i].width for i in ls)
         for ls in map(spec.layers_of, spec.map_sizes)
     )
-    taken = (
-        members * parameters * _BYTES_PER_PARAMETER
-        + members * batch_size * spec.dims * 4 * _COPIES_OF_BATCH
-        + readers * largest * _COPIES_OF_CHUNK
+    fixed = (
+        4 * members * parameters * _COPIES_OF_PARAMETERS[recipe]
+        + 4 * members * batch_size * spec.dims * _COPIES_OF_BATCH
+        + n_pixels * _BYTES_PER_PIXEL
+        + _FIXED
     )
-    return memory - taken
+    reader = max(_COPIES_OF_CHUNK * chunk, chunk + 2 * PIECE_BYTES)
+    affordable = int((memory - fixed - features) // (4 * reader))  # reading takes a quarter of it
+    return Budget(memory, int(fixed), int(reader), min(readers, max(1, affordable)), features)

@@ -72,7 +72,7 @@ class FeatureStore:
 
     def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Any, ...]]:
         done = sum(image.complete for image in self.images)
-        return _reopened, (str(self.path), self.spec.hash, len(self.images), self.n_rows, done)
+        return _reopened, (str(self.path.absolute()), self.spec.hash, len(self.images), self.n_rows, done)
 
     def __repr__(self) -> str:
         return (

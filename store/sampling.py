@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count, pairwise
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from .pixelset import PixelSet
 from .reader import FeatureStore
 from .residence import MapTables, ResidencePlan, Table, VectorTable
 from .rounds import rounds_of_epoch
-from .tasks import TaskRunner, read_maps, read_vectors
+from .spec import FeatureSpec
+from .tasks import PIECE_BYTES, TaskRunner, read_maps, read_vectors
 
 __all__ = ["Batch", "PixelSampler"]
 
@@ -96,7 +98,7 @@ class PixelSampler:
 
     @property
     def tasks(self) -> int:
-        """How many chunks `load` reads."""
+        """How many times `load` calls ``advance``: once a row and map size."""
         resident = self.plan.residence != "rounds"
         return len(self._pixels.rows) * len(self._store.spec.map_sizes) if resident else 0
 
@@ -143,17 +145,21 @@ class PixelSampler:
 
     def _batches_in_rounds(self) -> Iterator[Batch]:
         """Train on one pool while the next fills."""
+        stop = Event()
         with ThreadPoolExecutor(1, "dseg-pool") as filler:
             rounds = self._rounds()
-            filling = filler.submit(self._fill, next(rounds))
-            while True:
-                epoch, number, index, vectors = filling.result()
-                filling = filler.submit(self._fill, next(rounds))
-                table = VectorTable(vectors.to(self._device))
-                del vectors
-                for place in self._walk(len(index), f"epoch {epoch} round {number}"):
-                    yield self._batch(epoch, table, place, index[place])
-                del table
+            filling = filler.submit(self._fill, next(rounds), stop)
+            try:
+                while True:
+                    epoch, number, index, vectors = filling.result()
+                    filling = filler.submit(self._fill, next(rounds), stop)
+                    table = VectorTable(vectors.to(self._device))
+                    del vectors
+                    for place in self._walk(len(index), f"epoch {epoch} round {number}"):
+                        yield self._batch(epoch, table, place, index[place])
+                    del table
+            finally:
+                stop.set()  # training ended: nobody wants the pool that is filling
 
     def _rounds(self) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
         for epoch in count():
@@ -162,41 +168,49 @@ class PixelSampler:
                 yield epoch, number, index
 
     def _fill(
-        self, drawn: tuple[int, int, NDArray[np.int64]]
+        self, drawn: tuple[int, int, NDArray[np.int64]], stop: Event
     ) -> tuple[int, int, NDArray[np.int64], Tensor]:
         epoch, number, index = drawn
-        return epoch, number, index, self._gathered(index)
+        return epoch, number, index, self._gathered(index, stop=stop.is_set)
 
-    def _gathered(self, index: NDArray[np.int64], advance: Advance | None = None) -> Tensor:
-        """Gather the vectors of some pixels by Dask tasks: (k,) → (k, D) float16.
-
-        One task a (row, map size): it reads that chunk and returns its pixels' channels.
-        """
-        spec, vectors = self._store.spec, torch.empty(len(index), self.dims, dtype=torch.float16)
+    def _gathered(
+        self,
+        index: NDArray[np.int64],
+        advance: Advance | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Tensor:
+        """Gather the vectors of some pixels by Dask tasks: (k,) → (k, D) float16."""
+        vectors = torch.empty(len(index), self.dims, dtype=torch.float16)
         position, yx = self._pixels.locate(index)
         order = np.argsort(position, kind="stable")
         bounds = np.flatnonzero(np.diff(position[order], prepend=-1, append=-1))
-        groups = [order[a:b] for a, b in pairwise(bounds)]
-        jobs = [(group, size) for group in groups for size in spec.map_sizes]
-        calls = [
-            (self._store, int(self._pixels.rows[position[group[0]]]), size, yx[group])
-            for group, size in jobs
+        jobs = [
+            job for a, b in pairwise(bounds) for job in self._jobs(position[order[a]], order[a:b])
         ]
-        for i, part in self._runner.run(read_vectors, calls):
-            group, size = jobs[i]
-            self._place(vectors, torch.from_numpy(group), size, torch.from_numpy(part))
-            if advance:
+
+        def use(i: int, part: NDArray[np.float16]) -> None:
+            self._place(vectors, jobs[i], torch.from_numpy(part))
+            if advance and jobs[i].first:
                 advance(1)
+
+        calls = [(self._store, job.row, job.size, yx[job.places]) for job in jobs]
+        self._runner.run(read_vectors, calls, use, stop)
         return vectors
 
-    def _place(self, vectors: Tensor, group: Tensor, size: str, part: Tensor) -> None:
+    def _jobs(self, position: int, places: NDArray[np.int64]) -> Iterator["_Job"]:
+        """Yield a task a map size of one row; more where it would return a lot."""
+        row = int(self._pixels.rows[position])
+        for size in self._store.spec.map_sizes:
+            most = max(1, PIECE_BYTES // (2 * _channels(self._store.spec, size)))
+            for start in range(0, len(places), most):
+                yield _Job(row, size, places[start : start + most], start == 0)
+
+    def _place(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
         """Copy one task's channels to their places in the feature vectors."""
-        spec, start = self._store.spec, 0
-        for layer in spec.layers_of(size):
-            channels = spec.layers[layer].channels
-            target = vectors[:, spec.offsets[layer] : spec.offsets[layer] + channels]
-            target[group] = part[:, start : start + channels]
-            start += channels
+        spec, places = self._store.spec, torch.from_numpy(job.places)
+        for layer in spec.layers_of(job.size):
+            target = vectors[:, spec.offsets[layer] : spec.offsets[layer + 1]]
+            target.index_copy_(0, places, part[:, spec.channel_slices[layer]])
 
     def _maps(self, advance: Advance | None) -> MapTables:
         spec, rows = self._store.spec, self._pixels.rows
@@ -206,8 +220,25 @@ class PixelSampler:
         calls: Sequence[tuple[Any, ...]] = [
             (self._store, int(rows[position]), size) for position, size in jobs
         ]
-        for i, maps in self._runner.run(read_maps, calls):
+
+        def use(i: int, maps: NDArray[np.float16]) -> None:
             tables.put(*jobs[i], maps)
             if advance:
                 advance(1)
+
+        self._runner.run(read_maps, calls, use)
         return tables
+
+
+def _channels(spec: FeatureSpec, size: str) -> int:
+    return sum(spec.layers[layer].channels for layer in spec.layers_of(size))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One reading task: pixels, by their places among those asked for, of one row and map size."""
+
+    row: int
+    size: str
+    places: NDArray[np.int64]
+    first: bool

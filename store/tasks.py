@@ -4,21 +4,31 @@ A store travels as its path, beside numbers and small arrays; vectors come back.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import dask
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import StoreError
 from .pixels import gather, taps
 from .reader import FeatureStore
 
-__all__ = ["TaskRunner", "read_maps", "read_vectors"]
+__all__ = ["PIECE_BYTES", "TaskRunner", "read_maps", "read_vectors"]
+
+PIECE_BYTES = 2**24
+"""What one task of vectors returns at most."""
+
+# Bytes of maps laid out for gathering at a time: in the cache, and little beside the chunk.
+_BLOCK_BYTES = 2**21
+
+Use = Callable[[int, Any], None]
 
 
 class TaskRunner:
-    """Runs independent tasks, few at a time, so that results do not pile up.
+    """Runs independent tasks and uses each result at once, so that results do not pile up.
 
     Parameters
     ----------
@@ -35,22 +45,70 @@ class TaskRunner:
         self.workers = max(1, workers)
 
     def run(
-        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the call, result) in order, holding at most two a worker."""
-        window = 2 * self.workers
-        for first in range(0, len(calls), window):
-            part = calls[first : first + window]
-            yield from enumerate(self._together(function, part), start=first)
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        use: Use,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Make all calls; hand each one's number and result to ``use``.
 
-    def _together(
-        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
-    ) -> Sequence[Any]:
+        Parameters
+        ----------
+        function : callable
+            At the top level of a module, for a cluster has to find it.
+        calls : sequence of tuples
+            The arguments of each call.
+        use : callable
+            Called in any order; without a cluster by several threads at once.
+        stop : callable, optional
+            Asked now and then: True leaves out the calls not yet made.
+        """
         if self.client is not None:
-            futures = [self.client.submit(function, *call, pure=False) for call in calls]
-            return list(self.client.gather(futures))
-        tasks = [dask.delayed(function, pure=False)(*call) for call in calls]
-        return list(dask.compute(*tasks, scheduler="threads", num_workers=self.workers))
+            self._on_cluster(function, calls, use, stop)
+            return
+
+        def one(number: int) -> None:
+            use(number, function(*calls[number]))
+
+        window = 8 * self.workers
+        for first in range(0, len(calls), window):
+            if stop():
+                return
+            numbers = range(first, min(first + window, len(calls)))
+            tasks = [dask.delayed(one, pure=False)(number) for number in numbers]
+            dask.compute(*tasks, scheduler="threads", num_workers=self.workers)
+
+    def _on_cluster(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        use: Use,
+        stop: Callable[[], bool],
+    ) -> None:
+        """Keep two calls a worker going; fetch one result at a time."""
+        from distributed import KilledWorker, as_completed
+
+        left, number_of = iter(range(len(calls))), dict[str, int]()
+
+        def submit(number: int) -> Any:
+            future = self.client.submit(function, *calls[number], pure=False)
+            number_of[future.key] = number
+            return future
+
+        running = as_completed(map(submit, islice(left, 2 * self.workers)))
+        for future in running:
+            if stop():
+                return
+            try:
+                use(number_of.pop(future.key), future.result())
+            except KilledWorker as error:
+                raise StoreError(
+                    "a worker of the Dask cluster died again and again while reading features "
+                    f"({error}). Does each have memory for a few chunks?"
+                ) from error
+            for number in islice(left, 1):
+                running.add(submit(number))
 
 
 def read_maps(store: FeatureStore, row: int, size: str) -> NDArray[np.float16]:
@@ -63,5 +121,11 @@ def read_vectors(
 ) -> NDArray[np.float16]:
     """Return some pixels' channels of one map size: (k, 2) → (k, C), rounded to float16."""
     maps = store.map(row, size)
-    index, weight = taps(yx, store.spec.row_shape, (maps.shape[1], maps.shape[2]))
-    return gather(maps, index, weight).astype(np.float16)
+    channels, height, width = maps.shape
+    index, weight = taps(yx, store.spec.row_shape, (height, width))
+    vectors = np.empty((len(yx), channels), np.float16)
+    block = max(1, _BLOCK_BYTES // (2 * height * width))
+    for start in range(0, channels, block):
+        part = slice(start, start + block)
+        vectors[:, part] = gather(maps[part], index, weight)
+    return vectors
