@@ -1,0 +1,94 @@
+"""What the README says can be typed as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dseg import PixelEnsemble
+from dseg.classify.masks import read_mask
+from dseg.pipelines.cli import cli
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def command_lines():
+    lines = "\n".join(blocks("console")).splitlines()
+    return [line.removeprefix("$ ").split("#")[0] for line in lines if line.startswith("$ dseg ")]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_commands_and_their_options_exist(line):
+    _, name, *words = shlex.split(line)
+    known = {option for parameter in cli.commands[name].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_options_named_in_the_text_exist():
+    text = re.sub(r"```.*?```", "", README.read_text(), flags=re.DOTALL)
+    known = {o for c in cli.commands.values() for p in c.params for o in p.opts} | {"--help"}
+    named = set(re.findall(r"`(?:dseg [^`]*?|\w+ )?(--[a-z][a-z-]*)", text))
+    assert len(named) > 10
+    assert named - known == set()
+
+
+def save_published(ensemble, folder):
+    """Write an ensemble as the published code does."""
+    folder.mkdir()
+    stack = ensemble.stack_
+    for m in range(stack.members):
+        state = {}
+        for k, i in enumerate((0, 3, 6)):
+            state[f"module.layers.{i}.weight"] = stack.weights[k][m].detach().T.clone()
+            state[f"module.layers.{i}.bias"] = stack.biases[k][m].detach().clone()
+        for k, i in enumerate((2, 5)):
+            state[f"module.layers.{i}.weight"] = stack.gammas[k][m].detach().clone()
+            state[f"module.layers.{i}.bias"] = stack.betas[k][m].detach().clone()
+            state[f"module.layers.{i}.running_mean"] = stack.means[k][m].clone()
+            state[f"module.layers.{i}.running_var"] = stack.variances[k][m].clone()
+            state[f"module.layers.{i}.num_batches_tracked"] = torch.tensor(300)
+        torch.save({"model_state_dict": state}, folder / f"model_{m}.pth")
+
+
+def test_the_python_example_runs(store, model, ddpm, tmp_path):
+    (code,) = blocks("python")
+    save_published(PixelEnsemble.load(model), tmp_path / "horse_21")
+    for name, path in (("lsun_horse.pt", ddpm), ("feats.zarr", store)):
+        code = code.replace(f'"{name}"', repr(str(path)))
+    code = code.replace('"horse_21/"', repr(str(tmp_path / "horse_21")))
+    code = code.replace("n_members=10", "n_members=10, max_steps=20")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4)).astype(np.float32)
+    labels = [np.arange(25).reshape(5, 5) % 21]
+    images = torch.zeros(2, 3, 32, 32)
+    names = {"images": images, "X": X, "y": X[:, 0] > 0, "masks": labels, "labels": labels}
+    exec(code, names)
+    assert names["maps"][0].shape[0] == 2
+    assert names["miou"] == pytest.approx(1)
+    assert 0 <= names["score"] < np.log(2)
+
+
+def test_a_published_ensemble_predicts_as_the_model_it_was(dseg, store, model, tmp_path):
+    save_published(PixelEnsemble.load(model), tmp_path / "published")
+    assert dseg("predict", store, "--model", model, "--out", "a").code == 0
+    assert dseg("predict", store, "--model", "published", "--out", "b").code == 0
+    masks = sorted(path.name for path in (tmp_path / "a").glob("*.png"))
+    assert len(masks) == 6
+    for name in masks:
+        assert np.array_equal(read_mask(tmp_path / "a" / name), read_mask(tmp_path / "b" / name))
+
+
+def test_a_published_ensemble_of_other_features_is_refused(dseg, golden, store, world):
+    folder = golden / "pixel_classifier/lt30"
+    refused = dseg("predict", store, "--model", folder)
+    assert refused.code == 2
+    assert "the model takes 96 channels" in refused.err
+    refused = dseg("predict", world.photos, "--model", folder)
+    assert refused.code == 2
+    assert "does not say which features it was made with" in refused.err
