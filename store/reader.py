@@ -72,7 +72,8 @@ class FeatureStore:
 
     def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Any, ...]]:
         done = sum(image.complete for image in self.images)
-        return _reopened, (str(self.path.absolute()), self.spec.hash, len(self.images), self.n_rows, done)
+        path = str(self.path.absolute())  # the other process may run in another folder
+        return _reopened, (path, self.spec.hash, len(self.images), self.n_rows, done)
 
     def __repr__(self) -> str:
         return (
