@@ -157,7 +157,7 @@ def load_classes(label_folder: str | Path) -> Classes | None:
 def _read_json(path: Path) -> Classes:
     try:
         classes = Classes.from_list(json.loads(_text(path)))
-    except ValueError as error:  # an InputError is one, and so is what json raises
+    except (ValueError, RecursionError) as error:  # an InputError is a ValueError too
         raise InputError(f"'{path}' cannot be read: {error}") from error
     return _checked(path, classes)
 

@@ -140,7 +140,7 @@ def _check_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> None:
 
 def _write_whole(path: Path | str, write: Callable[[BinaryIO], None]) -> None:
     path = Path(path)
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    part = path.with_name(f".{uuid4().hex}.part")  # short: the name may be as long as can be
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

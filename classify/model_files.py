@@ -47,6 +47,7 @@ __all__ = [
     "check_target",
     "from_published",
     "load",
+    "model_files",
     "save",
     "stack_published",
 ]
@@ -56,6 +57,7 @@ VERSION = 1
 
 TENSORS = "members.safetensors"
 FACTS = "model.json"
+MEMBER_FILES = "model_*.pth"  # as published
 PARAMETERS = (
     "n_members",
     "hidden_layer_sizes",
@@ -219,6 +221,12 @@ def load(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
         raise _damaged(root, f"'{FACTS}' is not of the form it should be: {error}") from error
 
 
+def model_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files that make up a model, ours or a published one, whatever lies beside them."""
+    ours = tuple(folder / name for name in (TENSORS, FACTS))
+    return ours if ours[1].is_file() else tuple(sorted(folder.glob(MEMBER_FILES)))
+
+
 def _read_facts(root: Path) -> dict[str, Any]:
     path = root / FACTS
     if not path.is_file():
@@ -227,7 +235,7 @@ def _read_facts(root: Path) -> dict[str, Any]:
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(root, f"'{FACTS}' is no JSON: {error}") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise InputError(
@@ -297,7 +305,7 @@ def from_published(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemb
         If there is none, one is damaged or holds more than tensors, or their shapes differ.
     """
     root = Path(folder)
-    numbered = [(p.stem.removeprefix("model_"), p) for p in root.glob("model_*.pth")]
+    numbered = [(p.stem.removeprefix("model_"), p) for p in root.glob(MEMBER_FILES)]
     paths = [p for n, p in sorted((int(n), p) for n, p in numbered if n.isdigit())]
     if not paths:
         raise InputError(

@@ -163,6 +163,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
+    if path.exists() and not path.is_file():
+        raise UnreadableImage(f"'{path.name}' is no regular file: is it a pipe or a device?")
     try:
         with Image.open(path) as image:
             yield image

@@ -256,7 +256,9 @@ def _layers(
 def _pick_device(device: str | torch.device | None) -> torch.device:
     if device is not None:
         try:
-            return torch.empty(0, device=device).device
+            probe = torch.zeros(1, device=device)
+            probe.item()  # a device that holds no values is of no use
+            return probe.device
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"device '{device}' cannot be used: {reason}") from error

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 wrong call, 3 done but some images failed, 130 i
 Pipelines are imported when their command runs, so that ``dseg --help`` is quick.
 """
 
+import io
 import json
 import sys
 import traceback
@@ -18,6 +19,7 @@ from ..store.errors import DsegError
 from .options import (
     BYTES,
     NUMBERS,
+    SEED,
     SHARD,
     SIZE,
     device_option,
@@ -55,6 +57,9 @@ def cli(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line and exit: no traceback, whatever is wrong, unless ``-v`` asks for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names and signs that a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -126,7 +131,7 @@ def _system(error: OSError) -> str:
 )
 @click.option("--tile", "fit", flag_value="tile", help="Short for --fit tile.")
 @click.option("--overlap", type=click.IntRange(0), help="Pixels that tiles share (a quarter).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the noise.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
 @click.option(
     "--codec",
@@ -220,7 +225,7 @@ def extract(**given: Any) -> int:
     "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Pixels a batch."
 )
 @click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--scheduler", help="Dask scheduler (tcp://… or its file) that does the reading.")
 @list_option
 @device_option

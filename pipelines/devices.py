@@ -21,7 +21,7 @@ def choose_device(name: str | None) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # one that holds no values is of no use
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
             f"there is no device '{name}' here: {str(error).splitlines()[0]}"

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..classify.classes import Classes, default_classes, load_classes
+from ..classify.classes import Classes, load_classes
 from ..classify.labels import find_labels, largest_id, read_label_map
 from ..classify.metrics import Confusion
 from ..store.errors import InputError
 from ..store.geometry import nearest_index
-from .labelled import match_labels
+from .labelled import match_labels, same_files, unnamed_classes
+from .manifest import Manifest
 from .progress import Progress
 from .selection import read_list
 
@@ -76,7 +77,9 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     if not masks:
         raise InputError(f"no masks in '{config.masks}'")
     wanted = None if config.list_file is None else read_list(config.list_file)
-    labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'")
+    predicted = ((r["image"], r["sha256"]) for r in Manifest(config.masks).records.values())
+    images = same_files(config.labels, predicted)
+    labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
     classes = load_classes(config.labels) or _unnamed(masks, labels, config.ignore)
     confusion = Confusion(len(classes), config.ignore, paper=config.paper)
     with progress.bar("evaluate", len(labels), "images") as advance:
@@ -92,7 +95,7 @@ def _unnamed(masks: Mapping[str, Path], labels: Mapping[str, Path], ignore: int)
         max(largest_id(read_label_map(path), ignore), largest_id(read_label_map(masks[stem]), -1))
         for stem, path in labels.items()
     ]
-    return default_classes(max(highest) + 1)
+    return unnamed_classes(max(highest) + 1, "masks and label maps")
 
 
 def _at_size_of(

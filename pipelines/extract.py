@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +162,11 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         disk is too small.
     """
     started, progress = time.monotonic(), progress or Progress()
+    if config.shard and (config.overwrite or config.layout == "dense"):
+        raise InputError(
+            "--shard adds its part to a native store, so it goes with neither --overwrite nor "
+            "--layout dense: each part would replace what the others wrote"
+        )
     found = _find(config)
     backbone = config.backbone.load(config.checkpoint)
     overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
@@ -175,7 +180,9 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         return _estimate(config, spec, backbone, found, planned, batch)
     with _target(config) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
-        summary.vanished = () if config.list_file or config.shard else plan.vanished
+        _drop_unreadable(target, summary.failed, plan.vanished)
+        if not (config.list_file or config.shard):
+            summary.vanished = tuple(name for name in plan.vanished if name not in found)
         jobs = [
             _job(plan.indices[image.name], found[stem], image, spec)
             for stem, image in planned.items()
@@ -212,19 +219,36 @@ def _planned(
     found: Mapping[str, Path], summary: ExtractSummary, progress: Progress
 ) -> dict[str, PlannedImage]:
     """Read every image's size; those whose header cannot be read are recorded as failed."""
-    planned = {}
+    planned, to = {}, (summary, progress)
     for name, path in found.items():
         try:
+            name.encode()
             planned[name] = PlannedImage(name, image_size(path))
+        except UnicodeEncodeError:
+            _fail(name, "its name is not UTF-8, as names in a store are: rename it", *to)
         except (UnreadableImage, OSError) as error:
-            summary.failed[name] = str(error)
-            progress.warn(f"{name}: {error}")
+            _fail(name, str(error), *to)
     if not planned:
         raise DsegError(
             f"none of the {len(found)} images can be read, the first because: "
             f"{next(iter(summary.failed.values()))}"
         )
     return planned
+
+
+def _fail(name: str, reason: str, summary: ExtractSummary, progress: Progress) -> None:
+    summary.failed[name] = reason
+    progress.warn(f"{name}: {reason}")
+
+
+def _drop_unreadable(target: Path, failed: Mapping[str, str], vanished: Iterable[str]) -> None:
+    """Record in the store which of its images cannot be read any more: what it holds is of old."""
+    names = [name for name in vanished if name in failed]
+    if names:
+        numbers = {image.name: image.index for image in FeatureStore.open(target).images}
+        writer = FeatureWriter(target)
+        for name in names:
+            writer.fail_image(numbers[name], failed[name])
 
 
 def _rows(spec: FeatureSpec, planned: Mapping[str, PlannedImage]) -> int:
@@ -275,8 +299,7 @@ def _target(config: ExtractConfig) -> Iterator[Path]:
     made = native
     if dense:
         made = out.with_name(f"{out.name}.dense")
-        shutil.rmtree(made, ignore_errors=True)  # of a killed run
-        export_dense(FeatureStore.open(native), made)
+        export_dense(FeatureStore.open(native), made, overwrite=True)  # one of a killed run
     if out.exists():
         shutil.rmtree(out)
     made.rename(out)

@@ -1,6 +1,6 @@
 """The labelled pixels of a store: label maps matched to its images and brought to its rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from ..classify.labels import (
     label_rows,
     read_label_map,
 )
+from ..extract.images import sha256_of
 from ..store.errors import InputError
 from ..store.pixelset import PixelSet
 from ..store.reader import FeatureStore, StoredImage
 from .progress import Progress
 from .selection import named, select
 
-__all__ = ["Labelled", "match_labels", "read_labelled"]
+__all__ = ["Labelled", "match_labels", "read_labelled", "same_files", "unnamed_classes"]
 
 _MOST_UNNAMED = 256
 
@@ -51,8 +52,21 @@ class Labelled:
         return np.bincount(self.y, minlength=len(self.classes))
 
 
+def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
+    """Return which images, given by name and sha256, stand in a label folder beside the label maps.
+
+    As published, where ``1.png`` is the image and ``1.npy`` its label map.
+    """
+    there = [(folder / name, sha256) for name, sha256 in images if (folder / name).is_file()]
+    return [path for path, sha256 in there if sha256_of(path).hex() == sha256]
+
+
 def match_labels(
-    known: Mapping[str, object], folder: Path, wanted: Sequence[str] | None, what: str
+    known: Mapping[str, object],
+    folder: Path,
+    wanted: Sequence[str] | None,
+    what: str,
+    images: Collection[Path] = (),
 ) -> dict[str, Path]:
     """Return the label map of each image that is to be used, by stem, in the images' order.
 
@@ -66,13 +80,15 @@ def match_labels(
         Stems from ``--list``: each must have an image and a label map.
     what : str
         What the known ones are, such as "images in 'feats.zarr'".
+    images : collection of path
+        Files that are images, not label maps, see `same_files`.
 
     Raises
     ------
     InputError
         If a label map has no image, or a listed image no label map; the message names them.
     """
-    labels = find_labels(folder)
+    labels = find_labels(folder, images)
     if not labels:
         raise InputError(f"no label maps (.png or .npy) in '{folder}'")
     if wanted is not None:
@@ -105,7 +121,8 @@ def read_labelled(
         If labels and images do not match, a label map does not fit, or nothing can be learnt.
     """
     images = {image.stem: image for image in store.images}
-    paths = match_labels(images, folder, wanted, f"images in '{store.path}'")
+    beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
+    paths = match_labels(images, folder, wanted, f"images in '{store.path}'", beside)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder)
     rows, owners, maps = [], [], []
@@ -118,7 +135,8 @@ def read_labelled(
             advance(1)
     y = np.concatenate([label[label != IGNORED] for label in maps])
     if classes is None:
-        classes = _unnamed(y, folder)
+        n = int(y.max()) + 1 if len(y) else 1
+        classes = unnamed_classes(n, f"the label maps in '{folder}'")
     check_trainable(np.bincount(y, minlength=len(classes)), classes.names)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
     return Labelled(pixels, y, classes, tuple(paths))
@@ -159,11 +177,17 @@ def _extracted(
     return left
 
 
-def _unnamed(y: NDArray[np.uint16], folder: Path) -> Classes:
-    n = int(y.max()) + 1 if len(y) else 1
+def unnamed_classes(n: int, where: str) -> Classes:
+    """Return n classes where no file names them; at least one.
+
+    Raises
+    ------
+    InputError
+        If there are so many that the highest id is hardly a class.
+    """
     if n > _MOST_UNNAMED:
         raise InputError(
-            f"the label maps in '{folder}' have ids up to {n - 1}, and no classes.txt names so "
+            f"{where} have ids up to {n - 1}, and no classes.txt names so "
             "many classes. If that id means unlabelled, say --ignore; else add classes.txt"
         )
-    return default_classes(n)
+    return default_classes(max(n, 1))

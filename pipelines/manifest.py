@@ -39,7 +39,7 @@ class Manifest:
         try:
             record = json.loads(line)
             self.records[record["stem"]] = record
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return
 
     def add(self, record: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import click
 __all__ = [
     "BYTES",
     "NUMBERS",
+    "SEED",
     "SHARD",
     "SIZE",
     "device_option",
@@ -35,8 +36,8 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
     name = "N,N,…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        if isinstance(value, tuple | list):  # from dseg.toml
-            value = ",".join(map(str, value))
+        if isinstance(value, tuple):
+            return value
         if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", str(value)):
             self.fail(f"'{value}' is not a list of whole numbers such as 50,150,250", param, ctx)
         return tuple(int(part) for part in str(value).split(","))
@@ -86,6 +87,7 @@ class _Bytes(click.ParamType[int]):
 
 
 NUMBERS, SIZE, SHARD, BYTES = _Numbers(), _Size(), _Shard(), _Bytes()
+SEED = click.IntRange(0, 2**63 - 1)  # what PyTorch and NumPy both take
 
 
 def list_option(command: F) -> F:

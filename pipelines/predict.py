@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..classify.ensemble import PixelEnsemble
 from ..classify.factorised import FactorisedEnsemble
 from ..classify.masks import write_array, write_mask, write_overlay
-from ..classify.model_files import FACTS, from_published, load
+from ..classify.model_files import FACTS, from_published, load, model_files
 from ..classify.prediction import Prediction, predict_image
 from ..extract.images import read_image
 from ..store.errors import DsegError, InputError
@@ -116,11 +116,13 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     """
     started, progress = time.monotonic(), progress or Progress()
     device = choose_device(config.device)
+    _refuse_other_uses(config.out)
     model = _load_model(config.model, device)
     source = _source(config, model, device)
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
     writing = _MaskWriting(config, model, source.spec, device)
+    writing.check_apart(source.stems)
     writing.check_free(stems)
     summary = PredictSummary(str(config.out), len(stems))
     progress.say(
@@ -156,8 +158,15 @@ def _one(
 
 
 def _load_model(folder: Path, device: Any) -> PixelEnsemble:
-    published = not (folder / FACTS).is_file() and any(folder.glob("model_*.pth"))
+    published = not (folder / FACTS).is_file() and any(model_files(folder))
     return from_published(folder, device=device) if published else load(folder, device=device)
+
+
+def _refuse_other_uses(out: Path) -> None:
+    """Refuse to write masks into a model or a store: who replaces that would lose them."""
+    for file, what in ((FACTS, "a model"), ("zarr.json", "a feature store")):
+        if (out / file).is_file():
+            raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
 
 
 def _source(config: PredictConfig, model: PixelEnsemble, device: Any) -> Source:
@@ -194,7 +203,7 @@ def _recorded_store(config: PredictConfig, model: PixelEnsemble) -> Path:
 def _fingerprint(folder: Path) -> str:
     """Return a sha256 over the files of a model, by which masks know it again."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+    for path in model_files(folder):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -228,6 +237,17 @@ class _MaskWriting:
         if asked.overlay:
             files["overlay"] = out / "overlays" / f"{stem}.png"
         return files
+
+    def check_apart(self, stems: Sequence[str]) -> None:
+        """Refuse images whose masks would be what is written beside other masks."""
+        owner = {self._files(stem)["mask"]: stem for stem in stems}
+        for stem in stems:
+            for kind, path in self._files(stem).items():
+                if owner.get(path, stem) != stem:
+                    raise InputError(
+                        f"'{path}' would be both the mask of '{owner[path]}' and the {kind} of "
+                        f"'{stem}': rename that sub-folder of the images, or do without --{kind}"
+                    )
 
     def check_free(self, stems: list[str]) -> None:
         """Refuse to write over what this model has not written."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from ..extract.images import EXTENSIONS
 from ..store.errors import InputError
 
 __all__ = ["named", "read_list", "select", "shard_of", "stem_of"]
@@ -16,6 +17,16 @@ T = TypeVar("T")
 def stem_of(name: str) -> str:
     """Return a name without its extension, sub-folders kept: ``a/b.jpg`` → ``a/b``."""
     return str(PurePosixPath(name).with_suffix(""))
+
+
+def _listed_stem(entry: str) -> str:
+    """Return an entry of a list without the extension of an image or label map, if it has one.
+
+    Other endings are part of the name: ``cat.front`` is not ``cat``.
+    """
+    path = PurePosixPath(entry)
+    known = path.suffix.lower() in EXTENSIONS | {".npy"}
+    return str(path.with_suffix("") if known else path)
 
 
 def named(names: Iterable[str]) -> str:
@@ -74,7 +85,7 @@ def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> lis
     if wanted is None:
         return list(known)
     there = set(known)
-    asked = {stem if stem in there else stem_of(stem) for stem in wanted}
+    asked = {entry if entry in there else _listed_stem(entry) for entry in wanted}
     missing = sorted(asked - there)
     if missing:
         raise InputError(f"--list names {named(missing)}, not among the {len(known)} {what}")

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from .options import NUMBERS
+
 __all__ = ["FILE", "read_settings"]
 
 FILE = "dseg.toml"
@@ -26,7 +28,7 @@ def read_settings(path: Path, group: click.Group) -> dict[str, dict[str, Any]]:
         return {}
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise click.UsageError(f"'{path}' cannot be read: {error}") from error
     return {command: _table(path, command, values, group) for command, values in tables.items()}
 
@@ -35,16 +37,33 @@ def _table(path: Path, command: str, values: Any, group: click.Group) -> dict[st
     if command not in group.commands or not isinstance(values, dict):
         known = ", ".join(f"[{name}]" for name in sorted(group.commands))
         raise click.UsageError(f"'{path}' has '{command}', which is no command: use {known}")
-    names = {
-        option.removeprefix("--"): parameter.name
+    options = {
+        option.removeprefix("--"): parameter
         for parameter in group.commands[command].params
         for option in parameter.opts
         if option.startswith("--")
     }
-    unknown = [key for key in values if key not in names]
+    unknown = [key for key in values if key not in options]
     if unknown:
         raise click.UsageError(
             f"'{path}' sets '{unknown[0]}' in [{command}], which `dseg {command}` does not take: "
-            f"use {', '.join(sorted(names))}"
+            f"use {', '.join(sorted(options))}"
         )
-    return {str(names[key]): value for key, value in values.items()}
+    return {
+        str(options[key].name): _word(path, f"{key} in [{command}]", value, options[key])
+        for key, value in values.items()
+    }
+
+
+def _word(path: Path, key: str, value: Any, option: click.Parameter) -> Any:
+    """Return a value as the command line would give it: a word, or true and false of a flag."""
+    if getattr(option, "is_flag", False):
+        fits, expected = isinstance(value, bool), "true or false"
+    elif option.type is NUMBERS and isinstance(value, list):
+        return ",".join(map(str, value))
+    else:
+        fits = isinstance(value, str | int | float) and not isinstance(value, bool)
+        expected = "a text or a number"
+    if not fits:
+        raise click.UsageError(f"'{path}' sets {key} to {value!r}: expected {expected}")
+    return value if isinstance(value, bool) else str(value)

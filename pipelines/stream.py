@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -140,27 +141,45 @@ def activations(
 ) -> Iterator[RowActivations | Unchanged | Refused]:
     """Run the network over rows of several images, ``batch_size`` rows at a time.
 
-    Rows of an image come out together and in order.
+    All comes out in the order it came in, so that nothing stands between the rows of an image.
     """
-    batch: list[tuple[Decoded, int]] = []
+    pending: list[tuple[Decoded, int] | Unchanged | Refused] = []
+    rows = 0
+    for item in _by_row(images):
+        pending.append(item)
+        rows += isinstance(item, tuple)
+        if rows in (0, batch_size):  # no batch to wait for, or a full one
+            yield from _run(pending, backbone, spec)
+            pending, rows = [], 0
+    yield from _run(pending, backbone, spec)
+
+
+def _by_row(
+    images: Iterable[Decoded | Unchanged | Refused],
+) -> Iterator[tuple[Decoded, int] | Unchanged | Refused]:
     for image in images:
-        if not isinstance(image, Decoded):
+        if isinstance(image, Decoded):
+            yield from ((image, row) for row in range(len(image.rows)))
+        else:
             yield image
-            continue
-        for row in range(len(image.rows)):
-            batch.append((image, row))
-            if len(batch) == batch_size:
-                yield from _run(batch, backbone, spec)
-                batch = []
-    if batch:
-        yield from _run(batch, backbone, spec)
+
+
+def _stack(batch: list[tuple[Decoded, int]]) -> Tensor:
+    return torch.from_numpy(np.stack([image.rows[row] for image, row in batch]))
 
 
 def _run(
-    batch: list[tuple[Decoded, int]], backbone: Backbone, spec: FeatureSpec
-) -> Iterator[RowActivations]:
-    layers = backbone(torch.from_numpy(np.stack([image.rows[row] for image, row in batch])))
-    for i, (image, row) in enumerate(batch):
+    pending: list[tuple[Decoded, int] | Unchanged | Refused], backbone: Backbone, spec: FeatureSpec
+) -> Iterator[RowActivations | Unchanged | Refused]:
+    """Send the rows through the network as one batch; what is no row passes by in its place."""
+    batch = [item for item in pending if isinstance(item, tuple)]
+    layers = backbone(_stack(batch)) if batch else []
+    numbers = count()
+    for item in pending:
+        if not isinstance(item, tuple):
+            yield item
+            continue
+        (image, row), i = item, next(numbers)
         halves = [to_float16(layer[i]) for layer in layers]
         maps = {
             size: torch.cat([halves[layer][0] for layer in spec.layers_of(size)])

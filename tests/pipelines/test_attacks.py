@@ -1,0 +1,191 @@
+"""What careless and hostile users do: nothing ends in a traceback or a silently wrong result."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from dseg import FeatureStore
+from PIL import Image
+
+
+def extract(dseg, photos, checkpoint, *more):
+    return dseg("extract", "--images", photos, "--out", "f.zarr", "--checkpoint", checkpoint, *more)
+
+
+def assert_refused(result, *words, code=2):
+    assert result.code == code, (result.out, result.err)
+    for word in words:
+        assert word in result.err
+
+
+# ---- files and names ----
+
+
+def test_a_pipe_and_a_name_that_is_not_utf8_do_not_stop_the_others(dseg, own_world, ddpm):
+    os.mkfifo(own_world.photos / "fifo.png")
+    shutil.copy(own_world.photos / "p0.png", os.fsencode(own_world.photos) + b"/bad\xff.png")
+    result = extract(dseg, own_world.photos, ddpm)
+    assert_refused(result, "'fifo.png' is no regular file", "its name is not UTF-8", code=3)
+    assert "6 images extracted" in result.out
+
+
+def test_a_name_as_long_as_can_be(dseg, own_world, model, ddpm, tmp_path):
+    name = "n" * 250 + ".png"
+    (own_world.photos / "p0.png").rename(own_world.photos / name)
+    assert dseg("predict", own_world.photos, "--model", model, "--overlay").code == 0
+    assert (tmp_path / "masks" / name).is_file()
+    assert (tmp_path / "masks/overlays" / name).is_file()
+
+
+def test_an_image_that_cannot_be_read_any_more_is_not_predicted_from_what_it_was(
+    dseg, own_world, ddpm, model, tmp_path
+):
+    assert extract(dseg, own_world.photos, ddpm).code == 0
+    (own_world.photos / "p1.png").write_text("no picture")
+    again = extract(dseg, own_world.photos, ddpm)
+    assert again.code == 3
+    assert "not in the folder" not in again.err
+    image = FeatureStore.open(tmp_path / "f.zarr").image("p1")
+    assert not image.complete
+    assert "not an image" in image.failed
+    assert_refused(dseg("predict", "f.zarr", "--model", model), "p1.png: ", code=3)
+
+
+def test_unchanged_and_unreadable_images_among_the_tiles_of_others(dseg, own_world, ddpm, tmp_path):
+    assert extract(dseg, own_world.photos, ddpm, "--tile").code == 0
+    assert dseg("fit", "f.zarr", own_world.labels, "--members", 2, "--max-steps", 30).code == 0
+    assert dseg("predict", own_world.photos, "--out", "whole").code == 0
+    (own_world.photos / "p3a.png").write_bytes((own_world.photos / "p3.png").read_bytes()[:300])
+    (tmp_path / "list.txt").write_text("p1\np5\n")
+    assert dseg("predict", own_world.photos, "--out", "parts", "--list", "list.txt").code == 0
+    again = dseg("predict", own_world.photos, "--out", "parts", "--batch-size", 7)
+    assert again.code == 3
+    assert "4 masks written, 2 unchanged, 1 failed" in again.out
+    for stem in own_world.stems:
+        one, other = (np.asarray(Image.open(f"{out}/{stem}.png")) for out in ("whole", "parts"))
+        assert (one == other).mean() > 0.99
+
+
+# ---- where results go ----
+
+
+def test_masks_that_would_be_overlays(dseg, own_world, model):
+    (own_world.photos / "overlays").mkdir()
+    shutil.copy(own_world.photos / "p0.png", own_world.photos / "overlays/p1.png")
+    refused = dseg("predict", own_world.photos, "--model", model, "--overlay")
+    assert_refused(refused, "both the mask of 'overlays/p1' and the overlay of 'p1'", "rename")
+    assert dseg("predict", own_world.photos, "--model", model).code == 0
+
+
+def test_masks_into_a_model_or_a_store(dseg, store, model):
+    for out, what in ((model, "a model"), (store, "a feature store")):
+        refused = dseg("predict", store, "--model", model, "--out", out)
+        assert_refused(refused, f"holds {what}: give the masks a folder of their own")
+
+
+def test_a_note_beside_a_model_makes_it_no_other_model(dseg, store, model, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    assert dseg("predict", store).code == 0
+    (tmp_path / "model/notes.txt").write_text("the good one")
+    assert "6 unchanged" in dseg("predict", store).out
+
+
+def test_shards_that_would_replace_each_other(dseg, world, ddpm):
+    for other in (("--overwrite",), ("--layout", "dense")):
+        refused = extract(dseg, world.photos, ddpm, "--shard", "0/2", *other)
+        assert_refused(refused, "--shard", "would replace what the others wrote")
+
+
+# ---- labels, lists, classes ----
+
+
+def test_label_maps_beside_their_images(dseg, own_world, store):
+    """As published: 1.png is the image, 1.npy its label map."""
+    for path in own_world.truth.glob("p[0-3].png"):
+        np.save(own_world.photos / f"{path.stem}.npy", np.asarray(Image.open(path)))
+    shutil.copy(own_world.truth / "classes.txt", own_world.photos)
+    fitted = dseg("fit", store, own_world.photos, "--members", 2, "--max-steps", 5)
+    assert fitted.code == 0, fitted.err
+    assert "of 4 images" in fitted.out
+    assert dseg("predict", store).code == 0
+    beside = json.loads(dseg("evaluate", "masks", own_world.photos, "--json").out)
+    for path in own_world.truth.glob("p[45].png"):
+        path.unlink()
+    assert beside == json.loads(dseg("evaluate", "masks", own_world.truth, "--json").out)
+    assert beside["images"] == 4
+
+
+@pytest.mark.parametrize("entry", ["p0.front", ".", "/", "p0.", "a/p0"])
+def test_a_list_that_names_no_image(dseg, store, model, tmp_path, entry):
+    (tmp_path / "list.txt").write_text(f"p1\n{entry}\n")
+    refused = dseg("predict", store, "--model", model, "--list", "list.txt")
+    assert_refused(refused, f"--list names '{entry}', not among the 6 images")
+
+
+def test_an_id_that_is_no_class_does_not_take_all_memory(dseg, own_world):
+    (own_world.truth / "classes.txt").unlink()
+    shutil.copytree(own_world.truth, "masks")
+    Image.fromarray(np.full((40, 56), 40000, np.uint16)).save("masks/p0.png")
+    refused = dseg("evaluate", "masks", own_world.truth)
+    assert_refused(refused, "masks and label maps have ids up to 40000", "add classes.txt")
+
+
+def test_files_nested_beyond_all_bounds(dseg, own_world, store, model, tmp_path):
+    (own_world.labels / "classes.json").write_text("[" * 100_000)
+    refused = dseg("fit", store, own_world.labels)
+    assert_refused(refused, "classes.json' cannot be read")
+    shutil.copytree(model, tmp_path / "deep")
+    (tmp_path / "deep/model.json").write_text("[" * 100_000)
+    assert_refused(dseg("info", "deep"), "the model 'deep' is damaged: 'model.json' is no JSON")
+
+
+# ---- options and settings ----
+
+
+def test_values_beyond_what_can_be(dseg, world, store, ddpm):
+    assert_refused(extract(dseg, world.photos, ddpm, "--seed", 2**64), "'--seed'", "range")
+    assert_refused(extract(dseg, world.photos, ddpm, "--device", "meta"), "device 'meta' cannot")
+    refused = dseg("fit", store, world.labels, "--device", "meta")
+    assert_refused(refused, "there is no device 'meta' here")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("uncertainty = 1", "uncertainty in [predict] to 1: expected true or false"),
+        ("list = ['p0']", "list in [predict] to ['p0']: expected a text or a number"),
+        ("out = 2020-01-01", "expected a text or a number"),
+        ("out = true", "out in [predict] to True: expected a text or a number"),
+        ("batch-size = 0", "'--batch-size': 0 is not in the range"),
+        ("x = " + "[" * 5000, "'dseg.toml' cannot be read"),
+    ],
+)
+def test_settings_of_a_wrong_type(dseg, store, tmp_path, text, words):
+    (tmp_path / "dseg.toml").write_text(f"[predict]\n{text}\n")
+    assert_refused(dseg("predict", store, "--model", store), words)
+
+
+def test_settings_are_read_as_words_are(dseg, world, ddpm, store, model, tmp_path):
+    (tmp_path / "dseg.toml").write_text(
+        f"[extract]\nsteps = [50, 60]\nblocks = 1\nsize = 16\noverlap = 4\n[predict]\n"
+        f"out = 3\noverlay = false\nmodel = '{model}'\n"
+    )
+    assert extract(dseg, world.photos, ddpm).code == 0
+    spec = FeatureStore.open(tmp_path / "f.zarr").spec
+    assert (spec.steps, spec.blocks, spec.row_shape) == ((50, 60), (1,), (16, 16))
+    assert dseg("predict", store).code == 0
+    assert (tmp_path / "3/p0.png").is_file()
+
+
+def test_a_terminal_without_the_signs(model):
+    done = subprocess.run(
+        [sys.executable, "-m", "dseg", "info", str(model)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        check=True,
+    )
+    assert rb"240 \u2192 128" in done.stdout
