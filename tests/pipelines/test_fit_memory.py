@@ -77,9 +77,9 @@ def random_store(root, n_images, blocks, steps, side, classes):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Data:
-    """420 MB: several times what the fit may take."""
-    data = random_store(tmp_path_factory.mktemp("small"), 100, SMALL, (50, 150), 128, 5)
-    assert data.n_bytes > 2.5 * 160e6
+    """503 MB: several times what the fit may take."""
+    data = random_store(tmp_path_factory.mktemp("small"), 120, SMALL, (50, 150), 128, 5)
+    assert data.n_bytes > 2.5 * 185e6
     return data
 
 
@@ -94,19 +94,21 @@ def fitted(data, memory, out, *words):
 
 @linux
 def test_memory_bounds_a_fit_in_rounds(small, imports, tmp_path):
-    taken, words = fitted(small, 160, tmp_path / "m", "--members", 4, "--max-steps", 300)
+    taken, words = fitted(small, 185, tmp_path / "m", "--members", 4, "--max-steps", 300)
     assert "read in rounds of" in words
-    assert taken - imports <= 160e6
+    print(f"took {(taken - imports) / 1e6:.0f} MB")
+    assert taken - imports <= 185e6
 
 
 @linux
 def test_memory_bounds_a_resident_fit(small, imports, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(40))))
     words = ("--members", 4, "--max-steps", 50, "--list", tmp_path / "list.txt")
-    taken, told = fitted(small, 320, tmp_path / "m", *words)
+    taken, told = fitted(small, 340, tmp_path / "m", *words)
     assert "all maps in memory as float16, 168 MB" in told
-    assert taken - imports <= 320e6
-    assert taken - imports > 0.6 * 320e6  # the bound is no idle one
+    print(f"took {(taken - imports) / 1e6:.0f} MB")
+    assert taken - imports <= 340e6
+    assert taken - imports > 0.6 * 340e6  # the bound is no idle one
 
 
 @linux
@@ -116,16 +118,18 @@ def test_500_mb_are_enough_for_full_width(imports, tmp_path):
     data = random_store(tmp_path, 40, LSUN, (50, 150, 250), 256, 29)
     taken, told = fitted(data, 500, tmp_path / "m", "--max-steps", 60)
     assert "8448 channels; read in rounds" in told
+    print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 500e6
 
 
 @linux
 def test_memory_bounds_the_published_recipe(small, imports, tmp_path):
     """Its members stop one by one, and each time those left are copied."""
-    (tmp_path / "list.txt").write_text("0\n1\n")
-    words = ("--recipe", "paper", "--members", 20, "--list", tmp_path / "list.txt")
-    taken, _ = fitted(small, 260, tmp_path / "m", *words)
-    assert taken - imports <= 260e6
+    (tmp_path / "list.txt").write_text("0\n")
+    words = ("--recipe", "paper", "--members", 16, "--batch-size", 256)
+    taken, _ = fitted(small, 240, tmp_path / "m", *words, "--list", tmp_path / "list.txt")
+    print(f"took {(taken - imports) / 1e6:.0f} MB")
+    assert taken - imports <= 240e6
 
 
 def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_path):
@@ -159,12 +163,12 @@ def test_more_memory_holds_more(dseg, small):
 
 def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
     """Apart from the labels, 12 bytes a pixel."""
-    (tmp_path / "list.txt").write_text("\n".join(map(str, range(50))))
+    (tmp_path / "list.txt").write_text("\n".join(map(str, range(60))))
     words = ("fit", small.store, small.labels, "--memory", "1MB", "--dry-run")
     least = [
         int(re.search(r"(\d+)MB is the least", dseg(*words, *more).err)[1])
         for more in ((), ("--list", tmp_path / "list.txt"))
     ]
-    labels = 50 * 128 * 128 * 12 / 1e6
+    labels = 60 * 128 * 128 * 12 / 1e6
     assert least[0] - least[1] == pytest.approx(labels, abs=1.5)
-    assert FeatureStore.open(small.store).n_rows == 100
+    assert FeatureStore.open(small.store).n_rows == 120
