@@ -178,7 +178,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     batch = config.batch_size or (1 if str(backbone.device) == "cpu" else 8)
     if config.dry_run:
         return _estimate(config, spec, backbone, found, planned, batch)
-    with _target(config) as target:
+    with _target(config, spec) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
         _drop_unreadable(target, summary.failed, plan.vanished)
         if not (config.list_file or config.shard):
@@ -281,7 +281,7 @@ def _check_disk(config: ExtractConfig, wanted: int) -> None:
 
 
 @contextmanager
-def _target(config: ExtractConfig) -> Iterator[Path]:
+def _target(config: ExtractConfig, spec: FeatureSpec) -> Iterator[Path]:
     """Yield the native store to write: the one asked for, or one beside it that leads to it.
 
     What is there is replaced only once its replacement is complete.
@@ -294,16 +294,26 @@ def _target(config: ExtractConfig) -> Iterator[Path]:
     if not dense and not (out.exists() and config.overwrite):
         yield out
         return
-    native = out.with_name(f"{out.name}.native")
+    native = out.with_name(f".{out.name}.native")
+    _remove_other(native, spec)
     yield native
     made = native
     if dense:
-        made = out.with_name(f"{out.name}.dense")
+        made = out.with_name(f".{out.name}.dense")
         export_dense(FeatureStore.open(native), made, overwrite=True)  # one of a killed run
     if out.exists():
         shutil.rmtree(out)
     made.rename(out)
     shutil.rmtree(native, ignore_errors=True)
+
+
+def _remove_other(native: Path, spec: FeatureSpec) -> None:
+    """Remove what a killed run of another recipe has left: nobody can go on with it."""
+    if not (native / "zarr.json").is_file():
+        return
+    group = open_group(native)
+    if "spec" in group.attrs and read_header(group, f"'{native}'").spec.hash != spec.hash:
+        shutil.rmtree(native)
 
 
 def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
