@@ -87,6 +87,11 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
             mask, label = read_label_map(masks[stem]), read_label_map(path)
             confusion.add(mask, _at_size_of(mask, label, stem, config.paper), stem)
             advance(1)
+    if np.isnan(confusion.pixel_accuracy()):
+        raise InputError(
+            f"no pixel of the label maps in '{config.labels}' has a class: all are {config.ignore}, "
+            "the ignore label. Is another id to be ignored (--ignore)?"
+        )
     return _summary(confusion, classes, len(labels))
 
 

@@ -38,7 +38,8 @@ class Manifest:
     def _take(self, line: str) -> None:
         try:
             record = json.loads(line)
-            self.records[record["stem"]] = record
+            if all(isinstance(record[key], str) for key in ("stem", "image", "sha256")):
+                self.records[record["stem"]] = record
         except (ValueError, KeyError, TypeError, RecursionError):
             return
 

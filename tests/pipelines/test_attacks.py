@@ -143,6 +143,15 @@ def test_an_id_that_is_no_class_does_not_take_all_memory(dseg, own_world):
     assert_refused(refused, "masks and label maps have ids up to 40000", "add classes.txt")
 
 
+def test_nothing_to_score(dseg, own_world, tmp_path):
+    shutil.copytree(own_world.truth, tmp_path / "masks")
+    (tmp_path / "masks/predictions.jsonl").write_text('{"stem": "p0"}\n{"stem": []}\n')
+    for path in own_world.truth.glob("*.png"):
+        Image.fromarray(np.full_like(np.asarray(Image.open(path)), 255)).save(path)
+    refused = dseg("evaluate", "masks", own_world.truth)
+    assert_refused(refused, "no pixel of the label maps in", "all are 255, the ignore label")
+
+
 def test_files_nested_beyond_all_bounds(dseg, own_world, store, model, tmp_path):
     (own_world.labels / "classes.json").write_text("[" * 100_000)
     refused = dseg("fit", store, own_world.labels)
