@@ -89,8 +89,8 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
             advance(1)
     if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
-            f"no pixel of the label maps in '{config.labels}' has a class: all are {config.ignore}, "
-            "the ignore label. Is another id to be ignored (--ignore)?"
+            f"no pixel of the label maps in '{config.labels}' has a class: all are "
+            f"{config.ignore}, the ignore label. Is another id to be ignored (--ignore)?"
         )
     return _summary(confusion, classes, len(labels))
 
