@@ -19,6 +19,7 @@ from ..classify.training import Recipe, seconds_per_step
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.residence import ResidencePlan, least_free, plan_residence
+from ..store.rounds import group_size
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
 from .devices import choose_device
@@ -233,6 +234,12 @@ def _announce(
         f"{summary.pixels} labelled pixels of {summary.images} images, {len(summary.classes)} "
         f"classes, {store.spec.dims} channels; {_held(plan)}"
     )
+    at_once = group_size(summary.images, plan.pool)
+    if plan.residence == "rounds" and at_once < summary.images:
+        progress.warn(
+            f"--memory is so little that a round takes {at_once} of the {summary.images} images "
+            "in turn, not a sample of all: the masks may be a little worse"
+        )
     absent = [name for name, count in summary.classes.items() if count == 0]
     if absent:
         progress.warn(
@@ -254,7 +261,7 @@ def _held(plan: ResidencePlan) -> str:
         "vectors": f"all feature vectors in memory, {size}",
         "maps32": f"all maps in memory as float32, {size}",
         "maps": f"all maps in memory as float16, {size}",
-        "rounds": f"read in rounds of {plan.pool} pixels of all images, {size}",
+        "rounds": f"read in rounds of {plan.pool} pixels, {size}",
     }[plan.residence]
 
 

@@ -148,6 +148,7 @@ def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_
     made = dseg(*words, "--memory", f"{least}MB")
     assert made.code == 0, made.err
     assert "read in rounds of" in made.err
+    assert "a round takes 1 of the 120 images in turn, not a sample of all" in made.err
 
 
 def test_more_memory_holds_more(dseg, small):
@@ -157,6 +158,7 @@ def test_more_memory_holds_more(dseg, small):
         for size in ("300MB", "800MB", "1300MB")
     ]
     assert "read in rounds of" in held[0]
+    assert "in turn" not in held[0]
     assert "all maps in memory as float16" in held[1]
     assert "all maps in memory as float32" in held[2]
 
