@@ -12,12 +12,12 @@ from ..extract.images import UnreadableImage, image_size, list_images
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
 from ..store.geometry import plan_rows
-from ..store.layout import open_group, read_header, store_bytes
+from ..store.layout import open_group, read_header, stem_of, store_bytes
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec, Fit
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
 from .progress import Progress
-from .selection import read_list, select, shard_of, stem_of
+from .selection import read_list, select, shard_of
 from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded
 from .writing import ImageWriting
 
@@ -180,6 +180,8 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         return _estimate(config, spec, backbone, found, planned, batch)
     with _target(config, spec) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
+        if plan.codec != config.codec:
+            progress.say(f"'{target}' is there already and keeps its codec, '{plan.codec}'")
         _drop_unreadable(target, summary.failed, plan.vanished)
         if not (config.list_file or config.shard):
             summary.vanished = tuple(name for name in plan.vanished if name not in found)

@@ -1,5 +1,6 @@
 """``dseg fit``: an ensemble from the labelled images of a feature store."""
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -156,9 +157,9 @@ def _cluster(scheduler: str | None) -> Iterator[Any]:
         return
     from distributed import Client
 
-    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    address = _address(scheduler)
     try:
-        client = Client(**where, timeout="10s")
+        client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise DsegError(
             f"no Dask scheduler answers at '{scheduler}' within 10 s. Give an address such as "
@@ -168,6 +169,19 @@ def _cluster(scheduler: str | None) -> Iterator[Any]:
         if not client.nthreads():
             raise DsegError(f"the Dask scheduler at '{scheduler}' has no workers: start some")
         yield client
+
+
+def _address(scheduler: str) -> str:
+    """Return a scheduler's address, if need be from its file."""
+    if not Path(scheduler).is_file():
+        return scheduler
+    try:
+        return str(json.loads(Path(scheduler).read_text())["address"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'{scheduler}' is no scheduler file: give the file that `dask scheduler "
+            "--scheduler-file` writes, or an address such as tcp://host:8786"
+        ) from error
 
 
 def _budget(

@@ -7,16 +7,11 @@ from typing import TypeVar
 from ..extract.images import EXTENSIONS
 from ..store.errors import InputError
 
-__all__ = ["named", "read_list", "select", "shard_of", "stem_of"]
+__all__ = ["named", "read_list", "select", "shard_of"]
 
 _SHOWN = 5
 
 T = TypeVar("T")
-
-
-def stem_of(name: str) -> str:
-    """Return a name without its extension, sub-folders kept: ``a/b.jpg`` → ``a/b``."""
-    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _listed_stem(entry: str) -> str:

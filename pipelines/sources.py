@@ -12,9 +12,9 @@ from ..extract.images import UnreadableImage, image_size, list_images
 from ..extract.restore import restore_backbone
 from ..store.errors import SpecMismatchError, StoreError
 from ..store.geometry import Geometry, plan_rows
+from ..store.layout import stem_of
 from ..store.reader import FeatureStore, StoredImage
 from ..store.spec import FeatureSpec
-from .selection import stem_of
 from .stream import Job, Refused, RowActivations, Unchanged, activations, ahead, decoded
 
 __all__ = ["FromImages", "FromStore", "Segmentable", "Source"]

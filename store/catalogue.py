@@ -12,7 +12,7 @@ from .geometry import Geometry
 from .keys import list_numbers
 from .layout import Array, Header, stem_of
 
-__all__ = ["StoredImage", "read_images"]
+__all__ = ["StoredImage", "read_images", "read_names", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StoredImage:
     @property
     def sha256(self) -> bytes:
         """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Read anew."""
-        return bytes(_read(self._sha256, self.index))
+        return bytes(read_table(self._sha256, self.index))
 
 
 def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tuple[StoredImage, ...]:
@@ -66,13 +66,14 @@ def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tupl
     StoreError
         If the tables give an image rows that are not there.
     """
-    keys = ("name", "size", "resized", "first_row", "row_count")
-    columns = [_read(arrays[f"images/{key}"], slice(header.images)) for key in keys]
-    offsets = _read(arrays["rows/offset"], slice(header.rows))
+    keys = ("size", "resized", "first_row", "row_count")
+    columns = [read_table(arrays[f"images/{key}"], slice(header.images)) for key in keys]
+    names = read_names(arrays, header, where)
+    offsets = read_table(arrays["rows/offset"], slice(header.rows))
     store = arrays["complete"].store
     complete, failed = list_numbers(store, "complete/c"), list_numbers(store, "failed/c")
     images = []
-    for number, (name, size, resized, first, count) in enumerate(zip(*columns, strict=True)):
+    for number, (name, size, resized, first, count) in enumerate(zip(names, *columns, strict=True)):
         if first < 0 or count < 1 or first + count > header.rows:
             raise StoreError(
                 f"{where} is damaged: image '{name}' has rows {first} to {first + count - 1} of "
@@ -82,12 +83,12 @@ def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tupl
         images.append(
             StoredImage(
                 number,
-                str(name),
+                name,
                 Geometry(_pair(size), _pair(resized), corners, header.spec.row_shape),
                 int(first),
                 int(count),
                 number in complete,
-                str(_read(arrays["facts/reason"], number)) if number in failed else None,
+                str(read_table(arrays["facts/reason"], number)) if number in failed else None,
                 arrays["facts/sha256"],
             )
         )
@@ -98,8 +99,31 @@ def _pair(values: NDArray[np.int32]) -> tuple[int, int]:
     return int(values[0]), int(values[1])
 
 
-def _read(array: Array, which: int | slice) -> NDArray[Any]:
-    """Read part of a table, or say that it is damaged."""
+def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[str]:
+    """Return the names of all planned images, by number.
+
+    Raises
+    ------
+    ChunkCorruptError
+        If the table is damaged, or a part of it is gone: then names read as empty.
+    """
+    names = [str(name) for name in read_table(arrays["images/name"], slice(header.images))]
+    if "" in names:
+        raise ChunkCorruptError(
+            f"{where} is damaged: image number {names.index('')} has no name, so a part of the "
+            "table 'images/name' is gone. Delete the store and extract again"
+        )
+    return names
+
+
+def read_table(array: Array, which: int | slice) -> NDArray[Any]:
+    """Read part of a table.
+
+    Raises
+    ------
+    ChunkCorruptError
+        If it does not match its checksum.
+    """
     try:
         return np.asarray(array[which])
     except (ValueError, RuntimeError) as error:

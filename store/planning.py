@@ -14,6 +14,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from .catalogue import read_names, read_table
 from .codecs import DEFAULT_CODEC, codec_named
 from .errors import InputError, SpecMismatchError
 from .geometry import Geometry, plan_rows
@@ -71,11 +72,14 @@ class Plan:
         Images in the store that were not asked for; they stay as they are.
     created : bool
         Whether the store is new.
+    codec : str
+        Name of its compression.
     """
 
     indices: Mapping[str, int]
     vanished: tuple[str, ...]
     created: bool
+    codec: str
 
 
 def plan_store(
@@ -87,8 +91,8 @@ def plan_store(
 ) -> Plan:
     """Make room for images in a store; create the store if there is none.
 
-    Images new to it get numbers and rows at the end. An image whose size has changed loses its
-    flags and is to be extracted again; its rows are new ones if their number changed.
+    Images new to it get numbers and rows at the end. An image whose size or extension has changed
+    loses its flags and is to be extracted again; its rows are new ones if their number changed.
 
     Parameters
     ----------
@@ -203,21 +207,23 @@ class _Book:
         self.header = read_header(self.group, self.where)
         self.arrays = open_arrays(self.group, self.header, self.where)
         n = self.header.images
-        self.names = [str(name) for name in self._table("images/name")[:n]]
+        self.names = read_names(self.arrays, self.header, self.where)
         self.sizes = [(int(h), int(w)) for h, w in self._table("images/size")[:n]]
-        self.numbers = {name: i for i, name in enumerate(self.names)}
+        # By stem, as labels and masks know an image: with another extension it is the same one.
+        self.numbers = {stem_of(name): i for i, name in enumerate(self.names)}
 
     def missing(self, images: Sequence[PlannedImage]) -> bool:
-        """Whether some images are new, or have another size than the tables say."""
+        """Whether some images are new, or have another size or extension than the tables say."""
         return bool(self._new(images) or self._changed(images))
 
     def summary(self, images: Sequence[PlannedImage], *, created: bool) -> Plan:
         """Return the numbers of the images asked for."""
-        wanted = {image.name for image in images}
+        wanted = {image.stem for image in images}
         return Plan(
-            {image.name: self.numbers[image.name] for image in images},
-            tuple(name for name in self.names if name not in wanted),
+            {image.name: self.numbers[image.stem] for image in images},
+            tuple(name for name in self.names if stem_of(name) not in wanted),
             created,
+            self.header.codec,
         )
 
     def extend(self, images: Sequence[PlannedImage]) -> None:
@@ -229,11 +235,11 @@ class _Book:
         new, changed = self._new(images), self._changed(images)
         for image in changed:
             for flag in ("complete", "failed"):
-                self.arrays[flag][self.numbers[image.name]] = False
+                self.arrays[flag][self.numbers[image.stem]] = False
         start = self.header.images
         entered = _Entries(
             (*new, *changed),
-            [*range(start, start + len(new)), *(self.numbers[image.name] for image in changed)],
+            [*range(start, start + len(new)), *(self.numbers[image.stem] for image in changed)],
             [self._geometry(image) for image in (*new, *changed)],
         )
         firsts, total = self._place(entered)
@@ -245,14 +251,19 @@ class _Book:
         self._write_images(entered.part(len(new), None), firsts[len(new) :])
 
     def _table(self, name: str) -> NDArray[Any]:
-        return np.asarray(self.arrays[name][:])
+        return read_table(self.arrays[name], slice(None))
 
     def _new(self, images: Sequence[PlannedImage]) -> list[PlannedImage]:
-        return [image for image in images if image.name not in self.numbers]
+        return [image for image in images if image.stem not in self.numbers]
 
     def _changed(self, images: Sequence[PlannedImage]) -> list[PlannedImage]:
-        known = [image for image in images if image.name in self.numbers]
-        return [image for image in known if self.sizes[self.numbers[image.name]] != image.size]
+        return [
+            image
+            for image in images
+            for number in [self.numbers.get(image.stem)]
+            if number is not None
+            and (self.names[number], self.sizes[number]) != (image.name, image.size)
+        ]
 
     def _geometry(self, image: PlannedImage) -> Geometry:
         spec = self.header.spec

@@ -268,10 +268,13 @@ class FeatureStore:
         for chunk in range(channels.start // step, -(-channels.stop // step)):
             start, stop = max(channels.start, chunk * step), min(channels.stop, (chunk + 1) * step)
             key = "/".join([name, "c", str(row), str(chunk), *["0"] * (array.ndim - 2)])
-            if not exists(array.store, key):
-                raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
             try:
+                if not exists(array.store, key):
+                    raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
                 parts.append(array[row, start:stop])
+            except OSError as error:
+                words = f"cannot be read: {error.strerror}"
+                raise StoreError(self._broken(row, size, key, words)) from error
             except (ValueError, RuntimeError) as error:
                 words = "does not match its checksum"
                 raise ChunkCorruptError(self._broken(row, size, key, words)) from error

@@ -207,3 +207,59 @@ def test_a_terminal_without_the_signs(model):
         check=True,
     )
     assert rb"240 \u2192 128" in done.stdout
+
+
+# ---- a store whose parts are lost ----
+
+
+def test_a_picture_of_the_same_name_but_another_format_is_the_same_image(
+    dseg, own_world, ddpm, model, tmp_path
+):
+    """p0.png, then p0.bmp of other content, then p0.png again: never features of what is gone."""
+    words = ("--model", model, "--overwrite")
+    first = own_world.photos / "p0.png"
+    assert extract(dseg, own_world.photos, ddpm).code == 0
+    first.rename(tmp_path / "kept.png")
+    with Image.open(own_world.photos / "p4.png") as other:
+        other.save(own_world.photos / "p0.bmp")
+    assert "1 images extracted, 5 unchanged" in extract(dseg, own_world.photos, ddpm).out
+    (own_world.photos / "p0.bmp").unlink()
+    (tmp_path / "kept.png").rename(first)
+    assert "1 images extracted, 5 unchanged" in extract(dseg, own_world.photos, ddpm).out
+    assert len(FeatureStore.open(tmp_path / "f.zarr").images) == 6
+    assert dseg("predict", "f.zarr", "--out", "a", *words).code == 0
+    assert dseg("predict", own_world.photos, "--out", "b", *words).code == 0
+    assert (tmp_path / "a/p0.png").read_bytes() == (tmp_path / "b/p0.png").read_bytes()
+
+
+def test_a_lost_table_of_names_is_damage(dseg, world, ddpm, model, tmp_path):
+    assert extract(dseg, world.photos, ddpm).code == 0
+    shutil.rmtree(tmp_path / "f.zarr/images/name/c")
+    for result in (extract(dseg, world.photos, ddpm), dseg("predict", "f.zarr", "--model", model)):
+        assert_refused(result, "image number 0 has no name", "extract again", code=1)
+
+
+def test_a_cut_table_is_damage(dseg, world, ddpm, tmp_path):
+    assert extract(dseg, world.photos, ddpm).code == 0
+    chunk = tmp_path / "f.zarr/images/size/c/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    assert_refused(extract(dseg, world.photos, ddpm), "does not match its checksum", code=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_chunk_that_cannot_be_read_fails_its_image_alone(dseg, store, model, tmp_path):
+    broken = tmp_path / "broken.zarr"
+    shutil.copytree(store, broken)
+    row = FeatureStore.open(broken).image("p2").first_row
+    chunk = next(path for path in broken.glob(f"features/*/c/{row}/**/*") if path.is_file())
+    chunk.unlink()
+    chunk.symlink_to("/proc/self/mem")  # opens, but reading its start is an I/O error
+    result = dseg("predict", broken, "--model", model)
+    assert_refused(result, "p2.png", "cannot be read: Input/output error", code=3)
+    assert "5 masks written" in result.out
+
+
+def test_a_store_keeps_its_codec_and_says_so(dseg, world, ddpm, tmp_path):
+    assert extract(dseg, world.photos, ddpm, "--codec", "zstd").code == 0
+    told = extract(dseg, world.photos, ddpm)
+    assert "'f.zarr' is there already and keeps its codec, 'zstd'" in told.err

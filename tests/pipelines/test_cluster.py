@@ -63,3 +63,9 @@ def test_a_scheduler_that_does_not_answer(dseg, world, store, address, tmp_path)
     assert made.err.startswith(f"Error: no Dask scheduler answers at '{address}' within 10 s")
     assert made.err.count("\n") == 1
     assert not (tmp_path / "model").exists()
+
+
+def test_a_file_that_is_no_scheduler_file(dseg, store, world):
+    refused = dseg("fit", store, world.labels, "--scheduler", world.labels / "classes.txt")
+    assert refused.code == 2
+    assert "is no scheduler file" in refused.err

@@ -148,7 +148,7 @@ def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_
     made = dseg(*words, "--memory", f"{least}MB")
     assert made.code == 0, made.err
     assert "read in rounds of" in made.err
-    assert "a round takes 1 of the 120 images in turn, not a sample of all" in made.err
+    assert "a round takes 2 of the 120 images in turn, not a sample of all" in made.err
 
 
 def test_more_memory_holds_more(dseg, small):
