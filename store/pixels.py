@@ -14,11 +14,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .errors import InputError
 from .spec import FeatureSpec
 
-__all__ = ["feature_vectors", "gather", "rectangle", "taps"]
+__all__ = ["feature_vectors", "gather", "mix", "rectangle", "taps"]
 
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -84,6 +85,32 @@ def _axis(n: int, cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDA
     return first, second, np.clip(place - first.astype(np.float32), 0, 1).astype(np.float32)
 
 
+def mix(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """Return weighted sums of a table's lines, on the table's device.
+
+    Parameters
+    ----------
+    table : tensor of shape (cells, K), float32
+        In float16 the sums too would be in float16, and err by 1e-3.
+    index : integer tensor of shape (n, taps)
+    weight : tensor of shape (n, taps), float32
+
+    Returns
+    -------
+    tensor of shape (n, K), float32
+    """
+    if table.device.type == "mps":  # has no embedding_bag before PyTorch 2.10
+        return _mix_tap_by_tap(table, index, weight)
+    return torch.nn.functional.embedding_bag(index, table, per_sample_weights=weight, mode="sum")
+
+
+def _mix_tap_by_tap(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    mixed = torch.zeros(len(index), table.shape[1], device=table.device)
+    for tap in range(index.shape[1]):
+        mixed.addcmul_(table[index[:, tap]], weight[:, tap, None])
+    return mixed
+
+
 def gather(
     activation: NDArray[np.floating], index: NDArray[np.int64], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -109,13 +136,9 @@ def gather(
         place[cells] = np.arange(len(cells))
         flat, index = flat[:, cells], place[index]
     table = _pixel_major(flat)
-    read = torch.nn.functional.embedding_bag(
-        torch.from_numpy(np.ascontiguousarray(index)),
-        table,
-        per_sample_weights=torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32)),
-        mode="sum",
-    )
-    return np.asarray(read.numpy())
+    cells_read = torch.from_numpy(np.ascontiguousarray(index))
+    shares = torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32))
+    return np.asarray(mix(table, cells_read, shares).numpy())
 
 
 def feature_vectors(
@@ -162,10 +185,7 @@ def rectangle(y: range, x: range) -> NDArray[np.int64]:
     return np.stack(grid, axis=-1).reshape(-1, 2)
 
 
-def _pixel_major(flat: NDArray[np.floating]) -> torch.Tensor:
-    """(C, cells) in any float -> (cells, C) in float32, so that a cell's channels are neighbours.
-
-    In float16 `embedding_bag` would also accumulate in float16 and err by 1e-3.
-    """
+def _pixel_major(flat: NDArray[np.floating]) -> Tensor:
+    """(C, cells) in any float -> (cells, C) in float32: a cell's channels become neighbours."""
     source = flat if flat.flags.writeable else flat.copy()  # torch warns of read-only memory
     return torch.from_numpy(source).t().contiguous().float()

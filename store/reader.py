@@ -47,7 +47,8 @@ class FeatureStore:
         self._header = header
         self._arrays = arrays
         self.images = read_images(arrays, header, f"'{path}'")
-        self._by_name = {image.name: image for image in self.images}
+        self._by_name = {image.stem: image for image in self.images}
+        self._by_name |= {image.name: image for image in self.images}
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -97,10 +98,12 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If there is none, or the stem is that of several.
+            If there is none.
         """
         if isinstance(which, str):
-            return self._by_name.get(which) or self._by_stem(which)
+            if which not in self._by_name:
+                raise InputError(f"'{self.path}' has no image '{which}'")
+            return self._by_name[which]
         if not 0 <= which < len(self.images):
             raise InputError(f"'{self.path}' has {len(self.images)} images, so no number {which}")
         return self.images[which]
@@ -240,17 +243,6 @@ class FeatureStore:
         for image in self.images:
             owner[image.first_row : image.first_row + image.row_count] = image.index
         return owner
-
-    def _by_stem(self, stem: str) -> StoredImage:
-        found = [image for image in self.images if image.stem == stem]
-        if not found:
-            raise InputError(f"'{self.path}' has no image '{stem}'")
-        if len(found) > 1:
-            raise InputError(
-                f"'{self.path}' has both '{found[0].name}' and '{found[1].name}': "
-                "give the name with its extension"
-            )
-        return found[0]
 
     def _read(self, row: int, size: str, channels: slice) -> NDArray[np.float16]:
         self._check_row(row)

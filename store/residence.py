@@ -25,10 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from .errors import InputError
-from .pixels import taps
+from .pixels import mix, taps
 from .pixelset import PixelSet
 from .spec import FeatureSpec
 
@@ -179,15 +178,12 @@ class MapTables:
         return vectors
 
     def _mix(self, size: str, cell: Tensor, weight: Tensor) -> Tensor:
-        """Weigh four cells each: (k, 4) → (k, C) float32.
-
-        In float16 ``embedding_bag`` would also accumulate in float16 and err by 1e-3.
-        """
+        """Weigh four cells each: (k, 4) → (k, C), summed in float32."""
         table = self._tables[size]
         if table.dtype == torch.float16:
             table = table.index_select(0, cell.reshape(-1)).float()
             cell = torch.arange(len(table), device=self._device).view(-1, 4)
-        return embedding_bag(cell, table, per_sample_weights=weight, mode="sum")
+        return mix(table, cell, weight)
 
     def _spread(self, size: str, mixed: Tensor, vectors: Tensor) -> None:
         """Copy the channels of one map size to their places in the feature vectors."""

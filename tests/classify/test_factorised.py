@@ -5,7 +5,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from dseg.classify import bilinear
 from dseg.classify.factorised import FactorisedEnsemble
 from dseg.classify.members import MemberStack
 from dseg.classify.prediction import predict_image
@@ -139,8 +138,8 @@ class TestBands:
 def test_tap_by_tap_is_the_embedding_bag():
     table = torch.randn(50, 7)
     index, weight = torch.randint(50, (30, 12)), torch.rand(30, 12)
-    ours = bilinear._mix_tap_by_tap(table, index, weight)
-    torch.testing.assert_close(ours, bilinear.mix(table, index, weight))
+    ours = pixels._mix_tap_by_tap(table, index, weight)
+    torch.testing.assert_close(ours, pixels.mix(table, index, weight))
 
 
 class TestRefusals:

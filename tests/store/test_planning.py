@@ -123,13 +123,16 @@ def test_two_images_of_one_stem_are_refused(tmp_path, spec, other):
     assert not (tmp_path / "s").exists()
 
 
-def test_a_stem_of_two_images_must_be_given_in_full(tmp_path, spec):
+def test_another_extension_is_a_change_of_the_image(tmp_path, spec, make_maps):
     plan_store(tmp_path / "s", spec, images("a.png"))
-    plan_store(tmp_path / "s", spec, images("a.jpg"))
-    store = FeatureStore.open(tmp_path / "s")
-    assert store.image("a.jpg").index == 1
-    with pytest.raises(InputError, match=r"both 'a.png' and 'a.jpg': give the name with its ext"):
-        store.image("a")
+    none = np.zeros(len(spec.layers), int)
+    FeatureWriter(tmp_path / "s").write_image(
+        0, [make_maps(spec, 0)], sha256=bytes(32), nonfinite=none, clipped=none
+    )
+    plan = plan_store(tmp_path / "s", spec, images("a.jpg"))
+    assert (dict(plan.indices), plan.vanished) == ({"a.jpg": 0}, ())
+    (image,) = FeatureStore.open(tmp_path / "s").images
+    assert (image.name, image.complete) == ("a.jpg", False)
 
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path, spec):
