@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..store.errors import InputError
-from ..store.pixels import taps
+from ..store.pixels import mix, rectangle, taps
 from ..store.spec import FeatureSpec
-from .bilinear import mix, pixel_grid
 from .members import EPS, MemberStack
 
 __all__ = ["FactorisedEnsemble", "HiddenMaps", "Map"]
@@ -146,13 +145,13 @@ class FactorisedEnsemble:
     def _lines_read(self, map_shape: tuple[int, int]) -> tuple[NDArray[np.int64], ...]:
         """Return, for each line of the row grid, the first and last map line that it reads."""
         height = self.spec.row_shape[0]
-        index, _ = taps(pixel_grid(0, height, 1), self.spec.row_shape, map_shape)
+        index, _ = taps(rectangle(range(height), range(1)), self.spec.row_shape, map_shape)
         return index[:, 0] // map_shape[1], index[:, 3] // map_shape[1]
 
     def _row_taps(self) -> tuple[Tensor, Tensor]:
         """Return cells and weights, (H, W, 4 · map sizes), that each pixel of a row reads."""
         H, W = self.spec.row_shape
-        grid = pixel_grid(0, H, W)
+        grid = rectangle(range(H), range(W))
         index, weight = [], []
         for stage in self._stages:
             cells, share = taps(grid, (H, W), stage.shape[1:])

@@ -135,13 +135,6 @@ class TestBands:
         assert len(hidden.table) == 2 * 64  # two blocks of one line, of 64 lines
 
 
-def test_tap_by_tap_is_the_embedding_bag():
-    table = torch.randn(50, 7)
-    index, weight = torch.randint(50, (30, 12)), torch.rand(30, 12)
-    ours = pixels._mix_tap_by_tap(table, index, weight)
-    torch.testing.assert_close(ours, pixels.mix(table, index, weight))
-
-
 class TestRefusals:
     def test_other_vector_length(self, plain):
         with pytest.raises(InputError, match=r"vectors of length 7, but these features have 28"):

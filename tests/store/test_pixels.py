@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from dseg.store import pixels
 from dseg.store.errors import InputError
 from dseg.store.pixels import gather, rectangle, taps
 from hypothesis import given, settings
@@ -95,3 +96,10 @@ def test_a_pixel_outside_is_refused(pixel):
     words = rf"pixel \({pixel[0]}, {pixel[1]}\) lies outside rows of 4x5"
     with pytest.raises(InputError, match=words):
         taps(np.array([[1, 1], pixel]), (4, 5), (2, 2))
+
+
+def test_tap_by_tap_is_the_embedding_bag():
+    table = torch.randn(50, 7)
+    index, weight = torch.randint(50, (30, 12)), torch.rand(30, 12)
+    ours = pixels._mix_tap_by_tap(table, index, weight)
+    torch.testing.assert_close(ours, pixels.mix(table, index, weight))
