@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from threading import Lock
 from typing import Protocol, Self
 
 import numpy as np
@@ -37,6 +38,7 @@ class ImageWriting:
         self._pool = ThreadPoolExecutor(WRITERS, "dseg-write")
         self._busy: set[Future[None]] = set()
         self._image = _Image(0)
+        self._counting = Lock()  # several threads finish images
 
     def __enter__(self) -> Self:
         return self
@@ -65,9 +67,10 @@ class ImageWriting:
         """Record an image that cannot be used."""
         job, reason = refused.job, refused.reason
         self._writer.fail_image(job.number, reason, refused.sha256)
-        self._summary.failed[job.name] = reason
-        self._progress.warn(f"{job.name}: {reason}")
-        self._advance(1)
+        with self._counting:
+            self._summary.failed[job.name] = reason
+            self._progress.warn(f"{job.name}: {reason}")
+            self._advance(1)
 
     def _submit(self, task: Callable[[], None]) -> Future[None]:
         self._collect(2 * WRITERS - 1)
@@ -98,10 +101,11 @@ class ImageWriting:
         self._writer.finish_image(
             job.number, sha256=decoded.sha256, nonfinite=image.nonfinite, clipped=image.clipped
         )
-        self._summary.extracted += 1
-        if image.clipped.any():
-            self._summary.clipped[job.name] = int(image.clipped.sum())
-        self._advance(1)
+        with self._counting:
+            self._summary.extracted += 1
+            if image.clipped.any():
+                self._summary.clipped[job.name] = int(image.clipped.sum())
+            self._advance(1)
 
 
 class _Image:
