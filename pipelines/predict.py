@@ -15,7 +15,7 @@ from ..classify.factorised import FactorisedEnsemble
 from ..classify.masks import write_array, write_mask, write_overlay
 from ..classify.model_files import FACTS, from_published, load, model_files
 from ..classify.prediction import Prediction, predict_image
-from ..extract.images import read_image
+from ..extract.images import read_image, sha256_of
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
@@ -333,7 +333,13 @@ class _MaskWriting:
         folder = self._config.images or self._config.source
         if folder is None:
             raise InputError("overlays are drawn over the images: say where they are, --images")
-        return read_image(folder / PurePosixPath(image.name))
+        path = folder / PurePosixPath(image.name)
+        if sha256_of(path) != image.sha256:
+            raise DsegError(
+                f"'{path}' is not the image that the features are of, so its mask cannot be drawn "
+                "over it: run extract again, or give the right --images"
+            )
+        return read_image(path)
 
 
 def _there(array: NDArray[Any] | None) -> NDArray[Any]:

@@ -49,16 +49,22 @@ def _table(path: Path, command: str, values: Any, group: click.Group) -> dict[st
             f"'{path}' sets '{unknown[0]}' in [{command}], which `dseg {command}` does not take: "
             f"use {', '.join(sorted(options))}"
         )
-    return {
+    words = {
         str(options[key].name): _word(path, f"{key} in [{command}]", value, options[key])
         for key, value in values.items()
     }
+    return {name: word for name, word in words.items() if word is not None}
 
 
 def _word(path: Path, key: str, value: Any, option: click.Parameter) -> Any:
-    """Return a value as the command line would give it: a word, or true and false of a flag."""
-    if getattr(option, "is_flag", False):
+    """Return a value as the command line would give it: a word, or true and false of a flag.
+
+    A flag that stands for a value of another option, as ``--tile`` does, gives that value or None.
+    """
+    if isinstance(option, click.Option) and option.is_flag:
         fits, expected = isinstance(value, bool), "true or false"
+        if fits and not option.is_bool_flag:
+            return option.flag_value if value else None
     elif option.type is NUMBERS and isinstance(value, list):
         return ",".join(map(str, value))
     else:

@@ -81,6 +81,15 @@ def test_masks_that_would_be_overlays(dseg, own_world, model):
     assert dseg("predict", own_world.photos, "--model", model).code == 0
 
 
+def test_an_overlay_is_not_drawn_over_another_image(dseg, own_world, store, model, tmp_path):
+    Image.new("RGB", (9, 9)).save(own_world.photos / "p1.png")
+    extras = ("--overlay", "--images", own_world.photos)
+    result = dseg("predict", store, "--model", model, *extras)
+    assert_refused(result, "p1.png' is not the image that the features are of", code=3)
+    assert "5 masks written" in result.out
+    assert not (tmp_path / "masks/p1.png").exists()
+
+
 def test_masks_into_a_model_or_a_store(dseg, store, model):
     for out, what in ((model, "a model"), (store, "a feature store")):
         refused = dseg("predict", store, "--model", model, "--out", out)
@@ -185,6 +194,13 @@ def test_values_beyond_what_can_be(dseg, world, store, ddpm):
 def test_settings_of_a_wrong_type(dseg, store, tmp_path, text, words):
     (tmp_path / "dseg.toml").write_text(f"[predict]\n{text}\n")
     assert_refused(dseg("predict", store, "--model", store), words)
+
+
+@pytest.mark.parametrize(("text", "fit"), [("tile = true", "tile"), ("tile = false", "squash")])
+def test_a_flag_for_a_value_in_the_settings(dseg, world, ddpm, tmp_path, text, fit):
+    (tmp_path / "dseg.toml").write_text(f"[extract]\n{text}\n")
+    assert extract(dseg, world.photos, ddpm).code == 0
+    assert FeatureStore.open(tmp_path / "f.zarr").spec.fit == fit
 
 
 def test_settings_are_read_as_words_are(dseg, world, ddpm, store, model, tmp_path):
