@@ -33,6 +33,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 from ..store.errors import InputError
+from ..store.folders import is_free, replace_folder
 from ..store.spec import FeatureSpec
 from .classes import Classes, default_classes
 from .ensemble import PixelEnsemble
@@ -113,7 +114,7 @@ def save(
         made.chmod(0o755)  # mkdtemp's is for the owner alone
         (made / TENSORS).write_bytes(tensors)
         (made / FACTS).write_text(text + "\n", encoding="utf-8")
-        _move(made, target)
+        replace_folder(made, target)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
@@ -121,7 +122,7 @@ def save(
 
 def check_target(target: Path, overwrite: bool) -> None:
     """Refuse to save a model where something else stands, or a model that may not be replaced."""
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+    if is_free(target):
         return
     if not (target / FACTS).is_file():
         raise InputError(
@@ -131,21 +132,6 @@ def check_target(target: Path, overwrite: bool) -> None:
         raise InputError(
             f"'{target}' holds a model already: choose another folder, or replace it (--overwrite)"
         )
-
-
-def _move(made: Path, target: Path) -> None:
-    """Rename a folder into place; what was there is put aside first and back if that fails."""
-    if not target.exists():
-        made.rename(target)
-        return
-    aside = made.with_name(f"{made.name}-replaced")
-    target.rename(aside)
-    try:
-        made.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
-    shutil.rmtree(aside)
 
 
 def _facts(ensemble: PixelEnsemble, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ..extract.backbone import Backbone, feature_spec, load_backbone
 from ..extract.images import UnreadableImage, image_size, list_images
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
+from ..store.folders import is_free, replace_folder
 from ..store.geometry import plan_rows
 from ..store.layout import open_group, read_header, stem_of, store_bytes
 from ..store.reader import FeatureStore
@@ -186,8 +187,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         if not (config.list_file or config.shard):
             summary.vanished = tuple(name for name in plan.vanished if name not in found)
         jobs = [
-            _job(plan.indices[image.name], found[stem], image, spec)
-            for stem, image in planned.items()
+            _job(plan.indices[name], found[name], image, spec) for name, image in planned.items()
         ]
         _work(shard_of(jobs, config.shard), target, spec, backbone, batch, summary, progress)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
@@ -289,11 +289,12 @@ def _target(config: ExtractConfig, spec: FeatureSpec) -> Iterator[Path]:
     What is there is replaced only once its replacement is complete.
     """
     dense, out = config.layout == "dense", config.out
-    if out.exists() and config.overwrite:
+    taken = not is_free(out)
+    if taken and config.overwrite:
         read_header(open_group(out), f"'{out}'")  # never remove what is not ours
-    elif out.exists() and dense:
+    elif taken and dense:
         raise InputError(f"'{out}' exists already: give another --out, or --overwrite")
-    if not dense and not (out.exists() and config.overwrite):
+    if not dense and not (taken and config.overwrite):
         yield out
         return
     native = out.with_name(f".{out.name}.native")
@@ -303,9 +304,7 @@ def _target(config: ExtractConfig, spec: FeatureSpec) -> Iterator[Path]:
     if dense:
         made = out.with_name(f".{out.name}.dense")
         export_dense(FeatureStore.open(native), made, overwrite=True)  # one of a killed run
-    if out.exists():
-        shutil.rmtree(out)
-    made.rename(out)
+    replace_folder(made, out)
     shutil.rmtree(native, ignore_errors=True)
 
 

@@ -118,6 +118,12 @@ def test_a_killed_overwrite_does_not_stand_in_the_way_of_another(dseg, world, dd
     assert not (tmp_path / ".f.zarr.native").exists()
 
 
+@pytest.mark.parametrize("more", [("--overwrite",), ("--layout", "dense")])
+def test_an_empty_folder_is_no_store_to_be_replaced(dseg, world, ddpm, tmp_path, more):
+    (tmp_path / "f.zarr").mkdir()
+    assert extract(dseg, world.photos, ddpm, "--blocks", "0", *more).code == 0
+
+
 # ---- labels, lists, classes ----
 
 
