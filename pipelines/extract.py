@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,6 +135,7 @@ class Estimate:
     ----------
     store : str
     images, rows : int
+        That are not in the store yet.
     n_bytes : int
         Before compression.
     free_bytes : int
@@ -175,10 +176,11 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     _describe(backbone, spec, progress)
     summary = ExtractSummary(str(config.out), len(found))
     planned = _planned(found, summary, progress)
-    _check_disk(config, _n_bytes(config, spec, _rows(spec, planned)))
+    todo = _todo(config, planned)
+    _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
     batch = config.batch_size or (1 if str(backbone.device) == "cpu" else 8)
     if config.dry_run:
-        return _estimate(config, spec, backbone, found, planned, batch)
+        return _estimate(config, spec, backbone, found, todo, batch)
     with _target(config, spec) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
         if plan.codec != config.codec:
@@ -212,9 +214,13 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
         f"{', '.join(map(str, spec.steps))}; {spec.dims} channels a pixel; "
         f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
     )
-    for key, value in backbone.describe().items():
-        if key not in ("architecture", "sha256", "kind"):
-            progress.say(f"  {key.replace('_', ' ')}: {value}")
+    network = backbone.describe()
+    architecture, schedule = network["architecture"], network["schedule"]
+    told = [f"{schedule['name']} schedule of {schedule['timesteps']} steps"]
+    for key in ("head_channels", "heads", "attention_order"):  # what a .pt cannot show
+        if architecture.get(key) is not None:
+            told.append(f"{key.replace('_', ' ')} {architecture[key]}")
+    progress.say(f"  taken as: {', '.join(told)}")
 
 
 def _planned(
@@ -270,15 +276,23 @@ def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
     return store_bytes(spec, rows) + dense
 
 
+def _todo(config: ExtractConfig, planned: Mapping[str, PlannedImage]) -> dict[str, PlannedImage]:
+    """Return the images that a store does not hold yet; changed ones take no room of their own."""
+    done: set[str] = set()
+    if (config.out / "zarr.json").is_file() and not config.overwrite and config.layout == "native":
+        with suppress(DsegError):  # what is wrong with it is said where it is planned
+            images = FeatureStore.open(config.out).images
+            done = {image.stem for image in images if image.complete}
+    return {name: image for name, image in planned.items() if image.stem not in done}
+
+
 def _check_disk(config: ExtractConfig, wanted: int) -> None:
-    """Refuse before the first byte what cannot fit; a store that is there counts as free."""
-    out = config.out
-    there = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) if out.is_dir() else 0
-    free = _free(out) + (0 if config.overwrite else there)
+    """Refuse before the first byte what cannot fit."""
+    free = _free(config.out)
     if wanted > free:
         raise DsegError(
-            f"up to {wanted / 1e9:.1f} GB are needed but {free / 1e9:.1f} GB are free at '{out}': "
-            "choose fewer --blocks or --steps, or another disk"
+            f"up to {wanted / 1e9:.1f} GB are needed but {free / 1e9:.1f} GB are free at "
+            f"'{config.out}': choose fewer --blocks or --steps, or another disk"
         )
 
 
