@@ -22,7 +22,7 @@ from dseg import PixelEnsemble, load_backbone
 from dseg.classify.factorised import FactorisedEnsemble
 from dseg.classify.prediction import predict_image
 from dseg.extract.backbone import feature_spec
-from dseg.pipelines.devices import choose_device
+from dseg.extract.devices import choose_device
 from dseg.store.geometry import plan_rows
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..store.errors import InputError
 from ..store.spec import LayerSpec
 from .choices import choose_blocks, choose_size, choose_steps
+from .devices import choose_device
 from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
 
@@ -171,7 +172,7 @@ class UNetBackbone:
         self.row_shape = choose_size(size, loaded.size, len(loaded.unet.up_blocks))
         self.source, self.seed = loaded.source, seed
         self.layers = _layers(every, strides, self.steps, self.blocks, self.row_shape, inputs)
-        self.device = _pick_device(device)
+        self.device = choose_device(device)
         self._schedule = loaded.schedule
         self._description = {
             "kind": loaded.kind,
@@ -251,17 +252,3 @@ def _layers(
         channels = block.channels_in if inputs else block.channels_out
         shapes.append((number, channels, row_shape[0] // stride, row_shape[1] // stride))
     return tuple(LayerSpec(step, *shape) for step in steps for shape in shapes)
-
-
-def _pick_device(device: str | torch.device | None) -> torch.device:
-    if device is not None:
-        try:
-            probe = torch.zeros(1, device=device)
-            probe.item()  # a device that holds no values is of no use
-            return probe.device
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"device '{device}' cannot be used: {reason}") from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -37,6 +37,7 @@ __all__ = ["cli", "main"]
 
 SOME_FAILED = 3
 INTERRUPTED = 130
+OUT_OF_MEMORY = "out of memory: try a smaller --batch-size or --memory, or --device cpu"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -72,17 +73,20 @@ def main() -> None:
     except DsegError as error:
         code = _failed(str(error), error.exit_code)
     except MemoryError:
-        code = _failed("out of memory: try a smaller --batch-size or --memory", 1)
+        code = _failed(OUT_OF_MEMORY, 1)
     except OSError as error:
         code = _failed(_system(error), 1)
     except Exception as error:
-        words = f"something unforeseen went wrong: {type(error).__name__}: {error}"
-        code = _failed(f"{words}\nThis is a fault of dseg; please report it with what -v prints", 1)
+        # Of a GPU; known by its name, for torch need not be imported.
+        full = type(error).__name__ == "OutOfMemoryError"
+        code = _failed(OUT_OF_MEMORY if full else _unforeseen(error), 1)
     sys.exit(code)
 
 
 def _interrupted() -> int:
-    click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
+    click.echo(
+        "Interrupted. The same command goes on where this one stopped (fit starts over).", err=True
+    )
     return INTERRUPTED
 
 
@@ -91,6 +95,13 @@ def _failed(words: str, code: int) -> int:
     if {"-v", "--verbose"} & set(sys.argv):
         traceback.print_exc()
     return code
+
+
+def _unforeseen(error: Exception) -> str:
+    return (
+        f"something unforeseen went wrong: {type(error).__name__}: {error}\n"
+        "This is a fault of dseg; please report it with what -v prints"
+    )
 
 
 def _system(error: OSError) -> str:

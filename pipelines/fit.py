@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..classify.ensemble import PixelEnsemble
@@ -17,13 +18,13 @@ from ..classify.labels import MINIMUM_PIXELS
 from ..classify.members import MemberStack, hidden_widths
 from ..classify.model_files import check_target, save
 from ..classify.training import Recipe, seconds_per_step
+from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.rounds import group_size
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
-from .devices import choose_device
 from .labelled import Labelled, read_labelled
 from .memory import Budget, budget_for, default_memory, return_freed_memory
 from .progress import Progress
@@ -128,23 +129,24 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         model is there already.
     """
     started, progress = time.monotonic(), progress or Progress()
+    device = choose_device(config.device)
     check_target(config.out, config.overwrite)
     return_freed_memory()
     wanted = None if config.list_file is None else read_list(config.list_file)
     store = FeatureStore.open(config.store)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
-    memory = default_memory() if config.memory is None else config.memory
+    memory = default_memory(device) if config.memory is None else config.memory
     with _cluster(config.scheduler) as client:
         # A cluster's workers read with their own memory; here, one result at a time arrives.
         readers = 1 if client else TaskRunner().workers
         budget = _budget(config, store, labelled, memory, readers)
         plan = _residence(config, store, labelled, budget)
-        summary = _summary(config, store, labelled, plan, memory)
+        summary = _summary(config, store, labelled, plan, memory, device)
         _announce(config, store, summary, plan, progress)
         if config.dry_run:
             return summary
         runner = TaskRunner(client, None if client else budget.readers)
-        ensemble = _train(config, store, labelled, plan, runner, progress)
+        ensemble = _train(config, store, labelled, plan, runner, device, progress)
     save(ensemble, config.out, extra=_origin(config, store, labelled), overwrite=config.overwrite)
     return FitSummary(**{**vars(summary), "seconds": time.monotonic() - started})
 
@@ -220,7 +222,12 @@ def _recipe(config: FitConfig) -> Recipe:
 
 
 def _summary(
-    config: FitConfig, store: FeatureStore, labelled: Labelled, plan: ResidencePlan, memory: int
+    config: FitConfig,
+    store: FeatureStore,
+    labelled: Labelled,
+    plan: ResidencePlan,
+    memory: int,
+    device: torch.device,
 ) -> FitSummary:
     n_classes, n = len(labelled.classes), labelled.pixels.n
     stack = MemberStack(config.members, store.spec.dims, hidden_widths(n_classes), n_classes)
@@ -233,7 +240,7 @@ def _summary(
         residence=plan.residence,
         memory=memory,
         steps=_recipe(config).longest(n // batch),
-        seconds_a_step=seconds_per_step(stack.to(choose_device(config.device)), batch),
+        seconds_a_step=seconds_per_step(stack.to(device), batch),
     )
 
 
@@ -285,9 +292,9 @@ def _train(
     labelled: Labelled,
     plan: ResidencePlan,
     runner: TaskRunner,
+    device: torch.device,
     progress: Progress,
 ) -> PixelEnsemble:
-    device = choose_device(config.device)
     ensemble = PixelEnsemble(
         n_members=config.members,
         voting=config.voting,

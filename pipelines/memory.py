@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 import psutil
+import torch
 from distributed.system import memory_limit
 
 from ..classify.members import hidden_widths
@@ -29,7 +30,7 @@ _BYTES_PER_PIXEL = 12
 _FIXED = 100_000_000
 # glibc's M_MMAP_THRESHOLD, and the size from which blocks go back to the system when freed.
 _M_MMAP_THRESHOLD, _LARGE = -3, 4 * 2**20
-_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def parse_bytes(text: str) -> int:
@@ -48,9 +49,15 @@ def parse_bytes(text: str) -> int:
     return int(float(number) * scale)
 
 
-def default_memory() -> int:
-    """Return half of what is free now, in bytes; a container's own limit counts too."""
-    return int(min(psutil.virtual_memory().available, memory_limit()) // 2)
+def default_memory(device: torch.device) -> int:
+    """Return half of what is free now, in bytes; a container's own limit counts too.
+
+    On CUDA features and parameters lie in the GPU's memory, so that must hold them as well.
+    """
+    free = [psutil.virtual_memory().available, memory_limit()]
+    if device.type == "cuda":
+        free.append(torch.cuda.mem_get_info(device)[0])
+    return int(min(free) // 2)
 
 
 def return_freed_memory() -> None:

@@ -15,11 +15,11 @@ from ..classify.factorised import FactorisedEnsemble
 from ..classify.masks import write_array, write_mask, write_overlay
 from ..classify.model_files import FACTS, from_published, load, model_files
 from ..classify.prediction import Prediction, predict_image
+from ..extract.devices import choose_device
 from ..extract.images import read_image, sha256_of
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
-from .devices import choose_device
 from .manifest import Manifest
 from .progress import Progress
 from .selection import named, read_list, select, shard_of

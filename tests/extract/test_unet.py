@@ -209,7 +209,7 @@ def copy(folder: Path, target: Path) -> Path:
         ({"steps": [5, 5]}, r"steps \[5\] are given more than once"),
         ({"steps": []}, "no steps are given"),
         ({"size": 15}, "multiples of 4: got 15x15, the nearest is 16x16"),
-        ({"device": "warp"}, "device 'warp' cannot be used: Expected one of cpu, cuda"),
+        ({"device": "warp"}, "there is no device 'warp' here: Expected one of cpu, cuda"),
         ({"size": (16, 0)}, "got 16x0, the nearest is 16x4"),
     ],
 )

@@ -8,7 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from dseg import FeatureStore
+from dseg.pipelines.memory import default_memory
 from PIL import Image
 
 
@@ -181,9 +183,25 @@ def test_files_nested_beyond_all_bounds(dseg, own_world, store, model, tmp_path)
 
 def test_values_beyond_what_can_be(dseg, world, store, ddpm):
     assert_refused(extract(dseg, world.photos, ddpm, "--seed", 2**64), "'--seed'", "range")
-    assert_refused(extract(dseg, world.photos, ddpm, "--device", "meta"), "device 'meta' cannot")
+    assert_refused(
+        extract(dseg, world.photos, ddpm, "--device", "meta"), "there is no device 'meta' here"
+    )
     refused = dseg("fit", store, world.labels, "--device", "meta")
     assert_refused(refused, "there is no device 'meta' here")
+
+
+def test_a_gpu_without_memory(dseg, world, store, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("dseg.pipelines.fit.fit", full)
+    assert_refused(dseg("fit", store, world.labels), "Error: out of memory: try", code=1)
+
+
+def test_a_gpu_bounds_the_memory_by_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2_000_000, 8_000_000))
+    assert default_memory(torch.device("cuda")) == 1_000_000
+    assert default_memory(torch.device("cpu")) > 1_000_000
 
 
 @pytest.mark.parametrize(
