@@ -192,37 +192,27 @@ def _blended_scores(
     below, where both overlap, moves to the top of the strip.
     """
     (tile_height, _), (height, width) = geometry.row_shape, geometry.resized
+    weight = torch.from_numpy(blend_weight(geometry.row_shape)).to(model.device).unsqueeze(-1)
     strip = torch.zeros(tile_height, width, model.members * model.n_classes, device=model.device)
+    total = torch.zeros(tile_height, width, 1, device=model.device)  # of the weights
     tops = sorted({y for y, _ in geometry.offsets})
     ends = [*tops[1:], height]
     numbered = groupby(enumerate(geometry.offsets), key=lambda item: item[1][0])
     for (top, line_of_tiles), end in zip(numbered, ends, strict=True):
         for number, (_, x) in line_of_tiles:
-            share = torch.from_numpy(_share(geometry, number)).to(model.device)
+            columns = slice(x, x + geometry.row_shape[1])
+            total[:, columns] += weight
             scores = _row_scores(model, _next_row(tiles, geometry, number), geometry.row_shape)
             for y, band in scores:
                 lines = slice(y, y + len(band))
-                strip[lines, x : x + band.shape[1]] += band * share[lines].unsqueeze(-1)
+                strip[lines, columns] += band * weight[lines]
         final = end - top
         for y in range(0, final, model.band):
-            yield strip[y : min(y + model.band, final)]
-        below = strip[final:].clone()
-        strip.zero_()[: len(below)] = below
-
-
-def _share(geometry: Geometry, number: int) -> NDArray[np.float32]:
-    """Return a tile's part in the blend at each of its pixels; the parts of all tiles sum to 1."""
-    weight = blend_weight(geometry.row_shape)
-    height, width = geometry.row_shape
-    y, x = geometry.offsets[number]
-    total = np.zeros_like(weight)
-    for other_y, other_x in geometry.offsets:
-        dy, dx = other_y - y, other_x - x
-        if abs(dy) < height and abs(dx) < width:
-            ours = np.s_[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
-            theirs = np.s_[max(-dy, 0) : height - max(dy, 0), max(-dx, 0) : width - max(dx, 0)]
-            total[ours] += weight[theirs]
-    return weight / total
+            lines = slice(y, min(y + model.band, final))
+            yield strip[lines] / total[lines]
+        for part in (strip, total):
+            below = part[final:].clone()
+            part.zero_()[: len(below)] = below
 
 
 # ---- the vote ----
