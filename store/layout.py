@@ -6,7 +6,7 @@ Written by `dseg.store.writer`, read by `dseg.store.reader`.
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -141,7 +141,7 @@ class Header:
     def _checked(cls, attributes: Mapping[str, Any], where: object) -> Self:
         try:
             spec = FeatureSpec.from_dict(attributes["spec"])
-            numbers = [n for layer in spec.layers for n in (*_numbers(layer), layer.channels)]
+            numbers = [n for layer in spec.layers for n in astuple(layer)]
             counts = attributes["images"], attributes["rows"]
             whole = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
             same = attributes["spec_hash"] == spec.hash
@@ -154,10 +154,6 @@ class Header:
                 "it, or a number in it is none. Was its zarr.json edited?"
             )
         return cls(spec, codec, *counts, layout)
-
-
-def _numbers(layer: Any) -> tuple[Any, ...]:
-    return layer.timestep, layer.block, layer.channels, layer.height, layer.width
 
 
 def started_attributes(layout: str = NATIVE) -> dict[str, Any]:
