@@ -290,7 +290,7 @@ class _Run:
 
     def _looked_at(self, step: int, losses: Tensor) -> NDArray[np.float64]:
         values = np.full(len(self.logs), np.nan)
-        values[self.trainer.live] = losses.double().cpu().numpy()
+        values[self.trainer.live] = losses.cpu().numpy()
         for member in self.trainer.live:
             if not np.isfinite(values[member]):
                 raise DsegError(

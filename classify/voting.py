@@ -82,5 +82,6 @@ def disagreement(shifted: Tensor, probabilities: Tensor, mean: Tensor) -> Tensor
     tensor([0.6931])
     """
     entropies = -(probabilities * shifted).sum(-1) - probabilities.amax(-1).log()
-    of_mean: Tensor = torch.special.entr(mean).sum(-1)
+    # Not torch.special.entr: on MPS it came after PyTorch 2.6.
+    of_mean = -(mean * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()).sum(-1)
     return (of_mean - entropies.mean(1)).clamp_min(0)  # rounding can leave less than 0

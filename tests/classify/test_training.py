@@ -20,6 +20,7 @@ from dseg.store.errors import DsegError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 HIDDEN, N_CLASSES = (8, 4), 3
 
@@ -40,6 +41,13 @@ def some_pixels(n=200, dims=5):
     y = rng.integers(0, N_CLASSES, n)
     centres = rng.normal(size=(N_CLASSES, dims)) * 2
     return (centres[y] + rng.normal(size=(n, dims))).astype(np.float32), y
+
+
+class NoFloat64(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        assert getattr(out, "dtype", None) != torch.float64, func
+        return out
 
 
 def state_of(stack, member):
@@ -210,6 +218,12 @@ class TestTrain:
             train(stack, ArraySampler(X, members=3, seed=5), y, Recipe.default(30))
         for m in range(3):
             assert_same(state_of(stacks[0], m), state_of(stacks[1], m))
+
+    def test_it_needs_no_float64(self):
+        """MPS has none, and no machine that runs these tests need have MPS."""
+        X, y = some_pixels()
+        with NoFloat64():
+            train(a_stack(), ArraySampler(X, members=3), y, replace(Recipe.paper(), max_epochs=9))
 
     def test_a_loss_that_is_not_finite_is_an_error(self):
         X, y = some_pixels()
