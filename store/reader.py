@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import dask.array
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import StoredImage, read_images
 from .codecs import codec_named, dequantise
@@ -185,15 +185,15 @@ class FeatureStore:
             meta=np.empty((0, 0, 0, 0), np.float16),
         )
 
-    def pixels(self, rows: NDArray[np.integer], yx: NDArray[np.integer]) -> NDArray[np.float32]:
+    def pixels(self, rows: ArrayLike, yx: ArrayLike) -> NDArray[np.float32]:
         """Return the feature vectors of pixels.
 
         Each map is read once, however many pixels lie in its row.
 
         Parameters
         ----------
-        rows : integer array of shape (n,)
-        yx : integer array of shape (n, 2)
+        rows : integer array-like of shape (n,)
+        yx : integer array-like of shape (n, 2)
             Row and column of each pixel on the row grid.
 
         Returns
