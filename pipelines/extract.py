@@ -251,12 +251,13 @@ def _fail(name: str, reason: str, summary: ExtractSummary, progress: Progress) -
 
 def _drop_unreadable(target: Path, failed: Mapping[str, str], vanished: Iterable[str]) -> None:
     """Record in the store which of its images cannot be read any more: what it holds is of old."""
-    names = [name for name in vanished if name in failed]
+    reasons = {stem_of(name): reason for name, reason in failed.items()}
+    names = [name for name in vanished if stem_of(name) in reasons]
     if names:
         numbers = {image.name: image.index for image in FeatureStore.open(target).images}
         writer = FeatureWriter(target)
         for name in names:
-            writer.fail_image(numbers[name], failed[name])
+            writer.fail_image(numbers[name], reasons[stem_of(name)])
 
 
 def _rows(spec: FeatureSpec, planned: Mapping[str, PlannedImage]) -> int:

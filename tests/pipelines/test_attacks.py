@@ -43,14 +43,16 @@ def test_a_name_as_long_as_can_be(dseg, own_world, model, ddpm, tmp_path):
     assert (tmp_path / "masks/overlays" / name).is_file()
 
 
+@pytest.mark.parametrize("name", ["p1.png", "p1.jpg"])
 def test_an_image_that_cannot_be_read_any_more_is_not_predicted_from_what_it_was(
-    dseg, own_world, ddpm, model, tmp_path
+    dseg, own_world, ddpm, model, tmp_path, name
 ):
     assert extract(dseg, own_world.photos, ddpm).code == 0
-    (own_world.photos / "p1.png").write_text("no picture")
+    (own_world.photos / "p1.png").unlink()
+    (own_world.photos / name).write_text("no picture")
     again = extract(dseg, own_world.photos, ddpm)
     assert again.code == 3
-    assert "not in the folder" not in again.err
+    assert ("not in the folder" in again.err) == (name != "p1.png")
     image = FeatureStore.open(tmp_path / "f.zarr").image("p1")
     assert not image.complete
     assert "not an image" in image.failed
