@@ -49,16 +49,7 @@ def main() -> None:
     images, labels = str(data / "images"), str(data / "labels")
     train, test = str(data / "train.txt"), str(data / "test.txt")
     commands = [
-        [
-            "extract",
-            "--images",
-            images,
-            "--out",
-            "feats.zarr",
-            "--checkpoint",
-            checkpoint,
-            *shlex.split(given.extract),
-        ],
+        ["extract", "--images", images, "--out", "feats.zarr", *shlex.split(given.extract)],
         ["fit", "feats.zarr", labels, "--list", train, *shlex.split(given.fit)],
         ["predict", "feats.zarr"],
         ["predict", images, "--list", test, "--out", "masks-from-images"],
