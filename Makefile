@@ -2,7 +2,7 @@
 #
 #   make test                       set up .venv and run the tests
 #   make check                      ruff and mypy
-#   make TORCH_INDEX=URL test       another PyTorch build (CUDA, ROCm, CPU), by its package index
+#   make clean test TORCH_INDEX=URL    another PyTorch build (CUDA, ROCm, CPU), by its package index
 #
 # The first target that needs .venv makes it; `make clean` removes it.
 

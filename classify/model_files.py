@@ -48,7 +48,7 @@ __all__ = [
     "check_target",
     "from_published",
     "load",
-    "model_files",
+    "files_of",
     "save",
     "stack_published",
 ]
@@ -207,7 +207,7 @@ def load(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
         raise _damaged(root, f"'{FACTS}' is not of the form it should be: {error}") from error
 
 
-def model_files(folder: Path) -> tuple[Path, ...]:
+def files_of(folder: Path) -> tuple[Path, ...]:
     """Return the files that make up a model, ours or a published one, whatever lies beside them."""
     ours = tuple(folder / name for name in (TENSORS, FACTS))
     return ours if ours[1].is_file() else tuple(sorted(folder.glob(MEMBER_FILES)))

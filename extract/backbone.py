@@ -60,8 +60,8 @@ def load_backbone(
     *,
     head_channels: int | None = None,
     heads: int | None = None,
-    attention_order: str | None = None,
-    schedule: str | None = None,
+    attention_order: str = "legacy",
+    schedule: str = "linear",
     diffusion_steps: int | None = None,
     size: int | tuple[int, int] | None = None,
     inputs: bool = False,
@@ -108,7 +108,11 @@ def load_backbone(
             f"checkpoint '{checkpoint}' does not exist: give a guided-diffusion file (.pt), a "
             "diffusers folder, or a hub id such as organisation/name"
         )
-    hints = Hints(head_channels, heads, attention_order, schedule, diffusion_steps)
+    # a default is not told: a diffusers folder, which states its own, is not contradicted
+    order = None if attention_order == "legacy" else attention_order
+    hints = Hints(
+        head_channels, heads, order, None if schedule == "linear" else schedule, diffusion_steps
+    )
     loaded = load_unet(checkpoint, hints)
     return UNetBackbone(loaded, steps, blocks, size=size, inputs=inputs, seed=seed, device=device)
 

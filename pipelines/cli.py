@@ -6,6 +6,7 @@ Pipelines are imported when their command runs, so that ``dseg --help`` is quick
 
 import io
 import json
+import re
 import sys
 import traceback
 from dataclasses import asdict
@@ -92,7 +93,7 @@ def _interrupted() -> int:
 
 def _failed(words: str, code: int) -> int:
     click.echo(f"Error: {words}", err=True)
-    if {"-v", "--verbose"} & set(sys.argv):
+    if any(re.fullmatch(r"--verbose|-[qv]*v[qv]*", word) for word in sys.argv):
         traceback.print_exc()
     return code
 
@@ -124,12 +125,16 @@ def _system(error: OSError) -> str:
 @click.option(
     "--attention-order",
     type=click.Choice(["legacy", "new"]),
-    help=".pt: order of the attention weights (legacy).",
+    default="legacy",
+    show_default=True,
+    help=".pt: order of the attention weights.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(["linear", "cosine"]),
-    help=".pt: noise schedule it was trained with (linear).",
+    default="linear",
+    show_default=True,
+    help=".pt: noise schedule it was trained with.",
 )
 @click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
 @click.option("--size", type=SIZE, help="Size that the network sees; by default its own.")
@@ -352,6 +357,7 @@ def evaluate(**given: Any) -> int:
 
 @cli.command()
 @click.argument("path", type=existing_folder)
+@list_option
 @output_options
 def info(**given: Any) -> int:
     """Tell what a feature store or a model is.
@@ -363,7 +369,7 @@ def info(**given: Any) -> int:
     from .info import describe, in_words
 
     _, as_json = _console(given)
-    facts = describe(given["path"])
+    facts = describe(**given)
     return _report(facts, in_words(facts), as_json)
 
 

@@ -35,8 +35,8 @@ class BackboneOptions:
     blocks: tuple[int, ...] | None = None
     head_channels: int | None = None
     heads: int | None = None
-    attention_order: str | None = None
-    schedule: str | None = None
+    attention_order: str = "legacy"
+    schedule: str = "linear"
     diffusion_steps: int | None = None
     size: tuple[int, int] | None = None
     seed: int = 0
@@ -170,17 +170,21 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             "--layout dense: each part would replace what the others wrote"
         )
     found = _find(config)
+    mine = set(shard_of(list(found), config.shard))
     backbone = config.backbone.load(config.checkpoint)
     overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
     spec = feature_spec(backbone, config.fit, overlap if config.fit == "tile" else 0)
     _describe(backbone, spec, progress)
-    summary = ExtractSummary(str(config.out), len(found))
-    planned = _planned(found, summary, progress)
-    todo = _todo(config, planned)
+    planned, unreadable = _planned(found)
+    todo = _todo(config, {name: image for name, image in planned.items() if name in mine})
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
     batch = config.batch_size or (1 if str(backbone.device) == "cpu" else 8)
     if config.dry_run:
         return _estimate(config, spec, backbone, found, todo, batch)
+    summary = ExtractSummary(str(config.out), len(mine))
+    summary.failed = {name: why for name, why in unreadable.items() if name in mine}
+    for name, why in summary.failed.items():
+        progress.warn(f"{name}: {why}")
     with _target(config, spec) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
         if plan.codec != config.codec:
@@ -189,9 +193,11 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         if not (config.list_file or config.shard):
             summary.vanished = tuple(name for name in plan.vanished if name not in found)
         jobs = [
-            _job(plan.indices[name], found[name], image, spec) for name, image in planned.items()
+            _job(plan.indices[name], found[name], image, spec)
+            for name, image in planned.items()
+            if name in mine
         ]
-        _work(shard_of(jobs, config.shard), target, spec, backbone, batch, summary, progress)
+        _work(jobs, target, spec, backbone, batch, summary, progress)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started
     return summary
@@ -223,30 +229,23 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
     progress.say(f"  taken as: {', '.join(told)}")
 
 
-def _planned(
-    found: Mapping[str, Path], summary: ExtractSummary, progress: Progress
-) -> dict[str, PlannedImage]:
-    """Read every image's size; those whose header cannot be read are recorded as failed."""
-    planned, to = {}, (summary, progress)
+def _planned(found: Mapping[str, Path]) -> tuple[dict[str, PlannedImage], dict[str, str]]:
+    """Read every image's size; return the images, and the reasons of those that have none."""
+    planned, unreadable = {}, {}
     for name, path in found.items():
         try:
             name.encode()
             planned[name] = PlannedImage(name, image_size(path))
         except UnicodeEncodeError:
-            _fail(name, "its name is not UTF-8, as names in a store are: rename it", *to)
+            unreadable[name] = "its name is not UTF-8, as names in a store are: rename it"
         except (UnreadableImage, OSError) as error:
-            _fail(name, str(error), *to)
+            unreadable[name] = str(error)
     if not planned:
         raise DsegError(
             f"none of the {len(found)} images can be read, the first because: "
-            f"{next(iter(summary.failed.values()))}"
+            f"{next(iter(unreadable.values()))}"
         )
-    return planned
-
-
-def _fail(name: str, reason: str, summary: ExtractSummary, progress: Progress) -> None:
-    summary.failed[name] = reason
-    progress.warn(f"{name}: {reason}")
+    return planned, unreadable
 
 
 def _drop_unreadable(target: Path, failed: Mapping[str, str], vanished: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """``dseg info``: what a feature store or a model is, in words and as plain values."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,36 +8,46 @@ from ..classify.model_files import FACTS, load
 from ..store.errors import InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
+from .selection import read_list, select
 
 __all__ = ["describe", "in_words"]
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
     """Return plain JSON values about a store or a model.
+
+    Parameters
+    ----------
+    path : path
+    list_file : path, optional
+        Of a store: stems of the images to tell of.
 
     Raises
     ------
     InputError
-        If it is neither.
+        If it is neither, or an image of the list is not in the store.
     """
     if (path / "zarr.json").is_file():
-        return _store(path)
+        return _store(path, None if list_file is None else read_list(list_file))
     if (path / FACTS).is_file():
+        if list_file is not None:
+            raise InputError("--list chooses images of a store; a model has none")
         return _model(path)
     what = "does not exist" if not path.exists() else "is neither a feature store nor a model"
     raise InputError(f"'{path}' {what}: give what `dseg extract` or `dseg fit` wrote")
 
 
-def _store(path: Path) -> dict[str, Any]:
+def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
     store = FeatureStore.open(path)
-    failed = {image.name: image.failed for image in store.images if image.failed is not None}
+    known = {image.stem: image for image in store.images}
+    images = [known[stem] for stem in select(list(known), wanted, f"images in '{path}'")]
     return {
         "kind": "feature store",
         "path": str(path),
-        "images": len(store.images),
-        "complete": sum(image.complete for image in store.images),
-        "failed": failed,
-        "rows": store.n_rows,
+        "images": len(images),
+        "complete": sum(image.complete for image in images),
+        "failed": {image.name: image.failed for image in images if image.failed is not None},
+        "rows": sum(image.row_count for image in images),
         "codec": store.codec,
         "bytes_on_disk": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
         "features": _features(store.spec),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..classify.ensemble import PixelEnsemble
 from ..classify.factorised import FactorisedEnsemble
 from ..classify.masks import write_array, write_mask, write_overlay
-from ..classify.model_files import FACTS, from_published, load, model_files
+from ..classify.model_files import FACTS, files_of, from_published, load
 from ..classify.prediction import Prediction, predict_image
 from ..extract.devices import choose_device
 from ..extract.images import read_image, sha256_of
@@ -158,7 +158,7 @@ def _one(
 
 
 def _load_model(folder: Path, device: Any) -> PixelEnsemble:
-    published = not (folder / FACTS).is_file() and any(model_files(folder))
+    published = not (folder / FACTS).is_file() and any(files_of(folder))
     return from_published(folder, device=device) if published else load(folder, device=device)
 
 
@@ -203,7 +203,7 @@ def _recorded_store(config: PredictConfig, model: PixelEnsemble) -> Path:
 def _fingerprint(folder: Path) -> str:
     """Return a sha256 over the files of a model, by which masks know it again."""
     digest = hashlib.sha256()
-    for path in model_files(folder):
+    for path in files_of(folder):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

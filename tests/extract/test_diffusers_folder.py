@@ -137,7 +137,7 @@ def test_what_the_folder_states_cannot_be_told(folder: Path) -> None:
     ):
         load_backbone(folder, heads=4)
     with pytest.raises(InputError, match="schedule cannot be told"):
-        load_backbone(folder, schedule="linear")
+        load_backbone(folder, schedule="cosine")
 
 
 def test_nothing_is_printed(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -196,3 +196,11 @@ def test_the_dense_layout_holds_the_vectors_themselves(dseg, world, ddpm, store,
     assert again.code == 2
     assert "'d.zarr' exists already" in again.err
     assert "6 images extracted" in dseg("extract", *words, "--overwrite").out
+
+
+def test_info_of_some_images(dseg, store, model, tmp_path):
+    (tmp_path / "some.txt").write_text("p1\np4\n")
+    assert "2 of 2 extracted" in dseg("info", store, "--list", "some.txt").out
+    refused = dseg("info", model, "--list", "some.txt")
+    assert refused.code == 2
+    assert "a model has none" in refused.err
