@@ -8,6 +8,8 @@ as if alone. A member that stops is taken out of the stack: it changes no more a
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from statistics import median
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -320,7 +322,8 @@ def seconds_per_step(stack: MemberStack, batch_size: int = 64, steps: int = 5) -
     labels = torch.arange(batch_size, device=device).remainder(n_classes)
     labels = labels.expand(stack.members, -1)
     trainer.step(features, labels).cpu()  # the first allocates
-    start = time.perf_counter()
+    stamps = [time.perf_counter()]
     for _ in range(steps):
         trainer.step(features, labels).cpu()
-    return (time.perf_counter() - start) / steps
+        stamps.append(time.perf_counter())
+    return median(after - before for before, after in pairwise(stamps))

@@ -231,8 +231,9 @@ def _refuse_heads(architecture: Architecture, told_both: bool) -> None:
     for width in (*widths, architecture.channels[-1]):
         if unit is None or unit < 1 or width % unit:
             raise InputError(
-                f"attention over {width} channels cannot be split by {unit} {name}: tell the "
-                "checkpoint's own head_channels (num_head_channels) or heads (num_heads)"
+                f"attention over {width} channels cannot be split by {unit} {name}. A .pt does not "
+                "show it: give --head-channels or --heads as the network was trained, "
+                "num_head_channels or num_heads among its flags"
             )
 
 

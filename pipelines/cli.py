@@ -38,6 +38,7 @@ __all__ = ["cli", "main"]
 
 SOME_FAILED = 3
 INTERRUPTED = 130
+MOST_LISTED = 20
 OUT_OF_MEMORY = "out of memory: try a smaller --batch-size or --memory, or --device cpu"
 
 
@@ -222,7 +223,9 @@ def extract(**given: Any) -> int:
     show_default=True,
     help="paper: exactly as published, which can take hours.",
 )
-@click.option("--members", type=click.IntRange(1), default=10, show_default=True, help="MLPs.")
+@click.option(
+    "--members", type=click.IntRange(1), default=10, show_default=True, help="Networks that vote."
+)
 @click.option(
     "--voting",
     type=click.Choice(["majority", "mean"]),
@@ -241,7 +244,13 @@ def extract(**given: Any) -> int:
     "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Pixels a batch."
 )
 @click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Of first weights and order: the same seed gives the same model.",
+)
 @click.option("--scheduler", help="Dask scheduler (tcp://… or its file) that does the reading.")
 @list_option
 @device_option
@@ -386,6 +395,8 @@ def _report(
     click.echo(json.dumps(summary, indent=1, default=str) if as_json else text)
     if failed:
         click.echo(f"{len(failed)} failed:", err=True)
-        for name, reason in failed.items():
+        for name, reason in list(failed.items())[:MOST_LISTED]:
             click.echo(f"  {name}: {reason}", err=True)
+        if len(failed) > MOST_LISTED:
+            click.echo(f"  … and {len(failed) - MOST_LISTED} more, all in --json", err=True)
     return SOME_FAILED if failed else 0

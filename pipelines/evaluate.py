@@ -73,11 +73,15 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         If a label map has no mask, sizes differ, or an id is no class.
     """
     progress = progress or Progress()
-    masks = find_labels(config.masks)
-    if not masks:
-        raise InputError(f"no masks in '{config.masks}'")
+    records = Manifest(config.masks).records
+    masks = _masks(config.masks, records)
+    if Manifest(config.labels).records:
+        progress.warn(
+            f"'{config.labels}' was written by `dseg predict`: first come the masks, then the "
+            "label maps"
+        )
     wanted = None if config.list_file is None else read_list(config.list_file)
-    predicted = ((r["image"], r["sha256"]) for r in Manifest(config.masks).records.values())
+    predicted = ((record["image"], record["sha256"]) for record in records.values())
     images = same_files(config.labels, predicted)
     labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
     classes = load_classes(config.labels) or _unnamed(masks, labels, config.ignore)
@@ -93,6 +97,15 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
             f"{config.ignore}, the ignore label. Is another id to be ignored (--ignore)?"
         )
     return _summary(confusion, classes, len(labels))
+
+
+def _masks(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+    """Return the masks of a folder by stem: the manifest's, else all that may be masks."""
+    masks = {stem: folder / record["mask"] for stem, record in records.items()}
+    found = {stem: path for stem, path in masks.items() if path.is_file()} or find_labels(folder)
+    if not found:
+        raise InputError(f"no masks in '{folder}'")
+    return found
 
 
 def _unnamed(masks: Mapping[str, Path], labels: Mapping[str, Path], ignore: int) -> Classes:

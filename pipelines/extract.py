@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..extract.backbone import Backbone, feature_spec, load_backbone
 from ..extract.images import UnreadableImage, image_size, list_images
@@ -18,13 +18,14 @@ from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec, Fit
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
 from .progress import Progress
-from .selection import read_list, select, shard_of
+from .selection import named, read_list, select, shard_of
 from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded
 from .writing import ImageWriting
 
 __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "extract"]
 
 _PROBED = 2
+_LABEL_FOLDERS = {"annotations", "labels", "masks", "overlays"}
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
     spec = feature_spec(backbone, config.fit, overlap if config.fit == "tile" else 0)
     _describe(backbone, spec, progress)
+    _warn_of_labels(found, progress)
     planned, unreadable = _planned(found)
     todo = _todo(config, {name: image for name, image in planned.items() if name in mine})
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
@@ -183,8 +185,6 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         return _estimate(config, spec, backbone, found, todo, batch)
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
-    for name, why in summary.failed.items():
-        progress.warn(f"{name}: {why}")
     with _target(config, spec) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
         if plan.codec != config.codec:
@@ -227,6 +227,16 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
         if architecture.get(key) is not None:
             told.append(f"{key.replace('_', ' ')} {architecture[key]}")
     progress.say(f"  taken as: {', '.join(told)}")
+
+
+def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:
+    """Warn where label maps or masks are about to be taken for photographs."""
+    beside = [name for name in found if _LABEL_FOLDERS & set(PurePosixPath(name).parts[:-1])]
+    if beside:
+        progress.warn(
+            f"{len(beside)} of {len(found)} images look like label maps or masks by their folder, "
+            f"such as {named(beside[:1])}: is --images the right folder?"
+        )
 
 
 def _planned(found: Mapping[str, Path]) -> tuple[dict[str, PlannedImage], dict[str, str]]:
@@ -350,7 +360,7 @@ def _work(
     images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256))
     with (
         progress.bar("extract", len(jobs), "images") as advance,
-        ImageWriting(writer, summary, progress, advance) as writing,
+        ImageWriting(writer, summary, advance) as writing,
     ):
         for event in activations(images, backbone, spec, batch):
             match event:

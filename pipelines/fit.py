@@ -28,7 +28,7 @@ from ..store.tasks import TaskRunner
 from .labelled import Labelled, read_labelled
 from .memory import Budget, budget_for, default_memory, return_freed_memory
 from .progress import Progress
-from .selection import read_list
+from .selection import duration, named, read_list
 
 __all__ = ["FitConfig", "FitSummary", "fit"]
 
@@ -96,6 +96,8 @@ class FitSummary:
         Labelled images, and labelled pixels N on the row grid.
     classes : dict
         Pixels of each class, by its name.
+    labelled : float
+        Which part of those images' pixels has a class.
     residence : str
         What of the features was held in memory, see `store.residence`.
     memory : int
@@ -112,6 +114,7 @@ class FitSummary:
     images: int
     pixels: int
     classes: dict[str, int]
+    labelled: float
     residence: str
     memory: int
     steps: int
@@ -130,10 +133,10 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     """
     started, progress = time.monotonic(), progress or Progress()
     device = choose_device(config.device)
-    check_target(config.out, config.overwrite)
     return_freed_memory()
     wanted = None if config.list_file is None else read_list(config.list_file)
     store = FeatureStore.open(config.store)
+    check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     memory = default_memory(device) if config.memory is None else config.memory
     with _cluster(config.scheduler) as client:
@@ -237,6 +240,7 @@ def _summary(
         images=len(labelled.images),
         pixels=n,
         classes=dict(zip(labelled.classes.names, labelled.counts.tolist(), strict=True)),
+        labelled=labelled.share,
         residence=plan.residence,
         memory=memory,
         steps=_recipe(config).longest(n // batch),
@@ -252,8 +256,8 @@ def _announce(
     progress: Progress,
 ) -> None:
     progress.say(
-        f"{summary.pixels} labelled pixels of {summary.images} images, {len(summary.classes)} "
-        f"classes, {store.spec.dims} channels; {_held(plan)}"
+        f"{summary.pixels} labelled pixels ({100 * summary.labelled:.0f} %) of {summary.images} "
+        f"images, {len(summary.classes)} classes, {store.spec.dims} channels; {_held(plan)}"
     )
     at_once = group_size(summary.images, plan.pool)
     if plan.residence == "rounds" and at_once < summary.images:
@@ -264,15 +268,15 @@ def _announce(
     absent = [name for name, count in summary.classes.items() if count == 0]
     if absent:
         progress.warn(
-            f"no pixel to learn from for {', '.join(absent)} (a class of fewer than "
+            f"no pixel to learn from for {named(absent)} (a class of fewer than "
             f"{MINIMUM_PIXELS} pixels in an image is left out there, as published)"
         )
-    minutes = summary.steps * summary.seconds_a_step / 60
+    seconds = duration(summary.steps * summary.seconds_a_step)
     most = "at most " if config.recipe == "paper" else ""
     early = "; each member stops when its losses no longer fall" if most else ""
     progress.say(
         f"Recipe '{config.recipe}': {most}{summary.steps} steps of {config.members} members, "
-        f"{most}about {minutes:.1f} minutes on this machine, reading apart{early}"
+        f"{most}about {seconds} of computing on this machine; reading comes on top{early}"
     )
 
 

@@ -111,7 +111,7 @@ def _store_words(facts: dict[str, Any]) -> list[str]:
         f"  images    {facts['complete']} of {facts['images']} extracted"
         + (f", {todo} to do" if todo else "")
         + (f", {len(facts['failed'])} failed" if facts["failed"] else ""),
-        f"  rows      {facts['rows']}, compressed by '{facts['codec']}'",
+        f"  rows      {facts['rows']} passes of the network, compressed by '{facts['codec']}'",
     ]
     return lines + [f"  failed    {name}: {why}" for name, why in facts["failed"].items()]
 
@@ -145,7 +145,7 @@ def _feature_words(features: dict[str, Any]) -> list[str]:
         f"  features  {features['channels']} channels a pixel: blocks "
         f"{', '.join(map(str, features['blocks']))} at steps "
         f"{', '.join(map(str, features['steps']))}; noise seed {features['noise_seed']}",
-        f"  rows      {height}x{width}, images brought to it by '{features['fit']}'{tiles}, "
-        f"{features['bytes_per_row'] / 1e6:.1f} MB each before compression",
+        f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
+        f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",
         f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}",
     ]

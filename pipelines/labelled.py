@@ -27,6 +27,10 @@ __all__ = ["Labelled", "match_labels", "read_labelled", "same_files", "unnamed_c
 _MOST_UNNAMED = 256
 
 
+# Without names for them, ids that leave so many times more numbers unused are no class ids.
+_FEW = 16
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Pixels to learn from.
@@ -45,6 +49,12 @@ class Labelled:
     y: NDArray[np.uint16]
     classes: Classes
     images: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        """Which part of the pixels of the labelled images has a class."""
+        height, width = self.pixels.row_shape
+        return self.pixels.n / (len(self.pixels.rows) * height * width)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -137,9 +147,23 @@ def read_labelled(
     if classes is None:
         n = int(y.max()) + 1 if len(y) else 1
         classes = unnamed_classes(n, f"the label maps in '{folder}'")
+        _refuse_grey_values(y, ignore, sum(label.size for label in maps))
     check_trainable(np.bincount(y, minlength=len(classes)), classes.names)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
     return Labelled(pixels, y, classes, tuple(paths))
+
+
+def _refuse_grey_values(y: NDArray[np.uint16], ignore: int, pixels: int) -> None:
+    """Refuse ids that look like the grey values of a picture of masks, such as 0, 128 and 255."""
+    ids = np.unique(y)
+    two = [*map(int, ids), *([ignore] if len(y) < pixels else [])]
+    sparse = len(ids) > 0 and ids[-1] >= _FEW * max(2, len(ids))
+    if sparse or (two == [0, 255] and ignore == 255):
+        raise InputError(
+            f"the label maps have only the ids {', '.join(map(str, two))}: are these grey values? "
+            f"Class ids are 0, 1, 2, … ({ignore} means unlabelled): renumber them. If they are "
+            "meant, name the classes in classes.txt"
+        )
 
 
 def _label_rows(

@@ -30,7 +30,7 @@ _BYTES_PER_PIXEL = 12
 _FIXED = 100_000_000
 # glibc's M_MMAP_THRESHOLD, and the size from which blocks go back to the system when freed.
 _M_MMAP_THRESHOLD, _LARGE = -3, 4 * 2**20
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def parse_bytes(text: str) -> int:
@@ -41,11 +41,11 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("500MB"), parse_bytes("2GiB")
     (500000000, 2147483648)
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])(i?)b?\s*", text.lower())
     if not match:
         raise InputError(f"'{text}' is not a size: give a number and a unit, such as 500MB or 4GB")
     number, unit, binary = match.groups()
-    scale = 1024 ** "kmgt".index(unit) * 1024 if binary and unit else _UNITS[unit]
+    scale = 1024 ** "kmgt".index(unit) * 1024 if binary else _UNITS[unit]
     return int(float(number) * scale)
 
 

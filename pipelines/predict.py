@@ -129,21 +129,22 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
         f"{len(stems)} images, {len(model.class_info_)} classes, {model.n_members} members on "
         f"{device}; masks to '{config.out}'"
     )
+    others = writing.others(stems)
+    if others:
+        progress.say(f"'{config.out}' has masks of {others} other images already; they stay")
     if config.dry_run:
         _probe(stems, source, writing, summary)
         return summary
     config.out.mkdir(parents=True, exist_ok=True)
     with progress.bar("predict", len(stems), "images") as advance:
         for image in source.images(stems, writing.is_done):
-            _one(image, writing, summary, progress)
+            _one(image, writing, summary)
             advance(1)
     summary.seconds = time.monotonic() - started
     return summary
 
 
-def _one(
-    image: Segmentable | str, writing: "_MaskWriting", summary: PredictSummary, progress: Progress
-) -> None:
+def _one(image: Segmentable | str, writing: "_MaskWriting", summary: PredictSummary) -> None:
     if isinstance(image, str):
         summary.unchanged += 1
         return
@@ -154,7 +155,6 @@ def _one(
         raise  # the call is wrong, for all images alike
     except DsegError as error:
         summary.failed[image.name] = str(error)
-        progress.warn(f"{image.name}: {error}")
 
 
 def _load_model(folder: Path, device: Any) -> PixelEnsemble:
@@ -266,6 +266,10 @@ class _MaskWriting:
                 f"'{self._config.out}' holds masks of {named(others)} by another model: give "
                 "another --out, or --overwrite"
             )
+
+    def others(self, stems: list[str]) -> int:
+        """Return of how many images there are masks that this run is not about."""
+        return len(self._manifest.records.keys() - set(stems))
 
     def is_done(self, stem: str, sha256: bytes) -> bool:
         """Say whether all files of an image are there, of this model and this very image."""

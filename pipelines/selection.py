@@ -7,7 +7,7 @@ from typing import TypeVar
 from ..extract.images import EXTENSIONS
 from ..store.errors import InputError
 
-__all__ = ["named", "read_list", "select", "shard_of"]
+__all__ = ["duration", "named", "read_list", "select", "shard_of"]
 
 _SHOWN = 5
 
@@ -35,6 +35,19 @@ def named(names: Iterable[str]) -> str:
     every = list(names)
     shown = ", ".join(f"'{name}'" for name in every[:_SHOWN])
     return shown if len(every) <= _SHOWN else f"{shown} and {len(every) - _SHOWN} more"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for a message.
+
+    Examples
+    --------
+    >>> duration(42), duration(400), duration(9000)
+    ('42 seconds', '7 minutes', '2.5 hours')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def read_list(path: Path) -> tuple[str, ...]:

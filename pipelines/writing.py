@@ -8,7 +8,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from ..store.writer import FeatureWriter
-from .progress import Advance, Progress
+from .progress import Advance
 from .stream import Decoded, Refused, RowActivations
 
 __all__ = ["ImageWriting", "Outcome"]
@@ -30,11 +30,9 @@ class ImageWriting:
     Rows of an image come in order, one image after another.
     """
 
-    def __init__(
-        self, writer: FeatureWriter, summary: Outcome, progress: Progress, advance: Advance
-    ) -> None:
+    def __init__(self, writer: FeatureWriter, summary: Outcome, advance: Advance) -> None:
         self._writer, self._summary = writer, summary
-        self._progress, self._advance = progress, advance
+        self._advance = advance
         self._pool = ThreadPoolExecutor(WRITERS, "dseg-write")
         self._busy: set[Future[None]] = set()
         self._image = _Image(0)
@@ -69,7 +67,6 @@ class ImageWriting:
         self._writer.fail_image(job.number, reason, refused.sha256)
         with self._counting:
             self._summary.failed[job.name] = reason
-            self._progress.warn(f"{job.name}: {reason}")
             self._advance(1)
 
     def _submit(self, task: Callable[[], None]) -> Future[None]:

@@ -6,7 +6,7 @@ together exactly if their specs have the same `FeatureSpec.hash`.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import Any, Literal, Self
@@ -176,11 +176,9 @@ class FeatureSpec:
             for key in ("row_shape", "fit", "overlap", "noise_seed", "preprocessing")
             if ours[key] != theirs[key]
         ]
-        for key in sorted({*ours["backbone"], *theirs["backbone"]}):
-            mine, other_value = ours["backbone"].get(key), theirs["backbone"].get(key)
-            if mine != other_value:
-                name = "checkpoint sha256" if key == "sha256" else f"backbone {key}"
-                words.append(f"{name}: {_short(mine)} here, {_short(other_value)} there")
+        for key, mine, other_value in _different(ours["backbone"], theirs["backbone"]):
+            name = "checkpoint sha256" if key == "sha256" else f"backbone {key}"
+            words.append(f"{name}: {_short(mine)} here, {_short(other_value)} there")
         for key in ("steps", "blocks"):
             mine, other_value = list(getattr(self, key)), list(getattr(other, key))
             if mine != other_value:
@@ -188,6 +186,18 @@ class FeatureSpec:
         if not words and ours["layers"] != theirs["layers"]:
             words.append("the shapes of the layers")
         return words
+
+
+def _different(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield key and values where two mappings differ, going into mappings within them."""
+    for key in sorted({*ours, *theirs}):
+        mine, other = ours.get(key), theirs.get(key)
+        if isinstance(mine, Mapping) and isinstance(other, Mapping):
+            yield from _different(mine, other)
+        elif mine != other:
+            yield key, mine, other
 
 
 def _short(value: Any) -> str:

@@ -317,3 +317,60 @@ def test_help_is_quick_and_imports_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 128, 255), (0, 127, 254)])
+def test_grey_values_for_class_ids(dseg, own_world, store, values):
+    """What image programs make of masks: black, grey and white."""
+    for folder in (own_world.labels, own_world.labels.parent):
+        (folder / "classes.txt").unlink(missing_ok=True)
+    for path in own_world.labels.glob("*.png"):
+        with Image.open(path) as image:
+            label = np.asarray(image)
+        Image.fromarray(np.array(values)[label % len(values)].astype(np.uint8)).save(path)
+    refused = fit(dseg, store, own_world.labels)
+    assert_refused(refused, "are these grey values?", "renumber them", str(values[0]))
+
+
+def test_label_maps_taken_for_photographs(dseg, own_world, ddpm):
+    whole = own_world.photos.parent
+    shutil.rmtree(own_world.truth)
+    shutil.rmtree(own_world.labels)
+    shutil.copytree(own_world.photos, whole / "labels")
+    told = extract(dseg, whole, ddpm)
+    assert told.code == 0
+    assert "6 of 12 images look like label maps or masks by their folder" in told.err
+
+
+def test_masks_and_labels_swapped(dseg, world, store, model):
+    assert dseg("predict", store, "--model", model).code == 0
+    told = dseg("evaluate", world.truth, "masks")
+    assert "'masks' was written by `dseg predict`: first come the masks" in told.err
+
+
+def test_outputs_beside_the_masks_are_no_masks(dseg, world, store, model, tmp_path):
+    words = ("--uncertainty", "--probabilities", "--overlay", "--images", world.photos)
+    assert dseg("predict", store, "--model", model, *words).code == 0
+    (tmp_path / "list.txt").write_text("p9")
+    refused = dseg("evaluate", "masks", world.truth, "--list", "list.txt")
+    assert_refused(refused, "not among the 6 masks")
+
+
+def test_many_failures_are_counted(dseg, own_world, ddpm, model, tmp_path):
+    for i in range(30):
+        (own_world.photos / f"x{i}.png").write_text("no picture")
+    result = extract(dseg, own_world.photos, ddpm)
+    assert_refused(result, "30 failed:", "… and 10 more, all in --json", code=3)
+    assert result.err.count("x10.png: ") == 1
+
+
+def test_a_difference_deep_in_the_architecture_is_named(golden, dseg, world, tmp_path):
+    import lzma
+
+    packed = (golden / "guided_diffusion/adm64/model.pt.xz").read_bytes()
+    (tmp_path / "net.pt").write_bytes(lzma.decompress(packed))
+    refused = extract(dseg, world.photos, "net.pt")
+    assert_refused(refused, "cannot be split by 64 head channels", "--head-channels or --heads")
+    assert extract(dseg, world.photos, "net.pt", "--head-channels", 16).code == 0
+    refused = extract(dseg, world.photos, "net.pt", "--head-channels", 32)
+    assert_refused(refused, "backbone head_channels: 16 here, 32 there")
