@@ -12,12 +12,14 @@ from PIL import Image
 
 
 def start(folder, *words):
+    """Start dseg; a test run in the background may ignore SIGINT, which a child would inherit."""
     return subprocess.Popen(
         [sys.executable, "-m", "dseg", *map(str, words)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
