@@ -1,24 +1,15 @@
 """Batches from features in memory, as `store.sampling` draws them from a store."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from ..store.batch import Batch
 
 __all__ = ["ArraySampler"]
-
-
-@dataclass(frozen=True)
-class ArrayBatch:
-    """One batch a member: see `training.Batch`."""
-
-    epoch: int
-    features: Tensor
-    index: NDArray[np.int64]
 
 
 class ArraySampler:
@@ -49,17 +40,17 @@ class ArraySampler:
         """How many whole batches a member sees in an epoch."""
         return self.n // self.batch_size
 
-    def batches(self) -> Iterator[ArrayBatch]:
+    def batches(self) -> Iterator[Batch]:
         """Yield batches without end, epoch after epoch."""
         for epoch in count():
             yield from self.epoch(epoch)
 
-    def epoch(self, epoch: int) -> Iterator[ArrayBatch]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
         orders = np.stack([self._order(member, epoch) for member in range(self.members)])
         for start in range(0, self.batches_per_epoch * self.batch_size, self.batch_size):
             index = orders[:, start : start + self.batch_size]
-            yield ArrayBatch(epoch, torch.from_numpy(self._X[index]), index)
+            yield Batch(epoch, torch.from_numpy(self._X[index]), index)
 
     def _order(self, member: int, epoch: int) -> NDArray[np.int64]:
         order = np.arange(self.n, dtype=np.int64)

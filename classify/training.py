@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ..store.batch import Batch
 from ..store.errors import DsegError
 from .members import MemberStack
 from .recipes import Recipe, StoppingRule
 
 __all__ = [
-    "Batch",
     "MemberLog",
     "Recipe",
     "Sampler",
@@ -41,22 +41,6 @@ LOG_LENGTH = 512
 
 Progress = Callable[[int, int, NDArray[np.float64]], None]
 """Called with steps done, steps at most, and each member's last loss (NaN if it has stopped)."""
-
-
-class Batch(Protocol):
-    """One batch a member; what a sampler yields."""
-
-    @property
-    def epoch(self) -> int:
-        """From 0."""
-
-    @property
-    def features(self) -> Tensor:
-        """(members, batch, D), float32."""
-
-    @property
-    def index(self) -> NDArray[np.int64]:
-        """(members, batch): the numbers of the pixels."""
 
 
 class Sampler(Protocol):

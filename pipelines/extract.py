@@ -19,7 +19,7 @@ from ..store.spec import FeatureSpec, Fit
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
 from .progress import Progress
 from .selection import named, read_list, select, shard_of
-from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded
+from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded, rows_at_once
 from .writing import ImageWriting
 
 __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "extract"]
@@ -180,7 +180,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     planned, unreadable = _planned(found)
     todo = _todo(config, {name: image for name, image in planned.items() if name in mine})
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
-    batch = config.batch_size or (1 if str(backbone.device) == "cpu" else 8)
+    batch = rows_at_once(config.batch_size, backbone)
     if config.dry_run:
         return _estimate(config, spec, backbone, found, todo, batch)
     summary = ExtractSummary(str(config.out), len(mine))

@@ -15,7 +15,16 @@ from ..store.geometry import Geometry, plan_rows
 from ..store.layout import stem_of
 from ..store.reader import FeatureStore, StoredImage
 from ..store.spec import FeatureSpec
-from .stream import Job, Refused, RowActivations, Unchanged, activations, ahead, decoded
+from .stream import (
+    Job,
+    Refused,
+    RowActivations,
+    Unchanged,
+    activations,
+    ahead,
+    decoded,
+    rows_at_once,
+)
 
 __all__ = ["FromImages", "FromStore", "Segmentable", "Source"]
 
@@ -140,7 +149,7 @@ class FromImages:
         }
         self._folder = folder
         self._backbone: Backbone = restore_backbone(spec, checkpoint, device)
-        self._batch = batch_size or (1 if str(self._backbone.device) == "cpu" else 8)
+        self._batch = rows_at_once(batch_size, self._backbone)
 
     @property
     def stems(self) -> tuple[str, ...]:

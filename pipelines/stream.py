@@ -28,6 +28,7 @@ __all__ = [
     "activations",
     "ahead",
     "decoded",
+    "rows_at_once",
 ]
 
 T = TypeVar("T")
@@ -94,6 +95,11 @@ class RowActivations:
     def last(self) -> bool:
         """Whether this is its image's last row."""
         return self.row == len(self.image.rows) - 1
+
+
+def rows_at_once(asked: int | None, backbone: Backbone) -> int:
+    """Return how many rows go through the network together: as asked, else 1 on a CPU, else 8."""
+    return asked or (1 if str(backbone.device) == "cpu" else 8)
 
 
 def decoded(

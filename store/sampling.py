@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .batch import Batch
 from .keyed import KeyedPermutation, derive_key
 from .pixelset import PixelSet
 from .reader import FeatureStore
@@ -25,30 +26,12 @@ from .rounds import rounds_of_epoch
 from .spec import FeatureSpec
 from .tasks import PIECE_BYTES, TaskRunner, read_maps, read_vectors
 
-__all__ = ["Batch", "PixelSampler"]
+__all__ = ["PixelSampler"]
 
 # Positions per evaluation of a keyed permutation: many batches at once amortise numpy's overhead.
 _BLOCK = 4096
 
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One batch a member.
-
-    Parameters
-    ----------
-    epoch : int
-        From 0.
-    features : tensor of shape (members, batch, D), float32
-    index : array of shape (members, batch), int64
-        The pixels' numbers, as in the `PixelSet`.
-    """
-
-    epoch: int
-    features: Tensor
-    index: NDArray[np.int64]
 
 
 class PixelSampler:

@@ -117,6 +117,15 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
     assert held == expected
 
 
+def test_the_command_line_offers_every_codec():
+    """It names them itself, so that --help need not import zarr."""
+    from dseg.pipelines.cli import cli
+    from dseg.store.codecs import CODECS
+
+    (option,) = [p for p in cli.commands["extract"].params if p.name == "codec"]
+    assert set(option.type.choices) == set(CODECS)
+
+
 def test_the_package_loads_lazily():
     code = "import sys, dseg; print('torch' in sys.modules, 'zarr' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

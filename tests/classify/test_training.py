@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from dseg.classify.arrays import ArrayBatch, ArraySampler
+from dseg.classify.arrays import ArraySampler
 from dseg.classify.members import MemberStack
 from dseg.classify.model_files import stack_published
 from dseg.classify.recipes import Recipe, StoppingRule
@@ -16,6 +16,7 @@ from dseg.classify.training import (
     seconds_per_step,
     train,
 )
+from dseg.store.batch import Batch
 from dseg.store.errors import DsegError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,7 +79,7 @@ class Recorded:
         for step in range(self.orders.shape[1]):
             index = self.orders[:, step].astype(np.int64)
             epoch = step // self.batches_per_epoch
-            yield ArrayBatch(epoch, torch.from_numpy(self.features[index]), index)
+            yield Batch(epoch, torch.from_numpy(self.features[index]), index)
 
 
 @pytest.fixture(scope="session")

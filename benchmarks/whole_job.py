@@ -2,7 +2,7 @@
 
 The folder has images/, labels/, train.txt and test.txt (stems, one a line)::
 
-    python benchmarks/car_parts.py data/car_parts ddpm.pt --extract "--head-channels 16"
+    python benchmarks/whole_job.py data/car_parts ddpm.pt --extract "--head-channels 16"
 
 Peak memory is that of the command's own process, interpreter and libraries included.
 """
