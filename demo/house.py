@@ -1,0 +1,226 @@
+"""A house: two walls, a roof, a door, windows, at times a chimney."""
+
+import numpy as np
+
+from .canvas import Canvas, Colour, Light, Point, Surface
+from .kinds import Kind
+from .paints import scaled, vary
+
+__all__ = ["draw_house"]
+
+
+def draw_house(
+    canvas: Canvas,
+    foot: Point,
+    width: float,
+    paint: tuple[Colour, Colour, Colour],
+    light: Light,
+    rng: np.random.Generator,
+) -> None:
+    """Draw a house whose front stands on `foot`, the middle of its lower edge.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    foot : tuple of 2 floats
+    width : float
+        Of the front, in heights of the image.
+    paint : tuple of 3 colours
+        Of walls, roof and door.
+    light : Light
+    rng : numpy Generator
+    """
+    x, base = foot
+    height = width * rng.uniform(0.6, 1.05)
+    left, right, top = x - width / 2, x + width / 2, base - height
+    turn = float(rng.choice([-1.0, 1.0]))  # on which side the other wall shows
+    depth = turn * width * rng.uniform(0.2, 0.55)
+    rise = 0.12 * abs(depth)  # the far edge stands higher in the picture
+    edge = right if turn > 0 else left
+    sunny = 1 + 0.28 * turn * light.side
+    texture = _wall_texture(width, rng)
+    cast = -light.side * height * 0.5
+    canvas.shadow(
+        [(left, base), (right, base), (edge + depth, base - rise),
+         (right + cast + depth, base - rise), (left + cast, base + 0.03)]
+    )  # fmt: skip
+    side = _wall(scaled(paint[0], 0.8 * sunny), texture, 0.05)
+    canvas.polygon(
+        [(edge, base), (edge + depth, base - rise), (edge + depth, top + rise), (edge, top)], side
+    )
+    front = _wall(scaled(paint[0], 1.0 - 0.1 * turn * light.side), texture, -0.06)
+    _roof(canvas, (left, right, top), (depth, rise), (paint[1], front, sunny), rng)
+    canvas.polygon([(left, base), (right, base), (right, top), (left, top)], front)
+    _openings(canvas, (left, top, right, base), paint[2], rng)
+    if rng.random() < 0.7:
+        _side_window(canvas, (edge, depth, top, base, rise), rng)
+
+
+def _wall_texture(width: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return boards that lie or stand, courses of stone, or plaster."""
+    style, waves = rng.integers(3), rng.uniform(9, 16) / width
+    amplitude = rng.uniform(0.04, 0.1)
+    return ((0.0, waves, amplitude), (waves, 0.0, amplitude), (0.0, 0.0, 0.0))[style]
+
+
+def _wall(colour: Colour, texture: tuple[float, float, float], down: float) -> Surface:
+    return Surface(Kind.WALL, colour, (0.04, down), 0.035, 0.035, texture)
+
+
+def _roof(
+    canvas: Canvas,
+    front: tuple[float, float, float],
+    side: tuple[float, float],
+    look: tuple[Colour, Surface, float],
+    rng: np.random.Generator,
+) -> None:
+    """Draw one of three roofs: the gable in front, the ridge across, or flat."""
+    (left, right, top), (depth, rise), (colour, wall, sunny) = front, side, look
+    width, over = right - left, 0.05 * (right - left)
+    edge, style = (right if depth > 0 else left), rng.integers(3)
+    out = over if depth > 0 else -over
+    rows = (0.0, rng.uniform(10, 18) / width, rng.uniform(0.05, 0.13))
+    lit = Surface(Kind.ROOF, scaled(colour, sunny), (0.0, -0.08), 0.04, 0.05, rows)
+    dim = Surface(Kind.ROOF, scaled(colour, 0.85), (0.0, 0.0), 0.04, 0.05, rows)
+    middle, peak = (left + right) / 2, top - width * rng.uniform(0.32, 0.6)
+    back = top + rise  # the far upper corner of the other wall
+    if style == 0:  # gable in front: its triangle is wall, the slope lies behind
+        canvas.polygon(
+            [(middle, peak), (middle + depth, peak + rise),
+             (edge + depth + out, back + over * 0.6), (edge + out, top + over * 0.6)], lit
+        )  # fmt: skip
+        canvas.polygon([(left, top), (right, top), (middle, peak)], wall)
+        band, eaves = 0.09 * width, top + over * 0.6
+        canvas.polygon(
+            [(left - over, eaves), (middle, peak - band * 0.4), (right + over, eaves),
+             (right + over - band, eaves), (middle, peak + band), (left - over + band, eaves)],
+            dim,
+        )  # fmt: skip
+    elif style == 1:  # ridge across: the slope faces us, the gable is on the other wall
+        ridge = peak + 0.1 * width
+        far = (edge + depth / 2, ridge + rise / 2)
+        canvas.polygon([(edge, top), (edge + depth, back), far], _dimmer(wall, 0.8 * sunny))
+        near = -over if depth > 0 else over
+        other = (left if depth > 0 else right) + near
+        canvas.polygon(
+            [(other, top + over), (other + depth / 2, ridge), (far[0] + out, far[1]),
+             (edge + out, top + over)], dim
+        )  # fmt: skip
+    else:  # flat, with a rim
+        thick = width * rng.uniform(0.1, 0.2)
+        canvas.polygon(
+            [(edge + out, top), (edge + depth + out, back), (edge + depth + out, back - thick),
+             (edge + out, top - thick)], lit
+        )  # fmt: skip
+        canvas.polygon(
+            [(left - over, top + 0.01), (right + over, top + 0.01), (right + over, top - thick),
+             (left - over, top - thick)], dim
+        )  # fmt: skip
+    if style < 2 and rng.random() < 0.6:
+        _chimney(canvas, middle + depth * rng.uniform(0.35, 0.7), peak + 0.12 * width, width, rng)
+
+
+def _dimmer(wall: Surface, factor: float) -> Surface:
+    return Surface(
+        wall.kind, scaled(wall.colour, factor), wall.gradient, wall.grain, wall.blotch, wall.stripes
+    )
+
+
+def _chimney(canvas: Canvas, x: float, y: float, width: float, rng: np.random.Generator) -> None:
+    half, height = 0.05 * width, width * rng.uniform(0.18, 0.3)
+    brick = Surface(
+        Kind.WALL, vary((140, 95, 80), rng, 20), (0.15, 0), 0.05, 0.04, (0, 16 / width, 0.1)
+    )
+    canvas.polygon(
+        [(x - half, y), (x + half, y), (x + half, y - height), (x - half, y - height)], brick
+    )
+
+
+def _openings(
+    canvas: Canvas,
+    front: tuple[float, float, float, float],
+    paint: Colour,
+    rng: np.random.Generator,
+) -> None:
+    """Draw door and windows, in columns and storeys."""
+    left, top, right, base = front
+    width, height = right - left, base - top
+    columns = int(rng.integers(2, 4))
+    storeys = 2 if height > 0.85 * width else 1
+    door_at, cell = int(rng.integers(columns)), width / columns
+    frame, glass = _window_look(rng)
+    tall = height / storeys
+    half, lintel = min(0.3 * cell, 0.13 * width), base - tall * rng.uniform(0.66, 0.8)
+    pane = (0.27 * cell * rng.uniform(0.85, 1.25), 0.24 * tall * rng.uniform(0.8, 1.2))
+    for column in range(columns):
+        x = left + (column + 0.5) * cell
+        for storey in range(storeys):
+            if storey == 0 and column == door_at:
+                _door(canvas, (x, half, lintel, base), paint, rng)
+            else:
+                y = base - (storey + 0.55) * tall
+                _window(canvas, (x, y), pane, frame, glass)
+
+
+def _door(
+    canvas: Canvas,
+    place: tuple[float, float, float, float],
+    paint: Colour,
+    rng: np.random.Generator,
+) -> None:
+    x, half, top, base = place
+    planks = (rng.uniform(2.5, 4) / half, 0.0, 0.07)
+    leaf = Surface(Kind.DOOR, paint, (0.05, -0.08), 0.03, 0.03, planks)
+    rim = Surface(Kind.DOOR, scaled(paint, 0.6), grain=0.02)
+    canvas.polygon([(x - half, base), (x + half, base), (x + half, top), (x - half, top)], rim)
+    inner, head = 0.8 * half, top + 0.2 * half
+    canvas.polygon(
+        [(x - inner, base), (x + inner, base), (x + inner, head), (x - inner, head)], leaf
+    )
+    knob = Surface(Kind.DOOR, (225, 205, 140), grain=0.0)
+    side = float(rng.choice([-0.55, 0.55]))
+    canvas.ellipse((x + side * half, (top + 1.2 * base) / 2.2), (0.12 * half, 0.12 * half), knob)
+
+
+def _window_look(rng: np.random.Generator) -> tuple[Colour, Colour]:
+    """Return colours of frame and glass: dark, mirroring the sky, or lit from inside."""
+    frame = vary(((240, 240, 235), (90, 60, 45), (60, 65, 70))[rng.integers(3)], rng)
+    glass = vary(((45, 55, 75), (150, 185, 210), (245, 215, 130))[rng.integers(3)], rng)
+    return frame, glass
+
+
+def _window(
+    canvas: Canvas, centre: Point, half: tuple[float, float], frame: Colour, glass: Colour
+) -> None:
+    (x, y), (w, h) = centre, half
+    bars = Surface(Kind.WINDOW, frame, grain=0.02)
+    pane = Surface(Kind.WINDOW, glass, (0.12, -0.18), 0.02, 0.08)
+    canvas.polygon([(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)], bars)
+    for side in (-0.45, 0.45):
+        for level in (-0.45, 0.45):
+            u, v = x + side * w, y + level * h
+            a, b = 0.35 * w, 0.35 * h
+            canvas.polygon([(u - a, v - b), (u + a, v - b), (u + a, v + b), (u - a, v + b)], pane)
+
+
+def _side_window(
+    canvas: Canvas, wall: tuple[float, float, float, float, float], rng: np.random.Generator
+) -> None:
+    """Draw a window in the turned wall, slanted with it."""
+    edge, depth, top, base, rise = wall
+    frame, glass = _window_look(rng)
+    near, far = rng.uniform(0.25, 0.35), rng.uniform(0.65, 0.78)
+    upper, lower = 0.25, 0.25 + rng.uniform(0.25, 0.35)
+
+    def place(along: float, down: float) -> Point:
+        high, low = top + rise * along, base - rise * along
+        return edge + depth * along, high + down * (low - high)
+
+    for inset, colour in ((0.0, frame), (0.06, glass)):
+        corners = [
+            place(near + inset, upper + inset),
+            place(far - inset, upper + inset),
+            place(far - inset, lower - inset),
+            place(near + inset, lower - inset),
+        ]
+        canvas.polygon(corners, Surface(Kind.WINDOW, scaled(colour, 0.9), (0.1, -0.1), 0.02, 0.05))
