@@ -20,7 +20,7 @@ from .devices import choose_device
 from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
 
-__all__ = ["UNetBackbone"]
+__all__ = ["UNetBackbone", "recommended_layers"]
 
 
 class DecoderBlock(nn.Module):
@@ -224,6 +224,12 @@ class UNetBackbone:
             found = self._decoder(x_t.contiguous(memory_format=self._format), t)
         by_block = [activation.unflatten(0, (T, batch)) for activation in found]
         return [activation[step] for step in range(T) for activation in by_block]
+
+
+def recommended_layers(unet: Any, timesteps: int) -> dict[str, list[int]]:
+    """Return the default steps and blocks of a U-Net, as a checkpoint's card states them."""
+    blocks = choose_blocks(None, output_strides(list(decoder_blocks(unet))))
+    return {"steps": list(choose_steps(None, timesteps)), "blocks": list(blocks)}
 
 
 def output_strides(blocks: Sequence[DecoderBlock]) -> tuple[int, ...]:

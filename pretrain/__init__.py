@@ -1,0 +1,1 @@
+"""Unlabelled images to a diffusion model: data, network, training."""

@@ -1,0 +1,143 @@
+"""A training run from where it stands to its end, by steps or by time."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .images import TrainingImages
+from .recipe import learning_rate
+from .stopping import stop_requests
+from .training import Training
+
+__all__ = ["Length", "Moment", "train"]
+
+Batch = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Length:
+    """When a run ends: after so many steps, so many seconds, or whichever comes first.
+
+    Parameters
+    ----------
+    steps : int, optional
+    seconds : float, optional
+        Of training, over all sessions of a run that was interrupted.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Return the share of the run that is done, in [0, 1]."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_time = seconds / self.seconds if self.seconds else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands after a step.
+
+    Parameters
+    ----------
+    step : int
+        Steps taken.
+    seconds : float
+        Of training so far.
+    progress : float
+    loss : float
+        Mean over the steps since the moment before.
+    rate : float
+        Learning rate.
+    last : bool
+        Whether this one ends the run.
+    stopped : bool
+        Whether it ends because the process was asked to stop.
+    """
+
+    step: int
+    seconds: float
+    progress: float
+    loss: float
+    rate: float
+    last: bool = False
+    stopped: bool = False
+
+
+def train(
+    training: Training,
+    images: TrainingImages,
+    length: Length,
+    *,
+    seconds: float = 0.0,
+    every: float = 10.0,
+    workers: int = 2,
+    advance: Callable[[Moment], None],
+) -> Moment:
+    """Train until the end, or until the process is asked to stop.
+
+    Parameters
+    ----------
+    training : Training
+    images : TrainingImages
+    length : Length
+    seconds : float
+        That earlier sessions of the run have taken.
+    every : float
+        Seconds between two calls of ``advance``; it is called at the end in any case. What it
+        takes itself counts as training.
+    workers : int
+        Threads that decode.
+    advance : callable
+        Takes the `Moment`, in every process.
+
+    Returns
+    -------
+    Moment
+        The last.
+    """
+    here, began, called = training.here, time.monotonic() - seconds, time.monotonic()
+    losses, rate = [], 0.0
+    with stop_requests() as asked, _batches(training, images, workers) as batches:
+        while True:
+            spent = here.agreed(time.monotonic() - began)
+            progress = length.progress(training.done, spent)
+            stopped = bool(here.agreed(float(asked())))
+            last = stopped or progress >= 1
+            due = here.agreed(float(time.monotonic() - called >= every)) > 0
+            if last or (due and losses):
+                mean = float(sum(losses) / len(losses)) if losses else float("nan")
+                moment = Moment(training.done, spent, progress, mean, rate, last, stopped)
+                advance(moment)
+                called, losses = time.monotonic(), []
+                if last:
+                    return moment
+            rate = learning_rate(training.recipe, training.done, progress)
+            losses.append(training.step(next(batches), rate))
+
+
+@contextmanager
+def _batches(training: Training, images: TrainingImages, workers: int) -> Iterator[Iterator[Batch]]:
+    """Yield this process's parts of the batches to come, each made while the one before is used."""
+    low, count = training.here.share(training.recipe.batch_size)
+
+    def generate() -> Iterator[Batch]:
+        step = training.done
+        coming = submit(step)
+        while True:
+            step, present = step + 1, coming
+            coming = submit(step)
+            yield present.result()
+
+    def submit(step: int) -> "Future[Batch]":
+        start = step * training.recipe.batch_size + low
+        return ahead.submit(images.batch, start, count, pool)
+
+    with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(workers) as pool:
+        yield generate()

@@ -1,0 +1,61 @@
+"""Sheets of images that a diffusion model draws: what it has learnt, to be looked at."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+__all__ = ["write_samples"]
+
+_DDIM_STEPS = 50
+
+
+@torch.no_grad()
+def write_samples(network: Any, schedule: Any, count: int, path: Path, seed: int = 0) -> None:
+    """Draw images by DDIM (Song et al., ICLR 2021) in 50 steps and write them side by side.
+
+    Parameters
+    ----------
+    network : diffusers.UNet2DModel
+        In evaluation mode.
+    schedule : diffusers.DDPMScheduler
+    count : int
+        Images on the sheet.
+    path : Path
+        The PNG.
+    seed : int
+        Of the noise they begin with, drawn on the CPU.
+    """
+    from diffusers import DDIMScheduler
+
+    device, size = next(network.parameters()).device, network.config.sample_size
+    sampler = DDIMScheduler(
+        trained_betas=schedule.betas.tolist(), clip_sample=True, set_alpha_to_one=True
+    )
+    sampler.set_timesteps(min(_DDIM_STEPS, len(schedule.betas)))
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    x = torch.randn(count, 3, *sides, generator=generator).to(device)
+    for t in sampler.timesteps:
+        times = torch.full((count,), int(t), device=device)
+        noise = network(x, times).sample[:, :3].float()
+        x = sampler.step(noise, int(t), x).prev_sample
+    pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    made = path.with_name(f".{path.name}.new")
+    Image.fromarray(_sheet(pixels)).save(made, format="PNG")
+    made.replace(path)
+
+
+def _sheet(images: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Lay images (n, h, w, 3) on a sheet as near to a square as can be."""
+    n, height, width, _ = images.shape
+    across = math.ceil(math.sqrt(n))
+    down = math.ceil(n / across)
+    sheet = np.full((down * (height + 2), across * (width + 2), 3), 255, np.uint8)
+    for k, image in enumerate(images):
+        y, x = (k // across) * (height + 2), (k % across) * (width + 2)
+        sheet[y : y + height, x : x + width] = image
+    return sheet
