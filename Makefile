@@ -12,7 +12,7 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := -m dseg $(foreach part,classify extract pipelines store,-p dseg.$(part))
+PACKAGES := -m dseg $(foreach part,classify demo extract pipelines pretrain store,-p dseg.$(part))
 
 .PHONY: install test check clean
 

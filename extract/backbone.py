@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..store.errors import InputError
 from ..store.spec import FeatureSpec, Fit, LayerSpec
+from .builtin import BUILTIN, is_builtin
 from .diffusers_folder import is_hub_id
 from .images import PREPROCESSING
 from .loading import Hints, load_unet
@@ -54,7 +55,7 @@ class Backbone(Protocol):
 
 
 def load_backbone(
-    checkpoint: str | Path,
+    checkpoint: str | Path = BUILTIN,
     steps: Sequence[int] | None = None,
     blocks: Sequence[int] | None = None,
     *,
@@ -74,7 +75,8 @@ def load_backbone(
     ----------
     checkpoint : path or str
         A guided-diffusion file (``.pt``), a diffusers folder, or the id of one on the Hugging Face
-        hub, ``organisation/name`` or ``organisation/name@revision``.
+        hub, ``organisation/name`` or ``organisation/name@revision``. By default the one that comes
+        with dseg.
     steps : sequence of int, optional
         Timesteps, in feature order; by default those of the checkpoint's card, else 50, 150, 250
         of 1000.
@@ -86,7 +88,7 @@ def load_backbone(
         the order of qkv ("legacy" or "new"), the noise schedule ("linear" or "cosine") and its
         timesteps (1000). A diffusers folder states its own.
     size : int or (height, width), optional
-        Of a row, pixels; by default the checkpoint's own.
+        Of a row, pixels; by default that of the card, else the one it was trained on.
     inputs : bool
         Record the inputs of the blocks instead of their outputs.
     seed : int
@@ -103,10 +105,11 @@ def load_backbone(
     InputError
         If the checkpoint is missing or something else, or does not have what is asked for.
     """
-    if not Path(checkpoint).exists() and not is_hub_id(str(checkpoint)):
+    name = str(checkpoint)
+    if not (Path(checkpoint).exists() or is_builtin(name) or is_hub_id(name)):
         raise InputError(
             f"checkpoint '{checkpoint}' does not exist: give a guided-diffusion file (.pt), a "
-            "diffusers folder, or a hub id such as organisation/name"
+            f"diffusers folder, a hub id such as organisation/name, or {BUILTIN}"
         )
     # a default is not told: a diffusers folder, which states its own, is not contradicted
     order = None if attention_order == "legacy" else attention_order

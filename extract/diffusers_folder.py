@@ -27,10 +27,18 @@ BLOCKS = frozenset(
 
 @dataclass(frozen=True)
 class Card:
-    """The steps and blocks that a checkpoint recommends in its ``dseg.json``."""
+    """What a checkpoint recommends in its ``dseg.json``.
+
+    Parameters
+    ----------
+    steps, blocks : tuple of int, optional
+    size : (height, width), optional
+        Of a row, pixels; in the file a side, or both.
+    """
 
     steps: tuple[int, ...] | None = None
     blocks: tuple[int, ...] | None = None
+    size: tuple[int, int] | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Card":
@@ -44,7 +52,8 @@ class Card:
         if not path.is_file():
             return cls()
         plain = _read_json(path)
-        return cls(*(_whole_numbers(plain, key, path) for key in ("steps", "blocks")))
+        steps, blocks = (_whole_numbers(plain, key, path) for key in ("steps", "blocks"))
+        return cls(steps, blocks, _size(plain, path))
 
 
 def _whole_numbers(plain: Mapping[str, Any], key: str, path: Path) -> tuple[int, ...] | None:
@@ -54,6 +63,18 @@ def _whole_numbers(plain: Mapping[str, Any], key: str, path: Path) -> tuple[int,
     if not isinstance(value, list) or not value or any(type(item) is not int for item in value):
         raise InputError(f"'{path}': {key!r} must be a list of whole numbers, got {value!r}")
     return tuple(value)
+
+
+def _size(plain: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
+    value = plain.get("size")
+    sides = [value, value] if type(value) is int else value
+    if sides is None:
+        return None
+    if not isinstance(sides, list) or len(sides) != 2 or any(type(s) is not int for s in sides):
+        raise InputError(
+            f"'{path}': 'size' must be a side or [height, width] in pixels, got {value!r}"
+        )
+    return sides[0], sides[1]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Checkpoints to whole networks: a guided-diffusion file, a diffusers folder, the hub."""
+"""Checkpoints to whole networks: a guided-diffusion file, a diffusers folder, ours, the hub."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Any
 
 from ..store.errors import InputError
 from . import guided_diffusion
+from .builtin import builtin_folder, is_builtin
 from .checkpoint import digest, load_state_dict
 from .diffusers_folder import Card, download, find_network, load_network
 from .noise import NoiseSchedule
@@ -58,7 +59,7 @@ class LoadedUNet:
         Evaluation mode, CPU, float32; ``unet(x_t, t).sample`` is its raw output.
     kind : {"guided-diffusion", "diffusers"}
     source : str
-        Path of the checkpoint, or ``organisation/name@commit``.
+        Path of the checkpoint, ``builtin:name``, or ``organisation/name@commit``.
     sha256 : str
         Of the files that count.
     architecture : mapping
@@ -80,12 +81,12 @@ class LoadedUNet:
 
 
 def load_unet(checkpoint: str | Path, hints: Hints | None = None) -> LoadedUNet:
-    """Load a U-Net from a guided-diffusion file, a diffusers folder or the hub.
+    """Load a U-Net from a guided-diffusion file, a diffusers folder, dseg itself or the hub.
 
     Parameters
     ----------
     checkpoint : path or str
-        A file, a folder, or ``organisation/name`` on the Hugging Face hub.
+        A file, a folder, ``builtin:name``, or ``organisation/name`` on the Hugging Face hub.
     hints : Hints, optional
 
     Returns
@@ -98,6 +99,9 @@ def load_unet(checkpoint: str | Path, hints: Hints | None = None) -> LoadedUNet:
         If there is no such checkpoint, or it is something else than a U-Net for RGB images.
     """
     hints = hints or Hints()
+    if is_builtin(str(checkpoint)):
+        loaded = _load_folder(builtin_folder(str(checkpoint)), hints)
+        return replace(loaded, source=str(checkpoint))
     path = Path(checkpoint)
     if path.is_file():
         return _load_file(path.resolve(), hints)

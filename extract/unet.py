@@ -138,7 +138,7 @@ class UNetBackbone:
         By default the checkpoint's card, else the published ones or their like (see
         `choices.default_blocks`).
     size : int or tuple of int, optional
-        Height and width of a row; by default the checkpoint's own.
+        Height and width of a row; by default the card's, else the one it was trained on.
     inputs : bool
         Record the input of each block, the concatenation, instead of its output.
     seed : int
@@ -169,7 +169,8 @@ class UNetBackbone:
         card = loaded.card
         self.steps = choose_steps(card.steps if steps is None else steps, loaded.schedule.timesteps)
         self.blocks = choose_blocks(card.blocks if blocks is None else blocks, strides)
-        self.row_shape = choose_size(size, loaded.size, len(loaded.unet.up_blocks))
+        own = card.size or loaded.size
+        self.row_shape = choose_size(size, own, len(loaded.unet.up_blocks))
         self.source, self.seed = loaded.source, seed
         self.layers = _layers(every, strides, self.steps, self.blocks, self.row_shape, inputs)
         self.device = choose_device(device)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ..extract.backbone import Backbone, feature_spec, load_backbone
+from ..extract.builtin import BUILTIN
 from ..extract.images import UnreadableImage, image_size, list_images
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
@@ -59,7 +60,7 @@ class ExtractConfig:
     out : path
         The store: new, or one of the same recipe, which is then completed.
     checkpoint : str
-        File, folder or hub id of the diffusion model.
+        File, folder or hub id of the diffusion model; by default the one that comes with dseg.
     backbone : BackboneOptions
     fit : {"squash", "pad", "tile"}
     overlap : int, optional
@@ -82,7 +83,7 @@ class ExtractConfig:
 
     images: Path
     out: Path
-    checkpoint: str
+    checkpoint: str = BUILTIN
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
     fit: Fit = "squash"
     overlap: int | None = None
