@@ -1,0 +1,104 @@
+"""The ensemble on five numbers a pixel: red, green, blue, and where it lies.
+
+Everything else is as in dseg: images and label maps on the row grid, the ensemble and its recipe,
+the members' scores interpolated to the image's own size, the vote, the uncertainty. All five
+numbers run from -1 to 1, as the network's input does. To `predict_image` they are the channels of
+one layer as large as the row, which nothing is interpolated in.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dseg import PixelEnsemble
+from dseg.classify.factorised import FactorisedEnsemble
+from dseg.classify.labels import IGNORED, label_rows, read_label_map
+from dseg.classify.masks import write_array, write_mask
+from dseg.classify.prediction import predict_image
+from dseg.extract.images import ImageRows, read_image
+from dseg.store.geometry import Geometry, plan_rows
+from dseg.store.spec import FeatureSpec, LayerSpec
+from numpy.typing import NDArray
+
+from .layout import DataSet
+from .measure import Meter
+from .options import Size
+from .scoring import IGNORE
+
+__all__ = ["segment_by_colour"]
+
+
+def segment_by_colour(
+    data: DataSet,
+    masks: Path,
+    meter: Meter,
+    *,
+    size: Size,
+    max_steps: int,
+    seed: int,
+    device: Any,
+) -> None:
+    """Fit on the train images, write masks and uncertainty of the test images.
+
+    Parameters
+    ----------
+    data : DataSet
+    masks : path
+    meter : Meter
+        Of the stages "fit" and "predict".
+    size : tuple of int
+        Height and width of the row grid.
+    max_steps : int
+    seed : int
+        Of the ensemble.
+    device : torch.device or str
+    """
+    ensemble = PixelEnsemble(max_steps=max_steps, random_state=seed, device=device)
+    with meter.stage("fit"):
+        ensemble.fit(*_labelled_pixels(data, size))
+    with meter.stage("predict"):
+        layer = LayerSpec(timestep=0, block=0, channels=5, height=size[0], width=size[1])
+        spec = FeatureSpec({"kind": "colour and position"}, "", size, "squash", 0, 0, (layer,))
+        model = FactorisedEnsemble(ensemble.stack_, spec)
+        classes = [int(c) for c in ensemble.classes_]
+        for stem in data.test:
+            geometry, numbers = _numbers(data.paths[stem], size)
+            prediction = predict_image(
+                model,
+                geometry,
+                [{layer.map_size: numbers}],
+                classes=classes,
+                voting=ensemble.voting,
+                want_uncertainty=True,
+            )
+            write_mask(masks / f"{stem}.png", prediction.mask, data.classes.colours)
+            write_array(masks / "uncertainty" / f"{stem}.npy", prediction.uncertainty)
+
+
+def _numbers(path: Path, size: Size) -> tuple[Geometry, NDArray[np.float32]]:
+    """Return an image's geometry, and (5, h, w): its colours and positions on the row grid."""
+    image = read_image(path)
+    geometry = plan_rows(image.shape[:2], size, "squash")
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in size)
+    position = np.stack(np.meshgrid(y, x, indexing="ij"))
+    return geometry, np.concatenate([ImageRows(image, geometry)[0], position])
+
+
+def _labelled_pixels(data: DataSet, size: Size) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Return the numbers (n, 5) and classes (n,) of the train images' labelled pixels."""
+    found, classes = [], []
+    for stem in data.train:
+        geometry, numbers = _numbers(data.paths[stem], size)
+        path = data.label_paths[stem]
+        label = label_rows(
+            read_label_map(path),
+            geometry,
+            ignore=IGNORE,
+            n_classes=len(data.classes),
+            name=path.name,
+            image_name=data.paths[stem].name,
+        )[0]
+        known = label != IGNORED
+        found.append(numbers[:, known].T)  # (5, h, w) -> (labelled, 5)
+        classes.append(label[known])
+    return np.concatenate(found), np.concatenate(classes)

@@ -1,0 +1,181 @@
+"""dseg's own commands, called as functions; and a network that was never trained."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DModel
+from dseg.extract.loading import Hints, load_unet
+from dseg.pipelines.extract import BackboneOptions, Estimate, ExtractConfig, extract
+from dseg.pipelines.fit import FitConfig, fit
+from dseg.pipelines.predict import PredictConfig, predict
+from dseg.pipelines.pretrain import PretrainConfig, PretrainEstimate, PretrainSummary, pretrain
+from dseg.pipelines.progress import Console, Progress
+from dseg.pretrain.folder import scheduler_of, write_network
+from dseg.pretrain.images import Augmentation
+from dseg.store.errors import DsegError
+
+from .layout import DataSet, write_list
+from .measure import Meter
+from .options import Network, NetworkOptions, Pretraining
+
+__all__ = ["describe", "make_untrained", "pretrain_network", "segment_by_network"]
+
+
+def _load(checkpoint: str, options: NetworkOptions) -> Any:
+    return _backbone(options).load(checkpoint)
+
+
+def _backbone(options: NetworkOptions) -> BackboneOptions:
+    return BackboneOptions(
+        size=options.size, head_channels=options.head_channels, device=options.device
+    )
+
+
+def _progress(options: NetworkOptions) -> Progress:
+    return Console() if options.verbose else Progress()
+
+
+def pretrain_network(
+    data: DataSet, folder: Path, how: Pretraining, options: NetworkOptions
+) -> PretrainSummary:
+    """Pretrain on all images but the test images; go on where an earlier run stopped.
+
+    Parameters
+    ----------
+    data : DataSet
+    folder : path
+        Of the checkpoint; the list of images stands beside it.
+    how : Pretraining
+    options : NetworkOptions
+        Its device and verbosity count.
+    """
+    stems = write_list(folder.with_suffix(".txt"), data.pretraining)
+    config = PretrainConfig(
+        images=data.images,
+        out=folder,
+        size=how.size,
+        init=how.init,
+        hints=Hints(head_channels=options.head_channels if how.init else None),
+        seconds=how.seconds,
+        augmentation=Augmentation() if how.crop is None else Augmentation(crop=how.crop),
+        list_file=stems,
+        device=options.device,
+    )
+    summary = pretrain(config, _progress(options))
+    if isinstance(summary, PretrainEstimate) or summary.failed:
+        raise DsegError(f"not all images of '{data.name}' could be pretrained on: {summary}")
+    return summary
+
+
+def describe(checkpoint: str, options: NetworkOptions) -> Network:
+    """Load a checkpoint and tell what it is."""
+    backbone = _load(checkpoint, options)
+    network = dict(backbone.describe())
+    sha256 = network.pop("sha256")
+    layers = [(layer.timestep, layer.block) for layer in backbone.layers]
+    words = json.dumps([network, layers, backbone.row_shape], sort_keys=True)
+    return Network(
+        checkpoint=checkpoint,
+        sha256=sha256,
+        architecture=hashlib.sha256(words.encode()).hexdigest()[:16],
+        size=backbone.row_shape,
+        dims=sum(layer.channels for layer in backbone.layers),
+    )
+
+
+def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: Path) -> str:
+    """Write a network of a checkpoint's architecture with the weights diffusers starts from.
+
+    Its steps, blocks and noise schedule are the checkpoint's.
+
+    Returns
+    -------
+    str
+        The folder.
+    """
+    backbone = _load(checkpoint, options)
+    loaded = load_unet(checkpoint, Hints(head_channels=options.head_channels))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet2DModel.from_config(loaded.unet.config, sample_size=loaded.size)
+    card = {
+        "steps": list(dict.fromkeys(layer.timestep for layer in backbone.layers)),
+        "blocks": list(dict.fromkeys(layer.block for layer in backbone.layers)),
+        "size": list(backbone.row_shape),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_network(network, scheduler_of(loaded.schedule), folder, card)
+    return str(folder)
+
+
+def segment_by_network(
+    data: DataSet,
+    store: Path,
+    folder: Path,
+    meter: Meter,
+    options: NetworkOptions,
+    *,
+    checkpoint: str,
+    seed: int,
+) -> None:
+    """Extract what is not in the store, fit on the train images, predict the test images.
+
+    Parameters
+    ----------
+    data : DataSet
+    store : path
+        Goes on where it is there already; holds train and test images only.
+    folder : path
+        Holds ``model`` and ``masks`` afterwards, and the lists by which the commands chose.
+    meter : Meter
+        Of the stages "extract" (unless the store was there), "fit" and "predict".
+    options : NetworkOptions
+    checkpoint : str
+    seed : int
+        Of the ensemble.
+
+    Raises
+    ------
+    DsegError
+        If an image fails: all methods are to be scored on the same ones.
+    """
+    progress = _progress(options)
+    extraction = ExtractConfig(
+        images=data.images,
+        out=store,
+        checkpoint=checkpoint,
+        backbone=_backbone(options),
+        list_file=write_list(folder / "extract.txt", (*data.train, *data.test)),
+    )
+    with meter.stage("extract"):
+        extracted = extract(extraction, progress)
+    if isinstance(extracted, Estimate) or extracted.failed:
+        raise DsegError(f"not all images of '{data.name}' were extracted: {extracted}")
+    if extracted.unchanged:  # then its time is in another seed's record, or was two runs'
+        meter.drop("extract")
+    fitting = FitConfig(
+        store=store,
+        labels=data.labels,
+        out=folder / "model",
+        list_file=write_list(folder / "train.txt", data.train),
+        max_steps=options.max_steps,
+        seed=seed,
+        device=options.device,
+    )
+    with meter.stage("fit"):
+        fit(fitting, progress)
+    prediction = PredictConfig(
+        source=store,
+        model=folder / "model",
+        out=folder / "masks",
+        list_file=write_list(folder / "test.txt", data.test),
+        uncertainty=True,
+        device=options.device,
+    )
+    with meter.stage("predict"):
+        predicted = predict(prediction, progress)
+    if predicted.failed:
+        raise DsegError(f"not all masks of '{data.name}' were made: {predicted.failed}")

@@ -1,0 +1,208 @@
+"""The whole job on real photographs with labels, beside what it has to beat.
+
+On each set: pretrain a diffusion model on the images without labels (test images stay out),
+extract, fit on train.txt alone, predict and score test.txt; and, with the same labels and the same
+scoring, simpler methods::
+
+    python benchmarks/real_data.py data/                      # all sets, all methods, 3 seeds
+    python benchmarks/real_data.py data/ --sets camvid --rows colour,forest
+    python benchmarks/real_data.py data/ --checkpoint nets/{set}   # instead of pretraining
+    python benchmarks/real_data.py --render                   # table and plot again
+
+A set is a folder with images/, labels/, classes.txt, train.txt and test.txt (stems, one a line).
+
+================  ================================================================================
+pretrained        dseg, its network pretrained on the set's images
+builtin           dseg with the checkpoint that comes along
+untrained         dseg with an untrained network of the pretrained one's architecture
+colour            dseg's ensemble on colour and position: five numbers a pixel
+forest            scikit-image's multiscale features (intensity, edges, texture), a random forest
+forest-position   the same with the position
+================  ================================================================================
+
+Writes ``real_data.json`` into ``--out`` after every finished cell (a set, a method, a seed); the
+same command goes on where it stopped. From it come ``real_data.md`` and ``real_data.png`` beside
+it. Needs scikit-image and matplotlib: ``pip install '.[bench]'``.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from dseg.store.errors import DsegError, InputError
+from real.layout import DataSet, find_sets
+from real.options import Plan, Pretraining, Size
+from real.results import FILE, Results
+from real.runner import ROWS, Runner
+
+# What the network sees of an image, pixels. Squares, because `dseg pretrain` squashes whole images
+# to squares and the network should find what it was trained on. 128, because two CPU cores then
+# take about a second an image: no image of blood_cells loses by it; those of the other sets lose up
+# to half of their lines, of which thin parts (poles, membranes) suffer.
+SIZES: dict[str, Size] = {
+    "blood_cells": (128, 128),  # of 88 to 120
+    "camvid": (128, 128),  # of 192 x 256
+    "car_parts": (128, 128),  # mostly of 256 x 256
+    "clothing": (128, 128),  # of about 240 x 160
+    "neurites_em": (128, 128),  # of 256 x 256
+}
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    about = (__doc__ or "").split("\n\n")
+    parser = argparse.ArgumentParser(description=about[0])
+    parser.add_argument("data", type=Path, nargs="?", help="folder of sets, or one set")
+    parser.add_argument("--sets", type=_names, help="some sets: blood_cells,camvid")
+    parser.add_argument(
+        "--rows", type=_names, default=list(ROWS), help=f"some methods of {','.join(ROWS)}"
+    )
+    parser.add_argument("--seeds", type=_count, default=3, help="how many seeds (3)")
+    parser.add_argument(
+        "--size",
+        action="append",
+        default=[],
+        metavar="[SET=]HxW",
+        help="what the network sees, pixels; by default a table's in the script, else the "
+        "checkpoint's",
+    )
+    parser.add_argument(
+        "--pretrain-time", type=_seconds, default=900, metavar="TIME", help="a set's (15m)"
+    )
+    parser.add_argument(
+        "--pretrain-size", type=_count, metavar="S", help="side it trains at; dseg's default"
+    )
+    parser.add_argument("--pretrain-crop", type=float, help="least cut-out; dseg's default")
+    parser.add_argument("--pretrain-init", metavar="CHECKPOINT", help="where it begins")
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="[SET=]PATH",
+        help="instead of pretraining; {set} in it stands for the set's name",
+    )
+    parser.add_argument("--head-channels", type=_count, help="of a guided-diffusion .pt")
+    parser.add_argument("--max-steps", type=_count, default=4000, help="of every ensemble (4000)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder (results)")
+    parser.add_argument("--work", type=Path, help="where to compute; else a temporary folder")
+    parser.add_argument("--keep", action="store_true", help="leave features and masks in --work")
+    parser.add_argument("--device", help="cpu, cuda, mps; by default the best there is")
+    parser.add_argument("--render", action="store_true", help="table and plot from --out alone")
+    parser.add_argument(
+        "--in-process",
+        action="store_true",
+        help="no process of its own for each cell; peaks of memory then mean little",
+    )
+    parser.add_argument("--verbose", "-v", action="store_true")
+    given = parser.parse_args(words)
+    unknown = [row for row in given.rows if row not in ROWS]
+    if unknown:
+        parser.error(f"no method is called '{unknown[0]}': there are {', '.join(ROWS)}")
+    if given.data is None and not given.render:
+        parser.error("give a folder of sets, or --render")
+    if given.keep and given.work is None:
+        parser.error("--keep needs --work: a temporary folder is removed in the end")
+    return given
+
+
+def _names(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 90s, 15m or 2h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def _by_set(words: list[str], sets: list[DataSet]) -> dict[str, str]:
+    """Return the value of each set: its own where one is given, else the one for all."""
+    names = {data.name for data in sets}
+    pairs = [re.fullmatch(r"(?:([^=/]+)=)?(.+)", word) for word in words]
+    named = {pair[1]: pair[2] for pair in pairs if pair is not None}
+    stray = sorted(name for name in named if name is not None and name not in names)
+    if stray:
+        raise InputError(f"'{stray[0]}=…' is of none of the sets {', '.join(sorted(names))}")
+    found = {name: named.get(name, named.get(None)) for name in sorted(names)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _size(text: str) -> Size:
+    sides = text.split("x")
+    if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
+        raise InputError(f"--size {text!r}: expected a side, or height x width, such as 96x128")
+    return int(sides[0]), int(sides[-1])
+
+
+def make_plan(given: argparse.Namespace, work: Path) -> Plan:
+    sets = find_sets(given.data, given.sets)
+    sizes = {name: _size(text) for name, text in _by_set(given.size, sets).items()}
+    checkpoints = _by_set(given.checkpoint, sets)
+    return Plan(
+        sets=tuple(sets),
+        rows=tuple(given.rows),
+        out=given.out,
+        work=work,
+        seeds=given.seeds,
+        sizes={**SIZES, **sizes},
+        checkpoints={name: path.replace("{set}", name) for name, path in checkpoints.items()},
+        pretraining=Pretraining(
+            given.pretrain_time, given.pretrain_size, given.pretrain_crop, given.pretrain_init
+        ),
+        max_steps=given.max_steps,
+        head_channels=given.head_channels,
+        device=given.device,
+        keep=given.keep,
+        in_process=given.in_process,
+        verbose=given.verbose,
+    )
+
+
+def compute(given: argparse.Namespace) -> Runner:
+    """Compute what is missing; return the runner, which knows what it did."""
+    with tempfile.TemporaryDirectory() as temporary:
+        runner = Runner(make_plan(given, given.work or Path(temporary)))
+        runner.run()
+    return runner
+
+
+def render(out: Path) -> None:
+    from real.plot import draw
+    from real.report import table
+
+    results = Results(out / FILE)
+    if not results.records:
+        raise InputError(f"no results in '{out}' yet")
+    text = table(results, ROWS)
+    (out / "real_data.md").write_text(text, encoding="utf-8")
+    draw(results, ROWS, out / "real_data.png")
+    print(f"\n{text}")
+
+
+def main(words: list[str] | None = None) -> int:
+    given = arguments(words)
+    try:
+        failed = [] if given.render else compute(given).failed
+        render(given.out)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on where this one stopped.", file=sys.stderr)
+        return 130
+    except DsegError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    for reason in failed:
+        print(f"Failed: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
