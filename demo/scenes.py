@@ -76,7 +76,8 @@ def draw_scene(seed: int, size: tuple[int, int] = (128, 128)) -> Scene:
     Parameters
     ----------
     seed : int
-        0 or more. The same seed gives the same bytes.
+        0 or more. The same seed gives the same bytes, on one machine; another processor's sine may
+        differ in its last bit, and a pixel's grey level with it.
     size : tuple of 2 ints
         Height and width in pixels.
 
