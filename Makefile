@@ -1,5 +1,6 @@
 # Needs nothing but python3 and a network to install packages from.
 #
+#   make demo                       set up .venv and run the main job on drawn scenes
 #   make test                       set up .venv and run the tests
 #   make check                      ruff and mypy
 #   make clean test TORCH_INDEX=URL    another PyTorch build (CUDA, ROCm, CPU), by its package index
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := -m dseg $(foreach part,classify demo extract pipelines pretrain store,-p dseg.$(part))
 
-.PHONY: install test check clean
+.PHONY: install demo test check clean
 
 install: $(STAMP)
 
@@ -24,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
+
+demo: $(STAMP)
+	$(BIN)/dseg demo --out dseg-demo
 
 # Two processes, each with one thread: many small networks gain nothing from more.
 test: $(STAMP)

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from .. import __version__
+from ..extract.builtin import BUILTIN
 from ..store.errors import DsegError
 from .options import (
     BYTES,
@@ -49,7 +50,7 @@ def cli(context: click.Context) -> None:
     """Masks for all your images from a few labelled ones, by a diffusion model's activations.
 
     \b
-    dseg extract --images photos/ --out feats.zarr --checkpoint ddpm.pt
+    dseg extract --images photos/ --out feats.zarr
     dseg fit feats.zarr labels/
     dseg predict feats.zarr
 
@@ -116,7 +117,8 @@ def _system(error: OSError) -> str:
 @click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
 @click.option(
     "--checkpoint",
-    required=True,
+    default=BUILTIN,
+    show_default=True,
     help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id.",
 )
 @click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
@@ -177,6 +179,7 @@ def extract(**given: Any) -> int:
     and changed images, and leaves the others.
 
     \b
+    dseg extract --images photos/ --out feats.zarr
     dseg extract --images photos/ --out feats.zarr --checkpoint lsun_horse.pt
     dseg extract --images photos/ --out feats.zarr --checkpoint google/ddpm-cat-256 --tile
     """
@@ -332,6 +335,36 @@ def predict(**given: Any) -> int:
 
 
 @cli.command()
+@click.option(
+    "--out",
+    type=folder,
+    default="dseg-demo",
+    show_default=True,
+    help="Folder of all that it makes.",
+)
+@click.option(
+    "--checkpoint", default=BUILTIN, show_default=True, help="Another diffusion model to try."
+)
+@device_option
+@overwrite_option
+@output_options
+def demo(**given: Any) -> int:
+    """Run all steps on drawn scenes: 12 labelled, 60 to predict; leave a picture and scores.
+
+    
+    dseg demo
+    """
+    from .demo import DemoConfig
+    from .demo import demo as run
+
+    console, as_json = _console(given)
+    summary = run(DemoConfig(**given), console)
+    rows = _scores(summary.iou, summary.mean_iou, summary.pixel_accuracy)
+    rows.append(f"{summary.picture}: some of the masks; {summary.seconds:.0f} s")
+    return _report(asdict(summary), "\n".join(rows), as_json)
+
+
+@cli.command()
 @click.argument("masks", type=existing_folder)
 @click.argument("labels", type=existing_folder)
 @click.option(
@@ -351,17 +384,22 @@ def evaluate(**given: Any) -> int:
 
     console, as_json = _console(given)
     summary = run(EvaluateConfig(**given), console)
-    width = max(len(name) for name in [*summary.iou, "pixel accuracy"])
-    rows = [
-        f"{name:<{width}}  {'–':>6}" if iou is None else f"{name:<{width}}  {iou:6.4f}"
-        for name, iou in summary.iou.items()
-    ]
-    rows += [
-        f"{'mIoU':<{width}}  {summary.mean_iou:6.4f}",
-        f"{'pixel accuracy':<{width}}  {summary.pixel_accuracy:6.4f}",
-        f"{'images':<{width}}  {summary.images:6d}",
-    ]
+    rows = _scores(summary.iou, summary.mean_iou, summary.pixel_accuracy)
+    width = len(rows[0]) - 8
+    rows.append(f"{'images':<{width}}  {summary.images:6d}")
     return _report(asdict(summary), "\n".join(rows), as_json)
+
+
+def _scores(
+    class_iou: dict[str, float | None], mean_iou: float, pixel_accuracy: float
+) -> list[str]:
+    """Return the lines of a table of scores, all of one length."""
+    named = {**class_iou, "mIoU": mean_iou, "pixel accuracy": pixel_accuracy}
+    width = max(map(len, named))
+    return [
+        f"{name:<{width}}  {'–':>6}" if value is None else f"{name:<{width}}  {value:6.4f}"
+        for name, value in named.items()
+    ]
 
 
 @cli.command()

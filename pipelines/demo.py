@@ -58,7 +58,7 @@ class DemoConfig:
         Start an earlier run anew, or use a folder that holds other things.
     """
 
-    out: Path = Path("demo")
+    out: Path = Path("dseg-demo")
     checkpoint: str = BUILTIN
     size: tuple[int, int] = (128, 128)
     labelled: int = 12
