@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,8 +23,8 @@ __all__ = ["PRETRAINING", "ROWS", "Runner"]
 ROWS = {
     "pretrained": "dseg, pretrained on the set's images",
     "builtin": "dseg, built-in checkpoint",
-    "untrained": "its ensemble, untrained network",
-    "colour": "its ensemble, colour and position",
+    "untrained": "dseg's ensemble, untrained network",
+    "colour": "dseg's ensemble, colour and position",
     "forest-position": "random forest, with position",
     "forest": "random forest, without position",
 }
@@ -63,9 +64,12 @@ class Runner:
             for row in self._plan.rows:
                 try:
                     self._row(data, row)
-                except DsegError as error:
-                    self.failed.append(f"{data.name}, {row}: {error}")
-                    print(f"{data.name}, {row}: FAILED: {error}", flush=True)
+                except Exception as error:  # one method's fault must not cost the others' hours
+                    if not isinstance(error, DsegError):
+                        traceback.print_exc()
+                    reason = f"{data.name}, {row}: {type(error).__name__}: {error}"
+                    self.failed.append(reason)
+                    print(f"FAILED: {reason}", flush=True)
 
     def _row(self, data: DataSet, row: str) -> None:
         if row in NETWORK_ROWS:
