@@ -447,7 +447,7 @@ def test_the_report_comes_from_the_results_alone(tmp_path, capsys):
     with Image.open(tmp_path / "real_data.png") as picture:
         assert picture.width > 1000
         ink = np.asarray(picture.convert("RGB"))
-    for colour in ((0xE6, 0x9F, 0x00), (0x6F, 0x6F, 0x6F)):  # a dot of each method
+    for colour in ((0xE6, 0x9F, 0x00), (0x99, 0x99, 0x99)):  # a bar of each method
         assert (ink == colour).all(axis=-1).sum() > 50
 
 
