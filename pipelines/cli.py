@@ -1,11 +1,10 @@
-"""The command line: parse, call a pipeline, report. No other module prints.
+"""The command line: parse, call a pipeline, report. Nothing but `reporting` and this prints.
 
 Exit codes: 0 done, 1 failed, 2 wrong call, 3 done but some images failed, 130 interrupted.
 Pipelines are imported when their command runs, so that ``dseg --help`` is quick.
 """
 
 import io
-import json
 import re
 import sys
 import traceback
@@ -32,14 +31,14 @@ from .options import (
     output_options,
     overwrite_option,
 )
-from .progress import Console
+from .pretrain_command import pretrain
+from .reporting import console_of as _console
+from .reporting import report as _report
 from .settings import FILE, read_settings
 
 __all__ = ["cli", "main"]
 
-SOME_FAILED = 3
 INTERRUPTED = 130
-MOST_LISTED = 20
 OUT_OF_MEMORY = "out of memory: try a smaller --batch-size or --memory, or --device cpu"
 
 
@@ -53,6 +52,8 @@ def cli(context: click.Context) -> None:
     dseg extract --images photos/ --out feats.zarr
     dseg fit feats.zarr labels/
     dseg predict feats.zarr
+
+    `dseg pretrain` trains a diffusion model on images like yours, for better masks.
 
     Defaults of any option may stand in dseg.toml in the working folder, one table a command.
     """
@@ -420,21 +421,4 @@ def info(**given: Any) -> int:
     return _report(facts, in_words(facts), as_json)
 
 
-def _console(given: dict[str, Any]) -> tuple[Console, bool]:
-    """Take the output options out of what was given."""
-    given.pop("verbose")
-    return Console(given.pop("quiet")), given.pop("as_json")
-
-
-def _report(
-    summary: dict[str, Any], text: str, as_json: bool, failed: dict[str, str] | None = None
-) -> int:
-    """Print the result on stdout; return the exit code."""
-    click.echo(json.dumps(summary, indent=1, default=str) if as_json else text)
-    if failed:
-        click.echo(f"{len(failed)} failed:", err=True)
-        for name, reason in list(failed.items())[:MOST_LISTED]:
-            click.echo(f"  {name}: {reason}", err=True)
-        if len(failed) > MOST_LISTED:
-            click.echo(f"  … and {len(failed) - MOST_LISTED} more, all in --json", err=True)
-    return SOME_FAILED if failed else 0
+cli.add_command(pretrain)

@@ -1,5 +1,6 @@
 """What command lines are made of: types that check, options that several commands share."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ __all__ = [
     "SEED",
     "SHARD",
     "SIZE",
+    "TIME",
+    "Finite",
     "device_option",
     "dry_run_option",
     "existing_file",
@@ -86,7 +89,38 @@ class _Bytes(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-NUMBERS, SIZE, SHARD, BYTES = _Numbers(), _Size(), _Shard(), _Bytes()
+class _Time(click.ParamType[float]):
+    """A length of time, in seconds: ``90s``, ``30m``, ``1h30m``."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().lower()
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+        units = [unit for _, unit in parts]
+        falling = sorted(set(units), key="dhms".index)
+        if "".join(number + unit for number, unit in parts) != text or units != falling:
+            self.fail(f"'{value}' is not a time: give units, as in 90s, 30m or 1h30m", param, ctx)
+        seconds = sum(float(n) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[u] for n, u in parts)
+        if not seconds > 0:
+            self.fail(f"'{value}' is no time at all: give one such as 30m", param, ctx)
+        return seconds
+
+
+class Finite(click.FloatRange):
+    """A number in a range; not NaN, which no range keeps out."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"'{value}' is not a number", param, ctx)
+        return number
+
+
+NUMBERS, SIZE, SHARD, BYTES, TIME = _Numbers(), _Size(), _Shard(), _Bytes(), _Time()
 SEED = click.IntRange(0, 2**63 - 1)  # what PyTorch and NumPy both take
 
 

@@ -1,16 +1,19 @@
 """The images of a run: which can be read, and the hash by which they are known."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from ..extract.images import UnreadableImage, image_size, sha256_of
+from ..extract.images import UnreadableImage, image_size, read_image, sha256_of
+from .processes import Processes
 
-__all__ = ["Dataset", "read_dataset"]
+__all__ = ["Dataset", "read_dataset", "read_listing"]
 
-_THREADS = 8
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,48 @@ class Dataset:
         return "".join(f"{self.hashes[name]}  {name}\n" for name in sorted(self.hashes))
 
 
-def read_dataset(folder: Path, paths: Sequence[Path]) -> Dataset:
-    """Read each image's header and hash its file; leave out what is no image."""
+def read_listing(path: Path) -> frozenset[str]:
+    """Return the hashes that a `Dataset.listing` names; of a file that is not there, none."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(line[:64] for line in lines)
+
+
+def read_dataset(
+    folder: Path,
+    paths: Sequence[Path],
+    here: Processes,
+    *,
+    known: Collection[str] = (),
+    advance: Callable[[int], None] = lambda n: None,
+) -> Dataset:
+    """Hash each image and decode it once; leave out those that cannot be decoded.
+
+    A run would else meet a file that is cut short in its midst. Several processes share the work.
+
+    Parameters
+    ----------
+    folder : Path
+    paths : sequence of Path
+        Images in it.
+    here : Processes
+    known : collection of str
+        Hashes of images that were decoded before, and need not be again.
+    advance : callable
+        Is told how many files were read meanwhile.
+    """
+    mine = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        read = list(pool.map(_hash_or_reason, paths))
+        for outcome in pool.map(partial(_hash_or_reason, known), paths[here.rank :: here.world]):
+            mine.append(outcome)
+            advance(1)
+    parts = here.gathered(mine)
+    outcomes = [parts[number % here.world][number // here.world] for number in range(len(paths))]
     names = [path.relative_to(folder).as_posix() for path in paths]
     files, hashes, refused = {}, {}, {}
-    for name, path, (digest, reason) in zip(names, paths, read, strict=True):
+    for name, path, (digest, reason) in zip(names, paths, outcomes, strict=True):
         if reason:
             refused[name] = reason
         else:
@@ -55,10 +93,13 @@ def read_dataset(folder: Path, paths: Sequence[Path]) -> Dataset:
     return Dataset(files, hashes, refused)
 
 
-def _hash_or_reason(path: Path) -> tuple[str, str]:
+def _hash_or_reason(known: Collection[str], path: Path) -> tuple[str, str]:
     """Return the sha256 of an image, or why it cannot be used; the other is empty."""
     try:
-        image_size(path)
-        return sha256_of(path).hex(), ""
+        image_size(path)  # refuses what can only be waited for, such as a pipe
+        digest = sha256_of(path).hex()
+        if digest not in known:
+            read_image(path)
+        return digest, ""
     except UnreadableImage as error:
         return "", str(error)

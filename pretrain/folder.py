@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from ..extract.diffusers_folder import CARD
 from ..extract.noise import NoiseSchedule
+from ..store.errors import DsegError
 from ..store.folders import replace_folder
 
-__all__ = ["scheduler_of", "write_network"]
+__all__ = ["PARTS", "read_card", "scheduler_of", "write_network"]
+
+# In the order in which they are replaced: the card tells of what is there, so it comes last.
+PARTS = ("unet", "scheduler", "model_index.json", CARD)
 
 
 def scheduler_of(schedule: NoiseSchedule, *, learned_variance: bool = False) -> Any:
@@ -66,19 +71,41 @@ def write_network(
         Plain JSON values for ``dseg.json``.
     dtype : torch.dtype
         Of the weights in the file.
+
+    Raises
+    ------
+    DsegError
+        If there is no room, or it may not be written; the parts of the older one are kept.
     """
     from diffusers import DDPMPipeline
 
     made = folder / ".new"
     shutil.rmtree(made, ignore_errors=True)  # of a killed run
-    kept = copy.deepcopy(network).to("cpu", dtype, memory_format=torch.contiguous_format)
-    pipeline = DDPMPipeline(unet=kept, scheduler=scheduler)
-    pipeline.save_pretrained(made, safe_serialization=True)
-    text = json.dumps(card, indent=1, ensure_ascii=False)
-    (made / CARD).write_text(text + "\n", encoding="utf-8")
-    for part in sorted(made.iterdir()):
-        if part.is_dir():
-            replace_folder(part, folder / part.name)
-        else:
-            part.replace(folder / part.name)
-    made.rmdir()
+    kept = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
+    if dtype != torch.float32:  # not by diffusers, which then warns of modules that it keeps
+        torch.nn.Module.to(kept, dtype)
+    try:
+        DDPMPipeline(unet=kept, scheduler=scheduler).save_pretrained(made, safe_serialization=True)
+        text = json.dumps(card, indent=1, ensure_ascii=False)
+        (made / CARD).write_text(text + "\n", encoding="utf-8")
+        for part in PARTS:
+            if (made / part).is_dir():
+                replace_folder(made / part, folder / part)
+            else:
+                (made / part).replace(folder / part)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(made, ignore_errors=True)
+        raise DsegError(
+            f"the network cannot be written to '{folder}': {error}. The same command goes on and "
+            "writes it"
+        ) from error
+    shutil.rmtree(made)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a trained network; an empty one if it has none that can be read."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}

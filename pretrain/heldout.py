@@ -54,12 +54,9 @@ class HeldOut:
     @torch.no_grad()
     def loss(self, network: Any, batch_size: int) -> float:
         """Return the mean squared error of the predicted noise."""
-        device = next(network.parameters()).device
-        losses = []
-        parts = (part.split(batch_size) for part in (self._x, self._t, self._noise))
-        for x, t, noise in zip(*parts, strict=True):
-            there = noise_loss(
-                network, self._schedule, x.to(device), t.to(device), noise.to(device)
-            )
-            losses.append(float(there) * len(x))
-        return sum(losses) / _NOISED
+        device, total = next(network.parameters()).device, 0.0
+        for first in range(0, _NOISED, batch_size):
+            part = slice(first, first + batch_size)
+            x, t, noise = (whole[part].to(device) for whole in (self._x, self._t, self._noise))
+            total += float(noise_loss(network, self._schedule, x, t, noise)) * len(x)
+        return total / _NOISED

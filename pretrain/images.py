@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..extract.images import read_image
+from ..extract.images import UnreadableImage, read_image
 
 __all__ = ["Augmentation", "TrainingImages"]
 
@@ -51,6 +51,11 @@ class TrainingImages:
     seed : int
     cache_bytes : int
         Decoded images are kept up to this size, no larger than cut-outs need them.
+
+    Attributes
+    ----------
+    lost : dict
+        Why images could not be read when their turn came, by number; others stood in for them.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class TrainingImages:
         self._seed, self._room = seed, cache_bytes
         self._kept: dict[int, NDArray[np.uint8]] = {}
         self._lock = threading.Lock()
+        self.lost: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -77,6 +83,11 @@ class TrainingImages:
         Returns
         -------
         array of shape (count, 3, size, size), float32, in [-1, 1]
+
+        Raises
+        ------
+        UnreadableImage
+            If none can be read any more.
         """
         places = range(start, start + count)
         cut = map(self._sample, places) if pool is None else pool.map(self._sample, places)
@@ -85,16 +96,30 @@ class TrainingImages:
     def whole(self, number: int) -> NDArray[np.float32]:
         """Return one image, not varied: (3, size, size), float32, in [-1, 1]."""
         image = self._image(number)
-        return _scaled([_cut(image, self._size, (0, 0, image.shape[1], image.shape[0]))])[0]
+        cut = _cut(image, self._size, (0, 0, image.shape[1], image.shape[0]))
+        return _scaled([cut]).squeeze(0)
 
     def _sample(self, place: int) -> NDArray[np.uint8]:
-        image = self._image(self._number(place))
+        image = self._seen_at(place)
         rng = np.random.default_rng((self._seed, _CUT, place))
         height, width = image.shape[:2]
         side = self._augmentation.crop ** rng.random()  # log-uniform in [crop, 1]
         left, top = rng.random(2) * (1 - side) * (width, height)
         cut = _cut(image, self._size, (left, top, left + side * width, top + side * height))
         return cut[:, ::-1] if self._augmentation.flip and rng.random() < 0.5 else cut
+
+    def _seen_at(self, place: int) -> NDArray[np.uint8]:
+        """Return the image that stands at a place; if it is lost, the next that is not."""
+        for later in range(2 * len(self)):  # the rest of an epoch, and a whole one
+            number = self._number(place + later)
+            try:
+                return self._image(number)
+            except UnreadableImage as error:
+                self.lost[number] = str(error)
+        raise UnreadableImage(
+            f"none of the {len(self)} images can be read any more, the first because: "
+            f"{self.lost[min(self.lost)]}"
+        )
 
     def _number(self, place: int) -> int:
         """Return which image stands at a place: each epoch is a permutation."""
@@ -130,7 +155,7 @@ def _cut(
     image: NDArray[np.uint8], size: int, box: tuple[float, float, float, float]
 ) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
-    if (height, width) == (size, size) and box == (0, 0, width, height):
+    if height == width == size and box == (0.0, 0.0, float(size), float(size)):
         return image
     inside = (box[0], box[1], min(box[2], width), min(box[3], height))  # of rounding
     resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=inside)

@@ -1,5 +1,6 @@
 """A training run from where it stands to its end, by steps or by time."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,16 +8,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ..extract.images import UnreadableImage
+from ..store.errors import DsegError
 from .images import TrainingImages
 from .recipe import learning_rate
 from .stopping import stop_requests
 from .training import Training
 
-__all__ = ["Length", "Moment", "train"]
+__all__ = ["Diverged", "Length", "Moment", "train"]
 
 Batch = NDArray[np.float32]
+
+
+class Diverged(DsegError):  # noqa: N818  (as `UnreadableImage`)
+    """The network's numbers are none any more; its text says what helps."""
+
+    def __init__(self, step: int, precision: torch.dtype) -> None:
+        helps = "a lower --learning-rate (a new run: give another --out, or --overwrite)"
+        if precision != torch.float32:
+            helps += ", or go on with --precision float32"
+        super().__init__(
+            f"after step {step} the loss is no number any more: training has diverged. What was "
+            f"saved last is kept. What helps: {helps}"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,8 +68,9 @@ class Moment:
     seconds : float
         Of training so far.
     progress : float
-    loss : float
-        Mean over the steps since the moment before.
+    loss : float, optional
+        Mean over the steps since the moment before, if there were any; of several processes, over
+        the first one's part.
     rate : float
         Learning rate.
     last : bool
@@ -64,7 +82,7 @@ class Moment:
     step: int
     seconds: float
     progress: float
-    loss: float
+    loss: float | None
     rate: float
     last: bool = False
     stopped: bool = False
@@ -101,25 +119,53 @@ def train(
     -------
     Moment
         The last.
+
+    Raises
+    ------
+    Diverged
+        If the loss is no number any more.
+    UnreadableImage
+        If no image can be read any more; ``advance`` was called as if asked to stop.
     """
     here, began, called = training.here, time.monotonic() - seconds, time.monotonic()
-    losses, rate = [], 0.0
+    losses: list[torch.Tensor] = []
+    rate, lost = 0.0, None
     with stop_requests() as asked, _batches(training, images, workers) as batches:
         while True:
-            spent = here.agreed(time.monotonic() - began)
+            waited = time.monotonic() - called
+            spent, stop, due = here.agreed(time.monotonic() - began, asked(), waited >= every)
             progress = length.progress(training.done, spent)
-            stopped = bool(here.agreed(float(asked())))
+            stopped = bool(stop) or lost is not None
             last = stopped or progress >= 1
-            due = here.agreed(float(time.monotonic() - called >= every)) > 0
             if last or (due and losses):
-                mean = float(sum(losses) / len(losses)) if losses else float("nan")
+                mean = _mean(losses, training)
                 moment = Moment(training.done, spent, progress, mean, rate, last, stopped)
                 advance(moment)
                 called, losses = time.monotonic(), []
+                if lost is not None:
+                    raise lost
                 if last:
                     return moment
             rate = learning_rate(training.recipe, training.done, progress)
-            losses.append(training.step(next(batches), rate))
+            try:
+                losses.append(training.step(next(batches), rate))
+            except UnreadableImage as error:
+                if here.world > 1:  # the others wait in the step and would never hear of it
+                    raise
+                lost = error
+
+
+def _mean(losses: list[torch.Tensor], training: Training) -> float | None:
+    """Return the mean loss of some steps.
+
+    A step without a loss spoils all that follow, but in float16, where it is left out: so only
+    where no step has one, the run is lost.
+    """
+    values = torch.stack(losses).tolist() if losses else []
+    values = [value for value in values if math.isfinite(value)]
+    if losses and not values:
+        raise Diverged(training.done, training.precision)
+    return sum(values) / len(values) if values else None
 
 
 @contextmanager

@@ -4,13 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import distributed
 
 from ..extract.devices import choose_device
+from ..store.errors import InputError
 
-__all__ = ["Processes", "processes"]
+__all__ = ["Processes", "is_first", "processes"]
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,30 @@ class Processes:
         low, high = (batch_size * r // self.world for r in (self.rank, self.rank + 1))
         return low, high - low
 
-    def agreed(self, value: float) -> float:
-        """Return the first process's value in all of them."""
+    def agreed(self, *values: float) -> tuple[float, ...]:
+        """Return the largest of each value over all processes, the same in all of them."""
         if self.world == 1:
-            return value
-        told = torch.tensor([value], dtype=torch.float32, device=self.device)
-        distributed.broadcast(told, 0)
-        return float(told)
+            return values
+        told = torch.tensor(values, dtype=torch.float64)  # by the CPU: no wait for what a GPU does
+        distributed.all_reduce(told, distributed.ReduceOp.MAX)
+        return tuple(told.tolist())
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Return every process's value, in the order of their numbers."""
+        if self.world == 1:
+            return [value]
+        values = [None] * self.world
+        distributed.all_gather_object(values, value)
+        return values
 
     def wait(self) -> None:
         """Wait for the others."""
-        if self.world > 1:
-            distributed.barrier()
+        self.agreed(0.0)
+
+
+def is_first() -> bool:
+    """Say whether this process is the one that talks."""
+    return "LOCAL_RANK" not in os.environ or int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
@@ -61,18 +75,38 @@ def processes(device: str | None) -> Iterator[Processes]:
     ----------
     device : str, optional
         By default CUDA (one GPU a process), else MPS, else the CPU.
+
+    Raises
+    ------
+    InputError
+        If there is no such device, or not one for each process.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    rank, local, world = (
+        int(os.environ.get(name, one))
+        for name, one in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
+    )
+    if world == 1 or "LOCAL_RANK" not in os.environ:  # others than torchrun set WORLD_SIZE too
         yield Processes(0, 1, choose_device(device))
         return
-    rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-    chosen = choose_device(device)
-    if chosen.type == "cuda":
-        chosen = torch.device("cuda", local)
-        torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    chosen = _device_of(local, device)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(rank, world, chosen)
     finally:
         distributed.destroy_process_group()
+
+
+def _device_of(local: int, name: str | None) -> torch.device:
+    """Return the device of a process that has a number among those of its machine."""
+    chosen = choose_device(name)
+    if chosen.type == "cuda":
+        if local >= torch.cuda.device_count():
+            raise InputError(
+                f"torchrun started more processes than there are GPUs, {torch.cuda.device_count()} "
+                "here: give as many as --nproc-per-node, or --device cpu"
+            )
+        chosen = torch.device("cuda", local)
+        torch.cuda.set_device(chosen)
+    elif chosen.type == "mps":
+        raise InputError("several processes cannot share MPS: leave out torchrun, or --device cpu")
+    return chosen

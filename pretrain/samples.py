@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-__all__ = ["write_samples"]
+__all__ = ["DDIM_STEPS", "write_samples"]
 
-_DDIM_STEPS = 50
+DDIM_STEPS = 50
 
 
 @torch.no_grad()
-def write_samples(network: Any, schedule: Any, count: int, path: Path, seed: int = 0) -> None:
+def write_samples(
+    network: Any, schedule: Any, count: int, path: Path, *, at_once: int, seed: int = 0
+) -> None:
     """Draw images by DDIM (Song et al., ICLR 2021) in 50 steps and write them side by side.
 
     Parameters
@@ -26,6 +28,8 @@ def write_samples(network: Any, schedule: Any, count: int, path: Path, seed: int
         Images on the sheet.
     path : Path
         The PNG.
+    at_once : int
+        Images that go through the network together.
     seed : int
         Of the noise they begin with, drawn on the CPU.
     """
@@ -35,13 +39,13 @@ def write_samples(network: Any, schedule: Any, count: int, path: Path, seed: int
     sampler = DDIMScheduler(
         trained_betas=schedule.betas.tolist(), clip_sample=True, set_alpha_to_one=True
     )
-    sampler.set_timesteps(min(_DDIM_STEPS, len(schedule.betas)))
+    sampler.set_timesteps(min(DDIM_STEPS, len(schedule.betas)))
     sides = (size, size) if isinstance(size, int) else tuple(size)
     generator = torch.Generator("cpu").manual_seed(seed)
     x = torch.randn(count, 3, *sides, generator=generator).to(device)
     for t in sampler.timesteps:
-        times = torch.full((count,), int(t), device=device)
-        noise = network(x, times).sample[:, :3].float()
+        parts = (x[first : first + at_once] for first in range(0, count, at_once))
+        noise = torch.cat([network(part, t.to(device)).sample[:, :3].float() for part in parts])
         x = sampler.step(noise, int(t), x).prev_sample
     pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     made = path.with_name(f".{path.name}.new")

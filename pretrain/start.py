@@ -1,12 +1,16 @@
 """Where a run begins: a new network of a preset, or a checkpoint that is trained further."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..extract.choices import choose_size
-from ..extract.loading import Hints, load_unet
+from ..extract.diffusers_folder import find_network
+from ..extract.loading import Hints, LoadedUNet, load_unet
 from ..extract.noise import NoiseSchedule
 from ..store.errors import InputError
 from .folder import scheduler_of
@@ -15,6 +19,7 @@ from .presets import PRESETS, build, choose_preset
 __all__ = ["Start", "begin"]
 
 _SIZE = 64
+_LATENTS = ("movq", "vae", "vqvae")  # parts of a pipeline whose U-Net sees no pixels
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,17 @@ class Start:
     size: int
     facts: dict[str, Any]
 
+    @property
+    def parameters(self) -> int:
+        """How many weights the network has."""
+        return sum(weight.numel() for weight in self.network.parameters())
+
+    @property
+    def origin(self) -> str:
+        """Where the network comes from, in words."""
+        known = self.facts
+        return known["init"]["source"] if "init" in known else f"'{known['network']}', new"
+
 
 def begin(
     *,
@@ -52,14 +68,16 @@ def begin(
     Parameters
     ----------
     init : str, optional
-        A checkpoint; then ``preset`` and ``schedule`` are its own and may not be given.
+        A checkpoint, which is then trained further.
     hints : Hints
         What a ``.pt`` cannot show.
     preset : str, optional
+        Of a new network.
     n_images : int
         By which the preset is chosen where none is given.
     size : int, optional
     schedule : {"linear", "cosine"}, optional
+        Of a new network, or what a ``.pt`` was trained with.
     seed : int
         Of the weights of a new network.
 
@@ -68,29 +86,92 @@ def begin(
     InputError
         If the checkpoint cannot be trained further, or what is asked for contradicts it.
     """
-    if init is None:
-        name = choose_preset(preset, n_images)
-        torch.manual_seed(seed)
-        side = size or _SIZE
-        network = build(PRESETS[name], side)
-        noise = NoiseSchedule.named(schedule or "linear")
-        return Start(network, scheduler_of(noise), side, {"network": name})
-    given = {"--network": preset, "--schedule": schedule}
-    for option, value in given.items():
-        if value is not None:
-            raise InputError(f"{option} {value} goes with a new network; --init brings its own")
+    if init is not None:
+        if preset is not None:
+            raise InputError(f"--network {preset} is for a new network; --init brings its own")
+        return _further(init, replace(hints, schedule=schedule), size)
+    told = [f"--{key.replace('_', '-')}" for key, value in vars(hints).items() if value is not None]
+    if told:
+        raise InputError(f"{', '.join(told)} tells of a guided-diffusion file (.pt): give --init")
+    name = choose_preset(preset, n_images)
+    torch.manual_seed(seed)
+    side = size or _SIZE
+    network = build(PRESETS[name], side)
+    noise = NoiseSchedule.named(schedule or "linear")
+    return Start(network, scheduler_of(noise), side, {"network": name})
+
+
+def _further(init: str, hints: Hints, size: int | None) -> Start:
+    """Return a checkpoint that is trained further."""
     loaded = load_unet(init, hints)
-    if loaded.architecture.get("heads") is not None:
-        raise InputError(
-            f"'{init}' has a fixed number of attention heads, which a diffusers folder, the form "
-            "that is written, cannot express: begin from another checkpoint"
-        )
     network = loaded.unet
-    own = None if loaded.size is None else loaded.size
-    height, width = choose_size(size, own, len(network.up_blocks))
+    _refuse_other_aims(init, loaded)
+    _state_heads(init, network)
+    height, width = choose_size(size, loaded.size, len(network.up_blocks))
     if height != width:
         raise InputError(f"'{init}' is for images of {height}x{width}: give a --size, one side")
     network.register_to_config(sample_size=height)
     scheduler = scheduler_of(loaded.schedule, learned_variance=network.config.out_channels == 6)
     facts = {"network": "of init", "init": {"source": loaded.source, "sha256": loaded.sha256}}
     return Start(network, scheduler, height, facts)
+
+
+def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
+    """Refuse a network that was trained for something else than the noise in RGB images."""
+    channels = loaded.unet.config.out_channels
+    if channels not in (3, 6):
+        raise InputError(
+            f"'{init}' gives {channels} channels: expected 3, the noise in an RGB image, or 6 with "
+            "its variance"
+        )
+    largest = float(loaded.schedule.betas.max())
+    if not largest < 1:
+        raise InputError(
+            f"the noise schedule of '{init}' has variances up to {largest:.3g}: expected below 1. "
+            "Are its timesteps right?"
+        )
+    if loaded.kind != "diffusers":
+        return
+    folder = Path(loaded.unet.config["_name_or_path"])
+    aim = _read(find_network(folder).files.get("scheduler")).get("prediction_type", "epsilon")
+    if aim != "epsilon":
+        raise InputError(
+            f"'{init}' was trained to predict {aim!r}, not the noise (epsilon): it cannot be "
+            "trained further here"
+        )
+    latent = [part for part in _LATENTS if part in _read(folder.parent / "model_index.json")]
+    if latent:
+        raise InputError(
+            f"'{init}' has a {latent[0]}: its network sees latents, not pixels, and cannot be "
+            "trained on images here"
+        )
+
+
+def _read(path: Path | None) -> Mapping[str, Any]:
+    """Return a JSON object, an empty one if there is no such file."""
+    if path is None or not path.is_file():
+        return {}
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    return plain if isinstance(plain, dict) else {}
+
+
+def _state_heads(init: str, network: Any) -> None:
+    """Write a fixed number of attention heads as channels a head, which a configuration can say.
+
+    Raises
+    ------
+    InputError
+        If levels differ in it.
+    """
+    layers = [module for module in network.modules() if type(module).__name__ == "Attention"]
+    widths = {layer.to_q.out_features // layer.heads for layer in layers}
+    if network.config.attention_head_dim is not None or not widths:
+        return
+    if len(widths) > 1 and any(layer.heads > 1 for layer in layers):
+        raise InputError(
+            f"'{init}' has a fixed number of attention heads over levels of different width, which "
+            "a diffusers folder, the form that is written, cannot express: begin from another "
+            "checkpoint"
+        )
+    if len(widths) == 1:
+        network.register_to_config(attention_head_dim=widths.pop())

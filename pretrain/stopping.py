@@ -2,12 +2,14 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["stop_requests"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; a batch system that wants its machine back
+_ONE_REQUEST = 1.0  # seconds: a terminal and torchrun may both pass on the same Ctrl-C
 
 
 @contextmanager
@@ -17,21 +19,22 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     A second request interrupts at once. Outside the main thread, where Python gives no signals,
     the answer is always no.
     """
-    asked = threading.Event()
+    asked: list[float] = []
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield lambda: False
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def note(number: int, frame: object) -> None:
-        if asked.is_set():
+        now = time.monotonic()
+        if asked and now - asked[0] > _ONE_REQUEST:
             raise KeyboardInterrupt
-        asked.set()
+        asked.append(now)
 
     for number in _SIGNALS:
         signal.signal(number, note)
     try:
-        yield asked.is_set
+        yield lambda: bool(asked)
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -4,7 +4,7 @@ With ``x_t = sqrt(ᾱ_t) x + sqrt(1 - ᾱ_t) ε`` the network learns ε from x_t
 of Ho et al., NeurIPS 2020, eq. 14. What is kept is the exponential moving average of its weights.
 """
 
-import copy
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from ..store.errors import DsegError
 from .processes import Processes
 from .recipe import Recipe
 
@@ -43,9 +44,9 @@ def noise_loss(network: Any, schedule: Any, x: Tensor, t: Tensor, noise: Tensor)
 class Training:
     """A network, its average and its optimiser.
 
-    The randomness of a step depends on (seed, step) alone, and each process takes its part of what
-    one process would see: so neither a break nor the number of processes changes a run, but for
-    rounding.
+    The randomness of a step depends on (seed, step) alone, so a break does not change a run. Each
+    process takes its part of what one process would see: so the number of processes changes only
+    rounding, and which values a network with dropout leaves out.
 
     Parameters
     ----------
@@ -70,6 +71,7 @@ class Training:
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
         self.network = network.to(device, memory_format=layout).requires_grad_(True).train()
         self.schedule, self.recipe, self.here = schedule, recipe, here
+        self.precision = precision
         self._autocast = (device.type, precision, precision != torch.float32)
         self._average = AveragedModel(
             self.network, multi_avg_fn=_average(recipe.ema_decay), use_buffers=False
@@ -84,6 +86,8 @@ class Training:
         self._parallel = self.network
         if here.world > 1:
             self._parallel = DistributedDataParallel(self.network)
+        # Gradients are averaged over processes, whose parts may differ by an image.
+        self._weight = here.share(recipe.batch_size)[1] * here.world / recipe.batch_size
         self.done = 0
 
     @property
@@ -118,7 +122,7 @@ class Training:
         with self.autocast():
             loss = noise_loss(self._parallel, self.schedule, x, t, noise)
         self._optimiser.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        self._scaler.scale(loss * self._weight).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self._scaler.step(self._optimiser)
@@ -138,6 +142,11 @@ class Training:
         torch.manual_seed(_mixed(self.recipe.seed, self.done, 1 + self.here.rank))  # for dropout
         return t, noise
 
+    def is_finite(self) -> bool:
+        """Say whether all weights and their averages are numbers still."""
+        weights = [*self.network.parameters(), *self._average.module.parameters()]
+        return bool(torch.stack([weight.detach().isfinite().all() for weight in weights]).all())
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that a later run needs to go on: tensors by name, and plain JSON values."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
@@ -148,7 +157,22 @@ class Training:
         return kept, {"step": self.done, "scaler": self._scaler.state_dict()}
 
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state.
+
+        Raises
+        ------
+        DsegError
+            If it is another network's.
+        """
+        try:
+            self._restore(tensors, values)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # of torch
+            raise DsegError(
+                f"the state is not this run's: {textwrap.shorten(str(error), 200)}. "
+                "Begin anew with --overwrite"
+            ) from error
+
+    def _restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
 
         def under(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -160,8 +184,15 @@ class Training:
             number, _, name = key.partition(".")
             moments.setdefault(int(number), {})[name] = value
         plain = self._optimiser.state_dict()
-        self._optimiser.load_state_dict({**plain, "state": copy.copy(moments)})
-        self._scaler.load_state_dict(dict(values["scaler"]))
+        self._optimiser.load_state_dict({**plain, "state": moments})
+        # A fused optimiser pairs values by their place in memory: moments must lie there as their
+        # weights do, for instance with the channel axis last.
+        for weight, kept in self._optimiser.state.items():
+            for name, moment in kept.items():
+                if moment.shape == weight.shape:
+                    kept[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
+        if values["scaler"] and self._scaler.is_enabled():  # the precision may change
+            self._scaler.load_state_dict(dict(values["scaler"]))
         self.done = int(values["step"])
 
 

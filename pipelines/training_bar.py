@@ -1,0 +1,83 @@
+"""How far a training is: a bar with its step, loss and remaining time."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from ..pretrain.loop import Length, Moment
+from .progress import Console, Progress
+
+__all__ = ["remaining", "training_bar"]
+
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+
+
+@contextmanager
+def training_bar(
+    progress: Progress, length: Length, step: int, seconds: float
+) -> Iterator[Callable[[Moment], None]]:
+    """Show a bar on a terminal; yields a function that takes where the run stands.
+
+    Parameters
+    ----------
+    progress : Progress
+        What else is told goes through it; the bar is shown where its bars are.
+    length : Length
+    step : int
+    seconds : float
+        Where the run stands already.
+    """
+    shown = isinstance(progress, Console) and not progress.quiet and sys.stderr.isatty()
+    began = length.progress(step, seconds)
+    with tqdm(
+        total=1.0,
+        initial=began,
+        desc="pretrain",
+        bar_format=_FORMAT,
+        postfix=f"step {step}",
+        disable=not shown,
+        dynamic_ncols=True,
+    ) as bar:
+
+        def show(moment: Moment) -> None:
+            words = [f"step {moment.step}"]
+            if moment.loss is not None:
+                words.append(f"loss {moment.loss:.4f}")
+            left = remaining(began, seconds, moment)
+            if left is not None:
+                words.append(f"{_clock(left)} left")
+            bar.set_postfix_str(", ".join(words), refresh=False)
+            bar.update(moment.progress - bar.n)
+            bar.refresh()
+
+        yield show
+
+
+def remaining(began: float, seconds: float, moment: Moment) -> float | None:
+    """Return the seconds that a run still takes at the pace of this session, if that is known.
+
+    Parameters
+    ----------
+    began : float
+        Share of the run that was done when the session began.
+    seconds : float
+        That the run had taken by then.
+    moment : Moment
+    """
+    gained = moment.progress - began
+    if gained <= 0:
+        return None
+    return (moment.seconds - seconds) / gained * (1 - moment.progress)
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as on a clock.
+
+    >>> _clock(59), _clock(3725)
+    ('0:59', '1:02:05')
+    """
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
