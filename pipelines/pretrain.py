@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..extract.images import list_images
-from ..extract.unet import recommended_layers
+from ..pretrain.card import card_of
 from ..pretrain.dataset import Dataset, read_dataset, read_listing
 from ..pretrain.heldout import HeldOut, split
 from ..pretrain.images import Augmentation, TrainingImages
@@ -192,7 +191,7 @@ class _Run:
                 images,
                 config.length,
                 seconds=self.seconds,
-                every=_LOG_EVERY,
+                every=min(_LOG_EVERY, config.save_seconds),
                 workers=self._workers,
                 advance=note,
             )
@@ -242,7 +241,9 @@ class _Run:
             self.folder,
             training,
             settings=self.settings,
-            card=self._card(),
+            card=card_of(
+                self.start, self.dataset, len(self.held_out), config.augmentation, training
+            ),
             held_out=self._held_out() if self.here.first else None,
             save_seconds=config.save_seconds,
             sheets=config.sheets,
@@ -282,7 +283,8 @@ class _Run:
         start, say = self.start, self.progress.say
         say(
             f"network: {start.origin}; {start.parameters / 1e6:.1f} million weights, {start.size} "
-            f"pixels; on {self.here.device} in {self._precision}"
+            f"pixels; on {self.here.device} in "
+            f"{str(self.precision).removeprefix('torch.')}"
             + (f", {self.here.world} processes" if self.here.world > 1 else "")
         )
         say(
@@ -298,28 +300,6 @@ class _Run:
         for number in sorted(images.lost.keys() - self._told):
             self._told.add(number)
             self.progress.warn(f"left out from now on: {images.lost[number]}")
-
-    @property
-    def _precision(self) -> str:
-        return str(self.precision).removeprefix("torch.")
-
-    def _card(self) -> dict[str, Any]:
-        """Return what the network's card says that does not change while it is trained."""
-        start, config, device = self.start, self.config, self.here.device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        return {
-            "made_by": f"dseg {__version__}, torch {torch.__version__}",
-            **recommended_layers(start.network, len(start.scheduler.betas)),
-            "size": start.size,
-            "images": len(self.seen),
-            "held_out_images": len(self.held_out),
-            "images_sha256": self.dataset.sha256,
-            **start.facts,
-            "device": f"{name}, {self.here.world} processes" if self.here.world > 1 else name,
-            "precision": self._precision,
-            "augmentation": asdict(config.augmentation),
-            "recipe": asdict(config.recipe),
-        }
 
     def _summary(self, steps: int, seconds: float, lost: dict[int, str]) -> PretrainSummary:
         failed = {self.names[self.seen[number]]: why for number, why in lost.items()}
