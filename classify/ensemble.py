@@ -47,8 +47,9 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         "majority": each member votes for its highest score, the lowest class wins a tie, and
         `predict_proba` is the share of votes. "mean": the mean of the members' softmax decides.
     recipe : {"default", "paper"}, default="default"
-        "default": ``max_steps`` batches with a learning rate that falls to 0. "paper": as
-        published, at most 100 epochs at a constant rate; a member stops early by its own losses.
+        "default": ``max_steps`` batches of standardised features with a learning rate that falls
+        to 0. "paper": as published, at most 100 epochs at a constant rate; a member stops early
+        by its own losses.
     max_steps : int, default=4000
         Length of the default recipe; recipe "paper" has its own.
     batch_size : int, default=64
@@ -193,7 +194,12 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.extra_: dict[str, Any] = {}
         self._start(sampler.dims, seed)
         self.log_: TrainingLog | None = train(
-            self.stack_, sampler, encoded, self._recipe(), progress
+            self.stack_,
+            sampler,
+            encoded,
+            self._recipe(),
+            progress,
+            None if spec is None else [layer.channels for layer in spec.layers],
         )
         return self
 

@@ -24,6 +24,8 @@ class Recipe:
         The length; at least one is given.
     patience : int, optional
         Each member stops by the published rule, see `StoppingRule`; None: none stops early.
+    standardise : bool
+        Bring the features to one scale first, see `scaling.Scaling`.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Recipe:
     max_steps: int | None = None
     max_epochs: int | None = None
     patience: int | None = None
+    standardise: bool = False
 
     @classmethod
     def default(cls, max_steps: int = 4000) -> Self:
@@ -40,7 +43,14 @@ class Recipe:
 
         Steps, not pixels, limit accuracy, so the batch stays as small as published.
         """
-        return cls("default", learning_rate=3e-3, batch_size=64, decay=True, max_steps=max_steps)
+        return cls(
+            "default",
+            learning_rate=3e-3,
+            batch_size=64,
+            decay=True,
+            max_steps=max_steps,
+            standardise=True,
+        )
 
     @classmethod
     def paper(cls) -> Self:

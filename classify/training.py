@@ -22,6 +22,7 @@ from ..store.batch import Batch
 from ..store.errors import DsegError
 from .members import MemberStack
 from .recipes import Recipe, StoppingRule
+from .scaling import Scaling
 
 __all__ = [
     "MemberLog",
@@ -202,6 +203,7 @@ def train(
     y: NDArray[np.integer],
     recipe: Recipe,
     progress: Progress | None = None,
+    layers: Sequence[int] | None = None,
 ) -> TrainingLog:
     """Train all members of a stack, each on its own batches.
 
@@ -215,6 +217,9 @@ def train(
         The class of each of the sampler's pixels, 0 to C - 1.
     recipe : Recipe
     progress : callable, optional
+    layers : sequence of int, optional
+        Channels of each layer of a feature vector, for a recipe that standardises; by default all
+        are taken for one layer.
 
     Returns
     -------
@@ -226,7 +231,7 @@ def train(
         If a loss is not finite.
     """
     start, steps = time.monotonic(), recipe.longest(sampler.batches_per_epoch)
-    run = _Run(stack, recipe, steps)
+    run = _Run(stack, recipe, steps, layers or (sampler.dims,))
     ended_by = "the sampler's end"
     for step, batch in enumerate(sampler.batches()):
         if recipe.max_epochs is not None and batch.epoch >= recipe.max_epochs:
@@ -237,6 +242,8 @@ def train(
             ended_by = f"{steps} steps"
             break
     run.stop(list(run.trainer.live), ended_by)
+    if run.scaling is not None:
+        run.scaling.fold_into(stack)
     stack.eval()
     return TrainingLog(recipe, sampler.n, time.monotonic() - start, run.logs)
 
@@ -244,8 +251,11 @@ def train(
 class _Run:
     """The state of one `train`."""
 
-    def __init__(self, stack: MemberStack, recipe: Recipe, steps: int) -> None:
-        self.recipe, self.steps = recipe, steps
+    def __init__(
+        self, stack: MemberStack, recipe: Recipe, steps: int, layers: Sequence[int]
+    ) -> None:
+        self.recipe, self.steps, self.layers = recipe, steps, layers
+        self.scaling: Scaling | None = None
         self.trainer = Trainer(stack, recipe.learning_rate)
         self.logs = [MemberLog() for _ in range(stack.members)]
         self.rules = (
@@ -261,8 +271,9 @@ class _Run:
         live = self.trainer.live
         labels = torch.from_numpy(y[batch.index[live]].astype(np.int64)).to(self.device)
         features = batch.features if len(live) == len(self.logs) else batch.features[live]
+        features = self._scaled(features.to(self.device))
         rate = self.recipe.rate(step, self.steps)
-        losses = self.trainer.step(features.to(self.device), labels, rate)
+        losses = self.trainer.step(features, labels, rate)
         for member in live:
             self.logs[member].steps, self.logs[member].epochs = step + 1, batch.epoch + 1
         if self.rules is None and step % LOG_EVERY and step + 1 != self.steps:
@@ -273,6 +284,18 @@ class _Run:
             self.stop(done, f"no new lowest loss in {self.recipe.patience} batches")
         if progress is not None:
             progress(step + 1, self.steps, values)
+
+    def _scaled(self, features: Tensor) -> Tensor:
+        """Scale a batch, in place, as the first one of the first member tells.
+
+        Its 64 vectors give a deviation to a tenth, which is enough; and so no member depends on
+        how many there are.
+        """
+        if not self.recipe.standardise:
+            return features
+        if self.scaling is None:
+            self.scaling = Scaling.of(features[0], self.layers)
+        return self.scaling.apply_(features)
 
     def _looked_at(self, step: int, losses: Tensor) -> NDArray[np.float64]:
         values = np.full(len(self.logs), np.nan)

@@ -66,6 +66,7 @@ def load_backbone(
     diffusion_steps: int | None = None,
     size: int | tuple[int, int] | None = None,
     inputs: bool = False,
+    pixels: bool | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Backbone:
@@ -91,6 +92,9 @@ def load_backbone(
         Of a row, pixels; by default that of the card, else the one it was trained on.
     inputs : bool
         Record the inputs of the blocks instead of their outputs.
+    pixels : bool, optional
+        Add a layer of five channels: colour, in [-1, 1], and place, y and x from -1 to 1 over the
+        row. By default as the checkpoint's card says, else not.
     seed : int
         Of the noise.
     device : str or torch.device, optional
@@ -117,7 +121,16 @@ def load_backbone(
         head_channels, heads, order, None if schedule == "linear" else schedule, diffusion_steps
     )
     loaded = load_unet(checkpoint, hints)
-    return UNetBackbone(loaded, steps, blocks, size=size, inputs=inputs, seed=seed, device=device)
+    return UNetBackbone(
+        loaded,
+        steps,
+        blocks,
+        size=size,
+        inputs=inputs,
+        pixels=pixels,
+        seed=seed,
+        device=device,
+    )
 
 
 def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0) -> FeatureSpec:

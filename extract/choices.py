@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from ..store.errors import InputError
 
-__all__ = ["choose_blocks", "choose_size", "choose_steps", "default_blocks"]
+__all__ = [
+    "choose_blocks",
+    "choose_size",
+    "choose_steps",
+    "default_blocks",
+    "small_network_blocks",
+]
 
 STEPS = (50, 150, 250)  # of 1000
 LSUN_BLOCKS = (5, 6, 7, 8, 12)
@@ -31,6 +37,27 @@ def default_blocks(strides: Sequence[int]) -> tuple[int, ...]:
         return LSUN_BLOCKS
     at = {stride: [k for k, s in enumerate(strides) if s == stride] for stride in (8, 4, 2)}
     return (*at[8], *at[4][:1], *at[2][1:2])
+
+
+def small_network_blocks(strides: Sequence[int]) -> tuple[int, ...]:
+    """Return the blocks to take of a small network: one at each of the strides 8, 4, 2 and 1.
+
+    Of the blocks at a stride the second, which has fewer channels than the first, an upsampler's
+    output; the only one where there is no second. The published choice leaves out stride 1; on
+    small images, that are seen at their own size, it holds the outlines.
+
+    Parameters
+    ----------
+    strides : sequence of int
+        Of each block's output.
+
+    Examples
+    --------
+    >>> small_network_blocks((8, 4, 4, 2, 2, 1, 1, 1))
+    (0, 2, 4, 6)
+    """
+    at = {stride: [k for k, s in enumerate(strides) if s == stride] for stride in (8, 4, 2, 1)}
+    return tuple(blocks[:2][-1] for blocks in at.values() if blocks)
 
 
 def choose_steps(steps: Sequence[int] | None, timesteps: int) -> tuple[int, ...]:

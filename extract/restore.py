@@ -68,6 +68,7 @@ def _load(
         spec.blocks,
         size=spec.row_shape,
         inputs=spec.backbone.get("record") == "inputs",
+        pixels=spec.pixels,
         seed=spec.noise_seed,
         device=device,
         **hints,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..store.errors import InputError
-from ..store.spec import LayerSpec
-from .choices import choose_blocks, choose_size, choose_steps
+from ..store.spec import PIXELS, LayerSpec
+from .choices import choose_blocks, choose_size, choose_steps, small_network_blocks
 from .devices import choose_device
 from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
@@ -141,6 +141,8 @@ class UNetBackbone:
         Height and width of a row; by default the card's, else the one it was trained on.
     inputs : bool
         Record the input of each block, the concatenation, instead of its output.
+    pixels : bool, optional
+        Add a last layer of colour and place; by default as the card says, else no.
     seed : int
         Of the noise.
     device : str or torch.device, optional
@@ -161,6 +163,7 @@ class UNetBackbone:
         *,
         size: int | tuple[int, int] | None = None,
         inputs: bool = False,
+        pixels: bool | None = None,
         seed: int = 0,
         device: str | torch.device | None = None,
     ) -> None:
@@ -174,6 +177,10 @@ class UNetBackbone:
         self.source, self.seed = loaded.source, seed
         self.layers = _layers(every, strides, self.steps, self.blocks, self.row_shape, inputs)
         self.device = choose_device(device)
+        self._place: Tensor | None = None
+        if card.pixels if pixels is None else pixels:
+            self.layers += (LayerSpec(PIXELS, PIXELS, 3 + 2, *self.row_shape),)
+            self._place = _place(self.row_shape).to(self.device)
         self._schedule = loaded.schedule
         self._description = {
             "kind": loaded.kind,
@@ -224,13 +231,26 @@ class UNetBackbone:
         with full_float32():
             found = self._decoder(x_t.contiguous(memory_format=self._format), t)
         by_block = [activation.unflatten(0, (T, batch)) for activation in found]
-        return [activation[step] for step in range(T) for activation in by_block]
+        maps = [activation[step] for step in range(T) for activation in by_block]
+        if self._place is not None:
+            maps.append(torch.cat([x, self._place.expand(batch, -1, -1, -1)], dim=1))
+        return maps
 
 
-def recommended_layers(unet: Any, timesteps: int) -> dict[str, list[int]]:
-    """Return the default steps and blocks of a U-Net, as a checkpoint's card states them."""
-    blocks = choose_blocks(None, output_strides(list(decoder_blocks(unet))))
-    return {"steps": list(choose_steps(None, timesteps)), "blocks": list(blocks)}
+def _place(row_shape: tuple[int, int]) -> Tensor:
+    """Return y and x of each pixel's middle, from -1 at one edge of a row to 1 at the other.
+
+    A tensor of shape (1, 2, H, W), float32.
+    """
+    y, x = ((torch.arange(side) + 0.5) * 2 / side - 1 for side in row_shape)
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")).unsqueeze(0)
+
+
+def recommended_layers(unet: Any, timesteps: int) -> dict[str, Any]:
+    """Return what a card states of a U-Net that dseg has trained: steps, blocks, pixels."""
+    blocks = small_network_blocks(output_strides(list(decoder_blocks(unet))))
+    steps = choose_steps(None, timesteps)
+    return {"steps": list(steps), "blocks": list(blocks), "pixels": True}
 
 
 def output_strides(blocks: Sequence[DecoderBlock]) -> tuple[int, ...]:

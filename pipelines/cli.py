@@ -141,7 +141,7 @@ def _system(error: OSError) -> str:
     help=".pt: noise schedule it was trained with.",
 )
 @click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
-@click.option("--size", type=SIZE, help="Size that the network sees; by default its own.")
+@click.option("--size", type=SIZE, help="Size that the network sees; by default the checkpoint's.")
 @click.option(
     "--fit",
     type=click.Choice(["squash", "pad", "tile"]),
@@ -151,6 +151,11 @@ def _system(error: OSError) -> str:
 )
 @click.option("--tile", "fit", flag_value="tile", help="Short for --fit tile.")
 @click.option("--overlap", type=click.IntRange(0), help="Pixels that tiles share (a quarter).")
+@click.option(
+    "--pixels/--no-pixels",
+    default=None,
+    help="Also each pixel's colour and place; by default if the checkpoint's card says so.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
 @click.option(

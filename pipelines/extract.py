@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ..extract.backbone import Backbone, feature_spec, load_backbone
@@ -41,6 +41,7 @@ class BackboneOptions:
     schedule: str = "linear"
     diffusion_steps: int | None = None
     size: tuple[int, int] | None = None
+    pixels: bool | None = None
     seed: int = 0
     device: str | None = None
 
@@ -173,7 +174,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         )
     found = _find(config)
     mine = set(shard_of(list(found), config.shard))
-    backbone = config.backbone.load(config.checkpoint)
+    backbone = _backbone(config)
     overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
     spec = feature_spec(backbone, config.fit, overlap if config.fit == "tile" else 0)
     _describe(backbone, spec, progress)
@@ -204,6 +205,17 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     return summary
 
 
+def _backbone(config: ExtractConfig) -> Backbone:
+    options = config.backbone
+    if config.fit == "tile":
+        if options.pixels:
+            raise InputError(
+                "--pixels does not go with --tile: a place within a tile says nothing of the image"
+            )
+        options = replace(options, pixels=False)
+    return options.load(config.checkpoint)
+
+
 def _find(config: ExtractConfig) -> dict[str, Path]:
     """Return the images asked for, by name within the folder."""
     paths = {p.relative_to(config.images).as_posix(): p for p in list_images(config.images)}
@@ -218,7 +230,8 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
     height, width = spec.row_shape
     progress.say(
         f"{backbone.source}: blocks {', '.join(map(str, spec.blocks))} at steps "
-        f"{', '.join(map(str, spec.steps))}; {spec.dims} channels a pixel; "
+        f"{', '.join(map(str, spec.steps))}{', colour and place' if spec.pixels else ''}; "
+        f"{spec.dims} channels a pixel; "
         f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
     )
     network = backbone.describe()

@@ -88,8 +88,8 @@ class ImageWriting:
         if image.nonfinite.any():
             layer = spec.layers[int(image.nonfinite.argmax())]
             reason = (
-                f"{int(image.nonfinite.sum())} activations are not finite, most in block "
-                f"{layer.block} at step {layer.timestep}: is the checkpoint sound?"
+                f"{int(image.nonfinite.sum())} activations are not finite, most in {layer}: "
+                "is the checkpoint sound?"
             )
             self.fail(Refused(job, reason, decoded.sha256))
             return

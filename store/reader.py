@@ -289,7 +289,7 @@ class FeatureStore:
     def _broken(self, row: int, size: str, key: str, words: str) -> str:
         image = self.images[int(self._image_of[row])]
         members = [self.layers[i] for i in self.spec.layers_of(size)]
-        layers = ", ".join(f"block {m.block} at step {m.timestep}" for m in members)
+        layers = ", ".join(map(str, members))
         return (
             f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of '{self.path}' "
             f"{words}. Delete the key 'complete/c/{image.index}' there and run the same extract "

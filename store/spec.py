@@ -13,12 +13,15 @@ from typing import Any, Literal, Self
 
 from .errors import InputError
 
-__all__ = ["FORMAT", "VERSION", "FeatureSpec", "Fit", "LayerSpec"]
+__all__ = ["FORMAT", "PIXELS", "VERSION", "FeatureSpec", "Fit", "LayerSpec"]
 
 FORMAT = "dseg-features"
 VERSION = 1
 
 Fit = Literal["squash", "pad", "tile"]
+
+PIXELS = -1
+"""Timestep and block of the layer that is no activation: colour and place of each pixel."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class LayerSpec:
     Parameters
     ----------
     timestep : int
-        The noise step t of the diffusion process.
+        The noise step t of the diffusion process; `PIXELS` for colour and place.
     block : int
-        Number of the decoder block, from 0.
+        Number of the decoder block, from 0; `PIXELS` for colour and place.
     channels, height, width : int
         Shape of the activation at native resolution.
     """
@@ -45,6 +48,11 @@ class LayerSpec:
     def map_size(self) -> str:
         """The key of the array that holds this layer, ``"<height>x<width>"``."""
         return f"{self.height}x{self.width}"
+
+    def __str__(self) -> str:
+        if self.block == PIXELS:
+            return "colour and place"
+        return f"block {self.block} at step {self.timestep}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ class FeatureSpec:
     noise_seed : int
         Seed of the one noise image that all rows and timesteps share.
     layers : tuple of LayerSpec
-        In feature order: for each timestep as given, for each block ascending.
+        In feature order: for each timestep as given, for each block ascending; colour and place,
+        if they are among them, at the end.
     preprocessing : mapping
         How pixels become network input; plain JSON values.
     """
@@ -120,12 +129,18 @@ class FeatureSpec:
     @property
     def steps(self) -> tuple[int, ...]:
         """The timesteps, in feature order, each once."""
-        return tuple(dict.fromkeys(layer.timestep for layer in self.layers))
+        found = (layer.timestep for layer in self.layers if layer.timestep != PIXELS)
+        return tuple(dict.fromkeys(found))
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """The decoder blocks, in feature order, each once."""
-        return tuple(dict.fromkeys(layer.block for layer in self.layers))
+        return tuple(dict.fromkeys(layer.block for layer in self.layers if layer.block != PIXELS))
+
+    @property
+    def pixels(self) -> bool:
+        """Whether colour and place are among the layers."""
+        return any(layer.block == PIXELS for layer in self.layers)
 
     @property
     def bytes_per_row(self) -> int:
@@ -183,6 +198,9 @@ class FeatureSpec:
             mine, other_value = list(getattr(self, key)), list(getattr(other, key))
             if mine != other_value:
                 words.append(f"{key}: {mine} here, {other_value} there")
+        if self.pixels != other.pixels:
+            has = "here" if self.pixels else "there"
+            words.append(f"colour and place are among the layers {has} only (--pixels)")
         if not words and ours["layers"] != theirs["layers"]:
             words.append("the shapes of the layers")
         return words

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from dseg.extract.backbone import feature_spec, load_backbone
-from dseg.extract.choices import choose_blocks, choose_size, choose_steps, default_blocks
+from dseg.extract.choices import (
+    choose_blocks,
+    choose_size,
+    choose_steps,
+    default_blocks,
+    small_network_blocks,
+)
 from dseg.extract.loading import load_unet
 from dseg.extract.noise import q_sample, shared_noise
 from dseg.extract.unet import UNetBackbone
@@ -234,3 +240,69 @@ def test_a_schedule_that_is_shorter_scales_the_steps(diffusers_folder: Path) -> 
     assert loaded.schedule.timesteps == 500
     np.testing.assert_allclose(np.sqrt(loaded.schedule.betas[[0, -1]]), np.sqrt([0.00085, 0.012]))
     assert UNetBackbone(loaded, blocks=[0]).steps == (25, 75, 125)
+
+
+# --- colour and place
+
+
+def test_colour_and_place_are_a_last_layer(guided_file: Path) -> None:
+    plain = load_backbone(guided_file, (7, 3), (0, 2), size=(16, 24), device="cpu")
+    backbone = load_backbone(guided_file, (7, 3), (0, 2), size=(16, 24), pixels=True, device="cpu")
+    x = rows(2, 16, 24)
+    *maps, pixels = backbone(x)
+    assert_same(maps, plain(x))
+    layer = backbone.layers[-1]
+    assert pixels.shape == (2, layer.channels, layer.height, layer.width) == (2, 5, 16, 24)
+    assert torch.equal(pixels[:, :3], x)
+    y = torch.tensor([(i + 0.5) / 16 * 2 - 1 for i in range(16)])
+    place_x = torch.tensor([(i + 0.5) / 24 * 2 - 1 for i in range(24)])
+    torch.testing.assert_close(pixels[1, 3], y[:, None].expand(16, 24))
+    torch.testing.assert_close(pixels[1, 4], place_x.expand(16, 24))
+
+
+def test_colour_and_place_make_another_recipe(guided_file: Path) -> None:
+    one, other = (
+        feature_spec(
+            load_backbone(guided_file, (7,), (0,), size=16, pixels=pixels, device="cpu"), "squash"
+        )
+        for pixels in (True, False)
+    )
+    assert one.hash != other.hash
+    assert one.pixels
+    assert not other.pixels
+    assert (one.steps, one.blocks) == (other.steps, other.blocks) == ((7,), (0,))
+    assert "colour and place" in " ".join(one.differences(other))
+    assert FeatureSpec.from_dict(one.to_dict()) == one
+
+
+def test_a_card_decides_on_size_and_pixels(diffusers_folder: Path) -> None:
+    card = diffusers_folder / "dseg.json"
+    before = card.read_text() if card.exists() else None
+    try:
+        card.write_text(json.dumps({"size": [16, 24], "pixels": True, "blocks": [0], "steps": [1]}))
+        backbone = load_backbone(diffusers_folder, device="cpu")
+        assert backbone.row_shape == (16, 24)
+        assert [str(layer) for layer in backbone.layers] == [
+            "block 0 at step 1",
+            "colour and place",
+        ]
+        plain = load_backbone(diffusers_folder, pixels=False, size=16, device="cpu")
+        assert len(plain.layers) == 1
+        assert plain.row_shape == (16, 16)
+        card.write_text(json.dumps({"size": "large"}))
+        with pytest.raises(InputError, match=r"'size' must be a side or \[height, width\]"):
+            load_backbone(diffusers_folder, device="cpu")
+    finally:
+        card.unlink() if before is None else card.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("strides", "expected"),
+    [
+        ((8, 4, 4, 2, 2, 1, 1, 1), (0, 2, 4, 6)),
+        ((16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1), (3, 6, 9, 12)),
+        ((4, 2, 2, 1, 1, 1), (0, 2, 4)),
+    ],
+)
+def test_blocks_of_small_networks(strides: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    assert small_network_blocks(strides) == expected

@@ -1,0 +1,71 @@
+"""Features brought to one scale before they are learnt from.
+
+Activations of different blocks differ in scale by orders of magnitude, and Adam learns large
+inputs first. So each channel is standardised, and each layer is given the same total variance,
+however many channels it has: a layer of five channels then counts as much as one of a thousand.
+On real photographs that is worth 0.02 of mIoU (docs/design.md).
+
+Both are a shift and a factor for each channel, which commute with interpolation and fold into the
+first linear layer: ``W (s ⊙ (x - m)) + b = (s ⊙ W) x + (b - (s ⊙ W) m)``. A trained ensemble
+carries no trace of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from .members import MemberStack
+
+__all__ = ["Scaling"]
+
+_FLOOR = 0.1
+"""Of a channel's deviation, as a share of its layer's: a channel that is nearly constant in the
+sample is not blown up."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A shift and a factor for each channel.
+
+    Parameters
+    ----------
+    shift, factor : tensor of shape (D,), float32
+    """
+
+    shift: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, layers: Sequence[int]) -> Self:
+        """Return the scaling after which every layer has the same variance.
+
+        Parameters
+        ----------
+        features : tensor of shape (n, D), float32
+            A sample of feature vectors.
+        layers : sequence of int
+            Channels of each layer; they add up to D.
+        """
+        variance, shift = torch.var_mean(features, dim=0, correction=0)
+        factors = []
+        for part in torch.split(variance, list(layers)):
+            floor = _FLOOR**2 * part.mean() + torch.finfo(torch.float32).tiny
+            share = len(variance) / (len(layers) * len(part))
+            factors.append(torch.sqrt(share / part.clamp(min=float(floor))))
+        factor = torch.cat(factors)
+        # a layer without any variance says nothing, and must not say infinitely much
+        return cls(shift, torch.where(variance > 0, factor, torch.ones_like(factor)))
+
+    def apply_(self, features: Tensor) -> Tensor:
+        """Scale feature vectors (…, D) in place, and return them."""
+        return features.sub_(self.shift).mul_(self.factor)
+
+    @torch.no_grad()
+    def fold_into(self, stack: MemberStack) -> None:
+        """Make a stack that was trained on scaled features take them as they are."""
+        weight = stack.weights[0]
+        weight.mul_(self.factor.unsqueeze(1))  # (M, D, H)
+        stack.biases[0].sub_(torch.einsum("d,mdh->mh", self.shift, weight))
