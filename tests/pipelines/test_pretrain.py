@@ -1,0 +1,421 @@
+"""``dseg pretrain`` from end to end, and what it says to wrong calls."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from dseg.extract.backbone import load_backbone
+from dseg.pipelines import pretrain as pipeline
+from dseg.pipelines.cli import cli
+from dseg.pipelines.progress import Console
+from dseg.pipelines.training_bar import remaining, training_bar
+from dseg.pretrain.loop import Length, Moment
+from dseg.pretrain.precision import PRECISIONS
+from dseg.pretrain.presets import PRESETS
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twenty-four images, enough for one to be held out."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(24):
+        colour = tuple(np.random.default_rng(i).integers(0, 256, 3).tolist())
+        Image.new("RGB", (40 + i, 36), colour).save(folder / f"{i:02}.png")
+    return folder
+
+
+@pytest.fixture
+def train(dseg, photos, ddpm):
+    """Run the command on a small network; later options count."""
+
+    def run(*more, out="out", init=ddpm, images=photos):
+        quick = ("--batch-size", 4, "--sheets", 0, "--precision", "float32", "--device", "cpu")
+        words = ("--images", images, "--out", out, *quick, *(("--init", init) if init else ()))
+        return dseg("pretrain", *words, *more)
+
+    return run
+
+
+def assert_refused(result, *words, code=2):
+    assert result.code == code, (result.out, result.err)
+    assert "Traceback" not in result.err
+    errors = [line for line in result.err.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, result.err
+    for word in words:
+        assert word in errors[0]
+
+
+def weights(folder):
+    return load_file(folder / "unet/diffusion_pytorch_model.safetensors")
+
+
+def state_of(folder):
+    return load_file(folder / "training/state.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_images_to_features(dseg, train, photos, tmp_path):
+    """Trained, told, and taken by the next command just as it is printed."""
+    done = train("--steps", 3, "--sheets", 1, "--flip", "--crop", 0.5)
+    assert done.code == 0, done.err
+    assert "out: 3 steps on 23 images in " in done.out
+    assert "held-out loss " in done.out
+    assert "23 images to learn from, 1 held out" in done.err
+    out = tmp_path / "out"
+    assert {part.name for part in out.iterdir()} == {
+        *("dseg.json", "images.sha256", "log.jsonl", "model_index.json", "samples"),
+        *("scheduler", "training", "unet"),
+    }
+    card = json.loads((out / "dseg.json").read_text())
+    assert card["trained_steps"] == 3
+    assert card["steps"] == [50, 150, 250]
+    assert card["blocks"]
+    assert card["augmentation"] == {"crop": 0.5, "flip": True}
+    assert (card["images"], card["held_out_images"], card["size"]) == (23, 1, 32)
+    assert len((out / "images.sha256").read_text().splitlines()) == 24
+    (line,) = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert line["step"] == 3
+    assert line["held_out_loss"] == card["held_out_loss"]
+    with Image.open(out / "samples/step_0000003.png") as sheet:
+        assert sheet.size == (4 * 34, 4 * 34)
+    command = done.out.split("Next: dseg ")[1].split()
+    assert dseg(*command).code == 0
+    backbone = load_backbone(out)
+    assert backbone.blocks == tuple(card["blocks"])
+
+
+def test_a_new_network(train, tmp_path):
+    done = train("--size", 32, "--steps", 1, "--schedule", "cosine", init=None)
+    assert done.code == 0, done.err
+    assert "network: 'tiny', new; 1.9 million weights, 32 pixels; on cpu in float32" in done.err
+    schedule = json.loads((tmp_path / "out/scheduler/scheduler_config.json").read_text())
+    assert schedule["beta_schedule"] == "squaredcos_cap_v2"
+
+
+def test_the_same_command_again_does_nothing_and_more_steps_go_on(train, tmp_path):
+    out = tmp_path / "out"
+    assert train("--steps", 2).code == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    again = train("--steps", 2)
+    assert again.code == 0
+    assert "2 steps on 23 images" in again.out
+    assert "finished before" in again.out
+    assert "'out' is finished: 2 steps" in again.err
+    fewer = train("--steps", 1)
+    assert fewer.code == 0
+    assert "2 steps on 23 images" in fewer.out
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+    dry = train("--steps", 4, "--dry-run")
+    assert "4 steps, 2 of them done" in dry.out
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+    more = train("--steps", 4)
+    assert "goes on after 2 steps" in more.err
+    assert "4 steps on 23 images" in more.out
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps == [2, 4]
+
+
+def test_a_network_lost_after_the_end_is_written_again(train, tmp_path):
+    """A kill between state and network: the state is all that is needed."""
+    assert train("--steps", 2).code == 0
+    before = weights(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out/unet")
+    assert train("--steps", 2).code == 0
+    assert same(weights(tmp_path / "out"), before)
+
+
+def test_the_same_seed_is_the_same_run(train, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert train("--steps", 2, "--seed", seed, out=name).code == 0
+    a, b, c = (state_of(tmp_path / name) for name in "abc")
+    assert same(a, b)
+    assert not same(a, c)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_goes_on(train, tmp_path, number):
+    """Stopped once it has logged something; then as if it had not been."""
+    log = tmp_path / "out/log.jsonl"
+
+    def stop():
+        deadline = time.monotonic() + 120
+        while not log.is_file() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    stopped = train("--steps", 1000, "--save-every", "0.1s")
+    thread.join()
+    assert stopped.code == 130
+    assert "stopped after step " in stopped.err
+    assert "The same command goes on where this one stopped" in stopped.err
+    step = json.loads((tmp_path / "out/training/state.json").read_text())["step"]
+    assert f"stopped after step {step}, which is saved in 'out'" in stopped.err
+    assert json.loads((tmp_path / "out/dseg.json").read_text())["trained_steps"] == step
+    assert 0 < step < 990
+    end = step + 2
+    assert f"goes on after {step} steps" in train("--steps", end).err
+    assert train("--steps", step, out="whole").code == 0
+    # their learning rates differ, for one was told of 1000 steps: what does not depend on it
+    one, other = (tmp_path / name / "images.sha256" for name in ("out", "whole"))
+    assert one.read_text() == other.read_text()
+
+
+def test_images_that_cannot_be_decoded_are_left_out(train, photos, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(photos / "cut.jpg")
+    (photos / "cut.jpg").write_bytes((photos / "cut.jpg").read_bytes()[:2000])
+    (photos / "words.png").write_text("no picture")
+    done = train("--steps", 1)
+    assert done.code == 3
+    assert "2 files are left out: 'cut.jpg', 'words.png'" in done.err
+    assert "2 failed:" in done.err
+    assert done.err.count("cut.jpg: ") == 1
+    assert "1 steps on 23 images" in done.out
+    (photos / "cut.jpg").unlink()
+    assert train("--steps", 1).code == 3  # the same images are left
+
+
+def test_an_image_that_vanishes_in_the_midst_is_told(train, photos, monkeypatch):
+    monkeypatch.setattr(pipeline, "default_memory", lambda device: 0)  # nothing is kept
+    monkeypatch.setattr(pipeline, "_LOG_EVERY", 0.0)
+    note = pipeline.Record.note
+
+    def vanish(self, moment):
+        (photos / "03.png").unlink(missing_ok=True)
+        note(self, moment)
+
+    monkeypatch.setattr(pipeline.Record, "note", vanish)
+    done = train("--steps", 14)
+    assert done.code == 3
+    assert done.err.count("Warning: left out from now on: '03.png' is not there any more") == 1
+    assert "14 steps on 23 images" in done.out
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_hardly_any_images(train, photos, count):
+    """Fewer than a batch, and none held out."""
+    for path in sorted(photos.iterdir())[count:]:
+        path.unlink()
+    done = train("--steps", 2, "--json")
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert (summary["images"], summary["held_out"], summary["steps"]) == (count, 0, 2)
+    assert summary["held_out_loss"] is None
+    assert summary["loss"] > 0
+
+
+def test_a_list_restricts_it(train, tmp_path):
+    (tmp_path / "list.txt").write_text("03\n05.png\n")
+    assert "1 steps on 2 images" in train("--steps", 1, "--list", "list.txt").out
+    (tmp_path / "list.txt").write_text("99\n")
+    assert_refused(train("--list", "list.txt"), "--list names '99', not among the 24 images")
+
+
+def test_a_dry_run_writes_nothing(train, tmp_path):
+    done = train("--time", "1h", "--dry-run", "--size", 32, init=None)
+    assert done.code == 0
+    assert "1.9 million weights for 23 images: " in done.out
+    assert "nothing written (--dry-run)" in done.out
+    assert not (tmp_path / "out").exists()
+    as_json = train("--steps", 5, "--dry-run", "--json")
+    assert json.loads(as_json.out)["steps"] == 5
+
+
+def test_settings_from_a_file(train, tmp_path):
+    (tmp_path / "dseg.toml").write_text('[pretrain]\ntime = "1h"\nsteps = 2\nflip = true\n')
+    done = train("--json")
+    assert json.loads(done.out)["steps"] == 2
+    assert json.loads((tmp_path / "out/dseg.json").read_text())["augmentation"]["flip"] is True
+    (tmp_path / "dseg.toml").write_text("[pretrain]\ntime = 30\n")
+    assert "'30' is not a time" in train().err
+
+
+# ---- wrong calls ----
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--time", "30"), "Invalid value for '--time': '30' is not a time: give units, as in 90s"),
+        (("--time", "1m30"), "'1m30' is not a time"),
+        (("--time", "30m1h"), "'30m1h' is not a time"),
+        (("--time", "1h1h"), "'1h1h' is not a time"),
+        (("--time", ""), "'' is not a time"),
+        (("--time", "0s"), "'0s' is no time at all: give one such as 30m"),
+        (("--save-every", "often"), "Invalid value for '--save-every': 'often' is not a time"),
+        (("--steps", "0"), "Invalid value for '--steps': 0 is not in the range x>=1."),
+        (("--crop", "0"), "Invalid value for '--crop': 0.0 is not in the range 0<x<=1."),
+        (("--crop", "nan"), "Invalid value for '--crop': 'nan' is not a number"),
+        (("--learning-rate", "inf"), "Invalid value for '--learning-rate': 'inf' is not a number"),
+        (("--learning-rate", "-1"), "Invalid value for '--learning-rate': -1.0 is not in the ran"),
+        (("--size", "32x48"), "Invalid value for '--size': '32x48' is not a valid integer range"),
+        (("--size", "12"), "both sides must be multiples of 8: got 12x12, the nearest is 16x16"),
+        (("--network", "small"), "--network small is for a new network; --init brings its own"),
+        (("--head-channels", "8"), "head_channels cannot be told of this checkpoint"),
+        (("--precision", "float16"), "float16 is for CUDA, not for cpu: use bfloat16 or float32"),
+        (("--device", "abacus"), "there is no device 'abacus' here"),
+        (("--init", "nowhere.pt"), "'nowhere.pt'"),
+    ],
+)
+def test_values_that_make_no_sense(train, tmp_path, words, told):
+    assert_refused(train(*words), told)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("1.5h", 5400), ("2D", 172800), ("1h1m1s", 3661)],
+)
+def test_times(text, seconds):
+    from dseg.pipelines.options import TIME
+
+    assert TIME.convert(text, None, None) == seconds
+
+
+def test_images_all_broken(train, photos):
+    for path in photos.iterdir():
+        path.write_text("no picture")
+    refused = train()
+    assert_refused(
+        refused, "none of the 24 images can be read, the first because: '00.png'", code=1
+    )
+
+
+def test_places_that_cannot_be(train, photos, tmp_path, ddpm):
+    refused = train(out=photos / "ddpm")
+    assert_refused(refused, "lies in the folder of images, whose images it would add to")
+    assert_refused(train(out=photos), "lies in the folder of images")
+    shutil.copytree(ddpm, tmp_path / "mine")
+    assert_refused(train(out="mine", init="mine"), "--init 'mine' is what --out would replace")
+    assert_refused(train(out="mine", init="mine/unet"), "is what --out would replace")
+    (tmp_path / "file").write_text("")
+    assert_refused(train(out="file"), "Invalid value for '--out': Directory 'file' is a file")
+    refused = train(out="file/in")
+    assert refused.code == 1
+    assert_refused(refused, "Not a directory: 'file/in", code=1)
+    refused = train("--overwrite", out="mine")
+    assert_refused(refused, "holds something else than a run of dseg pretrain: give another --out")
+    assert same(weights(tmp_path / "mine"), weights(ddpm))
+
+
+def test_a_run_of_other_settings(train, photos, tmp_path):
+    out = tmp_path / "out"
+    assert train("--steps", 2).code == 0
+    (out / "notes.txt").write_text("mine")
+    before = weights(out)
+    assert_refused(train("--steps", 2, "--flip"), "differs in flip (False there, True here)")
+    Image.new("RGB", (9, 9)).save(photos / "new.png")
+    assert_refused(train("--steps", 4), "differs in images_sha256", "--init")
+    assert same(weights(out), before)
+    replaced = train("--steps", 1, "--overwrite")
+    assert replaced.code == 0
+    assert "1 steps on 24 images" in replaced.out
+    assert not same(weights(out), before)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_diverges_keeps_what_was_saved(train, tmp_path):
+    """Its weights have grown so large that the next step overflows."""
+    assert train("--steps", 2).code == 0
+    kept = {
+        key: value * 1e30 if key == "network.conv_in.weight" else value
+        for key, value in state_of(tmp_path / "out").items()
+    }
+    save_file(kept, tmp_path / "out/training/state.safetensors")
+    refused = train("--steps", 9)
+    assert_refused(refused, "the loss is no number any more", "lower --learning-rate", code=1)
+    assert same(state_of(tmp_path / "out"), kept)
+    assert (tmp_path / "out/unet/config.json").is_file()
+
+
+@contextmanager
+def files_of_at_most(n_bytes):
+    """As a full disk: what is longer cannot be written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_is_full_keeps_what_was_saved(train, tmp_path):
+    out = tmp_path / "out"
+    with files_of_at_most(100_000):
+        refused = train("--steps", 2)
+    assert_refused(refused, "the state of the run cannot be written to 'out/training'", code=1)
+    assert train("--steps", 2).code == 0
+    kept = state_of(out)
+    largest = (out / "unet/diffusion_pytorch_model.safetensors").stat().st_size
+    with files_of_at_most(largest // 2):
+        refused = train("--steps", 3)
+    assert_refused(refused, "cannot be written", "File too large", code=1)
+    assert same(state_of(out), kept)
+    assert not list(out.glob(".*"))
+    with files_of_at_most(2 * largest):  # enough for the network alone
+        refused = train("--steps", 3)
+    assert_refused(refused, "the state of the run cannot be written", code=1)
+    assert same(state_of(out), kept)
+    assert train("--steps", 3).code == 0
+
+
+def test_a_disk_too_small_is_seen_beforehand(train, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    refused = train("--steps", 1)
+    assert_refused(refused, "MB are needed but 0 MB are free at 'out'", code=1)
+    assert not (tmp_path / "out").exists()
+
+
+# ---- what is told ----
+
+
+def test_the_choices_are_those_there_are():
+    """The command line names them itself, so that --help need not import torch."""
+    options = {option.name: option.type for option in cli.commands["pretrain"].params}
+    assert set(options["network"].choices) == set(PRESETS)
+    assert set(options["precision"].choices) == set(PRECISIONS)
+
+
+def test_the_bar_tells_step_loss_and_time_left(capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with training_bar(Console(), Length(steps=100), 20, 1000.0) as show:
+        show(Moment(40, 1200.0, 0.4, 0.1234, 1e-3))
+        show(Moment(60, 1400.0, 0.6, 0.05, 1e-3))
+    told = capsys.readouterr().err
+    assert "20%" in told
+    assert "step 40, loss 0.1234, 10:00 left" in told
+    assert "step 60, loss 0.0500, 6:40 left" in told
+    with training_bar(Console(quiet=True), Length(steps=100), 0, 0.0) as show:
+        show(Moment(40, 1200.0, 0.4, 0.1234, 1e-3))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_time_left_is_by_the_pace_of_this_session():
+    moment = Moment(60, 1400.0, 0.75, 0.1, 1e-3)
+    assert remaining(0.5, 1000.0, moment) == 400
+    assert remaining(0.75, 1000.0, moment) is None
+
+
+def test_quiet_says_nothing(train):
+    done = train("--steps", 1, "-q")
+    assert done.err == ""
+    assert done.out.startswith("out: 1 steps")
