@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ..store.errors import InputError
 
 __all__ = [
+    "SMALL_NETWORK_STEPS",
     "choose_blocks",
     "choose_size",
     "choose_steps",
@@ -14,6 +15,8 @@ __all__ = [
 
 STEPS = (50, 150, 250)  # of 1000
 LSUN_BLOCKS = (5, 6, 7, 8, 12)
+SMALL_NETWORK_STEPS = (5, 50, 250)
+"""Of 1000, for networks that dseg trains: a nearly clean image too, which a small network needs."""
 
 
 def default_blocks(strides: Sequence[int]) -> tuple[int, ...]:

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from ..store.errors import InputError
 from ..store.spec import PIXELS, LayerSpec
-from .choices import choose_blocks, choose_size, choose_steps, small_network_blocks
+from .choices import (
+    SMALL_NETWORK_STEPS,
+    choose_blocks,
+    choose_size,
+    choose_steps,
+    small_network_blocks,
+)
 from .devices import choose_device
 from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
@@ -249,8 +255,8 @@ def _place(row_shape: tuple[int, int]) -> Tensor:
 def recommended_layers(unet: Any, timesteps: int) -> dict[str, Any]:
     """Return what a card states of a U-Net that dseg has trained: steps, blocks, pixels."""
     blocks = small_network_blocks(output_strides(list(decoder_blocks(unet))))
-    steps = choose_steps(None, timesteps)
-    return {"steps": list(steps), "blocks": list(blocks), "pixels": True}
+    steps = [step * timesteps // 1000 for step in SMALL_NETWORK_STEPS]
+    return {"steps": steps, "blocks": list(blocks), "pixels": True}
 
 
 def output_strides(blocks: Sequence[DecoderBlock]) -> tuple[int, ...]:
