@@ -100,8 +100,8 @@ class _Time(click.ParamType[float]):
         text = str(value).strip().lower()
         parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
         units = [unit for _, unit in parts]
-        falling = sorted(set(units), key="dhms".index)
-        if not parts or "".join(number + unit for number, unit in parts) != text or units != falling:
+        whole = "".join(number + unit for number, unit in parts) == text != ""
+        if not whole or units != sorted(set(units), key="dhms".index):
             self.fail(f"'{value}' is not a time: give units, as in 90s, 30m or 1h30m", param, ctx)
         seconds = sum(float(n) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[u] for n, u in parts)
         if not seconds > 0:

@@ -3,6 +3,8 @@
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,22 @@ def pretrain(
             schedule=config.schedule,
             seed=config.recipe.seed,
         )
-        return _Run(config, dataset, start, folder, here, told).outcome()
+        with _memory_errors():
+            return _Run(config, dataset, start, folder, here, told).outcome()
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Say of too little memory what helps, on a GPU or not."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        no_room = "can't allocate memory" in str(error)  # torch on a CPU
+        if no_room or isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise DsegError(
+                "out of memory: give a smaller --batch-size or --size, or a smaller --network"
+            ) from error
+        raise
 
 
 def _check(config: PretrainConfig, here: Processes) -> None:
@@ -167,26 +184,39 @@ class _Run:
 
     def _work(self) -> PretrainSummary:
         """Train, and leave the checkpoint in its folder."""
-        config, folder, here = self.config, self.folder, self.here
+        self._check_memory()
         self._check_disk()
         self._describe()
-        here.wait()  # until all have looked at the folder
-        if here.first:
-            folder.prepare(self.dataset.listing(), step=self.done if self.resumes else None)
-        images = self._images(self.seen, config.augmentation)
-        training = self._training()
-        if self.resumes:
-            folder.restore(training)
-        record = self._record(training)
+        self.here.wait()  # until all have looked at the folder
+        with self.folder.held() if self.here.first else nullcontext():
+            if self.here.first:
+                listing = self.dataset.listing()
+                self.folder.prepare(listing, step=self.done if self.resumes else None)
+            images, training = self._images(self.seen, self.config.augmentation), self._training()
+            if self.resumes:
+                self.folder.restore(training)
+            record = self._record(training)
+            last = self._train(training, images, record)
+            self.here.wait()  # torchrun ends all with the first that ends
+        if last.stopped:
+            out = self.config.out
+            self.progress.say(f"stopped after step {last.step}, which is saved in '{out}'")
+            raise KeyboardInterrupt
+        summary = self._summary(last.step, last.seconds, images.lost)
+        summary.loss, summary.held_out_loss = record.loss, record.held_out_loss
+        return summary
+
+    def _train(self, training: Training, images: TrainingImages, record: Record) -> Moment:
+        config = self.config
         with training_bar(self.progress, config.length, self.done, self.seconds) as show:
 
             def note(moment: Moment) -> None:
-                if here.first:
+                if self.here.first:
                     show(moment)
                     self._warn_of_lost(images)
                     record.note(moment)
 
-            last = train(
+            return train(
                 training,
                 images,
                 config.length,
@@ -195,16 +225,10 @@ class _Run:
                 workers=self._workers,
                 advance=note,
             )
-        here.wait()  # torchrun ends all with the first that ends
-        if last.stopped:
-            self.progress.say(f"stopped after step {last.step}, which is saved in '{config.out}'")
-            raise KeyboardInterrupt
-        summary = self._summary(last.step, last.seconds, images.lost)
-        summary.loss, summary.held_out_loss = record.loss, record.held_out_loss
-        return summary
 
     def _estimate(self) -> PretrainEstimate:
         """Take a few steps, write nothing, and scale up."""
+        self._check_memory()
         recipe, length, training = self.config.recipe, self.config.length, self._training()
         images = self._images(self.seen, self.config.augmentation)
         low, count = self.here.share(recipe.batch_size)
@@ -266,6 +290,16 @@ class _Run:
     @property
     def _workers(self) -> int:
         return self.config.workers or min(8, os.cpu_count() or 1)
+
+    def _check_memory(self) -> None:
+        """Refuse a batch that does not fit by itself, before decoding it takes hours."""
+        batch, size = self.config.recipe.batch_size, self.start.size
+        wanted, free = batch * 3 * size**2 * 4, 2 * default_memory(torch.device("cpu"))
+        if wanted > free:
+            raise InputError(
+                f"a batch of {batch} images of {size}x{size} takes {wanted / 1e9:.0f} GB, of which "
+                f"{free / 1e9:.0f} are free: give a smaller --batch-size or --size"
+            )
 
     def _check_disk(self) -> None:
         """Refuse before the first byte what cannot fit: while one is replaced, two are there."""

@@ -5,9 +5,11 @@ own to put there. What is not ours is never touched.
 """
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..store.errors import DsegError, InputError
 from ..store.folders import is_free
@@ -19,8 +21,9 @@ from .training import Training
 __all__ = ["RunFolder"]
 
 _STATE, _LOG, _IMAGES, _SAMPLES = "training", "log.jsonl", "images.sha256", "samples"
-_HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".new", ".DS_Store"}
-_OURS = {_STATE, _LOG, _IMAGES, _SAMPLES, *PARTS, *_HALF_MADE}
+_LOCK = ".lock"
+_HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".new", f".{_LOG}.new", ".DS_Store"}
+_OURS = {_STATE, _LOG, _IMAGES, _SAMPLES, _LOCK, *PARTS, *_HALF_MADE}
 _ELSE = "give another --out"
 
 
@@ -105,6 +108,29 @@ class RunFolder:
             raise InputError(
                 f"'{self.path}' holds something else than a run of dseg pretrain: {_ELSE}"
             )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes on this machine from training in the folder meanwhile.
+
+        The lock goes with the process, however that ends.
+
+        Raises
+        ------
+        InputError
+            If one does already.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = self.path / _LOCK
+        with lock.open("w") as file:
+            if not _locked(file):
+                raise InputError(
+                    f"another process is training in '{self.path}': wait for it, or {_ELSE}"
+                )
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
 
     def prepare(self, listing: str, *, step: int | None) -> None:
         """Make ready for a run.
@@ -192,6 +218,21 @@ class RunFolder:
         return card if whole and card.get("trained_steps") == step else {}
 
 
+def _locked(file: IO[str]) -> bool:
+    """Lock a file; say whether another process has not. Where there are no locks, none has."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
 def _step_of(line: str) -> int:
     """Return the step of a line of the log; -1 of one that is torn."""
     try:
@@ -208,5 +249,7 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             found += _differences(before, value)
         elif before != value:
-            found.append(f"{key} ({before} there, {value} here)")
+            words = key.replace("_", " ")
+            of = words.removesuffix(" sha256")
+            found.append(f"the {of}" if of != words else f"{words} ({before} there, {value} here)")
     return found

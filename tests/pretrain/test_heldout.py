@@ -37,12 +37,12 @@ def test_the_loss_is_over_all_levels_of_noise(unet):
 
 
 def test_a_sheet_is_drawn_by_ddim(unet, tmp_path):
-    """Sixteen images side by side, the same whatever goes through the network together."""
+    """Images side by side, the same whatever goes through the network together."""
     network = unet(1).eval()
-    for name, at_once in (("a", 16), ("b", 3)):
-        write_samples(network, DDPMScheduler(), 16, tmp_path / f"{name}.png", at_once=at_once)
+    for name, at_once in (("a", 5), ("b", 3)):
+        write_samples(network, DDPMScheduler(), 5, tmp_path / f"{name}.png", at_once=at_once)
     sheets = [np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in "ab"]
-    assert sheets[0].shape == (40, 40, 3)
+    assert sheets[0].shape == (20, 30, 3)
     assert np.abs(sheets[0] - sheets[1]).max() <= 1
     assert (sheets[0][8:10] == 255).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
