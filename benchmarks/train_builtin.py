@@ -17,9 +17,10 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
-from dseg.extract.builtin import BUILTIN, builtin_folder
+from dseg.extract import builtin
 from dseg.extract.images import list_images
 from dseg.extract.loading import load_unet
+from dseg.extract.unet import recommended_layers
 from dseg.pipelines.pretrain import PretrainConfig, pretrain
 from dseg.pipelines.progress import Console
 from dseg.pretrain.folder import write_network
@@ -58,12 +59,14 @@ def gather(clothing: Path, photos: Path) -> None:
     write_scenes(photos / "scenes", seeds, (128, 128))
 
 
-def pack(trained: Path, steps: list[int], blocks: list[int], size: int) -> Path:
+def pack(trained: Path, size: int) -> Path:
     """Write a trained checkpoint as float16 to where dseg looks for its own."""
-    target = builtin_folder(BUILTIN)
+    target = Path(builtin.__file__).with_name("builtin_checkpoints") / "dseg-64"
+    target.mkdir(parents=True, exist_ok=True)
     loaded = load_unet(trained)
     facts = json.loads((trained / "dseg.json").read_text(encoding="utf-8"))
-    card = {**facts, **CARD, "steps": steps, "blocks": blocks, "size": size, "weights": "float16"}
+    layers = recommended_layers(loaded.unet, loaded.schedule.timesteps)
+    card = {**facts, **CARD, **layers, "size": size, "weights": "float16"}
     scheduler = DDPMScheduler.from_pretrained(trained / "scheduler")
     write_network(loaded.unet, scheduler, target, card, torch.float16)
     shutil.copyfile(trained / "images.sha256", target / "images.sha256")
@@ -80,8 +83,6 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--init", help="checkpoint to begin from")
-    parser.add_argument("--blocks", type=int, nargs="+", default=[0, 1, 4], help="for the card")
-    parser.add_argument("--steps", type=int, nargs="+", default=[50, 150, 250], help="for the card")
     parser.add_argument("--row-size", type=int, default=128, help="for the card")
     parser.add_argument("--device")
     given = parser.parse_args()
@@ -100,7 +101,7 @@ def main() -> None:
         device=given.device,
     )
     print(pretrain(config, Console()))
-    print(pack(out, given.steps, given.blocks, given.row_size))
+    print(pack(out, given.row_size))
 
 
 if __name__ == "__main__":
