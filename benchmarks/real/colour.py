@@ -1,9 +1,8 @@
 """The ensemble on five numbers a pixel: red, green, blue, and where it lies.
 
-Everything else is as in dseg: images and label maps on the row grid, the ensemble and its recipe,
-the members' scores interpolated to the image's own size, the vote, the uncertainty. All five
-numbers run from -1 to 1, as the network's input does. To `predict_image` they are the channels of
-one layer as large as the row, which nothing is interpolated in.
+They are dseg's own layer of colour and place (``extract --pixels``), without any other. The rest is
+as in dseg too: images and label maps on the row grid, the ensemble and its recipe, the members'
+scores interpolated to the image's own size, the vote, the uncertainty.
 """
 
 from pathlib import Path
@@ -17,7 +16,7 @@ from dseg.classify.masks import write_array, write_mask
 from dseg.classify.prediction import predict_image
 from dseg.extract.images import ImageRows, read_image
 from dseg.store.geometry import Geometry, plan_rows
-from dseg.store.spec import FeatureSpec, LayerSpec
+from dseg.store.spec import PIXELS, FeatureSpec, LayerSpec
 from numpy.typing import NDArray
 
 from .layout import DataSet
@@ -57,7 +56,7 @@ def segment_by_colour(
     with meter.stage("fit"):
         ensemble.fit(*_labelled_pixels(data, size))
     with meter.stage("predict"):
-        layer = LayerSpec(timestep=0, block=0, channels=5, height=size[0], width=size[1])
+        layer = LayerSpec(PIXELS, PIXELS, 5, *size)
         spec = FeatureSpec({"kind": "colour and position"}, "", size, "squash", 0, 0, (layer,))
         model = FactorisedEnsemble(ensemble.stack_, spec)
         classes = [int(c) for c in ensemble.classes_]
@@ -76,10 +75,10 @@ def segment_by_colour(
 
 
 def _numbers(path: Path, size: Size) -> tuple[Geometry, NDArray[np.float32]]:
-    """Return an image's geometry, and (5, h, w): its colours and positions on the row grid."""
+    """Return an image's geometry, and (5, h, w): colour and place on the row grid, from -1 to 1."""
     image = read_image(path)
     geometry = plan_rows(image.shape[:2], size, "squash")
-    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in size)
+    y, x = ((np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1 for side in size)
     position = np.stack(np.meshgrid(y, x, indexing="ij"))
     return geometry, np.concatenate([ImageRows(image, geometry)[0], position])
 

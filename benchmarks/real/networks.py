@@ -11,11 +11,13 @@ from dseg.extract.loading import Hints, load_unet
 from dseg.pipelines.extract import BackboneOptions, Estimate, ExtractConfig, extract
 from dseg.pipelines.fit import FitConfig, fit
 from dseg.pipelines.predict import PredictConfig, predict
-from dseg.pipelines.pretrain import PretrainConfig, PretrainEstimate, PretrainSummary, pretrain
+from dseg.pipelines.pretrain import pretrain
+from dseg.pipelines.pretrain_config import PretrainConfig, PretrainEstimate, PretrainSummary
 from dseg.pipelines.progress import Console, Progress
 from dseg.pretrain.folder import scheduler_of, write_network
 from dseg.pretrain.images import Augmentation
 from dseg.store.errors import DsegError
+from dseg.store.spec import PIXELS
 
 from .layout import DataSet, write_list
 from .measure import Meter
@@ -89,7 +91,8 @@ def describe(checkpoint: str, options: NetworkOptions) -> Network:
 def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: Path) -> str:
     """Write a network of a checkpoint's architecture with the weights diffusers starts from.
 
-    Its steps, blocks and noise schedule are the checkpoint's.
+    Its steps, blocks and noise schedule are the checkpoint's; and colour and place are among its
+    features if they are among the checkpoint's.
 
     Returns
     -------
@@ -101,10 +104,12 @@ def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = UNet2DModel.from_config(loaded.unet.config, sample_size=loaded.size)
+    layers = [layer for layer in backbone.layers if layer.block != PIXELS]
     card = {
-        "steps": list(dict.fromkeys(layer.timestep for layer in backbone.layers)),
-        "blocks": list(dict.fromkeys(layer.block for layer in backbone.layers)),
+        "steps": list(dict.fromkeys(layer.timestep for layer in layers)),
+        "blocks": list(dict.fromkeys(layer.block for layer in layers)),
         "size": list(backbone.row_shape),
+        "pixels": len(layers) < len(backbone.layers),
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_network(network, scheduler_of(loaded.schedule), folder, card)

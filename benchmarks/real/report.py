@@ -115,7 +115,7 @@ def _notes(shown: Shown, sets: list[str], present: list[str]) -> list[str]:
         "forest's features are computed within fit and predict. Peak: highest resident memory of "
         "any stage, interpreter and libraries included.",
         f"Machine: {_several(r.notes.get('machine') for r in every)}. "
-        f"Steps of each ensemble: {_several(r.key.settings.get('max_steps') for r in every)}.",
+        f"Steps of each ensemble: {_several(_steps(record) for record in every)}.",
     ]
     for name in sets:
         for record in shown.get((name, "pretraining"), ()):
@@ -134,6 +134,11 @@ def _pretraining(record: Record) -> str:
         f"pretrained for {seconds / 60:.1f} minutes on {record.scores['images']} images without "
         f"labels, at most {max(record.peak_mb.values()):.0f} MB, {record.notes.get('machine')}."
     )
+
+
+def _steps(record: Record) -> int | None:
+    recipe = record.key.settings.get("recipe")
+    return None if recipe is None else recipe["max_steps"]
 
 
 def _several(values: Iterable[object]) -> str:

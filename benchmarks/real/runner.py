@@ -85,7 +85,7 @@ class Runner:
     def _colour_row(self, data: DataSet) -> None:
         plan = self._plan
         size = plan.sizes.get(data.name) or self._architecture(data).size
-        settings = {"rows": list(size), "max_steps": plan.max_steps}
+        settings = {"rows": list(size), "recipe": self._recipe()}
         for key in self._missing(data, "colour", settings):
             self._cell(key, colour_cell, data, size, plan.max_steps, plan.device)
 
@@ -106,10 +106,17 @@ class Runner:
     def _settings(self, network: Network, untrained: bool) -> dict[str, Any]:
         """Return what decides a network's row, besides the images and labels."""
         return {
-            **({"architecture": network.architecture} if untrained else {"sha256": network.sha256}),
+            **({} if untrained else {"sha256": network.sha256}),
+            "architecture": network.architecture,  # steps and blocks too, which no weights tell
             "rows": list(network.size),
-            "max_steps": self._plan.max_steps,
+            "recipe": self._recipe(),
         }
+
+    def _recipe(self) -> dict[str, Any]:
+        """Return how the ensembles are trained: another default of dseg's is another result."""
+        from dseg.classify.recipes import Recipe
+
+        return asdict(Recipe.default(self._plan.max_steps))
 
     # ---- networks ----
 

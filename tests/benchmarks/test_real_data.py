@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -224,7 +225,7 @@ def test_colour_is_the_ensemble_on_five_numbers(shapes, tmp_path):
     segment_by_colour(
         read_set(shapes), tmp_path, Meter(), size=(32, 32), max_steps=60, seed=3, device="cpu"
     )
-    line = np.linspace(-1, 1, 32, dtype=np.float32)
+    line = (np.arange(32, dtype=np.float32) + 0.5) / 16 - 1
     position = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1)
 
     def numbers(stem: str) -> np.ndarray:
@@ -307,9 +308,14 @@ def test_a_second_run_computes_nothing(shapes, network, tmp_path):
     assert [(k.row, k.seed) for k in mended.computed] == [(lost["key"]["row"], lost["key"]["seed"])]
     assert mended.results.records[-1].scores == lost["scores"]
 
-    # Other settings are other cells.
+    # Other settings are other cells; so is a card that recommends other layers of one network.
     other = compute(shapes, tmp_path / "out", "--rows", "colour", "--seeds", 1, "--size", 16)
     assert [k.row for k in other.computed] == ["colour"]
+    card = shutil.copytree(network, tmp_path / "card") / "dseg.json"
+    card.write_text('{"steps": [100], "blocks": [2], "pixels": true}')
+    words = ("--rows", "pretrained", "--seeds", 1, "--checkpoint", card.parent)
+    assert len(compute(shapes, tmp_path / "out", *words).computed) == 1
+    assert compute(shapes, tmp_path / "out", *words).computed == []
 
 
 def test_seeds_of_one_checkpoint_share_its_features(shapes, network, tmp_path):
@@ -328,6 +334,9 @@ def test_untrained_networks_differ_by_seed_and_not_in_kind(network, tmp_path):
     from real.networks import describe, make_untrained
     from real.options import NetworkOptions
 
+    card = '{"steps": [3, 200], "blocks": [1, 2], "pixels": true}'
+    network = shutil.copytree(network, tmp_path / "given")
+    (network / "dseg.json").write_text(card)
     options = NetworkOptions(size=(32, 48))
     given = describe(str(network), options)
     made = [
@@ -423,7 +432,7 @@ def test_wrong_calls_are_refused(words, capsys):
 
 
 def record(name: str, row: str, seed: int, iou: float, **settings: object) -> Record:
-    key = Key(name, row, seed, {"data": "d", "max_steps": 4000, **settings})
+    key = Key(name, row, seed, {"data": "d", "recipe": {"max_steps": 4000}, **settings})
     scores = {"mean_iou": iou, "auc": 0.9, "pixel_accuracy": 0.9, "iou": {"x": iou}}
     seconds, peak = {"fit": 30.0, "predict": 4.0}, {"fit": 512.0, "predict": 400.0}
     return Record(key, scores, seconds, peak, notes={"machine": "cpu, 2 cores"})
@@ -432,7 +441,8 @@ def record(name: str, row: str, seed: int, iou: float, **settings: object) -> Re
 def test_the_report_comes_from_the_results_alone(tmp_path, capsys):
     results = Results(tmp_path / FILE)
     for seed, iou in enumerate((0.25, 0.5, 0.6)):
-        results.add(record("cars", "colour", seed, 0.111, max_steps=7))  # of older settings
+        # of older settings
+        results.add(record("cars", "colour", seed, 0.111, recipe={"max_steps": 7}))
         results.add(record("cars", "colour", seed, iou))
         results.add(record("cells", "forest", seed, 0.9))
     assert real_data.main(["--render", "--out", str(tmp_path)]) == 0
