@@ -133,6 +133,8 @@ def _settings(config: PretrainConfig, dataset: Dataset, start: Start) -> dict[st
         "images_sha256": dataset.sha256,
         "size": start.size,
         "schedule": start.scheduler.config.beta_schedule,
+        "diffusion_steps": len(start.scheduler.betas),
+        "head_channels": start.network.config.attention_head_dim,
         "network": start.facts["network"],
         "init_sha256": start.facts.get("init", {}).get("sha256"),
         "augmentation": asdict(config.augmentation),

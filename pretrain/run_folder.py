@@ -242,14 +242,17 @@ def _step_of(line: str) -> int:
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name the settings that differ, those within a group one by one."""
+    """Name the settings that differ, those within a group one by one.
+
+    One that an older version of dseg did not write down is taken to be the same.
+    """
     found = []
-    for key, value in now.items():
-        before = was.get(key)
+    for key in now.keys() & was.keys():
+        before, value = was[key], now[key]
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             found += _differences(before, value)
         elif before != value:
             words = key.replace("_", " ")
             of = words.removesuffix(" sha256")
             found.append(f"the {of}" if of != words else f"{words} ({before} there, {value} here)")
-    return found
+    return sorted(found)

@@ -20,6 +20,7 @@ from dseg.pretrain.images import Augmentation
 from dseg.pretrain.recipe import Recipe
 
 torch.set_num_threads(1)
+torch.optim.AdamW([torch.zeros(1)])  # imports much more
 pipeline._LOG_EVERY = 0.0
 images, init, out, steps = sys.argv[1:]
 config = pipeline.PretrainConfig(
@@ -29,13 +30,13 @@ config = pipeline.PretrainConfig(
 )
 log = Path(out, "log.jsonl")
 random.seed(0)
-for number in range(7):
+for number in range(5):
     before = log.stat().st_mtime_ns if log.exists() else 0
     child = os.fork()
     if child == 0:
         pipeline.pretrain(config)
         os._exit(0)
-    if number < 6:
+    if number < 4:
         while not log.exists() or log.stat().st_mtime_ns == before:
             time.sleep(0.001)
         time.sleep(random.uniform(0, 0.6))
@@ -54,7 +55,7 @@ def test_a_killed_training_goes_on_bit_for_bit(ddpm, tmp_path):
     from dseg.pretrain.images import Augmentation
     from dseg.pretrain.recipe import Recipe
 
-    steps = 15
+    steps = 12
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, photos, ddpm, tmp_path / "killed", str(steps)],
         capture_output=True,
@@ -64,7 +65,7 @@ def test_a_killed_training_goes_on_bit_for_bit(ddpm, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     ends = [int(line) for line in done.stdout.split()]
-    assert ends.count(9) >= 3  # killed
+    assert ends.count(9) >= 2  # killed
     assert ends[-1] == 0
     pretrain(
         PretrainConfig(

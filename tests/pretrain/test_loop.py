@@ -165,10 +165,10 @@ def test_it_learns(unet, here, tmp_path, picture):
     images = TrainingImages(paths[:50], 8, Augmentation(), 0, 10**8)
     others = TrainingImages(paths[50:], 8, Augmentation(), 0, 10**8)
     held_out = HeldOut([others.whole(i) for i in range(10)], schedule, seed=0)
-    recipe = Recipe(batch_size=16, learning_rate=8e-3, warmup=10, ema_decay=0.95)
+    recipe = Recipe(batch_size=16, learning_rate=1.2e-2, warmup=10, ema_decay=0.95)
     training = Training(unet(1), schedule, recipe, here)
     before = held_out.loss(training.averaged, 64)
-    told = run(training, images, Length(steps=150))
+    told = run(training, images, Length(steps=110))
     after = held_out.loss(training.averaged, 64)
     first, last = (np.mean([m.loss for m in part]) for part in (told[:10], told[-50:]))
     assert before > 0.9

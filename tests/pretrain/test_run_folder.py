@@ -20,20 +20,20 @@ OTHER = {"size": 8, "recipe": {"seed": 1, "clip": 1.0}}
 LENGTH = Length(steps=10)
 
 
+def fill(training, step):
+    training.done = step
+    with torch.no_grad():
+        for network in (training.network, training.averaged):
+            for parameter in network.parameters():
+                parameter.fill_(step)
+    return training
+
+
 @pytest.fixture
 def trained(unet, here):
     """A network of which every weight tells after how many steps it was saved."""
 
-    def make(step):
-        training = Training(unet(0), DDPMScheduler(), Recipe(), here)
-        training.done = step
-        with torch.no_grad():
-            for network in (training.network, training.averaged):
-                for parameter in network.parameters():
-                    parameter.fill_(step)
-        return training
-
-    return make
+    return lambda step: fill(Training(unet(0), DDPMScheduler(), Recipe(), here), step)
 
 
 def save(folder, training, settings=SETTINGS):
@@ -98,7 +98,7 @@ def kill_at(monkeypatch, operation):
 
 def test_a_kill_at_any_moment_of_a_save_loses_at_most_that(run, trained, monkeypatch, tmp_path):
     """Every change on disk in turn is the last before the kill; the run then goes on."""
-    n_kills, steps = 0, set()
+    n_kills, steps, third, fourth, again = 0, set(), trained(3), trained(4), trained(9)
     while True:
         n_kills += 1
         path = tmp_path / f"killed_{n_kills}"
@@ -106,21 +106,20 @@ def test_a_kill_at_any_moment_of_a_save_loses_at_most_that(run, trained, monkeyp
         with monkeypatch.context() as patched:
             kill_at(patched, n_kills)
             try:
-                save(RunFolder(path), trained(3))
+                save(RunFolder(path), third)
                 break
             except Killed:
                 pass
         values = standing(path)
         assert values["step"] in (2, 3)
         steps.add(values["step"])
-        again = trained(9)
-        RunFolder(path).restore(again)
+        RunFolder(path).restore(fill(again, 9))
         assert again.done == values["step"]
         for network in (again.network, again.averaged):
             assert all(bool((p == again.done).all()) for p in network.parameters())
         folder = RunFolder(path)
         folder.prepare("listing", step=again.done)
-        save(folder, trained(4))
+        save(folder, fourth)
         assert_whole(path, 4)
     assert n_kills > 10
     assert steps == {2, 3}
@@ -174,6 +173,7 @@ def test_another_run_is_named_by_its_differences(run):
         standing(run, OTHER)
     assert standing(run, OTHER, overwrite=True) is None
     assert standing(run)["step"] == 2
+    assert standing(run, {**SETTINGS, "of a later version": 1})["step"] == 2
 
 
 def test_overwriting_goes_on_with_the_same_run_until_it_is_finished(run):
