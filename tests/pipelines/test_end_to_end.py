@@ -204,3 +204,33 @@ def test_info_of_some_images(dseg, store, model, tmp_path):
     refused = dseg("info", model, "--list", "some.txt")
     assert refused.code == 2
     assert "a model has none" in refused.err
+
+
+def test_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
+    words = ("extract", "--images", world.photos, "--checkpoint", ddpm, "--pixels")
+    made = dseg(*words, "--out", "feats.zarr")
+    assert made.code == 0, made.err
+    assert "colour and place" in made.err
+    store = FeatureStore.open(tmp_path / "feats.zarr")
+    assert store.spec.pixels
+    assert store.activations(0, -1, -1).shape == (5, 32, 32)
+    assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 200).code == 0
+    assert dseg("predict", "feats.zarr", "--out", "a").code == 0
+    assert dseg("predict", world.photos, "--out", "b").code == 0
+    for stem in world.stems:
+        assert np.array_equal(read(tmp_path / "a", stem), read(tmp_path / "b", stem))
+    assert "colour and place" in dseg("info", "feats.zarr").out
+    other = dseg(*words[:-1], "--out", "feats.zarr")
+    assert other.code == 2
+    assert "colour and place are among the layers here only (--pixels)" in other.err
+    tiled = dseg(*words, "--out", "tiles.zarr", "--tile")
+    assert tiled.code == 2
+    assert "--pixels does not go with --tile" in tiled.err
+
+
+def test_the_built_in_checkpoint_is_the_default(dseg, world, tmp_path):
+    made = dseg("extract", "--images", world.photos, "--out", "feats.zarr", "--size", 32)
+    assert made.code == 0, made.err
+    assert FeatureStore.open(tmp_path / "feats.zarr").spec.source == "builtin:dseg-64"
+    assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 100).code == 0
+    assert dseg("predict", world.photos).code == 0
