@@ -163,6 +163,8 @@ class RunFolder:
             made = log.with_name(f".{_LOG}.new")
             made.write_text(kept, encoding="utf-8")
             made.replace(log)
+        for torn in (self.path / _SAMPLES).glob(".step_*.png.new"):
+            torn.unlink()
         for sheet in (self.path / _SAMPLES).glob("step_*.png"):
             number = sheet.stem.removeprefix("step_")
             if number.isdecimal() and int(number) > step:
