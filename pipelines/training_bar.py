@@ -11,7 +11,7 @@ from .progress import Console, Progress
 
 __all__ = ["remaining", "training_bar"]
 
-_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # tqdm begins a postfix with a comma
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def training_bar(
         initial=began,
         desc="pretrain",
         bar_format=_FORMAT,
-        postfix=f"step {step}",
+        unit=f"step {step}",
         disable=not shown,
         dynamic_ncols=True,
     ) as bar:
@@ -48,8 +48,7 @@ def training_bar(
             left = remaining(began, seconds, moment)
             if left is not None:
                 words.append(f"{_clock(left)} left")
-            bar.set_postfix_str(", ".join(words), refresh=False)
-            bar.update(moment.progress - bar.n)
+            bar.unit, bar.n = ", ".join(words), moment.progress
             bar.refresh()
 
         yield show
