@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pytest
 from dseg.pretrain.dataset import read_dataset, read_listing
 from dseg.pretrain.heldout import split
 from PIL import Image
@@ -58,7 +59,10 @@ def test_images_that_were_decoded_before_are_not_again(photos, here, tmp_path):
 
 
 def test_names_that_are_no_text_are_listed(photos, here):
-    os.rename(photos / "0.png", os.fsdecode(os.fsencode(photos) + b"/\xff.png"))  # noqa: PTH104
+    try:
+        os.rename(photos / "0.png", os.fsdecode(os.fsencode(photos) + b"/\xff.png"))  # noqa: PTH104
+    except OSError:
+        pytest.skip("this file system has no such names")
     listing = read(photos, here).listing()
     assert listing.encode(errors="surrogateescape").count(b"\xff.png") == 1
 
