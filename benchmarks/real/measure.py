@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 from dseg.store.errors import DsegError
@@ -100,8 +101,21 @@ def apart(work: Callable[..., T], *arguments: Any) -> T:
     DsegError
         If the process was killed. What the function raises comes through as it is.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_end_with_parent) as pool:
         try:
             return pool.submit(work, *arguments).result()
         except BrokenProcessPool as error:
             raise DsegError("its process was killed: did the memory not suffice?") from error
+
+
+def _end_with_parent() -> None:
+    """Make this process end when the one that started it is killed, which would not stop it."""
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=wait, daemon=True).start()

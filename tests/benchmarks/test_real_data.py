@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from dseg.store.errors import DsegError, InputError
 from PIL import Image
@@ -395,6 +398,31 @@ def test_cells_have_processes_of_their_own():
         apart(os._exit, 1)
     with pytest.raises(InputError, match="no folder"):
         apart(find_sets, Path("nowhere"))
+
+
+def test_no_cell_outlives_a_killed_run(tmp_path):
+    pid, code = (
+        tmp_path / "pid",
+        "import os; from real.measure import apart; apart(os.system, {!r})",
+    )
+    words = f"echo $PPID > {pid}.part; mv {pid}.part {pid}; sleep 20"
+    run = subprocess.Popen([sys.executable, "-c", code.format(words)], cwd=BENCHMARKS)
+    try:
+        wait_until(pid.is_file)
+        cell = psutil.Process(int(pid.read_text()))
+        assert cell.ppid() == run.pid
+        run.kill()
+        wait_until(lambda: not cell.is_running())
+    finally:
+        run.kill()
+        run.wait()
+
+
+def wait_until(is_so, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 # ---- the command line and the report ----
