@@ -13,6 +13,7 @@ import torch
 
 from ..extract.images import list_images
 from ..pretrain.card import card_of
+from ..pretrain.compiling import check_compiler
 from ..pretrain.dataset import Dataset, read_dataset, read_listing
 from ..pretrain.heldout import HeldOut, split
 from ..pretrain.images import Augmentation, TrainingImages
@@ -164,6 +165,8 @@ class _Run:
         self.names = list(dataset.files)
         self.seen, self.held_out = split(len(self.names), config.recipe.seed)
         self.precision = choose_precision(config.precision, here.device)
+        if config.compiled:
+            check_compiler(here.device)
         self._told: set[int] = set()
 
     def outcome(self) -> PretrainSummary | PretrainEstimate:
@@ -259,7 +262,14 @@ class _Run:
 
     def _training(self) -> Training:
         start, recipe = self.start, self.config.recipe
-        return Training(start.network, start.scheduler, recipe, self.here, self.precision)
+        return Training(
+            start.network,
+            start.scheduler,
+            recipe,
+            self.here,
+            self.precision,
+            self.config.compiled,
+        )
 
     def _record(self, training: Training) -> Record:
         config = self.config

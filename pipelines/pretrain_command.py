@@ -77,6 +77,12 @@ __all__ = ["pretrain"]
     help="Of the arithmetic; by default the quickest that is safe.",
 )
 @click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Compile the network first: takes minutes, then steps are quicker.",
+)
+@click.option(
     "--save-every",
     "save_seconds",
     type=TIME,

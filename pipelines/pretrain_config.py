@@ -40,6 +40,8 @@ class PretrainConfig:
     recipe : Recipe
     precision : str, optional
         One of `precision.PRECISIONS`; by default the quickest that is safe on the device.
+    compiled : bool
+        Compile the network first.
     save_seconds : float
         Between two saves of the state; what a killed run loses at most.
     sheets : int, optional
@@ -69,6 +71,7 @@ class PretrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     recipe: Recipe = field(default_factory=Recipe)
     precision: str | None = None
+    compiled: bool = False
     save_seconds: float = 300.0
     sheets: int | None = None
     workers: int | None = None

@@ -57,6 +57,9 @@ class Training:
     here : Processes
     precision : torch.dtype
         float32, or what autocast computes in.
+    compiled : bool
+        Let ``torch.compile`` compile the network at the first step; results then differ in
+        rounding.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Training:
         recipe: Recipe,
         here: Processes,
         precision: torch.dtype = torch.float32,
+        compiled: bool = False,
     ) -> None:
         device = here.device
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
@@ -86,6 +90,8 @@ class Training:
         self._parallel = self.network
         if here.world > 1:
             self._parallel = DistributedDataParallel(self.network)
+        if compiled:
+            self._parallel = torch.compile(self._parallel)
         # Gradients are averaged over processes, whose parts may differ by an image.
         self._weight = here.share(recipe.batch_size)[1] * here.world / recipe.batch_size
         self.done = 0

@@ -174,3 +174,14 @@ def test_bfloat16_computes_in_less_but_keeps_float32(unet, here):
     assert one != other
     np.testing.assert_allclose(one, other, rtol=0.05)
     assert {v.dtype for v in half.state()[0].values()} <= {torch.float32, torch.int64}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler
+def test_a_compiled_network_learns_the_same(here, unet):
+    losses = []
+    for compiled in (False, True):
+        training = Training(unet(1), DDPMScheduler(), RECIPE, here, compiled=compiled)
+        losses.append(take(training, range(3)))
+        assert not any("_orig_mod" in name for name in training.state()[0])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
