@@ -67,14 +67,17 @@ def network_cell(
     """
     from dseg.extract.devices import choose_device
 
-    from .networks import make_untrained, segment_by_network
+    from .networks import make_untrained, seen, segment_by_network
 
     meter, on = Meter(), choose_device(options.device)
+    pretrained_on = 0 if untrained else seen(data, checkpoint)
     if untrained:
         checkpoint = make_untrained(checkpoint, options, seed, folder / "untrained")
         options = replace(options, head_channels=None)  # the new folder states it
     segment_by_network(data, store, folder, meter, options, checkpoint=checkpoint, seed=seed)
-    return _scored(data, folder, meter, str(on))
+    found = _scored(data, folder, meter, str(on))
+    found["notes"]["pretrained_on"] = pretrained_on
+    return found
 
 
 def pretraining_cell(

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DModel
+from dseg.extract.builtin import builtin_folder, is_builtin
+from dseg.extract.images import sha256_of
 from dseg.extract.loading import Hints, load_unet
 from dseg.pipelines.extract import BackboneOptions, Estimate, ExtractConfig, extract
 from dseg.pipelines.fit import FitConfig, fit
@@ -14,16 +16,17 @@ from dseg.pipelines.predict import PredictConfig, predict
 from dseg.pipelines.pretrain import pretrain
 from dseg.pipelines.pretrain_config import PretrainConfig, PretrainEstimate, PretrainSummary
 from dseg.pipelines.progress import Console, Progress
+from dseg.pipelines.selection import named
 from dseg.pretrain.folder import scheduler_of, write_network
 from dseg.pretrain.images import Augmentation
-from dseg.store.errors import DsegError
+from dseg.store.errors import DsegError, InputError
 from dseg.store.spec import PIXELS
 
 from .layout import DataSet, write_list
 from .measure import Meter
 from .options import Network, NetworkOptions, Pretraining
 
-__all__ = ["describe", "make_untrained", "pretrain_network", "segment_by_network"]
+__all__ = ["describe", "make_untrained", "pretrain_network", "seen", "segment_by_network"]
 
 
 def _load(checkpoint: str, options: NetworkOptions) -> Any:
@@ -86,6 +89,29 @@ def describe(checkpoint: str, options: NetworkOptions) -> Network:
         size=backbone.row_shape,
         dims=sum(layer.channels for layer in backbone.layers),
     )
+
+
+def seen(data: DataSet, checkpoint: str) -> int | None:
+    """Return how many of a set's images a checkpoint was pretrained on; None if it does not say.
+
+    Raises
+    ------
+    InputError
+        If test images are among them.
+    """
+    folder = builtin_folder(checkpoint) if is_builtin(checkpoint) else Path(checkpoint)
+    listing = folder / "images.sha256"  # of `dseg pretrain`
+    if not listing.is_file():
+        return None
+    known = {line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line}
+    found = [stem for stem, path in data.paths.items() if sha256_of(path).hex() in known]
+    scored = [stem for stem in found if stem in data.test]
+    if scored:
+        raise InputError(
+            f"'{checkpoint}' was pretrained on {len(scored)} test images of '{data.name}': "
+            f"{named(scored)}. Pretrain without them, or take another checkpoint"
+        )
+    return len(found)
 
 
 def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: Path) -> str:

@@ -48,7 +48,7 @@ def table(results: Results, rows: Mapping[str, str]) -> str:
     sets, present = names_in_order(shown, rows)
     parts = ["# Real photographs\n", _glance(shown, sets, present, rows)]
     parts += ["\n## All figures\n", _figures(shown, sets, present, rows)]
-    parts += ["\n" + "\n".join(f"- {note}" for note in _notes(shown, sets, present)) + "\n"]
+    parts += ["\n" + "\n".join(f"- {note}" for note in _notes(shown, sets, present, rows)) + "\n"]
     return "\n".join(parts)
 
 
@@ -102,7 +102,7 @@ def _markdown(lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]]) + "\n"
 
 
-def _notes(shown: Shown, sets: list[str], present: list[str]) -> list[str]:
+def _notes(shown: Shown, sets: list[str], present: list[str], rows: Mapping[str, str]) -> list[str]:
     cells = {place: rs for place, rs in shown.items() if place[0] in sets and place[1] in present}
     every = [record for records in cells.values() for record in records]
     notes = [
@@ -120,6 +120,9 @@ def _notes(shown: Shown, sets: list[str], present: list[str]) -> list[str]:
     for name in sets:
         for record in shown.get((name, "pretraining"), ()):
             notes.append(f"{name}: {_pretraining(record)}")
+        for row in present:
+            for record in shown.get((name, row), ())[:1]:
+                notes += [f"{name}, {rows[row]}: {words}" for words in _seen(record)]
         of_set = [record for record in every if record.key.set == name]
         if len({record.key.settings["data"] for record in of_set}) > 1:
             notes.append(f"**{name}: the methods did not have the same images and labels.**")
@@ -134,6 +137,16 @@ def _pretraining(record: Record) -> str:
         f"pretrained for {seconds / 60:.1f} minutes on {record.scores['images']} images without "
         f"labels, at most {max(record.peak_mb.values()):.0f} MB, {record.notes.get('machine')}."
     )
+
+
+def _seen(record: Record) -> list[str]:
+    """Say what of the set a network knew that this run has not pretrained."""
+    count = record.notes.get("pretrained_on", 0)
+    if count is None:
+        return ["the checkpoint does not say which images it was pretrained on."]
+    if not count or record.key.row == "pretrained":
+        return []
+    return [f"the network was pretrained on {count} of the set's images, none of them scored."]
 
 
 def _steps(record: Record) -> int | None:

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from dseg.extract.images import sha256_of
 from dseg.store.errors import DsegError, InputError
 from PIL import Image
 
@@ -359,6 +361,7 @@ def test_pretraining_leaves_test_images_out_and_is_done_once(shapes, tmp_path):
     assert run.failed == []
     assert [key.row for key in run.computed] == ["pretraining", "pretrained", "untrained"]
     (checkpoint,) = (p for p in (tmp_path / "out/checkpoints").iterdir() if p.is_dir())
+    assert [record.notes.get("pretrained_on") for record in run.results.records] == [None, 5, 0]
     assert checkpoint.with_suffix(".txt").read_text().split() == [*TRAIN, *OTHERS]
     seen = (checkpoint / "images.sha256").read_text()
     assert not any(f"{stem}.png" in seen for stem in TEST)
@@ -368,6 +371,24 @@ def test_pretraining_leaves_test_images_out_and_is_done_once(shapes, tmp_path):
 
     checkpoint.rename(tmp_path / "moved")  # all that needs it is done
     assert compute(shapes, tmp_path / "out", *words).computed == []
+
+
+def test_a_checkpoint_that_knows_test_images_is_refused(shapes, network, tmp_path):
+    from real.networks import seen
+
+    data, folder = read_set(shapes), shutil.copytree(network, tmp_path / "given")
+    assert seen(data, str(folder)) is None
+
+    def list_images(*stems: str) -> None:
+        digests = [sha256_of(data.paths[stem]).hex() for stem in stems]
+        lines = [f"{digest}  other/name_{i}.png\n" for i, digest in enumerate(digests)]
+        (folder / "images.sha256").write_text("".join(lines) + f"{'0' * 64}  more.png\n")
+
+    list_images("a", "f", "g")
+    assert seen(data, str(folder)) == 3
+    list_images("a", "d")
+    with pytest.raises(InputError, match="pretrained on 1 test images of 'shapes': 'd'"):
+        seen(data, str(folder))
 
 
 def test_a_method_that_fails_does_not_stop_the_others(shapes, tmp_path):
@@ -496,7 +517,10 @@ def test_the_report_says_what_is_not_comparable(tmp_path):
     results.add(record("cars", "colour", 0, 0.5))
     results.add(record("cars", "forest", 0, 0.5, data="other"))
     results.add(record("cars", "forest", 1, 0.5, data="other"))
+    knows = record("cars", "builtin", 0, 0.5)
+    results.add(replace(knows, notes={**knows.notes, "pretrained_on": 7}))
     text = table(results, ROWS)
+    assert f"cars, {ROWS['builtin']}: the network was pretrained on 7 of the set's images" in text
     assert "cars: the methods did not have the same images and labels" in text
     assert "not complete" in text
 
