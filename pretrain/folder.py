@@ -86,6 +86,7 @@ def write_network(
         torch.nn.Module.to(kept, dtype)
     try:
         DDPMPipeline(unet=kept, scheduler=scheduler).save_pretrained(made, safe_serialization=True)
+        _forget_origin(made / "unet" / "config.json")
         text = json.dumps(card, indent=1, ensure_ascii=False)
         (made / CARD).write_text(text + "\n", encoding="utf-8")
         for part in PARTS:
@@ -100,6 +101,13 @@ def write_network(
             "writes it"
         ) from error
     shutil.rmtree(made)
+
+
+def _forget_origin(config: Path) -> None:
+    """Leave out where the network was loaded from: a path of this machine, and not its own."""
+    plain = json.loads(config.read_text(encoding="utf-8"))
+    plain.pop("_name_or_path", None)
+    config.write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_card(folder: Path) -> dict[str, Any]:
