@@ -39,14 +39,14 @@ from real.runner import ROWS, Runner
 
 # What the network sees of an image, pixels. Squares, because `dseg pretrain` squashes whole images
 # to squares and the network should find what it was trained on. 128, because two CPU cores then
-# take about a second an image: no image of blood_cells loses by it; those of the other sets lose up
-# to half of their lines, of which thin parts (poles, membranes) suffer.
+# take about a second an image: no image of blood_cells loses by it; photographs lose up to half of
+# their lines, of which thin parts (poles) suffer.
 SIZES: dict[str, Size] = {
     "blood_cells": (128, 128),  # of 88 to 120
     "camvid": (128, 128),  # of 192 x 256
     "car_parts": (128, 128),  # mostly of 256 x 256
     "clothing": (128, 128),  # of about 240 x 160
-    "neurites_em": (128, 128),  # of 256 x 256
+    "neurites_em": (256, 256),  # its own size: membranes are a few pixels wide
 }
 UNITS = {"s": 1, "m": 60, "h": 3600}
 

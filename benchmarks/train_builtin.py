@@ -5,8 +5,8 @@
         --init builtin:dseg-64
 
 The first folder holds ``images/`` and ``test.txt``, whose images stay out. The run goes on where
-it was stopped; at its end the checkpoint is packed into ``extract/builtin/`` as float16. Runs as
-it stands on a GPU, where a longer training at a higher resolution belongs.
+it was stopped; at its end the checkpoint is packed into ``extract/builtin_checkpoints/`` as
+float16. Runs as it stands on a GPU, where a longer training at a higher resolution belongs.
 """
 
 import argparse
@@ -25,12 +25,13 @@ from dseg.pipelines.pretrain import PretrainConfig, pretrain
 from dseg.pipelines.progress import Console
 from dseg.pretrain.folder import write_network
 from dseg.pretrain.images import Augmentation
+from dseg.pretrain.precision import PRECISIONS
 from dseg.pretrain.recipe import Recipe
 
 SCENES = 500
 CARD = {
     "trained_on": (
-        "988 photographs of Clothing Co-Parsing (Yang, Luo, Lin, CVPR 2014; "
+        "photographs of Clothing Co-Parsing (Yang, Luo, Lin, CVPR 2014; "
         "github.com/bearpaw/clothing-co-parsing, Apache License 2.0 as that project states; the "
         "photographs show real people and were collected from street-style pages: treat as "
         f"research data), of which none is in the test list, and {SCENES} scenes that dseg draws "
@@ -82,7 +83,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument("--crop", type=float, default=0.4, help="least side of cut-outs")
     parser.add_argument("--init", help="checkpoint to begin from")
+    parser.add_argument("--precision", choices=list(PRECISIONS))
     parser.add_argument("--row-size", type=int, default=128, help="for the card")
     parser.add_argument("--device")
     given = parser.parse_args()
@@ -96,8 +99,9 @@ def main() -> None:
         init=given.init,
         network=None if given.init else "small",
         seconds=given.minutes * 60,
-        augmentation=Augmentation(crop=0.4, flip=True),
+        augmentation=Augmentation(crop=given.crop, flip=True),
         recipe=Recipe(batch_size=given.batch_size, learning_rate=given.learning_rate),
+        precision=given.precision,
         device=given.device,
     )
     print(pretrain(config, Console()))

@@ -170,3 +170,14 @@ def test_init_without_a_step_changes_nothing_of_a_folder(unet, tmp_path):
     x, t = torch.randn(2, 3, 16, 16), torch.tensor([3, 400])
     with torch.inference_mode():
         assert torch.equal(read.unet(x, t).sample, unet(3).eval()(x, t).sample)
+
+
+def test_it_does_not_tell_from_where_it_was_loaded(unet, tmp_path):
+    scheduler = scheduler_of(SCHEDULES["linear"])
+    write_network(unet(), scheduler, tmp_path / "first", {})
+    loaded = load_unet(tmp_path / "first")
+    assert "_name_or_path" in loaded.unet.config
+    write_network(loaded.unet, scheduler, tmp_path / "second", {})
+    first, second = ((tmp_path / n / "unet/config.json").read_text() for n in ("first", "second"))
+    assert first == second
+    assert str(tmp_path) not in second
