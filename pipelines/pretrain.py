@@ -164,10 +164,21 @@ class _Run:
         self.seconds = float(standing["seconds"]) if standing else 0.0  # of earlier sessions
         self.names = list(dataset.files)
         self.seen, self.held_out = split(len(self.names), config.recipe.seed)
-        self.precision = choose_precision(config.precision, here.device)
+        self.precision = self._precision(standing.get("precision") if standing else None)
         if config.compiled:
             check_compiler(here.device)
         self._told: set[int] = set()
+
+    def _precision(self, before: str | None) -> torch.dtype:
+        """Return what is asked for, else what the run had before, else what this machine does best.
+
+        Processes that disagree about the last do as the first.
+        """
+        device = self.here.device
+        able = before != "float16" or device.type == "cuda"
+        name = self.config.precision or (before if able else None)
+        chosen: list[torch.dtype] = self.here.gathered(choose_precision(name, device))
+        return chosen[0]
 
     def outcome(self) -> PretrainSummary | PretrainEstimate:
         """Do what is asked for, if anything is left to do."""

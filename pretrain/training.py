@@ -160,7 +160,9 @@ class Training:
         for number, moments in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        return kept, {"step": self.done, "scaler": self._scaler.state_dict()}
+        precision = str(self.precision).removeprefix("torch.")
+        scaler = self._scaler.state_dict()
+        return kept, {"step": self.done, "scaler": scaler, "precision": precision}
 
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Go on from a state.

@@ -174,6 +174,14 @@ def test_a_run_that_is_stopped_goes_on(train, tmp_path, number):
     assert f"out: {step + 2} steps" in on.out
 
 
+def test_a_run_goes_on_in_the_precision_that_it_began_in(dseg, photos, ddpm):
+    """Which one is quicker may come out otherwise the next time: a run must not hang on it."""
+    words = ("pretrain", "--images", photos, "--out", "out", "--init", ddpm, "--batch-size", 4)
+    for begun in ("float32", "bfloat16"):
+        assert dseg(*words, "--steps", 1, "--precision", begun, "--overwrite").code == 0
+        assert f"on cpu in {begun}" in dseg(*words, "--steps", 2, "--device", "cpu").err
+
+
 def test_images_that_cannot_be_decoded_are_left_out(train, photos, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(photos / "cut.jpg")

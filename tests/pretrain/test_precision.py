@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from dseg.pretrain import precision
 from dseg.pretrain.compiling import check_compiler
 from dseg.pretrain.precision import choose_precision
 from dseg.store.errors import InputError
@@ -14,10 +15,21 @@ def test_what_is_asked_for_is_taken(name):
     assert choose_precision(name, CPU) is getattr(torch, name)
 
 
-def test_a_cpu_computes_in_bfloat16_only_with_units_for_it(monkeypatch):
-    for has in (True, False):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"avx512_bf16": has})
-        assert choose_precision(None, CPU) is (torch.bfloat16 if has else torch.float32)
+@pytest.mark.parametrize("has", [True, False])
+@pytest.mark.parametrize("half", [0.5, 2.0])
+def test_a_cpu_computes_in_bfloat16_only_where_that_is_quicker(monkeypatch, has, half):
+    seconds = {torch.float32: 1.0, torch.bfloat16: half}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
+    monkeypatch.setattr(precision, "_seconds", seconds.__getitem__)
+    expected = torch.bfloat16 if has and half < 1 else torch.float32
+    assert choose_precision(None, CPU) is expected
+
+
+def test_trying_takes_time_but_no_random_numbers():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    assert all(0 < precision._seconds(dtype) < 60 for dtype in (torch.float32, torch.bfloat16))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(
