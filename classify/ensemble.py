@@ -48,14 +48,17 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         `predict_proba` is the share of votes. "mean": the mean of the members' softmax decides.
     recipe : {"default", "paper"}, default="default"
         "default": ``max_steps`` batches of standardised features with a learning rate that falls
-        to 0. "paper": as published, at most 100 epochs at a constant rate; a member stops early
-        by its own losses.
+        to 0; pixels of rare classes count more. "paper": as published, at most 100 epochs at a
+        constant rate; a member stops early by its own losses.
     max_steps : int, default=4000
         Length of the default recipe; recipe "paper" has its own.
     batch_size : int, default=64
         Pixels a batch and member; where there are fewer pixels, one batch of all.
     learning_rate : float, default=None
         None: the recipe's, 3e-3 or 1e-3.
+    balance : float, default=None
+        How much more the pixels of rare classes count: 0, each pixel alike, to 1, each class alike.
+        None: the recipe's, 0.3 or 0. `partial_fit`, which does not see all pixels, takes 0.
     random_state : int, RandomState instance or None, default=0
         Decides initial weights and order of batches.
     device : str or torch.device, default="cpu"
@@ -99,6 +102,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_steps: int = 4000,
         batch_size: int = 64,
         learning_rate: float | None = None,
+        balance: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -109,6 +113,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.balance = balance
         self.random_state = random_state
         self.device = device
 
@@ -287,7 +292,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _recipe(self) -> Recipe:
         recipe = Recipe.paper() if self.recipe == "paper" else Recipe.default(self.max_steps)
         rate = recipe.learning_rate if self.learning_rate is None else self.learning_rate
-        return replace(recipe, batch_size=self.batch_size, learning_rate=rate)
+        balance = recipe.balance if self.balance is None else self.balance
+        return replace(recipe, batch_size=self.batch_size, learning_rate=rate, balance=balance)
 
     def logits(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return each member's scores before the softmax.

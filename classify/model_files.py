@@ -67,6 +67,7 @@ PARAMETERS = (
     "max_steps",
     "batch_size",
     "learning_rate",
+    "balance",
     "random_state",
 )
 LIBRARIES = ("dseg", "numpy", "safetensors", "scikit-learn", "torch")

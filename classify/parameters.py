@@ -1,7 +1,7 @@
 """Checks of what a `PixelEnsemble` is given, in scikit-learn's words."""
 
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if parameters[name] not in choices:
             _refuse(parameters, name, f"'{choices[0]}' or '{choices[1]}'")
     rate = parameters["learning_rate"]
-    if rate is not None and not (isinstance(rate, int | float | np.floating) and 0 < rate < np.inf):
+    if rate is not None and not (_is_real(rate) and 0 < rate < np.inf):
         _refuse(parameters, "learning_rate", "None or a float in the range (0.0, inf)")
+    balance = parameters["balance"]
+    if balance is not None and not (_is_real(balance) and 0 <= balance <= 1):
+        _refuse(parameters, "balance", "None or a float in the range [0.0, 1.0]")
     hidden = parameters["hidden_layer_sizes"]
     if hidden is not None and (len(hidden) != 2 or not all(_is_int(h) and h > 0 for h in hidden)):
         _refuse(parameters, "hidden_layer_sizes", "None or two ints in the range [1, inf)")
@@ -48,6 +51,10 @@ def _refuse(parameters: Mapping[str, Any], name: str, expected: str) -> None:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_batches(

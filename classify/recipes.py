@@ -26,6 +26,8 @@ class Recipe:
         Each member stops by the published rule, see `StoppingRule`; None: none stops early.
     standardise : bool
         Bring the features to one scale first, see `scaling.Scaling`.
+    balance : float
+        How much more the pixels of rare classes count, see `balance.class_weights`; 0: no more.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Recipe:
     max_epochs: int | None = None
     patience: int | None = None
     standardise: bool = False
+    balance: float = 0.0
 
     @classmethod
     def default(cls, max_steps: int = 4000) -> Self:
@@ -50,6 +53,7 @@ class Recipe:
             decay=True,
             max_steps=max_steps,
             standardise=True,
+            balance=0.3,
         )
 
     @classmethod

@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from ..store.batch import Batch
 from ..store.errors import DsegError
+from .balance import class_weights
 from .members import MemberStack
 from .recipes import Recipe, StoppingRule
 from .scaling import Scaling
@@ -134,10 +135,15 @@ class Trainer:
         Trained in place until the first member retires; from then on a smaller copy is trained,
         and a member of the stack is up to date once it was retired or published.
     learning_rate : float
+    weights : tensor of shape (C,), float32, optional
+        How much a pixel of each class counts, on average 1; by default all alike.
     """
 
-    def __init__(self, stack: MemberStack, learning_rate: float = 1e-3) -> None:
+    def __init__(
+        self, stack: MemberStack, learning_rate: float = 1e-3, weights: Tensor | None = None
+    ) -> None:
         self.stack = stack
+        self.weights = weights
         self.live = list(range(stack.members))
         self._part = stack
         self._adam = self._optimiser(learning_rate)
@@ -158,12 +164,13 @@ class Trainer:
         Returns
         -------
         tensor of shape (live members,)
-            Each member's loss before the update.
+            Each member's loss before the update: the mean over the batch, weighted.
         """
         if learning_rate is not None:
             self._adam.param_groups[0]["lr"] = learning_rate
         scores = self._part.train()(features)  # (M, B, C); cross_entropy wants (M, C, B)
-        losses = cross_entropy(scores.transpose(1, 2), labels, reduction="none").mean(dim=1)
+        scores = scores.transpose(1, 2)
+        losses = cross_entropy(scores, labels, self.weights, reduction="none").mean(dim=1)
         self._adam.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]
         self._adam.step()
@@ -231,7 +238,8 @@ def train(
         If a loss is not finite.
     """
     start, steps = time.monotonic(), recipe.longest(sampler.batches_per_epoch)
-    run = _Run(stack, recipe, steps, layers or (sampler.dims,))
+    counts = np.bincount(y, minlength=stack.widths[-1])
+    run = _Run(stack, recipe, steps, layers or (sampler.dims,), counts)
     ended_by = "the sampler's end"
     for step, batch in enumerate(sampler.batches()):
         if recipe.max_epochs is not None and batch.epoch >= recipe.max_epochs:
@@ -252,18 +260,26 @@ class _Run:
     """The state of one `train`."""
 
     def __init__(
-        self, stack: MemberStack, recipe: Recipe, steps: int, layers: Sequence[int]
+        self,
+        stack: MemberStack,
+        recipe: Recipe,
+        steps: int,
+        layers: Sequence[int],
+        counts: NDArray[np.integer],
     ) -> None:
         self.recipe, self.steps, self.layers = recipe, steps, layers
         self.scaling: Scaling | None = None
-        self.trainer = Trainer(stack, recipe.learning_rate)
+        self.device = stack.weights[0].device
+        weights = None
+        if recipe.balance:
+            weights = class_weights(torch.from_numpy(counts), recipe.balance).to(self.device)
+        self.trainer = Trainer(stack, recipe.learning_rate, weights)
         self.logs = [MemberLog() for _ in range(stack.members)]
         self.rules = (
             None
             if recipe.patience is None
             else [StoppingRule(recipe.patience) for _ in range(stack.members)]
         )
-        self.device = stack.weights[0].device
 
     def step(
         self, step: int, batch: Batch, y: NDArray[np.integer], progress: Progress | None

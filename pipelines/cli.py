@@ -32,8 +32,7 @@ from .options import (
     overwrite_option,
 )
 from .pretrain_command import pretrain
-from .reporting import console_of as _console
-from .reporting import report as _report
+from .reporting import console_of, report
 from .settings import FILE, read_settings
 
 __all__ = ["cli", "main"]
@@ -192,7 +191,7 @@ def extract(**given: Any) -> int:
     from .extract import BackboneOptions, Estimate, ExtractConfig
     from .extract import extract as run
 
-    console, as_json = _console(given)
+    console, as_json = console_of(given)
     names = BackboneOptions.__dataclass_fields__
     backbone = BackboneOptions(**{name: given.pop(name) for name in names})
     summary = run(ExtractConfig(**given, backbone=backbone), console)
@@ -202,7 +201,7 @@ def extract(**given: Any) -> int:
             f"before compression, about {summary.seconds / 60:.1f} minutes; "
             f"{summary.free_bytes / 1e9:.1f} GB are free"
         )
-        return _report(asdict(summary), text, as_json)
+        return report(asdict(summary), text, as_json)
     if summary.vanished:
         console.warn(f"{len(summary.vanished)} images of the store are not in the folder any more")
     if summary.clipped:
@@ -215,7 +214,7 @@ def extract(**given: Any) -> int:
         f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
         f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
     )
-    return _report(asdict(summary), text, as_json, summary.failed)
+    return report(asdict(summary), text, as_json, summary.failed)
 
 
 @cli.command()
@@ -252,6 +251,12 @@ def extract(**given: Any) -> int:
 @click.option(
     "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Pixels a batch."
 )
+@click.option(
+    "--balance",
+    type=click.FloatRange(0, 1),
+    help="How much more rare classes' pixels count: 0, no more, to 1, each class alike "
+    "(0.3; paper: 0).",
+)
 @click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
 @click.option(
     "--seed",
@@ -279,7 +284,7 @@ def fit(**given: Any) -> int:
     from .fit import FitConfig
     from .fit import fit as run
 
-    console, as_json = _console(given)
+    console, as_json = console_of(given)
     summary = run(FitConfig(**given), console)
     text = f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images"
     if given["dry_run"]:
@@ -288,7 +293,7 @@ def fit(**given: Any) -> int:
         text += f", {summary.seconds:.0f} s. Next: dseg predict {given['store']}" + (
             "" if summary.model == "model" else f" --model {summary.model}"
         )
-    return _report(asdict(summary), text, as_json)
+    return report(asdict(summary), text, as_json)
 
 
 @cli.command()
@@ -326,7 +331,7 @@ def predict(**given: Any) -> int:
     from .predict import PredictConfig
     from .predict import predict as run
 
-    console, as_json = _console(given)
+    console, as_json = console_of(given)
     summary = run(PredictConfig(**given), console)
     text = (
         f"{summary.masks}: {summary.predicted} masks written, {summary.unchanged} unchanged, "
@@ -337,7 +342,7 @@ def predict(**given: Any) -> int:
             f"{summary.masks}: {summary.images - summary.unchanged} masks to write, about "
             f"{summary.seconds / 60:.1f} minutes; nothing written (--dry-run)"
         )
-    return _report(asdict(summary), text, as_json, summary.failed)
+    return report(asdict(summary), text, as_json, summary.failed)
 
 
 @cli.command()
@@ -363,11 +368,11 @@ def demo(**given: Any) -> int:
     from .demo import DemoConfig
     from .demo import demo as run
 
-    console, as_json = _console(given)
+    console, as_json = console_of(given)
     summary = run(DemoConfig(**given), console)
     rows = _scores(summary.iou, summary.mean_iou, summary.pixel_accuracy)
     rows.append(f"{summary.picture}: some of the masks; {summary.seconds:.0f} s")
-    return _report(asdict(summary), "\n".join(rows), as_json)
+    return report(asdict(summary), "\n".join(rows), as_json)
 
 
 @cli.command()
@@ -388,12 +393,12 @@ def evaluate(**given: Any) -> int:
     from .evaluate import EvaluateConfig
     from .evaluate import evaluate as run
 
-    console, as_json = _console(given)
+    console, as_json = console_of(given)
     summary = run(EvaluateConfig(**given), console)
     rows = _scores(summary.iou, summary.mean_iou, summary.pixel_accuracy)
     width = len(rows[0]) - 8
     rows.append(f"{'images':<{width}}  {summary.images:6d}")
-    return _report(asdict(summary), "\n".join(rows), as_json)
+    return report(asdict(summary), "\n".join(rows), as_json)
 
 
 def _scores(
@@ -421,9 +426,9 @@ def info(**given: Any) -> int:
     """
     from .info import describe, in_words
 
-    _, as_json = _console(given)
+    _, as_json = console_of(given)
     facts = describe(**given)
-    return _report(facts, in_words(facts), as_json)
+    return report(facts, in_words(facts), as_json)
 
 
 cli.add_command(pretrain)

@@ -55,6 +55,8 @@ class FitConfig:
     max_steps : int
         Length of the default recipe.
     batch_size : int
+    balance : float, optional
+        How much more the pixels of rare classes count, 0 to 1; by default as the recipe says.
     memory : int, optional
         Bytes that the fit may take above what the imports take; by default half of what is free.
     seed : int
@@ -77,6 +79,7 @@ class FitConfig:
     voting: Literal["majority", "mean"] = "majority"
     max_steps: int = 4000
     batch_size: int = 64
+    balance: float | None = None
     memory: int | None = None
     seed: int = 0
     device: str | None = None
@@ -305,6 +308,7 @@ def _train(
         recipe=config.recipe,
         max_steps=config.max_steps,
         batch_size=config.batch_size,
+        balance=config.balance,
         random_state=config.seed,
         device=device,
     )

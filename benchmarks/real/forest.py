@@ -3,8 +3,9 @@
 Features are `skimage.feature.multiscale_basic_features` with its defaults: intensity, edges and
 texture at six scales of each channel, of the image at its own size (a grey image is one channel).
 The forest has 100 trees of unlimited depth with at least 5 pixels a leaf, trained on at most
-100 000 labelled pixels, as many of each image. Its uncertainty is the entropy of its mean
-probabilities, in nats: a forest has no members in dseg's sense.
+100 000 labelled pixels, as many of each image; those of rare classes are weighted as dseg's ensemble
+does by default. Its uncertainty is the entropy of its mean probabilities, in nats: a forest has no
+members in dseg's sense.
 """
 
 from pathlib import Path
@@ -23,7 +24,7 @@ from .scoring import IGNORE
 
 __all__ = ["SETTINGS", "segment_by_forest"]
 
-SETTINGS = {"trees": 100, "leaf": 5, "pixels": 100_000}
+SETTINGS = {"trees": 100, "leaf": 5, "pixels": 100_000, "balance": 0.3}
 JOBS = 2
 
 
@@ -51,7 +52,8 @@ def segment_by_forest(
     )
     with meter.stage("fit"):
         grey = all(_is_grey(data.paths[stem]) for stem in data.train)
-        forest.fit(*_drawn_pixels(data, grey, position, seed))
+        X, y = _drawn_pixels(data, grey, position, seed)
+        forest.fit(X, y, sample_weight=np.bincount(y)[y] ** -SETTINGS["balance"])
     with meter.stage("predict"):
         classes = forest.classes_.astype(np.uint8 if len(data.classes) <= 256 else np.uint16)
         for stem in data.test:
