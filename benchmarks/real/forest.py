@@ -3,9 +3,9 @@
 Features are `skimage.feature.multiscale_basic_features` with its defaults: intensity, edges and
 texture at six scales of each channel, of the image at its own size (a grey image is one channel).
 The forest has 100 trees of unlimited depth with at least 5 pixels a leaf, trained on at most
-100 000 labelled pixels, as many of each image; those of rare classes are weighted as dseg's ensemble
-does by default. Its uncertainty is the entropy of its mean probabilities, in nats: a forest has no
-members in dseg's sense.
+100 000 labelled pixels, as many of each image; those of rare classes are weighted as dseg's
+ensemble does by default. Its uncertainty is the entropy of its mean probabilities, in nats: a
+forest has no members in dseg's sense.
 """
 
 from pathlib import Path
