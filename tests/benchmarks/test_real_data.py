@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from dseg.classify.recipes import Recipe
 from dseg.extract.images import sha256_of
 from dseg.store.errors import DsegError, InputError
 from PIL import Image
@@ -267,6 +268,10 @@ def test_forest_draws_as_many_pixels_of_each_image(shapes, monkeypatch):
     again, other = (_drawn_pixels(data, False, True, seed=seed)[0] for seed in (0, 1))
     assert np.array_equal(X, again)
     assert not np.array_equal(X, other)
+
+
+def test_forest_and_ensemble_weigh_rare_classes_alike():
+    assert SETTINGS["balance"] == Recipe.default().balance
 
 
 def test_forest_masks_are_scored(shapes, tmp_path):
