@@ -72,9 +72,14 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
         "--pretrain-time", type=_seconds, default=900, metavar="TIME", help="a set's (15m)"
     )
     parser.add_argument(
-        "--pretrain-size", type=_count, metavar="S", help="side it trains at; dseg's default"
+        "--pretrain-size", type=_count, default=64, metavar="S", help="side it trains at (64)"
     )
-    parser.add_argument("--pretrain-crop", type=float, help="least cut-out; dseg's default")
+    parser.add_argument(
+        "--pretrain-crop",
+        type=float,
+        help="least cut-out; by default so that images are seen as large as `dseg extract` shows "
+        "them",
+    )
     parser.add_argument("--pretrain-init", metavar="CHECKPOINT", help="where it begins")
     parser.add_argument(
         "--checkpoint",

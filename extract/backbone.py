@@ -66,6 +66,7 @@ def load_backbone(
     diffusion_steps: int | None = None,
     size: int | tuple[int, int] | None = None,
     inputs: bool = False,
+    filters: bool | None = None,
     pixels: bool | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -92,6 +93,9 @@ def load_backbone(
         Of a row, pixels; by default that of the card, else the one it was trained on.
     inputs : bool
         Record the inputs of the blocks instead of their outputs.
+    filters : bool, optional
+        Add a layer of classical filters (see `filters`). By default as the checkpoint's card says,
+        else not.
     pixels : bool, optional
         Add a layer of five channels: colour, in [-1, 1], and place, y and x from -1 to 1 over the
         row. By default as the checkpoint's card says, else not.
@@ -127,6 +131,7 @@ def load_backbone(
         blocks,
         size=size,
         inputs=inputs,
+        filters=filters,
         pixels=pixels,
         seed=seed,
         device=device,

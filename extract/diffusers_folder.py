@@ -34,13 +34,14 @@ class Card:
     steps, blocks : tuple of int, optional
     size : (height, width), optional
         Of a row, pixels; in the file a side, or both.
-    pixels : bool
-        Whether colour and place belong to the features.
+    filters, pixels : bool
+        Whether classical filters, and colour and place, belong to the features.
     """
 
     steps: tuple[int, ...] | None = None
     blocks: tuple[int, ...] | None = None
     size: tuple[int, int] | None = None
+    filters: bool = False
     pixels: bool = False
 
     @classmethod
@@ -56,7 +57,8 @@ class Card:
             return cls()
         plain = _read_json(path)
         steps, blocks = (_whole_numbers(plain, key, path) for key in ("steps", "blocks"))
-        return cls(steps, blocks, _size(plain, path), plain.get("pixels") is True)
+        extras = (plain.get(name) is True for name in ("filters", "pixels"))
+        return cls(steps, blocks, _size(plain, path), *extras)
 
 
 def _whole_numbers(plain: Mapping[str, Any], key: str, path: Path) -> tuple[int, ...] | None:

@@ -68,6 +68,7 @@ def _load(
         spec.blocks,
         size=spec.row_shape,
         inputs=spec.backbone.get("record") == "inputs",
+        filters=spec.filters,
         pixels=spec.pixels,
         seed=spec.noise_seed,
         device=device,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..store.errors import InputError
-from ..store.spec import PIXELS, LayerSpec
+from ..store.spec import FILTERS, PIXELS, LayerSpec
 from .choices import (
     SMALL_NETWORK_STEPS,
     choose_blocks,
@@ -23,6 +23,7 @@ from .choices import (
     small_network_blocks,
 )
 from .devices import choose_device
+from .filters import FILTER_CHANNELS, filter_maps
 from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
 
@@ -147,8 +148,9 @@ class UNetBackbone:
         Height and width of a row; by default the card's, else the one it was trained on.
     inputs : bool
         Record the input of each block, the concatenation, instead of its output.
-    pixels : bool, optional
-        Add a last layer of colour and place; by default as the card says, else no.
+    filters, pixels : bool, optional
+        Add a layer of classical filters, and a last one of colour and place; by default as the
+        card says, else no.
     seed : int
         Of the noise.
     device : str or torch.device, optional
@@ -169,6 +171,7 @@ class UNetBackbone:
         *,
         size: int | tuple[int, int] | None = None,
         inputs: bool = False,
+        filters: bool | None = None,
         pixels: bool | None = None,
         seed: int = 0,
         device: str | torch.device | None = None,
@@ -183,6 +186,9 @@ class UNetBackbone:
         self.source, self.seed = loaded.source, seed
         self.layers = _layers(every, strides, self.steps, self.blocks, self.row_shape, inputs)
         self.device = choose_device(device)
+        self._filters = card.filters if filters is None else filters
+        if self._filters:
+            self.layers += (LayerSpec(FILTERS, FILTERS, FILTER_CHANNELS, *self.row_shape),)
         self._place: Tensor | None = None
         if card.pixels if pixels is None else pixels:
             self.layers += (LayerSpec(PIXELS, PIXELS, 3 + 2, *self.row_shape),)
@@ -238,6 +244,9 @@ class UNetBackbone:
             found = self._decoder(x_t.contiguous(memory_format=self._format), t)
         by_block = [activation.unflatten(0, (T, batch)) for activation in found]
         maps = [activation[step] for step in range(T) for activation in by_block]
+        if self._filters:
+            with full_float32():
+                maps.append(filter_maps(x))
         if self._place is not None:
             maps.append(torch.cat([x, self._place.expand(batch, -1, -1, -1)], dim=1))
         return maps
@@ -253,10 +262,10 @@ def _place(row_shape: tuple[int, int]) -> Tensor:
 
 
 def recommended_layers(unet: Any, timesteps: int) -> dict[str, Any]:
-    """Return what a card states of a U-Net that dseg has trained: steps, blocks, pixels."""
+    """Return what a card states of a U-Net that dseg has trained: steps, blocks, extras."""
     blocks = small_network_blocks(output_strides(list(decoder_blocks(unet))))
     steps = [step * timesteps // 1000 for step in SMALL_NETWORK_STEPS]
-    return {"steps": steps, "blocks": list(blocks), "pixels": True}
+    return {"steps": steps, "blocks": list(blocks), "filters": True, "pixels": True}
 
 
 def output_strides(blocks: Sequence[DecoderBlock]) -> tuple[int, ...]:

@@ -151,6 +151,11 @@ def _system(error: OSError) -> str:
 @click.option("--tile", "fit", flag_value="tile", help="Short for --fit tile.")
 @click.option("--overlap", type=click.IntRange(0), help="Pixels that tiles share (a quarter).")
 @click.option(
+    "--filters/--no-filters",
+    default=None,
+    help="Also classical filters (edges, texture); by default if the checkpoint's card says so.",
+)
+@click.option(
     "--pixels/--no-pixels",
     default=None,
     help="Also each pixel's colour and place; by default if the checkpoint's card says so.",

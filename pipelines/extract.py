@@ -41,6 +41,7 @@ class BackboneOptions:
     schedule: str = "linear"
     diffusion_steps: int | None = None
     size: tuple[int, int] | None = None
+    filters: bool | None = None
     pixels: bool | None = None
     seed: int = 0
     device: str | None = None
@@ -230,7 +231,7 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
     height, width = spec.row_shape
     progress.say(
         f"{backbone.source}: blocks {', '.join(map(str, spec.blocks))} at steps "
-        f"{', '.join(map(str, spec.steps))}{', colour and place' if spec.pixels else ''}; "
+        f"{', '.join(map(str, spec.steps))}{''.join(f', {name}' for name in spec.extras)}; "
         f"{spec.dims} channels a pixel; "
         f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
     )

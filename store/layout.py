@@ -18,7 +18,7 @@ from zarr.storage import LocalStore
 
 from .codecs import Codec, codec_named
 from .errors import InputError, StoreError
-from .spec import FORMAT, PIXELS, VERSION, FeatureSpec
+from .spec import EXTRAS, FORMAT, VERSION, FeatureSpec
 
 __all__ = [
     "ArrayLayout",
@@ -141,9 +141,10 @@ class Header:
     def _checked(cls, attributes: Mapping[str, Any], where: object) -> Self:
         try:
             spec = FeatureSpec.from_dict(attributes["spec"])
-            pixels = (PIXELS, PIXELS)  # no timestep and block, but counts like the others
+            # extras have no timestep and block, but counts like the others
+            extras = {(number, number) for number in EXTRAS}
             layers = [astuple(layer) for layer in spec.layers]
-            numbers = [n for layer in layers for n in layer[2 if layer[:2] == pixels else 0 :]]
+            numbers = [n for layer in layers for n in layer[2 if layer[:2] in extras else 0 :]]
             counts = attributes["images"], attributes["rows"]
             whole = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
             same = attributes["spec_hash"] == spec.hash

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from .errors import InputError
 
-__all__ = ["FORMAT", "PIXELS", "VERSION", "FeatureSpec", "Fit", "LayerSpec"]
+__all__ = ["EXTRAS", "FILTERS", "FORMAT", "PIXELS", "VERSION", "FeatureSpec", "Fit", "LayerSpec"]
 
 FORMAT = "dseg-features"
 VERSION = 1
@@ -21,7 +21,9 @@ VERSION = 1
 Fit = Literal["squash", "pad", "tile"]
 
 PIXELS = -1
-"""Timestep and block of the layer that is no activation: colour and place of each pixel."""
+FILTERS = -2
+EXTRAS = {FILTERS: "filters", PIXELS: "colour and place"}
+"""The layers that are no activations, in feature order, by what stands for timestep and block."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class LayerSpec:
     Parameters
     ----------
     timestep : int
-        The noise step t of the diffusion process; `PIXELS` for colour and place.
+        The noise step t of the diffusion process; of the `EXTRAS`, their number.
     block : int
-        Number of the decoder block, from 0; `PIXELS` for colour and place.
+        Number of the decoder block, from 0; of the `EXTRAS`, their number.
     channels, height, width : int
         Shape of the activation at native resolution.
     """
@@ -49,9 +51,14 @@ class LayerSpec:
         """The key of the array that holds this layer, ``"<height>x<width>"``."""
         return f"{self.height}x{self.width}"
 
+    @property
+    def is_extra(self) -> bool:
+        """Whether it is no activation of the network."""
+        return self.block in EXTRAS
+
     def __str__(self) -> str:
-        if self.block == PIXELS:
-            return "colour and place"
+        if self.is_extra:
+            return EXTRAS[self.block]
         return f"block {self.block} at step {self.timestep}"
 
 
@@ -75,8 +82,8 @@ class FeatureSpec:
     noise_seed : int
         Seed of the one noise image that all rows and timesteps share.
     layers : tuple of LayerSpec
-        In feature order: for each timestep as given, for each block ascending; colour and place,
-        if they are among them, at the end.
+        In feature order: for each timestep as given, for each block ascending; then the `EXTRAS`
+        that there are.
     preprocessing : mapping
         How pixels become network input; plain JSON values.
     """
@@ -129,18 +136,27 @@ class FeatureSpec:
     @property
     def steps(self) -> tuple[int, ...]:
         """The timesteps, in feature order, each once."""
-        found = (layer.timestep for layer in self.layers if layer.timestep != PIXELS)
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(layer.timestep for layer in self.layers if not layer.is_extra))
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """The decoder blocks, in feature order, each once."""
-        return tuple(dict.fromkeys(layer.block for layer in self.layers if layer.block != PIXELS))
+        return tuple(dict.fromkeys(layer.block for layer in self.layers if not layer.is_extra))
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The names of the layers that are no activations."""
+        return tuple(str(layer) for layer in self.layers if layer.is_extra)
+
+    @property
+    def filters(self) -> bool:
+        """Whether classical filters are among the layers."""
+        return EXTRAS[FILTERS] in self.extras
 
     @property
     def pixels(self) -> bool:
         """Whether colour and place are among the layers."""
-        return any(layer.block == PIXELS for layer in self.layers)
+        return EXTRAS[PIXELS] in self.extras
 
     @property
     def bytes_per_row(self) -> int:
@@ -198,9 +214,10 @@ class FeatureSpec:
             mine, other_value = list(getattr(self, key)), list(getattr(other, key))
             if mine != other_value:
                 words.append(f"{key}: {mine} here, {other_value} there")
-        if self.pixels != other.pixels:
-            has = "here" if self.pixels else "there"
-            words.append(f"colour and place are among the layers {has} only (--pixels)")
+        for name, option in ((EXTRAS[FILTERS], "--filters"), (EXTRAS[PIXELS], "--pixels")):
+            if (name in self.extras) != (name in other.extras):
+                has = "here" if name in self.extras else "there"
+                words.append(f"{name} are among the layers {has} only ({option})")
         if not words and ours["layers"] != theirs["layers"]:
             words.append("the shapes of the layers")
         return words

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DModel
+from dseg.extract.backbone import feature_spec
 from dseg.extract.builtin import builtin_folder, is_builtin
 from dseg.extract.images import sha256_of
 from dseg.extract.loading import Hints, load_unet
@@ -20,7 +21,6 @@ from dseg.pipelines.selection import named
 from dseg.pretrain.folder import scheduler_of, write_network
 from dseg.pretrain.images import Augmentation
 from dseg.store.errors import DsegError, InputError
-from dseg.store.spec import PIXELS
 
 from .layout import DataSet, write_list
 from .measure import Meter
@@ -65,7 +65,7 @@ def pretrain_network(
         init=how.init,
         hints=Hints(head_channels=options.head_channels if how.init else None),
         seconds=how.seconds,
-        augmentation=Augmentation() if how.crop is None else Augmentation(crop=how.crop),
+        augmentation=Augmentation(crop=how.least_cut_out(options.size)),
         list_file=stems,
         device=options.device,
     )
@@ -117,8 +117,8 @@ def seen(data: DataSet, checkpoint: str) -> int | None:
 def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: Path) -> str:
     """Write a network of a checkpoint's architecture with the weights diffusers starts from.
 
-    Its steps, blocks and noise schedule are the checkpoint's; and colour and place are among its
-    features if they are among the checkpoint's.
+    Its steps, blocks and noise schedule are the checkpoint's; and filters, colour and place are
+    among its features if they are among the checkpoint's.
 
     Returns
     -------
@@ -130,12 +130,13 @@ def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = UNet2DModel.from_config(loaded.unet.config, sample_size=loaded.size)
-    layers = [layer for layer in backbone.layers if layer.block != PIXELS]
+    spec = feature_spec(backbone, "squash")
     card = {
-        "steps": list(dict.fromkeys(layer.timestep for layer in layers)),
-        "blocks": list(dict.fromkeys(layer.block for layer in layers)),
+        "steps": list(spec.steps),
+        "blocks": list(spec.blocks),
         "size": list(backbone.row_shape),
-        "pixels": len(layers) < len(backbone.layers),
+        "filters": spec.filters,
+        "pixels": spec.pixels,
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_network(network, scheduler_of(loaded.schedule), folder, card)

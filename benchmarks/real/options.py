@@ -61,23 +61,37 @@ class Network:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How a network is pretrained on a set's images; None is ``dseg pretrain``'s default.
+    """How a network is pretrained on a set's images.
 
     Parameters
     ----------
     seconds : float
-    size : int, optional
+    size : int
         Side of what the network sees meanwhile, pixels.
     crop : float, optional
-        Least side of a cut-out, as a fraction of the image's.
+        Least side of a cut-out, as a fraction of the image's; by default `least_cut_out`.
     init : str, optional
         Checkpoint to begin from.
     """
 
     seconds: float = 900.0
-    size: int | None = None
+    size: int = 64
     crop: float | None = None
     init: str | None = None
+
+    def least_cut_out(self, rows: Size | None) -> float:
+        """Return ``crop``, or at which cut-outs are as much enlarged as rows of that size.
+
+        A network finds only what it has seen at about the size at which it is shown.
+
+        Examples
+        --------
+        >>> Pretraining(size=64).least_cut_out((256, 256))
+        0.25
+        """
+        if self.crop is not None:
+            return self.crop
+        return 1.0 if rows is None else min(1.0, self.size / min(rows))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def test_it_is_what_is_loaded_where_nothing_is_named(backbone):
     spec = feature_spec(backbone, "squash")
     assert list(spec.steps) == card["steps"]
     assert list(spec.blocks) == card["blocks"]
+    assert spec.filters is card["filters"] is True
     assert spec.pixels is card["pixels"] is True
     assert spec.row_shape == (card["size"],) * 2
 

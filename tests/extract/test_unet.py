@@ -13,8 +13,10 @@ from dseg.extract.choices import (
     default_blocks,
     small_network_blocks,
 )
+from dseg.extract.filters import filter_maps
 from dseg.extract.loading import load_unet
 from dseg.extract.noise import q_sample, shared_noise
+from dseg.extract.restore import restore_backbone
 from dseg.extract.unet import UNetBackbone
 from dseg.store.errors import InputError
 from dseg.store.spec import FeatureSpec
@@ -242,7 +244,22 @@ def test_a_schedule_that_is_shorter_scales_the_steps(diffusers_folder: Path) -> 
     assert UNetBackbone(loaded, blocks=[0]).steps == (25, 75, 125)
 
 
-# --- colour and place
+# --- layers that are no activations
+
+
+def test_filters_stand_between_the_activations_and_colour_and_place(guided_file: Path) -> None:
+    plain = load_backbone(guided_file, (7, 3), (0, 2), size=(16, 24), device="cpu")
+    backbone = load_backbone(
+        guided_file, (7, 3), (0, 2), size=(16, 24), filters=True, pixels=True, device="cpu"
+    )
+    x = rows(2, 16, 24)
+    *maps, filters, pixels = backbone(x)
+    assert_same(maps, plain(x))
+    assert torch.equal(filters, filter_maps(x))
+    assert torch.equal(pixels[:, :3], x)
+    assert [str(layer) for layer in backbone.layers[-2:]] == ["filters", "colour and place"]
+    shapes = [(layer.channels, layer.height, layer.width) for layer in backbone.layers]
+    assert shapes[-2:] == [tuple(filters.shape[1:]), tuple(pixels.shape[1:])]
 
 
 def test_colour_and_place_are_a_last_layer(guided_file: Path) -> None:
@@ -260,33 +277,40 @@ def test_colour_and_place_are_a_last_layer(guided_file: Path) -> None:
     torch.testing.assert_close(pixels[1, 4], place_x.expand(16, 24))
 
 
-def test_colour_and_place_make_another_recipe(guided_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"), [("filters", "filters"), ("pixels", "colour and place")]
+)
+def test_an_extra_layer_makes_another_recipe(guided_file: Path, name: str, words: str) -> None:
     one, other = (
         feature_spec(
-            load_backbone(guided_file, (7,), (0,), size=16, pixels=pixels, device="cpu"), "squash"
+            load_backbone(guided_file, (7,), (0,), size=16, device="cpu", **{name: wanted}),
+            "squash",
         )
-        for pixels in (True, False)
+        for wanted in (True, False)
     )
     assert one.hash != other.hash
-    assert one.pixels
-    assert not other.pixels
+    assert getattr(one, name)
+    assert not getattr(other, name)
     assert (one.steps, one.blocks) == (other.steps, other.blocks) == ((7,), (0,))
-    assert "colour and place" in " ".join(one.differences(other))
+    assert one.differences(other) == [f"{words} are among the layers here only (--{name})"]
     assert FeatureSpec.from_dict(one.to_dict()) == one
+    assert restore_backbone(one, device="cpu").layers == one.layers
 
 
-def test_a_card_decides_on_size_and_pixels(diffusers_folder: Path) -> None:
+def test_a_card_decides_on_size_and_extras(diffusers_folder: Path) -> None:
     card = diffusers_folder / "dseg.json"
     before = card.read_text() if card.exists() else None
     try:
-        card.write_text(json.dumps({"size": [16, 24], "pixels": True, "blocks": [0], "steps": [1]}))
+        layers = {"blocks": [0], "steps": [1]}
+        card.write_text(json.dumps({**layers, "size": [16, 24], "filters": True, "pixels": True}))
         backbone = load_backbone(diffusers_folder, device="cpu")
         assert backbone.row_shape == (16, 24)
         assert [str(layer) for layer in backbone.layers] == [
             "block 0 at step 1",
+            "filters",
             "colour and place",
         ]
-        plain = load_backbone(diffusers_folder, pixels=False, size=16, device="cpu")
+        plain = load_backbone(diffusers_folder, filters=False, pixels=False, size=16, device="cpu")
         assert len(plain.layers) == 1
         assert plain.row_shape == (16, 16)
         card.write_text(json.dumps({"size": "large"}))
