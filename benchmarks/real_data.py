@@ -15,6 +15,7 @@ A set is a folder with images/, labels/, classes.txt, train.txt and test.txt (st
 pretrained        dseg, its network pretrained on the set's images
 builtin           dseg with the checkpoint that comes along
 untrained         dseg with an untrained network of the pretrained one's architecture
+filters           dseg's ensemble on its classical filters, colour and position, without a network
 colour            dseg's ensemble on colour and position: five numbers a pixel
 forest            scikit-image's multiscale features (intensity, edges, texture), a random forest
 forest-position   the same with the position

@@ -26,16 +26,29 @@ def forest_cell(data: DataSet, folder: Path, seed: int, position: bool) -> dict[
 
 
 def colour_cell(
-    data: DataSet, folder: Path, seed: int, size: Size, max_steps: int, device: str | None
+    data: DataSet,
+    folder: Path,
+    seed: int,
+    size: Size,
+    max_steps: int,
+    device: str | None,
+    filters: bool = False,
 ) -> dict[str, Any]:
-    """The ensemble on colour and position."""
+    """The ensemble on colour and position, and on filters if wanted."""
     from dseg.extract.devices import choose_device
 
     from .colour import segment_by_colour
 
     meter, on = Meter(), choose_device(device)
     segment_by_colour(
-        data, folder / "masks", meter, size=size, max_steps=max_steps, seed=seed, device=on
+        data,
+        folder / "masks",
+        meter,
+        size=size,
+        max_steps=max_steps,
+        seed=seed,
+        device=on,
+        filters=filters,
     )
     return _scored(data, folder, meter, str(on))
 

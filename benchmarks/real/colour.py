@@ -1,6 +1,6 @@
-"""The ensemble on five numbers a pixel: red, green, blue, and where it lies.
+"""The ensemble on five numbers a pixel: red, green, blue, and where it lies; or with filters too.
 
-They are dseg's own layer of colour and place (``extract --pixels``), without any other. The rest is
+They are dseg's own layers (``extract --pixels``, ``--filters``), without any network. The rest is
 as in dseg too: images and label maps on the row grid, the ensemble and its recipe, the members'
 scores interpolated to the image's own size, the vote, the uncertainty.
 """
@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from dseg import PixelEnsemble
 from dseg.classify.factorised import FactorisedEnsemble
 from dseg.classify.labels import IGNORED, label_rows, read_label_map
 from dseg.classify.masks import write_array, write_mask
 from dseg.classify.prediction import predict_image
+from dseg.extract.filters import FILTER_CHANNELS, filter_maps
 from dseg.extract.images import ImageRows, read_image
 from dseg.store.geometry import Geometry, plan_rows
-from dseg.store.spec import PIXELS, FeatureSpec, LayerSpec
+from dseg.store.spec import FILTERS, PIXELS, FeatureSpec, LayerSpec
 from numpy.typing import NDArray
 
 from .layout import DataSet
@@ -36,6 +38,7 @@ def segment_by_colour(
     max_steps: int,
     seed: int,
     device: Any,
+    filters: bool = False,
 ) -> None:
     """Fit on the train images, write masks and uncertainty of the test images.
 
@@ -51,21 +54,24 @@ def segment_by_colour(
     seed : int
         Of the ensemble.
     device : torch.device or str
+    filters : bool
+        Whether dseg's classical filters belong to the numbers.
     """
     ensemble = PixelEnsemble(max_steps=max_steps, random_state=seed, device=device)
     with meter.stage("fit"):
-        ensemble.fit(*_labelled_pixels(data, size))
+        ensemble.fit(*_labelled_pixels(data, size, filters))
     with meter.stage("predict"):
-        layer = LayerSpec(PIXELS, PIXELS, 5, *size)
-        spec = FeatureSpec({"kind": "colour and position"}, "", size, "squash", 0, 0, (layer,))
+        layers = [LayerSpec(FILTERS, FILTERS, FILTER_CHANNELS, *size)] if filters else []
+        layers.append(LayerSpec(PIXELS, PIXELS, 5, *size))
+        spec = FeatureSpec({"kind": "no network"}, "", size, "squash", 0, 0, tuple(layers))
         model = FactorisedEnsemble(ensemble.stack_, spec)
         classes = [int(c) for c in ensemble.classes_]
         for stem in data.test:
-            geometry, numbers = _numbers(data.paths[stem], size)
+            geometry, numbers = _numbers(data.paths[stem], size, filters)
             prediction = predict_image(
                 model,
                 geometry,
-                [{layer.map_size: numbers}],
+                [{layers[0].map_size: numbers}],
                 classes=classes,
                 voting=ensemble.voting,
                 want_uncertainty=True,
@@ -74,20 +80,27 @@ def segment_by_colour(
             write_array(masks / "uncertainty" / f"{stem}.npy", prediction.uncertainty)
 
 
-def _numbers(path: Path, size: Size) -> tuple[Geometry, NDArray[np.float32]]:
-    """Return an image's geometry, and (5, h, w): colour and place on the row grid, from -1 to 1."""
+def _numbers(path: Path, size: Size, filters: bool) -> tuple[Geometry, NDArray[np.float32]]:
+    """Return an image's geometry, and (channels, h, w) on the row grid.
+
+    The filters, if wanted; then colour, y and x, from -1 to 1.
+    """
     image = read_image(path)
     geometry = plan_rows(image.shape[:2], size, "squash")
     y, x = ((np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1 for side in size)
     position = np.stack(np.meshgrid(y, x, indexing="ij"))
-    return geometry, np.concatenate([ImageRows(image, geometry)[0], position])
+    row = ImageRows(image, geometry)[0]
+    answers = [filter_maps(torch.from_numpy(row[np.newaxis]))[0].numpy()] if filters else []
+    return geometry, np.concatenate([*answers, row, position])
 
 
-def _labelled_pixels(data: DataSet, size: Size) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """Return the numbers (n, 5) and classes (n,) of the train images' labelled pixels."""
+def _labelled_pixels(
+    data: DataSet, size: Size, filters: bool
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Return the numbers (n, channels) and classes (n,) of the train images' labelled pixels."""
     found, classes = [], []
     for stem in data.train:
-        geometry, numbers = _numbers(data.paths[stem], size)
+        geometry, numbers = _numbers(data.paths[stem], size, filters)
         path = data.label_paths[stem]
         label = label_rows(
             read_label_map(path),
@@ -98,6 +111,6 @@ def _labelled_pixels(data: DataSet, size: Size) -> tuple[NDArray[np.float32], ND
             image_name=data.paths[stem].name,
         )[0]
         known = label != IGNORED
-        found.append(numbers[:, known].T)  # (5, h, w) -> (labelled, 5)
+        found.append(numbers[:, known].T)  # (channels, h, w) -> (labelled, channels)
         classes.append(label[known])
     return np.concatenate(found), np.concatenate(classes)

@@ -18,6 +18,7 @@ COLOURS = {
     "pretrained": "#0072B2",
     "builtin": "#56B4E9",
     "untrained": "#E69F00",
+    "filters": "#E69F00",
     "colour": "#E69F00",
     "forest-position": "#999999",
     "forest": "#999999",

@@ -24,6 +24,7 @@ ROWS = {
     "pretrained": "dseg, pretrained on the set's images",
     "builtin": "dseg, built-in checkpoint",
     "untrained": "dseg's ensemble, untrained network",
+    "filters": "dseg's ensemble, its filters, colour and position",
     "colour": "dseg's ensemble, colour and position",
     "forest-position": "random forest, with position",
     "forest": "random forest, without position",
@@ -74,20 +75,22 @@ class Runner:
     def _row(self, data: DataSet, row: str) -> None:
         if row in NETWORK_ROWS:
             self._network_row(data, row)
-        elif row == "colour":
-            self._colour_row(data)
+        elif row in ("filters", "colour"):
+            self._plain_row(data, row)
         else:
             from .forest import SETTINGS
 
             for key in self._missing(data, row, SETTINGS):
                 self._cell(key, forest_cell, data, row == "forest-position")
 
-    def _colour_row(self, data: DataSet) -> None:
+    def _plain_row(self, data: DataSet, row: str) -> None:
+        """The ensemble without a network."""
         plan = self._plan
         size = plan.sizes.get(data.name) or self._architecture(data).size
         settings = {"rows": list(size), "recipe": self._recipe()}
-        for key in self._missing(data, "colour", settings):
-            self._cell(key, colour_cell, data, size, plan.max_steps, plan.device)
+        for key in self._missing(data, row, settings):
+            filters = row == "filters"
+            self._cell(key, colour_cell, data, size, plan.max_steps, plan.device, filters)
 
     def _network_row(self, data: DataSet, row: str) -> None:
         untrained = row == "untrained"

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 from dseg.classify.recipes import Recipe
+from dseg.extract.filters import filter_maps
 from dseg.extract.images import sha256_of
 from dseg.store.errors import DsegError, InputError
 from PIL import Image
@@ -218,7 +220,8 @@ def test_scores_are_of_labelled_test_pixels(shapes, tmp_path):
 # ---- methods ----
 
 
-def test_colour_is_the_ensemble_on_five_numbers(shapes, tmp_path):
+@pytest.mark.parametrize("filters", [False, True])
+def test_without_a_network_it_is_the_ensemble_on_few_numbers(shapes, tmp_path, filters):
     """On images of the row's size nothing is resized, so plain `fit` and `predict` say the same."""
     from dseg import PixelEnsemble
 
@@ -229,14 +232,23 @@ def test_colour_is_the_ensemble_on_five_numbers(shapes, tmp_path):
     (shapes / "train.txt").write_text("a\n")
     (shapes / "test.txt").write_text("c\n")
     segment_by_colour(
-        read_set(shapes), tmp_path, Meter(), size=(32, 32), max_steps=60, seed=3, device="cpu"
+        read_set(shapes),
+        tmp_path,
+        Meter(),
+        size=(32, 32),
+        max_steps=60,
+        seed=3,
+        device="cpu",
+        filters=filters,
     )
     line = (np.arange(32, dtype=np.float32) + 0.5) / 16 - 1
     position = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1)
 
     def numbers(stem: str) -> np.ndarray:
         rgb = np.asarray(Image.open(shapes / f"images/{stem}.png")) / np.float32(127.5) - 1
-        return np.concatenate([rgb, position], axis=-1).reshape(-1, 5)
+        maps = filter_maps(torch.from_numpy(rgb).permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+        answers = [maps.numpy()] if filters else []
+        return np.concatenate([*answers, rgb, position], axis=-1).reshape(32 * 32, -1)
 
     label = np.asarray(Image.open(shapes / "labels/a.png")).ravel()
     ensemble = PixelEnsemble(max_steps=60, random_state=3)
