@@ -24,7 +24,7 @@ ROWS = {
     "pretrained": "dseg, pretrained on the set's images",
     "builtin": "dseg, built-in checkpoint",
     "untrained": "dseg's ensemble, untrained network",
-    "filters": "dseg's ensemble, its filters, colour and position",
+    "filters": "dseg's filters, colour and position",
     "colour": "dseg's ensemble, colour and position",
     "forest-position": "random forest, with position",
     "forest": "random forest, without position",
