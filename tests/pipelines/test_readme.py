@@ -33,7 +33,8 @@ def test_commands_and_their_options_exist(line):
 
 def test_options_named_in_the_text_exist():
     text = re.sub(r"```.*?```", "", README.read_text(), flags=re.DOTALL)
-    known = {o for c in cli.commands.values() for p in c.params for o in p.opts} | {"--help"}
+    options = [p for c in cli.commands.values() for p in c.params]
+    known = {o for p in options for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     named = set(re.findall(r"`(?:dseg [^`]*?|\w+ )?(--[a-z][a-z-]*)", text))
     assert len(named) > 10
     assert named - known == set()
