@@ -64,7 +64,7 @@ def _features(spec: FeatureSpec) -> dict[str, Any]:
         "noise_seed": spec.noise_seed,
         "steps": list(spec.steps),
         "blocks": list(spec.blocks),
-        "pixels": spec.pixels,
+        "extras": list(spec.extras),
         "channels": spec.dims,
         "bytes_per_row": spec.bytes_per_row,
         "hash": spec.hash,
@@ -144,9 +144,8 @@ def _feature_words(features: dict[str, Any]) -> list[str]:
     tiles = f", overlapping by {features['overlap']}" if features["fit"] == "tile" else ""
     return [
         f"  features  {features['channels']} channels a pixel: blocks "
-        f"{', '.join(map(str, features['blocks']))}"
-        f"{', colour and place' if features['pixels'] else ''} at steps "
-        f"{', '.join(map(str, features['steps']))}; noise seed {features['noise_seed']}",
+        f"{', '.join(map(str, features['blocks']))} at steps "
+        f"{', '.join(map(str, [*features['steps'], *features['extras']]))}; noise seed {features['noise_seed']}",
         f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
         f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",
         f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}",

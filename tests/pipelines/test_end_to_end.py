@@ -206,20 +206,22 @@ def test_info_of_some_images(dseg, store, model, tmp_path):
     assert "a model has none" in refused.err
 
 
-def test_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
-    words = ("extract", "--images", world.photos, "--checkpoint", ddpm, "--pixels")
+def test_filters_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
+    words = ("extract", "--images", world.photos, "--checkpoint", ddpm, "--filters", "--pixels")
     made = dseg(*words, "--out", "feats.zarr")
     assert made.code == 0, made.err
-    assert "colour and place" in made.err
+    assert "filters, colour and place" in made.err
     store = FeatureStore.open(tmp_path / "feats.zarr")
-    assert store.spec.pixels
+    assert store.spec.extras == ("filters", "colour and place")
+    assert store.activations(0, -2, -2).shape == (36, 32, 32)
     assert store.activations(0, -1, -1).shape == (5, 32, 32)
     assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 200).code == 0
     assert dseg("predict", "feats.zarr", "--out", "a").code == 0
     assert dseg("predict", world.photos, "--out", "b").code == 0
     for stem in world.stems:
         assert np.array_equal(read(tmp_path / "a", stem), read(tmp_path / "b", stem))
-    assert "colour and place" in dseg("info", "feats.zarr").out
+    steps = ", ".join(map(str, store.spec.steps))
+    assert f"at steps {steps}, filters, colour and place" in dseg("info", "feats.zarr").out
     other = dseg(*words[:-1], "--out", "feats.zarr")
     assert other.code == 2
     assert "colour and place are among the layers here only (--pixels)" in other.err
