@@ -145,7 +145,8 @@ def _feature_words(features: dict[str, Any]) -> list[str]:
     return [
         f"  features  {features['channels']} channels a pixel: blocks "
         f"{', '.join(map(str, features['blocks']))} at steps "
-        f"{', '.join(map(str, [*features['steps'], *features['extras']]))}; noise seed {features['noise_seed']}",
+        f"{', '.join(map(str, [*features['steps'], *features['extras']]))}; "
+        f"noise seed {features['noise_seed']}",
         f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
         f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",
         f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}",
