@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..store.errors import InputError
-from ..store.spec import FILTERS, PIXELS, LayerSpec
+from ..store.spec import LayerSpec
 from .choices import (
     SMALL_NETWORK_STEPS,
     choose_blocks,
@@ -23,7 +23,7 @@ from .choices import (
     small_network_blocks,
 )
 from .devices import choose_device
-from .filters import FILTER_CHANNELS, filter_maps
+from .extras import Extras
 from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
 
@@ -186,13 +186,13 @@ class UNetBackbone:
         self.source, self.seed = loaded.source, seed
         self.layers = _layers(every, strides, self.steps, self.blocks, self.row_shape, inputs)
         self.device = choose_device(device)
-        self._filters = card.filters if filters is None else filters
-        if self._filters:
-            self.layers += (LayerSpec(FILTERS, FILTERS, FILTER_CHANNELS, *self.row_shape),)
-        self._place: Tensor | None = None
-        if card.pixels if pixels is None else pixels:
-            self.layers += (LayerSpec(PIXELS, PIXELS, 3 + 2, *self.row_shape),)
-            self._place = _place(self.row_shape).to(self.device)
+        self._extras = Extras(
+            self.row_shape,
+            filters=card.filters if filters is None else filters,
+            pixels=card.pixels if pixels is None else pixels,
+            device=self.device,
+        )
+        self.layers += self._extras.layers
         self._schedule = loaded.schedule
         self._description = {
             "kind": loaded.kind,
@@ -242,23 +242,9 @@ class UNetBackbone:
         t = torch.tensor(self.steps, device=self.device).repeat_interleave(batch)
         with full_float32():
             found = self._decoder(x_t.contiguous(memory_format=self._format), t)
+            extras = self._extras(x)
         by_block = [activation.unflatten(0, (T, batch)) for activation in found]
-        maps = [activation[step] for step in range(T) for activation in by_block]
-        if self._filters:
-            with full_float32():
-                maps.append(filter_maps(x))
-        if self._place is not None:
-            maps.append(torch.cat([x, self._place.expand(batch, -1, -1, -1)], dim=1))
-        return maps
-
-
-def _place(row_shape: tuple[int, int]) -> Tensor:
-    """Return y and x of each pixel's middle, from -1 at one edge of a row to 1 at the other.
-
-    A tensor of shape (1, 2, H, W), float32.
-    """
-    y, x = ((torch.arange(side) + 0.5) * 2 / side - 1 for side in row_shape)
-    return torch.stack(torch.meshgrid(y, x, indexing="ij")).unsqueeze(0)
+        return [activation[step] for step in range(T) for activation in by_block] + extras
 
 
 def recommended_layers(unet: Any, timesteps: int) -> dict[str, Any]:
