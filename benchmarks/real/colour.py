@@ -15,10 +15,10 @@ from dseg.classify.factorised import FactorisedEnsemble
 from dseg.classify.labels import IGNORED, label_rows, read_label_map
 from dseg.classify.masks import write_array, write_mask
 from dseg.classify.prediction import predict_image
-from dseg.extract.filters import FILTER_CHANNELS, filter_maps
+from dseg.extract.extras import Extras
 from dseg.extract.images import ImageRows, read_image
 from dseg.store.geometry import Geometry, plan_rows
-from dseg.store.spec import FILTERS, PIXELS, FeatureSpec, LayerSpec
+from dseg.store.spec import FeatureSpec
 from numpy.typing import NDArray
 
 from .layout import DataSet
@@ -61,9 +61,9 @@ def segment_by_colour(
     with meter.stage("fit"):
         ensemble.fit(*_labelled_pixels(data, size, filters))
     with meter.stage("predict"):
-        layers = [LayerSpec(FILTERS, FILTERS, FILTER_CHANNELS, *size)] if filters else []
-        layers.append(LayerSpec(PIXELS, PIXELS, 5, *size))
-        spec = FeatureSpec({"kind": "no network"}, "", size, "squash", 0, 0, tuple(layers))
+        spec = FeatureSpec(
+            {"kind": "no network"}, "", size, "squash", 0, 0, _extras(size, filters).layers
+        )
         model = FactorisedEnsemble(ensemble.stack_, spec)
         classes = [int(c) for c in ensemble.classes_]
         for stem in data.test:
@@ -71,13 +71,17 @@ def segment_by_colour(
             prediction = predict_image(
                 model,
                 geometry,
-                [{layers[0].map_size: numbers}],
+                [{spec.map_sizes[0]: numbers}],
                 classes=classes,
                 voting=ensemble.voting,
                 want_uncertainty=True,
             )
             write_mask(masks / f"{stem}.png", prediction.mask, data.classes.colours)
             write_array(masks / "uncertainty" / f"{stem}.npy", prediction.uncertainty)
+
+
+def _extras(size: Size, filters: bool) -> Extras:
+    return Extras(size, filters=filters, pixels=True, device=torch.device("cpu"))
 
 
 def _numbers(path: Path, size: Size, filters: bool) -> tuple[Geometry, NDArray[np.float32]]:
@@ -87,11 +91,8 @@ def _numbers(path: Path, size: Size, filters: bool) -> tuple[Geometry, NDArray[n
     """
     image = read_image(path)
     geometry = plan_rows(image.shape[:2], size, "squash")
-    y, x = ((np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1 for side in size)
-    position = np.stack(np.meshgrid(y, x, indexing="ij"))
-    row = ImageRows(image, geometry)[0]
-    answers = [filter_maps(torch.from_numpy(row[np.newaxis]))[0].numpy()] if filters else []
-    return geometry, np.concatenate([*answers, row, position])
+    row = torch.from_numpy(ImageRows(image, geometry)[0][np.newaxis])
+    return geometry, torch.cat(_extras(size, filters)(row), dim=1)[0].numpy()
 
 
 def _labelled_pixels(

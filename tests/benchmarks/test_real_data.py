@@ -260,6 +260,16 @@ def test_without_a_network_it_is_the_ensemble_on_few_numbers(shapes, tmp_path, f
     assert np.allclose(doubt, ensemble.uncertainty(numbers("c")), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("rows", "crop", "expected"),
+    [((256, 256), None, 0.25), ((64, 96), None, 1.0), (None, None, 1.0), ((256, 256), 0.6, 0.6)],
+)
+def test_cut_outs_are_as_large_as_extract_shows_images(rows, crop, expected):
+    from real.options import Pretraining
+
+    assert Pretraining(size=64, crop=crop).least_cut_out(rows) == expected
+
+
 def test_forest_features_are_of_the_images_own_size(shapes):
     H, W = SIZES["d"]
     path = shapes / "images/d.png"
