@@ -1,33 +1,36 @@
-"""``dseg predict``: masks for the images of a feature store or a folder."""
+"""``dseg predict``: masks for the images of a feature store or a folder.
 
-import hashlib
+Reading and decoding run ahead of the network and the ensemble, in threads; files are written behind
+them, in threads too.
+"""
+
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from ..classify.ensemble import PixelEnsemble
 from ..classify.factorised import FactorisedEnsemble
-from ..classify.masks import write_array, write_mask, write_overlay
 from ..classify.model_files import FACTS, files_of, from_published, load
 from ..classify.prediction import Prediction, predict_image
 from ..extract.devices import choose_device
-from ..extract.images import read_image, sha256_of
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
-from .manifest import Manifest
+from .mask_files import Asked, MaskFiles, refuse_other_uses
 from .progress import Progress
-from .selection import named, read_list, select, shard_of
+from .selection import read_list, select, shard_of
 from .sources import FromImages, FromStore, Segmentable, Source
+from .stream import ahead
 
 __all__ = ["PredictConfig", "PredictSummary", "predict"]
 
 _PROBED = 2
+# PNG takes about as long as a GPU needs for the next mask; finished predictions, which may be large
+# (probabilities), wait for a writer two at most.
+_WRITERS, _HELD = 2, 2
 
 
 @dataclass(frozen=True)
@@ -116,60 +119,119 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     """
     started, progress = time.monotonic(), progress or Progress()
     device = choose_device(config.device)
-    _refuse_other_uses(config.out)
+    refuse_other_uses(config.out)
     model = _load_model(config.model, device)
     source = _source(config, model, device)
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
-    writing = _MaskWriting(config, model, source.spec, device)
-    writing.check_apart(source.stems)
-    writing.check_free(stems)
+    asked = _asked(config)
+    files = MaskFiles(config.out, asked, model, config.model)
+    files.check_apart(source.stems)
+    if not config.overwrite:
+        files.check_free(stems)
     summary = PredictSummary(str(config.out), len(stems))
     progress.say(
         f"{len(stems)} images, {len(model.class_info_)} classes, {model.n_members} members on "
         f"{device}; masks to '{config.out}'"
     )
-    others = writing.others(stems)
+    others = files.others(stems)
     if others:
         progress.say(f"'{config.out}' has masks of {others} other images already; they stay")
+    segment = _Segmenting(model, source.spec, device, asked)
     if config.dry_run:
-        _probe(stems, source, writing, summary)
+        _probe(stems, source, segment, files, summary)
         return summary
     config.out.mkdir(parents=True, exist_ok=True)
     with progress.bar("predict", len(stems), "images") as advance:
-        for image in source.images(stems, writing.is_done):
-            _one(image, writing, summary)
+        images = source.images(stems, files.is_done)
+        for outcome in ahead(partial(_write, files), map(segment, images), _WRITERS, most=_HELD):
+            outcome.add_to(summary)
             advance(1)
     summary.seconds = time.monotonic() - started
     return summary
 
 
-def _one(image: Segmentable | str, writing: "_MaskWriting", summary: PredictSummary) -> None:
-    if isinstance(image, str):
-        summary.unchanged += 1
-        return
+def _asked(config: PredictConfig) -> Asked:
+    source = config.source
+    in_store = source is None or (source / "zarr.json").is_file()
+    images = config.images or (None if in_store else source)
+    return Asked(config.probabilities, config.uncertainty, config.overlay, config.paper, images)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of an image, and its prediction until that is written."""
+
+    name: str
+    stem: str
+    sha256: bytes = b""
+    prediction: Prediction | None = None
+    reason: str | None = None
+
+    def add_to(self, summary: PredictSummary) -> None:
+        if self.reason is not None:
+            summary.failed[self.name] = self.reason
+        elif self.sha256:
+            summary.predicted += 1
+        else:
+            summary.unchanged += 1
+
+
+class _Segmenting:
+    """Segments images, one after the other."""
+
+    def __init__(
+        self, model: PixelEnsemble, spec: FeatureSpec, device: torch.device, asked: Asked
+    ) -> None:
+        self._model, self._asked = model, asked
+        self._factorised = FactorisedEnsemble(model.stack_, spec, device)
+
+    def __call__(self, image: Segmentable | str) -> _Outcome:
+        """Return the prediction of an image, or why there is none."""
+        if isinstance(image, str):
+            return _Outcome(image, image)
+        try:
+            prediction = self._predicted(image)
+        except InputError:
+            raise  # the call is wrong, for all images alike
+        except DsegError as error:
+            return _Outcome(image.name, image.stem, reason=str(error))
+        return _Outcome(image.name, image.stem, image.sha256, prediction)
+
+    def _predicted(self, image: Segmentable) -> Prediction:
+        if image.refused is not None or image.geometry is None:
+            raise DsegError(image.refused or "it has no rows")
+        return predict_image(
+            self._factorised,
+            image.geometry,
+            image.maps,
+            classes=[int(c) for c in self._model.classes_],
+            voting=self._model.voting,
+            at="row" if self._asked.paper else "image",
+            want_probabilities=self._asked.probabilities,
+            want_uncertainty=self._model.n_members > 1,
+        )
+
+
+def _write(files: MaskFiles, found: _Outcome) -> _Outcome:
+    """Write a prediction, if there is one, and let go of it."""
+    if found.prediction is None:
+        return found
     try:
-        writing.write(image, writing.segment(image))
-        summary.predicted += 1
+        files.write(found.stem, found.name, found.sha256, found.prediction)
     except InputError:
-        raise  # the call is wrong, for all images alike
+        raise
     except DsegError as error:
-        summary.failed[image.name] = str(error)
+        return replace(found, prediction=None, reason=str(error))
+    return replace(found, prediction=None)
 
 
-def _load_model(folder: Path, device: Any) -> PixelEnsemble:
+def _load_model(folder: Path, device: torch.device) -> PixelEnsemble:
     published = not (folder / FACTS).is_file() and any(files_of(folder))
     return from_published(folder, device=device) if published else load(folder, device=device)
 
 
-def _refuse_other_uses(out: Path) -> None:
-    """Refuse to write masks into a model or a store: who replaces that would lose them."""
-    for file, what in ((FACTS, "a model"), ("zarr.json", "a feature store")):
-        if (out / file).is_file():
-            raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
-
-
-def _source(config: PredictConfig, model: PixelEnsemble, device: Any) -> Source:
+def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -> Source:
     folder = config.source or _recorded_store(config, model)
     if (folder / "zarr.json").is_file():
         store = FromStore(FeatureStore.open(folder))
@@ -200,167 +262,18 @@ def _recorded_store(config: PredictConfig, model: PixelEnsemble) -> Path:
     return Path(recorded)
 
 
-def _fingerprint(folder: Path) -> str:
-    """Return a sha256 over the files of a model, by which masks know it again."""
-    digest = hashlib.sha256()
-    for path in files_of(folder):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-class _MaskWriting:
-    """Segments images and writes what was asked for, the manifest's line last."""
-
-    def __init__(
-        self, config: PredictConfig, model: PixelEnsemble, spec: FeatureSpec, device: Any
-    ) -> None:
-        self._config, self._model = config, model
-        self._factorised = FactorisedEnsemble(model.stack_, spec, device)
-        self._manifest = Manifest(config.out)
-        self._recipe = f"{_fingerprint(config.model)}{'-paper' if config.paper else ''}"
-        self._from_store = config.source is None or (config.source / "zarr.json").is_file()
-        if config.overlay and self._from_store and config.images is None:
-            raise InputError("overlays are drawn over the images: say where they are, --images")
-        if config.uncertainty and model.n_members < 2:
-            raise InputError("--uncertainty is how far members disagree: the model has only one")
-        if config.overlay and config.paper:
-            raise InputError("--paper writes masks of the network's size, which fit no --overlay")
-
-    def _files(self, stem: str) -> dict[str, Path]:
-        """Return the files of an image that are asked for, by kind."""
-        out, asked = self._config.out, self._config
-        files = {"mask": out / f"{stem}.png"}
-        if asked.probabilities:
-            files["probabilities"] = out / "probabilities" / f"{stem}.npy"
-        if asked.uncertainty:
-            files["uncertainty"] = out / "uncertainty" / f"{stem}.npy"
-        if asked.overlay:
-            files["overlay"] = out / "overlays" / f"{stem}.png"
-        return files
-
-    def check_apart(self, stems: Sequence[str]) -> None:
-        """Refuse images whose masks would be what is written beside other masks."""
-        owner = {self._files(stem)["mask"]: stem for stem in stems}
-        for stem in stems:
-            for kind, path in self._files(stem).items():
-                if owner.get(path, stem) != stem:
-                    raise InputError(
-                        f"'{path}' would be both the mask of '{owner[path]}' and the {kind} of "
-                        f"'{stem}': rename that sub-folder of the images, or do without --{kind}"
-                    )
-
-    def check_free(self, stems: list[str]) -> None:
-        """Refuse to write over what this model has not written."""
-        if self._config.overwrite:
-            return
-        records = self._manifest.records
-        foreign = [s for s in stems if s not in records and self._files(s)["mask"].exists()]
-        if foreign:
-            raise InputError(
-                f"'{self._config.out}' holds files that `dseg predict` did not write, such as "
-                f"{named(f'{s}.png' for s in foreign)}: give another --out, or --overwrite"
-            )
-        others = [s for s in stems if s in records and records[s].get("recipe") != self._recipe]
-        if others:
-            raise InputError(
-                f"'{self._config.out}' holds masks of {named(others)} by another model: give "
-                "another --out, or --overwrite"
-            )
-
-    def others(self, stems: list[str]) -> int:
-        """Return of how many images there are masks that this run is not about."""
-        return len(self._manifest.records.keys() - set(stems))
-
-    def is_done(self, stem: str, sha256: bytes) -> bool:
-        """Say whether all files of an image are there, of this model and this very image."""
-        record = self._manifest.records.get(stem, {})
-        return self.is_recorded(stem) and record.get("sha256") == sha256.hex()
-
-    def is_recorded(self, stem: str) -> bool:
-        """Say whether all files of an image are there, of this model, whatever the image then."""
-        record = self._manifest.records.get(stem, {})
-        return record.get("recipe") == self._recipe and all(
-            path.is_file() for path in self._files(stem).values()
-        )
-
-    def segment(self, image: Segmentable) -> Prediction:
-        """Return the prediction of an image."""
-        if image.refused is not None or image.geometry is None:
-            raise DsegError(image.refused or "it has no rows")
-        return predict_image(
-            self._factorised,
-            image.geometry,
-            image.maps,
-            classes=[int(c) for c in self._model.classes_],
-            voting=self._model.voting,
-            at="row" if self._config.paper else "image",
-            want_probabilities=self._config.probabilities,
-            want_uncertainty=self._model.n_members > 1,
-        )
-
-    def write(self, image: Segmentable, prediction: Prediction) -> None:
-        """Write an image's files, each whole or not at all; the mask comes last.
-
-        Before it comes the line of the manifest, see there; an old mask must not pass for it.
-        """
-        colours = self._model.class_info_.colours
-        files = self._files(image.stem)
-        for path in files.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        writers: Mapping[str, Callable[[Path], None]] = {
-            "mask": lambda path: write_mask(path, prediction.mask, colours),
-            "probabilities": lambda path: write_array(path, _there(prediction.probabilities)),
-            "uncertainty": lambda path: write_array(path, _there(prediction.uncertainty)),
-            "overlay": lambda path: write_overlay(
-                path, self._pixels(image), prediction.mask, colours
-            ),
-        }
-        for kind in files.keys() - {"mask"}:
-            writers[kind](files[kind])
-        files["mask"].unlink(missing_ok=True)
-        out = self._config.out
-        self._manifest.add(
-            {
-                "stem": image.stem,
-                "image": image.name,
-                "sha256": image.sha256.hex(),
-                "recipe": self._recipe,
-                "height": int(prediction.mask.shape[0]),
-                "width": int(prediction.mask.shape[1]),
-                "image_uncertainty": prediction.score,
-                **{kind: str(path.relative_to(out).as_posix()) for kind, path in files.items()},
-            }
-        )
-        writers["mask"](files["mask"])
-
-    def _pixels(self, image: Segmentable) -> NDArray[np.uint8]:
-        folder = self._config.images or self._config.source
-        if folder is None:
-            raise InputError("overlays are drawn over the images: say where they are, --images")
-        path = folder / PurePosixPath(image.name)
-        if sha256_of(path) != image.sha256:
-            raise DsegError(
-                f"'{path}' is not the image that the features are of, so its mask cannot be drawn "
-                "over it: run extract again, or give the right --images"
-            )
-        return read_image(path)
-
-
-def _there(array: NDArray[Any] | None) -> NDArray[Any]:
-    if array is None:
-        raise DsegError("the prediction lacks what was asked for")
-    return array
-
-
 def _probe(
-    stems: list[str], source: Source, writing: _MaskWriting, summary: PredictSummary
+    stems: list[str],
+    source: Source,
+    segment: _Segmenting,
+    files: MaskFiles,
+    summary: PredictSummary,
 ) -> None:
     """Predict two images, write nothing, and scale up."""
-    summary.unchanged = sum(writing.is_recorded(stem) for stem in stems)
+    summary.unchanged = sum(files.is_recorded(stem) for stem in stems)
     stamps = [time.monotonic()]
     for image in source.images(stems[:_PROBED], lambda stem, sha256: False):
-        if isinstance(image, Segmentable) and image.refused is None:
-            writing.segment(image)
+        if segment(image).prediction is not None:
             stamps.append(time.monotonic())
     if len(stamps) > 1:  # the first also warms up: the last counts
         summary.seconds = (stamps[-1] - stamps[-2]) * (len(stems) - summary.unchanged)

@@ -123,14 +123,20 @@ def decoded(
     yield from ahead(decode, jobs, workers)
 
 
-def ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Map in threads, in order, at most two items a worker ahead."""
+def ahead(
+    function: Callable[[T], R], items: Iterable[T], workers: int, most: int | None = None
+) -> Iterator[R]:
+    """Map in threads, in order; at most ``most`` results, by default two a worker, are under way.
+
+    The items themselves are made in the caller's thread, each beside the work on those before it.
+    """
     waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers, "dseg-decode") as pool:
+    most = 2 * workers if most is None else most
+    with ThreadPoolExecutor(workers, "dseg-ahead") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * workers:
+                if len(waiting) > most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -1,0 +1,192 @@
+"""A folder of masks: which files there are, which this model wrote, and how they are written."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..classify.ensemble import PixelEnsemble
+from ..classify.masks import write_array, write_mask, write_overlay
+from ..classify.model_files import FACTS, files_of
+from ..classify.prediction import Prediction
+from ..extract.images import read_image, sha256_of
+from ..store.errors import DsegError, InputError
+from .manifest import Manifest
+from .selection import named
+
+__all__ = ["Asked", "MaskFiles", "refuse_other_uses"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be written of each image.
+
+    Parameters
+    ----------
+    probabilities, uncertainty, overlay : bool
+        Beside the mask.
+    paper : bool
+        Masks of the row's size.
+    images : path, optional
+        Where the images are, to draw overlays over.
+    """
+
+    probabilities: bool = False
+    uncertainty: bool = False
+    overlay: bool = False
+    paper: bool = False
+    images: Path | None = None
+
+
+def refuse_other_uses(out: Path) -> None:
+    """Refuse to write masks into a model or a store: who replaces that would lose them."""
+    for file, what in ((FACTS, "a model"), ("zarr.json", "a feature store")):
+        if (out / file).is_file():
+            raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return a sha256 over the files of a model, by which masks know it again."""
+    digest = hashlib.sha256()
+    for path in files_of(folder):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+class MaskFiles:
+    """Writes what was asked for of each image, the manifest's line before the mask.
+
+    Different images may be written by several threads at once.
+
+    Parameters
+    ----------
+    out : path
+        The folder.
+    asked : Asked
+    model : PixelEnsemble
+    folder : path
+        Of the model's files, by which masks know it again.
+    """
+
+    def __init__(self, out: Path, asked: Asked, model: PixelEnsemble, folder: Path) -> None:
+        self._out, self._asked = out, asked
+        self._colours = model.class_info_.colours
+        self._manifest = Manifest(out)
+        self._recipe = f"{_fingerprint(folder)}{'-paper' if asked.paper else ''}"
+        if asked.overlay and asked.images is None:
+            raise InputError("overlays are drawn over the images: say where they are, --images")
+        if asked.uncertainty and model.n_members < 2:
+            raise InputError("--uncertainty is how far members disagree: the model has only one")
+        if asked.overlay and asked.paper:
+            raise InputError("--paper writes masks of the network's size, which fit no --overlay")
+
+    def _files(self, stem: str) -> dict[str, Path]:
+        """Return the files of an image that are asked for, by kind."""
+        out, asked = self._out, self._asked
+        files = {"mask": out / f"{stem}.png"}
+        if asked.probabilities:
+            files["probabilities"] = out / "probabilities" / f"{stem}.npy"
+        if asked.uncertainty:
+            files["uncertainty"] = out / "uncertainty" / f"{stem}.npy"
+        if asked.overlay:
+            files["overlay"] = out / "overlays" / f"{stem}.png"
+        return files
+
+    def check_apart(self, stems: Sequence[str]) -> None:
+        """Refuse images whose masks would be what is written beside other masks."""
+        owner = {self._files(stem)["mask"]: stem for stem in stems}
+        for stem in stems:
+            for kind, path in self._files(stem).items():
+                if owner.get(path, stem) != stem:
+                    raise InputError(
+                        f"'{path}' would be both the mask of '{owner[path]}' and the {kind} of "
+                        f"'{stem}': rename that sub-folder of the images, or do without --{kind}"
+                    )
+
+    def check_free(self, stems: list[str]) -> None:
+        """Refuse to write over what this model has not written."""
+        records = self._manifest.records
+        foreign = [s for s in stems if s not in records and self._files(s)["mask"].exists()]
+        if foreign:
+            raise InputError(
+                f"'{self._out}' holds files that `dseg predict` did not write, such as "
+                f"{named(f'{s}.png' for s in foreign)}: give another --out, or --overwrite"
+            )
+        others = [s for s in stems if s in records and records[s].get("recipe") != self._recipe]
+        if others:
+            raise InputError(
+                f"'{self._out}' holds masks of {named(others)} by another model: give "
+                "another --out, or --overwrite"
+            )
+
+    def others(self, stems: list[str]) -> int:
+        """Return of how many images there are masks that this run is not about."""
+        return len(self._manifest.records.keys() - set(stems))
+
+    def is_done(self, stem: str, sha256: bytes) -> bool:
+        """Say whether all files of an image are there, of this model and this very image."""
+        record = self._manifest.records.get(stem, {})
+        return self.is_recorded(stem) and record.get("sha256") == sha256.hex()
+
+    def is_recorded(self, stem: str) -> bool:
+        """Say whether all files of an image are there, of this model, whatever the image then."""
+        record = self._manifest.records.get(stem, {})
+        return record.get("recipe") == self._recipe and all(
+            path.is_file() for path in self._files(stem).values()
+        )
+
+    def write(self, stem: str, name: str, sha256: bytes, prediction: Prediction) -> None:
+        """Write an image's files, each whole or not at all; the mask comes last.
+
+        Before it comes the line of the manifest, see there; an old mask must not pass for it.
+        """
+        colours, files = self._colours, self._files(stem)
+        for path in files.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        writers: Mapping[str, Callable[[Path], None]] = {
+            "mask": lambda path: write_mask(path, prediction.mask, colours),
+            "probabilities": lambda path: write_array(path, _there(prediction.probabilities)),
+            "uncertainty": lambda path: write_array(path, _there(prediction.uncertainty)),
+            "overlay": lambda path: write_overlay(
+                path, self._pixels(name, sha256), prediction.mask, colours
+            ),
+        }
+        for kind in files.keys() - {"mask"}:
+            writers[kind](files[kind])
+        files["mask"].unlink(missing_ok=True)
+        self._manifest.add(
+            {
+                "stem": stem,
+                "image": name,
+                "sha256": sha256.hex(),
+                "recipe": self._recipe,
+                "height": int(prediction.mask.shape[0]),
+                "width": int(prediction.mask.shape[1]),
+                "image_uncertainty": prediction.score,
+                **{
+                    kind: str(path.relative_to(self._out).as_posix())
+                    for kind, path in files.items()
+                },
+            }
+        )
+        writers["mask"](files["mask"])
+
+    def _pixels(self, name: str, sha256: bytes) -> NDArray[np.uint8]:
+        assert self._asked.images is not None  # `__init__` checked it
+        path = self._asked.images / PurePosixPath(name)
+        if sha256_of(path) != sha256:
+            raise DsegError(
+                f"'{path}' is not the image that the features are of, so its mask cannot be drawn "
+                "over it: run extract again, or give the right --images"
+            )
+        return read_image(path)
+
+
+def _there(array: NDArray[Any] | None) -> NDArray[Any]:
+    if array is None:
+        raise DsegError("the prediction lacks what was asked for")
+    return array
