@@ -31,7 +31,8 @@ def test_items_are_made_in_the_callers_thread_and_worked_on_in_others():
 
     list(ahead(work, items(), 2))
     assert makers == {threading.current_thread()}
-    assert workers and not workers & makers
+    assert workers
+    assert not workers & makers
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])
