@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..store.errors import InputError
+from ..store.reduction import Reduction
 from ..store.spec import FeatureSpec
 from .arrays import ArraySampler
 from .classes import Classes, named_classes
@@ -24,6 +25,7 @@ from .labels import check_trainable
 from .members import MemberStack, hidden_widths
 from .parameters import check_batches, check_parameters
 from .recipes import Recipe
+from .reduction import expand
 from .training import Progress, Sampler, Trainer, TrainingLog, train
 from .uncertainty import jensen_shannon
 from .voting import count_votes
@@ -121,6 +123,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     _trainer: Trainer | None = None
     _epochs: int = 0
 
+    stack_: MemberStack
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on feature vectors in memory.
 
@@ -150,6 +154,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         classes: Classes | None = None,
         spec: FeatureSpec | None = None,
+        reduction: Reduction | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Train on batches that a sampler draws, so that the features need not fit in memory.
@@ -165,6 +170,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             and class ids stay what they are. None: 0 to the highest in ``y``.
         spec : FeatureSpec, optional
             The features' recipe, to be saved with the model.
+        reduction : Reduction, optional
+            The sampler's: the batches are of its ``spec``, the trained ensemble takes all channels.
         progress : callable, optional
             Called with steps done, steps at most, and each member's last loss.
 
@@ -180,9 +187,10 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_parameters(self.get_params())
         ids = np.asarray(y)
         classes = check_batches(sampler, ids, self.n_members, classes)
-        self.n_features_in_ = sampler.dims
+        self.n_features_in_ = sampler.dims if reduction is None else reduction.full.dims
         known = np.arange(len(classes))
-        return self._fit(sampler, ids, known, classes, self._seed(), spec, progress)
+        self._fit(sampler, ids, known, classes, self._seed(), spec, progress, reduction)
+        return self
 
     def _fit(
         self,
@@ -193,19 +201,25 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed: int,
         spec: FeatureSpec | None = None,
         progress: Progress | None = None,
+        reduction: Reduction | None = None,
     ) -> Self:
         check_trainable(np.bincount(encoded, minlength=len(classes)), classes.names)
         self.classes_, self.class_info_, self.spec_ = labels, classes, spec
         self.extra_: dict[str, Any] = {}
         self._start(sampler.dims, seed)
+        recipe = self._recipe()
+        if reduction is not None:  # is at one scale already, and not to be whitened
+            recipe = replace(recipe, standardise=False)
         self.log_: TrainingLog | None = train(
             self.stack_,
             sampler,
             encoded,
-            self._recipe(),
+            recipe,
             progress,
             None if spec is None else [layer.channels for layer in spec.layers],
         )
+        if reduction is not None:
+            self.stack_ = expand(self.stack_, reduction)
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:

@@ -39,7 +39,9 @@ class Scaling:
     factor: Tensor
 
     @classmethod
-    def of(cls, features: Tensor, layers: Sequence[int]) -> Self:
+    def of(
+        cls, features: Tensor, layers: Sequence[int], *, of_all: tuple[int, int] | None = None
+    ) -> Self:
         """Return the scaling after which every layer has the same variance.
 
         Parameters
@@ -48,12 +50,15 @@ class Scaling:
             A sample of feature vectors.
         layers : sequence of int
             Channels of each layer; they add up to D.
+        of_all : (channels, layers), optional
+            How many there are in all, where these are some of them.
         """
+        all_channels, all_layers = of_all or (sum(layers), len(layers))
         variance, shift = torch.var_mean(features, dim=0, correction=0)
         factors = []
         for part in torch.split(variance, list(layers)):
             floor = _FLOOR**2 * part.mean() + torch.finfo(torch.float32).tiny
-            share = len(variance) / (len(layers) * len(part))
+            share = all_channels / (all_layers * len(part))
             factors.append(torch.sqrt(share / part.clamp(min=float(floor))))
         factor = torch.cat(factors)
         # a layer without any variance says nothing, and must not say infinitely much

@@ -262,6 +262,12 @@ def extract(**given: Any) -> int:
     help="How much more rare classes' pixels count: 0, no more, to 1, each class alike "
     "(0.3; paper: 0).",
 )
+@click.option(
+    "--reduce",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Learn from the K principal components of the features: several times faster.",
+)
 @click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
 @click.option(
     "--seed",

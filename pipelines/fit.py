@@ -17,13 +17,16 @@ from ..classify.ensemble import PixelEnsemble
 from ..classify.labels import MINIMUM_PIXELS
 from ..classify.members import MemberStack, hidden_widths
 from ..classify.model_files import check_target, save
+from ..classify.reduction import Kept, reduction_of
 from ..classify.training import Recipe, seconds_per_step
 from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
+from ..store.reduction import Reduction
 from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.rounds import group_size
-from ..store.sampling import PixelSampler
+from ..store.sampling import PixelSampler, sample_vectors
+from ..store.spec import FeatureSpec
 from ..store.tasks import TaskRunner
 from .labelled import Labelled, read_labelled
 from .memory import Budget, budget_for, default_memory, return_freed_memory
@@ -57,6 +60,8 @@ class FitConfig:
     batch_size : int
     balance : float, optional
         How much more the pixels of rare classes count, 0 to 1; by default as the recipe says.
+    reduce : int, optional
+        Learn from so many channels, the principal components of all.
     memory : int, optional
         Bytes that the fit may take above what the imports take; by default half of what is free.
     seed : int
@@ -80,6 +85,7 @@ class FitConfig:
     max_steps: int = 4000
     batch_size: int = 64
     balance: float | None = None
+    reduce: int | None = None
     memory: int | None = None
     seed: int = 0
     device: str | None = None
@@ -142,19 +148,37 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     memory = default_memory(device) if config.memory is None else config.memory
+    learnt = _Learnt.of(config, store.spec)
     with _cluster(config.scheduler) as client:
         # A cluster's workers read with their own memory; here, one result at a time arrives.
         readers = 1 if client else TaskRunner().workers
-        budget = _budget(config, store, labelled, memory, readers)
-        plan = _residence(config, store, labelled, budget)
-        summary = _summary(config, store, labelled, plan, memory, device)
-        _announce(config, store, summary, plan, progress)
+        budget = _budget(config, store, labelled, learnt, memory, readers)
+        plan = _residence(config, labelled, learnt, budget)
+        summary = _summary(config, labelled, learnt, plan, memory, device)
+        _announce(config, learnt, summary, plan, progress)
         if config.dry_run:
             return summary
         runner = TaskRunner(client, None if client else budget.readers)
-        ensemble = _train(config, store, labelled, plan, runner, device, progress)
+        ensemble = _train(config, store, labelled, learnt, plan, runner, device, progress)
     save(ensemble, config.out, extra=_origin(config, store, labelled), overwrite=config.overwrite)
     return FitSummary(**{**vars(summary), "seconds": time.monotonic() - started})
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """The features that are trained on: those of the store, or fewer channels."""
+
+    spec: FeatureSpec
+    kept: Kept | None = None
+
+    @classmethod
+    def of(cls, config: FitConfig, stored: FeatureSpec) -> "_Learnt":
+        if config.reduce is None:
+            return cls(stored)
+        if config.recipe == "paper":
+            raise InputError("--reduce is no part of the published recipe: leave one of them out")
+        kept = Kept.of(stored, config.reduce)
+        return cls(kept.spec(stored), kept)
 
 
 @contextmanager
@@ -193,9 +217,17 @@ def _address(scheduler: str) -> str:
 
 
 def _budget(
-    config: FitConfig, store: FeatureStore, labelled: Labelled, memory: int, readers: int
+    config: FitConfig,
+    store: FeatureStore,
+    labelled: Labelled,
+    learnt: _Learnt,
+    memory: int,
+    readers: int,
 ) -> Budget:
     pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
+    least = least_free(learnt.spec, pixels.n, len(pixels.rows), batch)
+    if learnt.kept is not None:
+        least = max(least, learnt.kept.sample_bytes(store.spec))
     return budget_for(
         memory,
         store.spec,
@@ -205,22 +237,22 @@ def _budget(
         batch_size=batch,
         recipe=config.recipe,
         readers=readers,
-        features=least_free(store.spec, pixels.n, len(pixels.rows), batch),
+        features=least,
+        reduced=None if learnt.kept is None else learnt.spec,
     )
 
 
 def _residence(
-    config: FitConfig, store: FeatureStore, labelled: Labelled, budget: Budget
+    config: FitConfig, labelled: Labelled, learnt: _Learnt, budget: Budget
 ) -> ResidencePlan:
     pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
-    try:
-        return plan_residence(store.spec, pixels.n, len(pixels.rows), budget.free, batch)
-    except InputError as error:
+    if budget.free < budget.features:
         raise InputError(
             f"--memory {budget.memory / 1e6:.0f}MB is too little: "
-            f"{math.ceil(budget.least / 1e6)}MB is the least for {store.spec.dims} channels, "
+            f"{math.ceil(budget.least / 1e6)}MB is the least for {learnt.spec.dims} channels, "
             f"{config.members} members and {len(labelled.classes)} classes"
-        ) from error
+        )
+    return plan_residence(learnt.spec, pixels.n, len(pixels.rows), budget.free, batch)
 
 
 def _recipe(config: FitConfig) -> Recipe:
@@ -229,14 +261,14 @@ def _recipe(config: FitConfig) -> Recipe:
 
 def _summary(
     config: FitConfig,
-    store: FeatureStore,
     labelled: Labelled,
+    learnt: _Learnt,
     plan: ResidencePlan,
     memory: int,
     device: torch.device,
 ) -> FitSummary:
     n_classes, n = len(labelled.classes), labelled.pixels.n
-    stack = MemberStack(config.members, store.spec.dims, hidden_widths(n_classes), n_classes)
+    stack = MemberStack(config.members, learnt.spec.dims, hidden_widths(n_classes), n_classes)
     batch = min(config.batch_size, n)
     return FitSummary(
         model=str(config.out),
@@ -253,14 +285,14 @@ def _summary(
 
 def _announce(
     config: FitConfig,
-    store: FeatureStore,
+    learnt: _Learnt,
     summary: FitSummary,
     plan: ResidencePlan,
     progress: Progress,
 ) -> None:
     progress.say(
         f"{summary.pixels} labelled pixels ({100 * summary.labelled:.0f} %) of {summary.images} "
-        f"images, {len(summary.classes)} classes, {store.spec.dims} channels; {_held(plan)}"
+        f"images, {len(summary.classes)} classes, {_channels(learnt)}; {_held(plan)}"
     )
     at_once = group_size(summary.images, plan.pool)
     if plan.residence == "rounds" and at_once < summary.images:
@@ -283,6 +315,10 @@ def _announce(
     )
 
 
+def _channels(learnt: _Learnt) -> str:
+    return f"{learnt.spec.dims} channels" + (" by reduction" if learnt.kept else "")
+
+
 def _held(plan: ResidencePlan) -> str:
     size = f"{plan.n_bytes / 1e6:.0f} MB"
     return {
@@ -297,6 +333,7 @@ def _train(
     config: FitConfig,
     store: FeatureStore,
     labelled: Labelled,
+    learnt: _Learnt,
     plan: ResidencePlan,
     runner: TaskRunner,
     device: torch.device,
@@ -312,6 +349,9 @@ def _train(
         random_state=config.seed,
         device=device,
     )
+    reduction = None
+    if learnt.kept is not None:
+        reduction = _reduction(config, store, labelled, learnt.kept, runner, progress)
     sampler = PixelSampler(
         store,
         labelled.pixels,
@@ -321,6 +361,7 @@ def _train(
         seed=config.seed,
         runner=runner,
         device=device,
+        reduction=reduction,
     )
     with progress.bar("read", sampler.tasks, "chunks") as advance:
         sampler.load(advance)
@@ -333,9 +374,29 @@ def _train(
             done = now
 
         ensemble.fit_batches(
-            sampler, labelled.y, classes=labelled.classes, spec=store.spec, progress=advance_to
+            sampler,
+            labelled.y,
+            classes=labelled.classes,
+            spec=store.spec,
+            reduction=reduction,
+            progress=advance_to,
         )
     return ensemble
+
+
+def _reduction(
+    config: FitConfig,
+    store: FeatureStore,
+    labelled: Labelled,
+    kept: Kept,
+    runner: TaskRunner,
+    progress: Progress,
+) -> Reduction:
+    """Find the principal components by a sample of the labelled pixels."""
+    pixels = labelled.pixels
+    with progress.bar("reduce", len(pixels.rows) * len(store.spec.map_sizes), "chunks") as advance:
+        sample = sample_vectors(store, pixels, kept.pixels, config.seed, runner, advance)
+    return reduction_of(sample, store.spec, kept)
 
 
 def _origin(config: FitConfig, store: FeatureStore, labelled: Labelled) -> dict[str, Any]:
@@ -346,4 +407,5 @@ def _origin(config: FitConfig, store: FeatureStore, labelled: Labelled) -> dict[
         "images": list(labelled.images),
         "ignore_label": config.ignore,
         "seed": config.seed,
+        "reduced_to": config.reduce,
     }

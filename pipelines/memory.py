@@ -119,6 +119,7 @@ def budget_for(
     recipe: str,
     readers: int,
     features: int,
+    reduced: FeatureSpec | None = None,
 ) -> Budget:
     """Share out the memory; there are fewer readers than asked for where it is short.
 
@@ -133,16 +134,22 @@ def budget_for(
         At most so many.
     features : int
         As in `Budget`; from `least_free`.
+    reduced : FeatureSpec, optional
+        Of the features that are trained on, where those of the store are reduced.
     """
     first, second = hidden_widths(n_classes)
-    parameters = spec.dims * first + first * second + second * n_classes + 4 * (first + second)
+    dims = spec.dims if reduced is None else reduced.dims
+    # in the end the first layer is made to take all channels, one map size after the other
+    expansion = 0 if reduced is None else 2 * 4 * members * spec.dims * first
+    parameters = dims * first + first * second + second * n_classes + 4 * (first + second)
     chunk = max(
         sum(2 * spec.layers[i].channels * spec.layers[i].height * spec.layers[i].width for i in ls)
         for ls in map(spec.layers_of, spec.map_sizes)
     )
     fixed = (
         4 * members * parameters * _COPIES_OF_PARAMETERS[recipe]
-        + 4 * members * batch_size * spec.dims * _COPIES_OF_BATCH
+        + 4 * members * batch_size * dims * _COPIES_OF_BATCH
+        + expansion
         + n_pixels * _BYTES_PER_PIXEL
         + _FIXED
     )

@@ -21,12 +21,13 @@ from .batch import Batch
 from .keyed import KeyedPermutation, derive_key
 from .pixelset import PixelSet
 from .reader import FeatureStore
+from .reduction import Reduction
 from .residence import MapTables, ResidencePlan, Table, VectorTable
 from .rounds import rounds_of_epoch
 from .spec import FeatureSpec
 from .tasks import PIECE_BYTES, TaskRunner, read_maps, read_vectors
 
-__all__ = ["PixelSampler"]
+__all__ = ["PixelSampler", "sample_vectors"]
 
 # Positions per evaluation of a keyed permutation: many batches at once amortise numpy's overhead.
 _BLOCK = 4096
@@ -52,6 +53,8 @@ class PixelSampler:
     runner : TaskRunner
         Where the reading tasks run.
     device : torch.device
+    reduction : Reduction, optional
+        Applied to what is read, once: then ``plan`` is of its ``spec``, and so are the batches.
     """
 
     def __init__(
@@ -65,9 +68,12 @@ class PixelSampler:
         seed: int = 0,
         runner: TaskRunner | None = None,
         device: str | torch.device = "cpu",
+        reduction: Reduction | None = None,
     ) -> None:
         self.plan, self.members, self.seed = plan, members, seed
-        self.n, self.dims = pixels.n, store.spec.dims
+        self.spec = store.spec if reduction is None else reduction.spec
+        self.n, self.dims = pixels.n, self.spec.dims
+        self._reduction = reduction
         self.batch_size = min(batch_size, pixels.n)
         self._store, self._pixels = store, pixels
         self._runner = runner or TaskRunner()
@@ -172,6 +178,8 @@ class PixelSampler:
         ]
 
         def use(i: int, part: NDArray[np.float16]) -> None:
+            if self._reduction is not None:
+                part = self._reduction.vectors(jobs[i].size, part)
             self._place(vectors, jobs[i], torch.from_numpy(part))
             if advance and jobs[i].first:
                 advance(1)
@@ -190,13 +198,13 @@ class PixelSampler:
 
     def _place(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
         """Copy one task's channels to their places in the feature vectors."""
-        spec, places = self._store.spec, torch.from_numpy(job.places)
+        spec, places = self.spec, torch.from_numpy(job.places)
         for layer in spec.layers_of(job.size):
             target = vectors[:, spec.offsets[layer] : spec.offsets[layer + 1]]
             target.index_copy_(0, places, part[:, spec.channel_slices[layer]])
 
     def _maps(self, advance: Advance | None) -> MapTables:
-        spec, rows = self._store.spec, self._pixels.rows
+        spec, rows = self.spec, self._pixels.rows
         dtype = torch.float32 if self.plan.residence == "maps32" else torch.float16
         tables = MapTables(spec, self._pixels, dtype, self._device)
         jobs = [(position, size) for position in range(len(rows)) for size in spec.map_sizes]
@@ -205,12 +213,61 @@ class PixelSampler:
         ]
 
         def use(i: int, maps: NDArray[np.float16]) -> None:
-            tables.put(*jobs[i], maps)
+            position, size = jobs[i]
+            if self._reduction is not None:
+                maps = self._reduction.maps(size, maps)
+            tables.put(position, size, maps)
             if advance:
                 advance(1)
 
         self._runner.run(read_maps, calls, use)
         return tables
+
+
+def sample_vectors(
+    store: FeatureStore,
+    pixels: PixelSet,
+    count: int,
+    seed: int,
+    runner: TaskRunner,
+    advance: Advance | None = None,
+) -> dict[str, NDArray[np.float16]]:
+    """Read the features of some pixels, drawn by a keyed permutation of all.
+
+    Parameters
+    ----------
+    store : FeatureStore
+    pixels : PixelSet
+    count : int
+        How many; at most all are read.
+    seed : int
+    runner : TaskRunner
+    advance : callable, optional
+        Called with 1 for each row and map size read.
+
+    Returns
+    -------
+    dict of arrays of shape (n, C), float16
+        By map size, channels as in the array ``features/<map size>``; pixels in ascending order.
+    """
+    order = KeyedPermutation(pixels.n, derive_key(seed, "sample"))
+    position, yx = pixels.locate(np.sort(order(np.arange(min(count, pixels.n)))))
+    starts = np.flatnonzero(np.diff(position, prepend=-1, append=-1))
+    sizes = store.spec.map_sizes
+    sample = {
+        size: np.empty((len(position), _channels(store.spec, size)), np.float16) for size in sizes
+    }
+    jobs = [(size, slice(a, b)) for a, b in pairwise(starts) for size in sizes]
+    calls = [(store, int(pixels.rows[position[part.start]]), size, yx[part]) for size, part in jobs]
+
+    def use(i: int, read: NDArray[np.float16]) -> None:
+        size, part = jobs[i]
+        sample[size][part] = read
+        if advance:
+            advance(1)
+
+    runner.run(read_vectors, calls, use)
+    return sample
 
 
 def _channels(spec: FeatureSpec, size: str) -> int:

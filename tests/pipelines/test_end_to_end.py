@@ -236,3 +236,29 @@ def test_the_built_in_checkpoint_is_the_default(dseg, world, tmp_path):
     assert FeatureStore.open(tmp_path / "feats.zarr").spec.source == "builtin:dseg-64"
     assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 100).code == 0
     assert dseg("predict", world.photos).code == 0
+
+
+def test_a_model_of_reduced_features_takes_them_all(dseg, world, store, tmp_path):
+    """Store and prediction know nothing of the reduction, and the masks are as good."""
+    words = ("fit", store, world.labels, "--members", 4, "--max-steps", 300)
+    assert dseg(*words, "--out", "whole").code == 0
+    reduced = dseg(*words, "--out", "reduced", "--reduce", 24)
+    assert reduced.code == 0, reduced.err
+    assert "channels by reduction" in reduced.err
+    scores = []
+    for model in ("whole", "reduced"):
+        assert dseg("predict", store, "--model", model, "--out", f"masks-{model}").code == 0
+        told = dseg("evaluate", f"masks-{model}", world.truth, "--json")
+        scores.append(json.loads(told.out)["mean_iou"])
+    assert scores[1] > 0.9 * scores[0]
+    widths = [PixelEnsemble.load(tmp_path / model).n_features_in_ for model in ("whole", "reduced")]
+    assert widths[0] == widths[1]
+
+
+def test_what_cannot_be_reduced_is_a_wrong_call(dseg, world, store):
+    too_many = dseg("fit", store, world.labels, "--reduce", 100000)
+    assert too_many.code == 2
+    assert "channels cannot be reduced to 100000: from" in too_many.err
+    published = dseg("fit", store, world.labels, "--reduce", 24, "--recipe", "paper")
+    assert published.code == 2
+    assert "--reduce is no part of the published recipe" in published.err

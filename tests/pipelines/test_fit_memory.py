@@ -174,3 +174,22 @@ def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
     labels = 60 * 128 * 128 * 12 / 1e6
     assert least[0] - least[1] == pytest.approx(labels, abs=1.5)
     assert FeatureStore.open(small.store).n_rows == 120
+
+
+@linux
+def test_memory_bounds_a_fit_of_reduced_features(small, imports, tmp_path):
+    """Reduced, the features of all images fit in what reading in rounds took before."""
+    words = ("--members", 4, "--max-steps", 100, "--reduce", 64)
+    taken, told = fitted(small, 260, tmp_path / "m", *words)
+    assert "64 channels by reduction; all maps in memory" in told
+    print(f"took {(taken - imports) / 1e6:.0f} MB")
+    assert taken - imports <= 260e6
+
+
+def test_reduced_the_least_that_is_named_works_too(dseg, small, tmp_path):
+    words = ("fit", small.store, small.labels, "--members", 2, "--max-steps", 3, "--reduce", 64)
+    refused = dseg(*words, "--memory", "20MB")
+    assert refused.code == 2
+    least = int(re.search(r"(\d+)MB is the least for 64 channels", refused.err)[1])
+    assert dseg(*words, "--memory", f"{least - 1}MB", "--dry-run").code == 2
+    assert dseg(*words, "--memory", f"{least}MB").code == 0
