@@ -90,7 +90,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
         help="instead of pretraining; {set} in it stands for the set's name",
     )
     parser.add_argument("--head-channels", type=_count, help="of a guided-diffusion .pt")
-    parser.add_argument("--max-steps", type=_count, default=4000, help="of every ensemble (4000)")
+    parser.add_argument("--max-steps", type=_count, default=2000, help="of every ensemble (2000)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder (results)")
     parser.add_argument("--work", type=Path, help="where to compute; else a temporary folder")
     parser.add_argument("--keep", action="store_true", help="leave features and masks in --work")

@@ -52,7 +52,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         "default": ``max_steps`` batches of standardised features with a learning rate that falls
         to 0; pixels of rare classes count more. "paper": as published, at most 100 epochs at a
         constant rate; a member stops early by its own losses.
-    max_steps : int, default=4000
+    max_steps : int, default=2000
         Length of the default recipe; recipe "paper" has its own.
     batch_size : int, default=64
         Pixels a batch and member; where there are fewer pixels, one batch of all.
@@ -101,7 +101,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         hidden_layer_sizes: tuple[int, int] | None = None,
         voting: Literal["majority", "mean"] = "majority",
         recipe: Literal["default", "paper"] = "default",
-        max_steps: int = 4000,
+        max_steps: int = 2000,
         batch_size: int = 64,
         learning_rate: float | None = None,
         balance: float | None = None,

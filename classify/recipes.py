@@ -41,7 +41,7 @@ class Recipe:
     balance: float = 0.0
 
     @classmethod
-    def default(cls, max_steps: int = 4000) -> Self:
+    def default(cls, max_steps: int = 2000) -> Self:
         """Return the bounded recipe: a decaying rate reaches the published accuracy sooner.
 
         Steps, not pixels, limit accuracy, so the batch stays as small as published.
@@ -69,7 +69,7 @@ class Recipe:
         Examples
         --------
         >>> Recipe.paper().longest(batches_per_epoch=10), Recipe.default().longest(10)
-        (1000, 4000)
+        (1000, 2000)
         """
         bounds = [] if self.max_steps is None else [self.max_steps]
         if self.max_epochs is not None:

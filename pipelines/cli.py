@@ -249,7 +249,7 @@ def extract(**given: Any) -> int:
 @click.option(
     "--max-steps",
     type=click.IntRange(1),
-    default=4000,
+    default=2000,
     show_default=True,
     help="Length of the default recipe.",
 )
@@ -264,9 +264,9 @@ def extract(**given: Any) -> int:
 )
 @click.option(
     "--reduce",
-    type=click.IntRange(1),
+    type=click.IntRange(0),
     metavar="K",
-    help="Learn from the K principal components of the features: several times faster.",
+    help="Learn from K principal components of the features (a fifth, at least 256); 0: from all.",
 )
 @click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
 @click.option(

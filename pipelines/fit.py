@@ -17,7 +17,7 @@ from ..classify.ensemble import PixelEnsemble
 from ..classify.labels import MINIMUM_PIXELS
 from ..classify.members import MemberStack, hidden_widths
 from ..classify.model_files import check_target, save
-from ..classify.reduction import Kept, reduction_of
+from ..classify.reduction import Kept, default_dims, reduction_of
 from ..classify.training import Recipe, seconds_per_step
 from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
@@ -61,7 +61,8 @@ class FitConfig:
     balance : float, optional
         How much more the pixels of rare classes count, 0 to 1; by default as the recipe says.
     reduce : int, optional
-        Learn from so many channels, the principal components of all.
+        Learn from so many channels, the principal components of all; 0: from all. By default as
+        `default_dims` says, and from all by the published recipe.
     memory : int, optional
         Bytes that the fit may take above what the imports take; by default half of what is free.
     seed : int
@@ -82,7 +83,7 @@ class FitConfig:
     recipe: Literal["default", "paper"] = "default"
     members: int = 10
     voting: Literal["majority", "mean"] = "majority"
-    max_steps: int = 4000
+    max_steps: int = 2000
     batch_size: int = 64
     balance: float | None = None
     reduce: int | None = None
@@ -160,7 +161,12 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
             return summary
         runner = TaskRunner(client, None if client else budget.readers)
         ensemble = _train(config, store, labelled, learnt, plan, runner, device, progress)
-    save(ensemble, config.out, extra=_origin(config, store, labelled), overwrite=config.overwrite)
+    save(
+        ensemble,
+        config.out,
+        extra=_origin(config, store, labelled, learnt),
+        overwrite=config.overwrite,
+    )
     return FitSummary(**{**vars(summary), "seconds": time.monotonic() - started})
 
 
@@ -168,17 +174,21 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
 class _Learnt:
     """The features that are trained on: those of the store, or fewer channels."""
 
+    stored: FeatureSpec
     spec: FeatureSpec
     kept: Kept | None = None
 
     @classmethod
     def of(cls, config: FitConfig, stored: FeatureSpec) -> "_Learnt":
-        if config.reduce is None:
-            return cls(stored)
         if config.recipe == "paper":
-            raise InputError("--reduce is no part of the published recipe: leave one of them out")
-        kept = Kept.of(stored, config.reduce)
-        return cls(kept.spec(stored), kept)
+            if config.reduce:
+                raise InputError("--reduce is no part of the published recipe: leave one out")
+            return cls(stored, stored)
+        dims = default_dims(stored.dims) if config.reduce is None else config.reduce
+        if dims in (0, stored.dims):
+            return cls(stored, stored)
+        kept = Kept.of(stored, dims)
+        return cls(stored, kept.spec(stored), kept)
 
 
 @contextmanager
@@ -225,9 +235,6 @@ def _budget(
     readers: int,
 ) -> Budget:
     pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
-    least = least_free(learnt.spec, pixels.n, len(pixels.rows), batch)
-    if learnt.kept is not None:
-        least = max(least, learnt.kept.sample_bytes(store.spec))
     return budget_for(
         memory,
         store.spec,
@@ -237,8 +244,9 @@ def _budget(
         batch_size=batch,
         recipe=config.recipe,
         readers=readers,
-        features=least,
+        features=least_free(learnt.spec, pixels.n, len(pixels.rows), batch),
         reduced=None if learnt.kept is None else learnt.spec,
+        sample=0 if learnt.kept is None else learnt.kept.sample_bytes(store.spec),
     )
 
 
@@ -316,7 +324,9 @@ def _announce(
 
 
 def _channels(learnt: _Learnt) -> str:
-    return f"{learnt.spec.dims} channels" + (" by reduction" if learnt.kept else "")
+    if learnt.kept is None:
+        return f"{learnt.spec.dims} channels"
+    return f"{learnt.stored.dims} channels reduced to {learnt.spec.dims}"
 
 
 def _held(plan: ResidencePlan) -> str:
@@ -399,7 +409,9 @@ def _reduction(
     return reduction_of(sample, store.spec, kept)
 
 
-def _origin(config: FitConfig, store: FeatureStore, labelled: Labelled) -> dict[str, Any]:
+def _origin(
+    config: FitConfig, store: FeatureStore, labelled: Labelled, learnt: _Learnt
+) -> dict[str, Any]:
     """Say where a model came from: what `predict` needs to find store and checkpoint again."""
     return {
         "store": str(config.store.absolute()),
@@ -407,5 +419,5 @@ def _origin(config: FitConfig, store: FeatureStore, labelled: Labelled) -> dict[
         "images": list(labelled.images),
         "ignore_label": config.ignore,
         "seed": config.seed,
-        "reduced_to": config.reduce,
+        "reduced_to": None if learnt.kept is None else learnt.kept.dims,
     }

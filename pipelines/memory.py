@@ -120,6 +120,7 @@ def budget_for(
     readers: int,
     features: int,
     reduced: FeatureSpec | None = None,
+    sample: int = 0,
 ) -> Budget:
     """Share out the memory; there are fewer readers than asked for where it is short.
 
@@ -136,6 +137,8 @@ def budget_for(
         As in `Budget`; from `least_free`.
     reduced : FeatureSpec, optional
         Of the features that are trained on, where those of the store are reduced.
+    sample : int
+        Bytes that the search for the reduction takes; it ends before there are parameters.
     """
     first, second = hidden_widths(n_classes)
     dims = spec.dims if reduced is None else reduced.dims
@@ -153,6 +156,8 @@ def budget_for(
         + n_pixels * _BYTES_PER_PIXEL
         + _FIXED
     )
+    later = fixed - _FIXED - n_pixels * _BYTES_PER_PIXEL
+    features = max(features, int(sample - later))
     reader = max(_COPIES_OF_CHUNK * chunk, chunk + 2 * PIECE_BYTES)
     affordable = int((memory - fixed - features) // (4 * reader))  # reading takes a quarter of it
     return Budget(memory, int(fixed), int(reader), min(readers, max(1, affordable)), features)

@@ -30,7 +30,7 @@ class NetworkOptions:
 
     size: Size | None = None
     head_channels: int | None = None
-    max_steps: int = 4000
+    max_steps: int = 2000
     device: str | None = None
     verbose: bool = False
 
@@ -134,7 +134,7 @@ class Plan:
     sizes: Mapping[str, Size] = field(default_factory=dict)
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     pretraining: Pretraining = field(default_factory=Pretraining)
-    max_steps: int = 4000
+    max_steps: int = 2000
     head_channels: int | None = None
     device: str | None = None
     keep: bool = False

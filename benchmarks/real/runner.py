@@ -108,11 +108,14 @@ class Runner:
 
     def _settings(self, network: Network, untrained: bool) -> dict[str, Any]:
         """Return what decides a network's row, besides the images and labels."""
+        from dseg.classify.reduction import default_dims
+
         return {
             **({} if untrained else {"sha256": network.sha256}),
             "architecture": network.architecture,  # steps and blocks too, which no weights tell
             "rows": list(network.size),
             "recipe": self._recipe(),
+            "reduced_to": default_dims(network.dims),
         }
 
     def _recipe(self) -> dict[str, Any]:

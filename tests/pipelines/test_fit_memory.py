@@ -34,6 +34,7 @@ sys.exit(code)
 """
 
 LSUN = ((5, 1024, 32), (6, 512, 32), (7, 512, 32), (8, 512, 64), (12, 256, 128))
+WHOLE = ("--reduce", 0)
 SMALL = ((5, 256, 32), (6, 128, 64), (7, 64, 64))
 
 
@@ -94,7 +95,7 @@ def fitted(data, memory, out, *words):
 
 @linux
 def test_memory_bounds_a_fit_in_rounds(small, imports, tmp_path):
-    taken, words = fitted(small, 185, tmp_path / "m", "--members", 4, "--max-steps", 300)
+    taken, words = fitted(small, 185, tmp_path / "m", "--members", 4, "--max-steps", 300, *WHOLE)
     assert "read in rounds of" in words
     print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 185e6
@@ -103,7 +104,7 @@ def test_memory_bounds_a_fit_in_rounds(small, imports, tmp_path):
 @linux
 def test_memory_bounds_a_resident_fit(small, imports, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(40))))
-    words = ("--members", 4, "--max-steps", 50, "--list", tmp_path / "list.txt")
+    words = ("--members", 4, "--max-steps", 50, "--list", tmp_path / "list.txt", *WHOLE)
     taken, told = fitted(small, 340, tmp_path / "m", *words)
     assert "all maps in memory as float16, 168 MB" in told
     print(f"took {(taken - imports) / 1e6:.0f} MB")
@@ -114,10 +115,14 @@ def test_memory_bounds_a_resident_fit(small, imports, tmp_path):
 @linux
 @pytest.mark.slow
 def test_500_mb_are_enough_for_full_width(imports, tmp_path):
-    """D = 8448, ten members, 29 classes: 2 GB of maps in 500 MB."""
+    """D = 8448, ten members, 29 classes: 2 GB of maps in 500 MB, reduced or in rounds."""
     data = random_store(tmp_path, 40, LSUN, (50, 150, 250), 256, 29)
-    taken, told = fitted(data, 500, tmp_path / "m", "--max-steps", 60)
+    taken, told = fitted(data, 500, tmp_path / "whole", "--max-steps", 60, *WHOLE)
     assert "8448 channels; read in rounds" in told
+    print(f"took {(taken - imports) / 1e6:.0f} MB")
+    assert taken - imports <= 500e6
+    taken, told = fitted(data, 500, tmp_path / "m", "--max-steps", 60)
+    assert "8448 channels reduced to 1689; all maps in memory" in told
     print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 500e6
 
@@ -133,7 +138,7 @@ def test_memory_bounds_the_published_recipe(small, imports, tmp_path):
 
 
 def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_path):
-    words = ("fit", small.store, small.labels, "--members", 2, "--max-steps", 3)
+    words = ("fit", small.store, small.labels, "--members", 2, "--max-steps", 3, *WHOLE)
     refused = dseg(*words, "--memory", "20MB")
     assert refused.code == 2
     found = re.search(
@@ -154,7 +159,7 @@ def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_
 def test_more_memory_holds_more(dseg, small):
     """The same call, more memory: rounds, then float16 maps, then float32 maps."""
     held = [
-        dseg("fit", small.store, small.labels, "--memory", size, "--dry-run").err
+        dseg("fit", small.store, small.labels, "--memory", size, "--dry-run", *WHOLE).err
         for size in ("300MB", "800MB", "1300MB")
     ]
     assert "read in rounds of" in held[0]
@@ -166,7 +171,7 @@ def test_more_memory_holds_more(dseg, small):
 def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
     """Apart from the labels, 12 bytes a pixel."""
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(60))))
-    words = ("fit", small.store, small.labels, "--memory", "1MB", "--dry-run")
+    words = ("fit", small.store, small.labels, "--memory", "1MB", "--dry-run", *WHOLE)
     least = [
         int(re.search(r"(\d+)MB is the least", dseg(*words, *more).err)[1])
         for more in ((), ("--list", tmp_path / "list.txt"))
@@ -181,7 +186,7 @@ def test_memory_bounds_a_fit_of_reduced_features(small, imports, tmp_path):
     """Reduced, the features of all images fit in what reading in rounds took before."""
     words = ("--members", 4, "--max-steps", 100, "--reduce", 64)
     taken, told = fitted(small, 260, tmp_path / "m", *words)
-    assert "64 channels by reduction; all maps in memory" in told
+    assert "896 channels reduced to 64; all maps in memory" in told
     print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 260e6
 
