@@ -17,35 +17,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
 from dseg import PixelEnsemble, load_backbone
 from dseg.classify.factorised import FactorisedEnsemble
 from dseg.classify.prediction import predict_image
 from dseg.extract.backbone import feature_spec
 from dseg.extract.devices import choose_device
 from dseg.store.geometry import plan_rows
-
-
-def make_network(folder: str, width: int) -> None:
-    torch.manual_seed(0)
-    channels = tuple(width * k for k in (1, 1, 2, 2, 4, 4))
-    attention = (False, False, False, True, True, True)
-    down = tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention)
-    up = tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention))
-    unet = UNet2DModel(
-        sample_size=256,
-        block_out_channels=channels,
-        down_block_types=down,
-        up_block_types=up,
-        layers_per_block=2,
-        attention_head_dim=min(64, width),
-        norm_eps=1e-5,
-        resnet_time_scale_shift="scale_shift",
-        downsample_type="resnet",
-        upsample_type="resnet",
-    )
-    unet.save_pretrained(f"{folder}/unet")
-    DDPMScheduler().save_pretrained(f"{folder}/scheduler")
+from networks import lsun_network
 
 
 def timed(function: Callable[[], object], rounds: int, device: torch.device) -> float:
@@ -76,7 +54,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.uniform(-1, 1, (2, 3, 256, 256)).astype(np.float32))
     with TemporaryDirectory() as folder:
-        make_network(folder, given.width)
+        lsun_network(folder, given.width)
         backbones = {d: load_backbone(folder, device=d) for d in (cpu, device)}
     maps = {d: [m.float().cpu() for m in b(x)] for d, b in backbones.items()}
     for layer, a, b in zip(backbones[cpu].layers, maps[cpu], maps[device], strict=True):
