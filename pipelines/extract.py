@@ -4,11 +4,10 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ..extract.backbone import Backbone, feature_spec, load_backbone
-from ..extract.builtin import BUILTIN
+from ..extract.backbone import Backbone, feature_spec
 from ..extract.images import UnreadableImage, image_size, list_images
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
@@ -16,8 +15,9 @@ from ..store.folders import is_free, replace_folder
 from ..store.geometry import plan_rows
 from ..store.layout import open_group, read_header, stem_of, store_bytes
 from ..store.reader import FeatureStore
-from ..store.spec import FeatureSpec, Fit
+from ..store.spec import FeatureSpec
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
+from .extract_config import BackboneOptions, Estimate, ExtractConfig, ExtractSummary
 from .progress import Progress
 from .selection import named, read_list, select, shard_of
 from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded, rows_at_once
@@ -27,133 +27,6 @@ __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "ex
 
 _PROBED = 2
 _LABEL_FOLDERS = {"annotations", "labels", "masks", "overlays"}
-
-
-@dataclass(frozen=True)
-class BackboneOptions:
-    """What `load_backbone` takes besides the checkpoint; see there."""
-
-    steps: tuple[int, ...] | None = None
-    blocks: tuple[int, ...] | None = None
-    head_channels: int | None = None
-    heads: int | None = None
-    attention_order: str = "legacy"
-    schedule: str = "linear"
-    diffusion_steps: int | None = None
-    size: tuple[int, int] | None = None
-    filters: bool | None = None
-    pixels: bool | None = None
-    seed: int = 0
-    device: str | None = None
-
-    def load(self, checkpoint: str) -> Backbone:
-        """Load the backbone."""
-        return load_backbone(checkpoint, **vars(self))
-
-
-@dataclass(frozen=True)
-class ExtractConfig:
-    """One run of ``dseg extract``.
-
-    Parameters
-    ----------
-    images : path
-        Folder of images, sub-folders included.
-    out : path
-        The store: new, or one of the same recipe, which is then completed.
-    checkpoint : str
-        File, folder or hub id of the diffusion model; by default the one that comes with dseg.
-    backbone : BackboneOptions
-    fit : {"squash", "pad", "tile"}
-    overlap : int, optional
-        Of tiles, in pixels; by default a quarter of their shorter side.
-    batch_size : int, optional
-        Rows that go through the network at once; by default 1 on a CPU, 8 elsewhere.
-    codec : str
-        Compression of the store.
-    layout : {"native", "dense"}
-        "dense" writes literal vectors of every pixel instead, for other programs.
-    list_file : path, optional
-        Stems of the images to take.
-    shard : (i, n), optional
-        Take the i-th, from 0, of n parts of the images; the parts may run at the same time.
-    overwrite : bool
-        Replace a store of another recipe.
-    dry_run : bool
-        Only tell what would be done.
-    """
-
-    images: Path
-    out: Path
-    checkpoint: str = BUILTIN
-    backbone: BackboneOptions = field(default_factory=BackboneOptions)
-    fit: Fit = "squash"
-    overlap: int | None = None
-    batch_size: int | None = None
-    codec: str = "lz4"
-    layout: str = "native"
-    list_file: Path | None = None
-    shard: tuple[int, int] | None = None
-    overwrite: bool = False
-    dry_run: bool = False
-
-
-@dataclass
-class ExtractSummary:
-    """What a run did.
-
-    Parameters
-    ----------
-    store : str
-    images : int
-        Images asked for.
-    extracted, unchanged : int
-        Images written, and images that were there already.
-    failed : dict
-        Reason by name of image.
-    vanished : tuple of str
-        Images in the store that are not in the folder (any more).
-    clipped : dict
-        Values beyond float16's range by name of image, where there were any.
-    n_bytes : int
-        Size of the store on disk.
-    seconds : float
-    """
-
-    store: str
-    images: int
-    extracted: int = 0
-    unchanged: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    vanished: tuple[str, ...] = ()
-    clipped: dict[str, int] = field(default_factory=dict)
-    n_bytes: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run would take.
-
-    Parameters
-    ----------
-    store : str
-    images, rows : int
-        That are not in the store yet.
-    n_bytes : int
-        Before compression.
-    free_bytes : int
-        On the disk of the store.
-    seconds : float
-        From a probe of two images.
-    """
-
-    store: str
-    images: int
-    rows: int
-    n_bytes: int
-    free_bytes: int
-    seconds: float
 
 
 def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractSummary | Estimate:
