@@ -4,10 +4,9 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ..extract.backbone import Backbone, feature_spec
+from ..extract.backbone import Backbone
 from ..extract.images import UnreadableImage, image_size, list_images
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
@@ -19,6 +18,7 @@ from ..store.spec import FeatureSpec
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
 from .extract_config import BackboneOptions, Estimate, ExtractConfig, ExtractSummary
 from .progress import Progress
+from .recipe import recipe_of
 from .selection import named, read_list, select, shard_of
 from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded, rows_at_once
 from .writing import ImageWriting
@@ -48,9 +48,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         )
     found = _find(config)
     mine = set(shard_of(list(found), config.shard))
-    backbone = _backbone(config)
-    overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
-    spec = feature_spec(backbone, config.fit, overlap if config.fit == "tile" else 0)
+    backbone, spec = recipe_of(config)
     _describe(backbone, spec, progress)
     _warn_of_labels(found, progress)
     planned, unreadable = _planned(found)
@@ -77,17 +75,6 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started
     return summary
-
-
-def _backbone(config: ExtractConfig) -> Backbone:
-    options = config.backbone
-    if config.fit == "tile":
-        if options.pixels:
-            raise InputError(
-                "--pixels does not go with --tile: a place within a tile says nothing of the image"
-            )
-        options = replace(options, pixels=False)
-    return options.load(config.checkpoint)
 
 
 def _find(config: ExtractConfig) -> dict[str, Path]:

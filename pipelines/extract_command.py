@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..extract.builtin import BUILTIN
 from .options import (
@@ -23,15 +24,37 @@ from .reporting import console_of, report
 
 __all__ = ["extract"]
 
+DECIDED_BY_MODEL = (
+    "steps",
+    "blocks",
+    "size",
+    "fit",
+    "overlap",
+    "seed",
+    "filters",
+    "pixels",
+    "head_channels",
+    "heads",
+    "attention_order",
+    "schedule",
+    "diffusion_steps",
+)
+"""What --layers-from takes from the model, so that nothing else may say it."""
+
 
 @click.command()
 @click.option("--images", type=existing_folder, required=True, help="Folder of images.")
 @click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
 @click.option(
     "--checkpoint",
-    default=BUILTIN,
-    show_default=True,
-    help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id.",
+    help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id; by default "
+    f"{BUILTIN}, or the model's.",
+)
+@click.option(
+    "--layers-from",
+    type=existing_folder,
+    help="A model of `dseg fit`: make the features that it needs, no others. --checkpoint then only "
+    "says where its diffusion model is now.",
 )
 @click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
 @click.option("--blocks", type=NUMBERS, help="Decoder blocks; by default the checkpoint's.")
@@ -94,7 +117,8 @@ __all__ = ["extract"]
 @overwrite_option
 @dry_run_option
 @output_options
-def extract(**given: Any) -> int:
+@click.pass_context
+def extract(context: click.Context, /, **given: Any) -> int:
     """Store a diffusion model's activations for a folder of images.
 
     The costly pass, once per image. The same command again goes on where it stopped, takes in new
@@ -104,13 +128,16 @@ def extract(**given: Any) -> int:
     dseg extract --images photos/ --out feats.zarr
     dseg extract --images photos/ --out feats.zarr --checkpoint lsun_horse.pt
     dseg extract --images photos/ --out feats.zarr --checkpoint google/ddpm-cat-256 --tile
+    dseg extract --images new/ --out new.zarr --layers-from model/
     """  # noqa: D301  (click needs the character itself)
     from .extract import BackboneOptions, Estimate, ExtractConfig
     from .extract import extract as run
 
+    if given["layers_from"] is not None:
+        _leave_to_model(context, given)
     console, as_json = console_of(given)
     names = BackboneOptions.__dataclass_fields__
-    backbone = BackboneOptions(**{name: given.pop(name) for name in names})
+    backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
     summary = run(ExtractConfig(**given, backbone=backbone), console)
     if isinstance(summary, Estimate):
         text = (
@@ -132,3 +159,31 @@ def extract(**given: Any) -> int:
         f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
     )
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:
+    """Refuse options that a model decides; where only dseg.toml sets them, drop them.
+
+    What stands there are defaults, for extractions without a model too; and so is its checkpoint.
+    Where dseg.toml names the model itself, its other settings are as much meant, and refused.
+    """
+    source, meant = context.get_parameter_source, {ParameterSource.COMMANDLINE}
+    if source("layers_from") is ParameterSource.DEFAULT_MAP:
+        meant.add(ParameterSource.DEFAULT_MAP)
+    told = [_written(context, name) for name in DECIDED_BY_MODEL if source(name) in meant]
+    if told:
+        raise click.UsageError(
+            f"{', '.join(told)} cannot be given with --layers-from: the model says it. Leave out "
+            "the one or the other",
+            context,
+        )
+    for name in DECIDED_BY_MODEL:
+        del given[name]
+    if source("checkpoint") not in meant:
+        del given["checkpoint"]
+
+
+def _written(context: click.Context, name: str) -> str:
+    """Return how a parameter is written, in all its forms: ``--fit/--tile``."""
+    parameters = (p for p in context.command.params if p.name == name)
+    return "/".join(word for p in parameters for word in (*p.opts, *p.secondary_opts))

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..extract.backbone import Backbone, load_backbone
-from ..extract.builtin import BUILTIN
 from ..store.spec import Fit
 
 __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary"]
@@ -42,8 +41,12 @@ class ExtractConfig:
         Folder of images, sub-folders included.
     out : path
         The store: new, or one of the same recipe, which is then completed.
-    checkpoint : str
-        File, folder or hub id of the diffusion model; by default the one that comes with dseg.
+    checkpoint : str, optional
+        File, folder or hub id of the diffusion model; by default the one that comes with dseg, or
+        with ``layers_from`` the model's, where it was.
+    layers_from : path, optional
+        A model that `dseg fit` wrote: the features are those that it was fitted on. Then
+        ``backbone`` tells of the device alone, ``fit`` and ``overlap`` nothing.
     backbone : BackboneOptions
     fit : {"squash", "pad", "tile"}
     overlap : int, optional
@@ -66,7 +69,8 @@ class ExtractConfig:
 
     images: Path
     out: Path
-    checkpoint: str = BUILTIN
+    checkpoint: str | None = None
+    layers_from: Path | None = None
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
     fit: Fit = "squash"
     overlap: int | None = None
