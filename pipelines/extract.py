@@ -17,6 +17,8 @@ from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
 from .extract_config import BackboneOptions, Estimate, ExtractConfig, ExtractSummary
+from .memory import peak_resident
+from .probe import probe_of
 from .progress import Progress
 from .recipe import recipe_of
 from .selection import named, read_list, select, shard_of
@@ -25,7 +27,6 @@ from .writing import ImageWriting
 
 __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "extract"]
 
-_PROBED = 2
 _LABEL_FOLDERS = {"annotations", "labels", "masks", "overlays"}
 
 
@@ -52,11 +53,25 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     _describe(backbone, spec, progress)
     _warn_of_labels(found, progress)
     planned, unreadable = _planned(found)
-    todo = _todo(config, {name: image for name, image in planned.items() if name in mine})
-    _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
+    existing = _existing(config)
+    todo = _todo(existing, {name: image for name, image in planned.items() if name in mine})
+    rows = _rows(spec, todo)
+    _check_disk(config, _n_bytes(config, spec, rows))
     batch = rows_at_once(config.batch_size, backbone)
     if config.dry_run:
-        return _estimate(config, spec, backbone, found, todo, batch)
+        codec = existing.codec if existing else config.codec
+        paths = {name: found[name] for name in todo}
+        probe = probe_of(paths, todo, backbone, spec, batch, codec, dense=config.layout == "dense")
+        return Estimate(
+            store=str(config.out),
+            images=len(todo),
+            rows=rows,
+            n_bytes=_n_bytes(config, spec, rows),
+            stored_bytes=probe.stored_bytes(len(todo), rows, new=existing is None),
+            free_bytes=_free(config.out),
+            peak_memory=peak_resident(),
+            seconds=probe.row_seconds * rows,
+        )
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
     with _target(config, spec) as target:
@@ -161,13 +176,20 @@ def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
     return store_bytes(spec, rows) + dense
 
 
-def _todo(config: ExtractConfig, planned: Mapping[str, PlannedImage]) -> dict[str, PlannedImage]:
+def _existing(config: ExtractConfig) -> FeatureStore | None:
+    """Return the store that a run would go on with; what is wrong with it is said elsewhere."""
+    if config.overwrite or config.layout == "dense" or not (config.out / "zarr.json").is_file():
+        return None
+    with suppress(DsegError):
+        return FeatureStore.open(config.out)
+    return None
+
+
+def _todo(
+    existing: FeatureStore | None, planned: Mapping[str, PlannedImage]
+) -> dict[str, PlannedImage]:
     """Return the images that a store does not hold yet; changed ones take no room of their own."""
-    done: set[str] = set()
-    if (config.out / "zarr.json").is_file() and not config.overwrite and config.layout == "native":
-        with suppress(DsegError):  # what is wrong with it is said where it is planned
-            images = FeatureStore.open(config.out).images
-            done = {image.stem for image in images if image.complete}
+    done = {image.stem for image in existing.images if image.complete} if existing else set()
     return {name: image for name, image in planned.items() if image.stem not in done}
 
 
@@ -246,29 +268,3 @@ def _work(
                     writing.fail(event)
                 case RowActivations():
                     writing.row(event)
-
-
-def _estimate(
-    config: ExtractConfig,
-    spec: FeatureSpec,
-    backbone: Backbone,
-    found: Mapping[str, Path],
-    planned: Mapping[str, PlannedImage],
-    batch: int,
-) -> Estimate:
-    """Run the network over two images, write nothing, and scale up."""
-    seconds = 0.0
-    for image in list(planned.values())[:_PROBED]:  # the first also warms up: the last counts
-        job = _job(0, found[image.name], image, spec)
-        start = time.monotonic()
-        done = list(activations(decoded([job], lambda job, sha256: False), backbone, spec, batch))
-        seconds = (time.monotonic() - start) / len(done)
-    rows = _rows(spec, planned)
-    return Estimate(
-        str(config.out),
-        len(planned),
-        rows,
-        _n_bytes(config, spec, rows),
-        _free(config.out),
-        seconds * rows,
-    )

@@ -47,14 +47,14 @@ DECIDED_BY_MODEL = (
 @click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
 @click.option(
     "--checkpoint",
-    help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id; by default "
-    f"{BUILTIN}, or the model's.",
+    help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id; by "
+    f"default {BUILTIN}, or the model's.",
 )
 @click.option(
     "--layers-from",
     type=existing_folder,
-    help="A model of `dseg fit`: make the features that it needs, no others. --checkpoint then only "
-    "says where its diffusion model is now.",
+    help="A model of `dseg fit`: make the features that it needs, no others. --checkpoint then "
+    "only says where its diffusion model is now.",
 )
 @click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
 @click.option("--blocks", type=NUMBERS, help="Decoder blocks; by default the checkpoint's.")
@@ -132,6 +132,7 @@ def extract(context: click.Context, /, **given: Any) -> int:
     """  # noqa: D301  (click needs the character itself)
     from .extract import BackboneOptions, Estimate, ExtractConfig
     from .extract import extract as run
+    from .selection import duration
 
     if given["layers_from"] is not None:
         _leave_to_model(context, given)
@@ -142,8 +143,10 @@ def extract(context: click.Context, /, **given: Any) -> int:
     if isinstance(summary, Estimate):
         text = (
             f"{summary.images} images in {summary.rows} rows: {summary.n_bytes / 1e6:.0f} MB "
-            f"before compression, about {summary.seconds / 60:.1f} minutes; "
-            f"{summary.free_bytes / 1e9:.1f} GB are free"
+            f"before compression, about {summary.stored_bytes / 1e6:.0f} MB on disk, where "
+            f"{summary.free_bytes / 1e9:.1f} GB are free; about {duration(summary.seconds)}, and "
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+            "(--dry-run)"
         )
         return report(asdict(summary), text, as_json)
     if summary.vanished:

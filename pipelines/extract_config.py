@@ -118,7 +118,7 @@ class ExtractSummary:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would take.
+    """What a run would take, by a probe of some images.
 
     Parameters
     ----------
@@ -126,16 +126,24 @@ class Estimate:
     images, rows : int
         That are not in the store yet.
     n_bytes : int
-        Before compression.
+        Before compression: the most that the run needs on disk, for a dense export with the
+        native store that it is made from.
+    stored_bytes : int
+        What they take on disk in the end, compressed as the rows of the probe were.
     free_bytes : int
         On the disk of the store.
+    peak_memory : int
+        Bytes that the process has resident at most, interpreter and libraries included; what lies
+        in a GPU's memory does not count.
     seconds : float
-        From a probe of two images.
+        At the pace of the probe.
     """
 
     store: str
     images: int
     rows: int
     n_bytes: int
+    stored_bytes: int
     free_bytes: int
+    peak_memory: int
     seconds: float
