@@ -177,12 +177,18 @@ def fit(**given: Any) -> int:
     """
     from .fit import FitConfig
     from .fit import fit as run
+    from .selection import duration
 
     console, as_json = console_of(given)
     summary = run(FitConfig(**given), console)
     text = f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images"
     if given["dry_run"]:
-        text = f"{summary.model}: nothing written (--dry-run)"
+        text = (
+            f"{summary.model}: about {summary.n_bytes / 1e6:.1f} MB on disk, "
+            f"{duration(summary.training_seconds)} of training, and "
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+            "(--dry-run)"
+        )
     else:
         text += f", {summary.seconds:.0f} s. Next: dseg predict {given['store']}" + (
             "" if summary.model == "model" else f" --model {summary.model}"

@@ -55,23 +55,11 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     planned, unreadable = _planned(found)
     existing = _existing(config)
     todo = _todo(existing, {name: image for name, image in planned.items() if name in mine})
-    rows = _rows(spec, todo)
-    _check_disk(config, _n_bytes(config, spec, rows))
+    _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
     batch = rows_at_once(config.batch_size, backbone)
     if config.dry_run:
-        codec = existing.codec if existing else config.codec
-        paths = {name: found[name] for name in todo}
-        probe = probe_of(paths, todo, backbone, spec, batch, codec, dense=config.layout == "dense")
-        return Estimate(
-            store=str(config.out),
-            images=len(todo),
-            rows=rows,
-            n_bytes=_n_bytes(config, spec, rows),
-            stored_bytes=probe.stored_bytes(len(todo), rows, new=existing is None),
-            free_bytes=_free(config.out),
-            peak_memory=peak_resident(),
-            seconds=probe.row_seconds * rows,
-        )
+        loading = time.monotonic() - started
+        return _estimate(config, spec, backbone, found, todo, existing, batch, loading)
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
     with _target(config, spec) as target:
@@ -268,3 +256,29 @@ def _work(
                     writing.fail(event)
                 case RowActivations():
                     writing.row(event)
+
+
+def _estimate(
+    config: ExtractConfig,
+    spec: FeatureSpec,
+    backbone: Backbone,
+    found: Mapping[str, Path],
+    todo: Mapping[str, PlannedImage],
+    existing: FeatureStore | None,
+    batch: int,
+    loading: float,
+) -> Estimate:
+    """Extract a few images, write nothing, and scale up."""
+    codec, dense = existing.codec if existing else config.codec, config.layout == "dense"
+    probe = probe_of(found, todo, backbone, spec, batch, codec, dense=dense)
+    rows = _rows(spec, todo)
+    return Estimate(
+        store=str(config.out),
+        images=len(todo),
+        rows=rows,
+        n_bytes=_n_bytes(config, spec, rows),
+        stored_bytes=probe.stored_bytes(len(todo), rows, new=existing is None),
+        free_bytes=_free(config.out),
+        peak_memory=peak_resident(),
+        seconds=loading + probe.pace.seconds(rows),
+    )

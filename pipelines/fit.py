@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from ..classify.ensemble import PixelEnsemble
 from ..classify.labels import MINIMUM_PIXELS
 from ..classify.members import MemberStack, hidden_widths
 from ..classify.model_files import check_target, save
+from ..classify.model_size import model_bytes
 from ..classify.training import Recipe, seconds_per_step
 from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
@@ -26,7 +28,7 @@ from ..store.rounds import group_size
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
 from .labelled import Labelled, read_labelled
-from .memory import Budget, budget_for, default_memory, return_freed_memory
+from .memory import Budget, budget_for, default_memory, peak_resident, return_freed_memory
 from .progress import Progress
 from .selection import duration, named, read_list
 
@@ -109,6 +111,13 @@ class FitSummary:
         Batches a member, at most.
     seconds_a_step : float
         Measured beforehand, without reading.
+    training_seconds : float
+        Of all steps at that pace; reading comes on top.
+    peak_memory : int
+        Bytes that the process has resident at most, interpreter and libraries included (the
+        ``memory`` allowed is beside them); what lies in a GPU's memory does not count.
+    n_bytes : int
+        Of the model on disk.
     seconds : float
         Of the whole run; 0 for a dry run.
     """
@@ -122,6 +131,9 @@ class FitSummary:
     memory: int
     steps: int
     seconds_a_step: float
+    training_seconds: float
+    peak_memory: int
+    n_bytes: int
     seconds: float = 0.0
 
 
@@ -135,6 +147,7 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         model is there already.
     """
     started, progress = time.monotonic(), progress or Progress()
+    imports = psutil.Process().memory_info().rss
     device = choose_device(config.device)
     return_freed_memory()
     wanted = None if config.list_file is None else read_list(config.list_file)
@@ -147,7 +160,8 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         readers = 1 if client else TaskRunner().workers
         budget = _budget(config, store, labelled, memory, readers)
         plan = _residence(config, store, labelled, budget)
-        summary = _summary(config, store, labelled, plan, memory, device)
+        peak = imports + budget.taken(plan.n_bytes)
+        summary = _summary(config, store, labelled, plan, memory, peak, device)
         _announce(config, store, summary, plan, progress)
         if config.dry_run:
             return summary
@@ -233,11 +247,14 @@ def _summary(
     labelled: Labelled,
     plan: ResidencePlan,
     memory: int,
+    peak: int,
     device: torch.device,
 ) -> FitSummary:
     n_classes, n = len(labelled.classes), labelled.pixels.n
     stack = MemberStack(config.members, store.spec.dims, hidden_widths(n_classes), n_classes)
-    batch = min(config.batch_size, n)
+    batch, recipe = min(config.batch_size, n), _recipe(config)
+    steps, a_step = recipe.longest(n // batch), seconds_per_step(stack.to(device), batch)
+    origin = _origin(config, store, labelled)
     return FitSummary(
         model=str(config.out),
         images=len(labelled.images),
@@ -246,8 +263,11 @@ def _summary(
         labelled=labelled.share,
         residence=plan.residence,
         memory=memory,
-        steps=_recipe(config).longest(n // batch),
-        seconds_a_step=seconds_per_step(stack.to(device), batch),
+        steps=steps,
+        seconds_a_step=a_step,
+        training_seconds=steps * a_step,
+        peak_memory=max(peak, peak_resident()),
+        n_bytes=model_bytes(stack, labelled.classes, store.spec, recipe, steps, origin),
     )
 
 
@@ -274,7 +294,7 @@ def _announce(
             f"no pixel to learn from for {named(absent)} (a class of fewer than "
             f"{MINIMUM_PIXELS} pixels in an image is left out there, as published)"
         )
-    seconds = duration(summary.steps * summary.seconds_a_step)
+    seconds = duration(summary.training_seconds)
     most = "at most " if config.recipe == "paper" else ""
     early = "; each member stops when its losses no longer fall" if most else ""
     progress.say(

@@ -133,6 +133,10 @@ class Budget:
         """The least memory that works: with one reader, and the fewest features held."""
         return self.fixed + self.reader + self.features
 
+    def taken(self, held: int) -> int:
+        """Return what is used of the memory where so many bytes of features are held."""
+        return self.fixed + self.readers * self.reader + held
+
 
 def budget_for(
     memory: int,

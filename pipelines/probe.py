@@ -29,6 +29,37 @@ _GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast rows go.
+
+    Parameters
+    ----------
+    batch : int
+        Rows at once.
+    first : float
+        Seconds until the first batch was computed, which also warms up.
+    row : float
+        Seconds of a row after that.
+    dense : float
+        Seconds of a row's dense export, which comes after all.
+
+    Examples
+    --------
+    >>> Pace(batch=2, first=5, row=1).seconds(10)
+    13
+    """
+
+    batch: int
+    first: float
+    row: float
+    dense: float = 0.0
+
+    def seconds(self, rows: int) -> float:
+        """Return the time of so many rows."""
+        return self.first + max(0, rows - self.batch) * self.row + rows * self.dense
+
+
+@dataclass(frozen=True)
 class Probe:
     """What the rows of a probe took.
 
@@ -37,12 +68,12 @@ class Probe:
     writer : MeasuringWriter
     row_bytes : float
         On disk.
-    row_seconds : float
+    pace : Pace
     """
 
     writer: MeasuringWriter
     row_bytes: float
-    row_seconds: float
+    pace: Pace
 
     def stored_bytes(self, images: int, rows: int, *, new: bool) -> int:
         """Return what so many images take on disk; in a store that is there, without its tables."""
@@ -84,7 +115,7 @@ def probe_of(
     if dense and maps:
         start = time.monotonic()
         row_bytes = dense_row_bytes(spec, codec, maps)
-        pace += time.monotonic() - start
+        pace = replace(pace, dense=time.monotonic() - start)
     return Probe(writer, row_bytes, pace)
 
 
@@ -107,9 +138,10 @@ def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job
 
 def _run(
     jobs: list[Job], writer: MeasuringWriter, backbone: Backbone, batch: int
-) -> tuple[float, dict[str, Any]]:
-    """Return the seconds of a row, and the maps of the last one."""
-    stamps, seen, maps = [time.monotonic()], set[str](), dict[str, Any]()
+) -> tuple[Pace, dict[str, Any]]:
+    """Return how fast rows went, and the maps of the last one."""
+    start, first, rows = time.monotonic(), 0.0, 0
+    seen, maps = set[str](), dict[str, Any]()
     images = decoded(jobs, lambda job, sha256: False)
     with (
         ImageWriting(writer, ExtractSummary("", len(jobs)), lambda n: None) as writing,
@@ -118,29 +150,12 @@ def _run(
         for event in events:
             if not isinstance(event, RowActivations):
                 continue
-            stamps.append(time.monotonic())
+            first, rows = first or time.monotonic() - start, rows + 1
             seen.add(event.image.job.name)
             maps = {size: one.cpu().numpy() for size, one in event.maps.items()}
-            enough = len(seen) >= _LEAST and len(stamps) > 2 + batch
-            if enough and stamps[-1] - stamps[1] > _SECONDS:
-                break
             writing.row(event)
-    return _pace(stamps, batch), maps
-
-
-def _pace(stamps: list[float], batch: int) -> float:
-    """Return the seconds of a row from when the run began, and when each row was computed.
-
-    The rows of a batch come together. The first batch also warms up, so it counts only if it is
-    the only one.
-
-    >>> _pace([0, 9, 9, 12, 12, 15], batch=2)
-    1.5
-    >>> _pace([0, 9, 9], batch=2)
-    4.5
-    """
-    rows = len(stamps) - 1
-    whole = (rows - 1) // batch * batch
-    if whole > 0:
-        return (stamps[1 + whole] - stamps[1]) / whole
-    return (stamps[-1] - stamps[0]) / max(1, rows)
+            enough = len(seen) >= _LEAST and rows % batch == 0 and rows >= 2 * batch
+            if enough and time.monotonic() - start - first > _SECONDS:
+                break
+    rest = time.monotonic() - start - first  # with the last rows' writing
+    return Pace(batch, first, rest / max(1, rows - batch)), maps

@@ -60,18 +60,16 @@ class MeasuringWriter(FeatureWriter):
     """
 
     def __init__(self, spec: FeatureSpec, codec: str, images: Sequence[PlannedImage]) -> None:
-        counts = [
-            len(plan_rows(image.size, spec.row_shape, spec.fit, spec.overlap).offsets)
-            for image in images
-        ]
-        header = Header(spec, codec, len(images), sum(counts))
+        geometries = (plan_rows(i.size, spec.row_shape, spec.fit, spec.overlap) for i in images)
+        counts = np.array([len(geometry.offsets) for geometry in geometries], np.int64)
+        header = Header(spec, codec, len(images), int(counts.sum()))
         self.path, self.row_bytes = Path("memory"), list[int]()
         self._memory = _Memory()
         create_store(self._memory.group, header)
         arrays = open_arrays(self._memory.group, header, "a store in memory")
         arrays["images/name"][:] = np.array([image.name for image in images], dtype=object)
-        arrays["images/first_row"][:] = np.cumsum([0, *counts[:-1]])
-        arrays["images/row_count"][:] = np.array(counts)
+        arrays["images/first_row"][:] = counts.cumsum() - counts
+        arrays["images/row_count"][:] = counts
         self._memory.group.attrs.put(header.to_attributes())
         self._empty = self._memory.bytes_under()
         self._finished = 0
