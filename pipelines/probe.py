@@ -46,7 +46,7 @@ class Pace:
     Examples
     --------
     >>> Pace(batch=2, first=5, row=1).seconds(10)
-    13
+    13.0
     """
 
     batch: int
