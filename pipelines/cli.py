@@ -185,7 +185,8 @@ def fit(**given: Any) -> int:
     if given["dry_run"]:
         text = (
             f"{summary.model}: about {summary.n_bytes / 1e6:.1f} MB on disk, "
-            f"{duration(summary.training_seconds)} of training, and "
+            f"{duration(summary.training_seconds)} of training, "
+            f"{duration(summary.reading_seconds)} of reading, and "
             f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
             "(--dry-run)"
         )

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.rounds import group_size
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
+from .fit_probe import reading_seconds
 from .labelled import Labelled, read_labelled
 from .memory import Budget, budget_for, default_memory, peak_resident, return_freed_memory
 from .progress import Progress
@@ -113,6 +114,8 @@ class FitSummary:
         Measured beforehand, without reading.
     training_seconds : float
         Of all steps at that pace; reading comes on top.
+    reading_seconds : float
+        Of reading and drawing, at the pace of two rows; 0 unless it is a dry run.
     peak_memory : int
         Bytes that the process has resident at most, interpreter and libraries included (the
         ``memory`` allowed is beside them); what lies in a GPU's memory does not count.
@@ -134,6 +137,7 @@ class FitSummary:
     training_seconds: float
     peak_memory: int
     n_bytes: int
+    reading_seconds: float = 0.0
     seconds: float = 0.0
 
 
@@ -163,12 +167,12 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         peak = imports + budget.taken(plan.n_bytes)
         summary = _summary(config, store, labelled, plan, memory, peak, device)
         _announce(config, store, summary, plan, progress)
-        if config.dry_run:
-            return summary
         runner = TaskRunner(client, None if client else budget.readers)
+        if config.dry_run:
+            return replace(summary, reading_seconds=_reading(store, labelled, plan, runner, config))
         ensemble = _train(config, store, labelled, plan, runner, device, progress)
     save(ensemble, config.out, extra=_origin(config, store, labelled), overwrite=config.overwrite)
-    return FitSummary(**{**vars(summary), "seconds": time.monotonic() - started})
+    return replace(summary, seconds=time.monotonic() - started)
 
 
 @contextmanager
@@ -268,6 +272,26 @@ def _summary(
         training_seconds=steps * a_step,
         peak_memory=max(peak, peak_resident()),
         n_bytes=model_bytes(stack, labelled.classes, store.spec, recipe, steps, origin),
+    )
+
+
+def _reading(
+    store: FeatureStore,
+    labelled: Labelled,
+    plan: ResidencePlan,
+    runner: TaskRunner,
+    config: FitConfig,
+) -> float:
+    batch = min(config.batch_size, labelled.pixels.n)
+    return reading_seconds(
+        store,
+        labelled.pixels,
+        plan,
+        runner,
+        steps=_recipe(config).longest(labelled.pixels.n // batch),
+        members=config.members,
+        batch_size=batch,
+        device=choose_device(config.device),
     )
 
 

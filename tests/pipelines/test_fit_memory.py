@@ -111,6 +111,7 @@ def check(told, taken, imports, model):
     """Memory within a factor of 1.5, even without what the imports take; bytes within 20 %."""
     print(f"told {told['peak_memory'] / 1e6:.0f} MB, took {taken / 1e6:.0f}")
     assert 1 / 1.5 < (told["peak_memory"] - imports) / (taken - imports) < 1.5
+    assert min(told["training_seconds"], told["reading_seconds"]) > 0
     on_disk = sum(file.stat().st_size for file in model.iterdir())
     assert told["n_bytes"] == pytest.approx(on_disk, rel=0.2)
 
