@@ -17,12 +17,11 @@ import click
 from .. import __version__
 from ..extract.builtin import BUILTIN
 from ..store.errors import DsegError
+from .extract_command import extract
 from .options import (
     BYTES,
-    NUMBERS,
     SEED,
     SHARD,
-    SIZE,
     device_option,
     dry_run_option,
     existing_folder,
@@ -113,116 +112,6 @@ def _system(error: OSError) -> str:
 
 
 @cli.command()
-@click.option("--images", type=existing_folder, required=True, help="Folder of images.")
-@click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
-@click.option(
-    "--checkpoint",
-    default=BUILTIN,
-    show_default=True,
-    help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id.",
-)
-@click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
-@click.option("--blocks", type=NUMBERS, help="Decoder blocks; by default the checkpoint's.")
-@click.option("--head-channels", type=click.IntRange(1), help=".pt: channels a head (64).")
-@click.option("--heads", type=click.IntRange(1), help=".pt: a fixed number of heads instead.")
-@click.option(
-    "--attention-order",
-    type=click.Choice(["legacy", "new"]),
-    default="legacy",
-    show_default=True,
-    help=".pt: order of the attention weights.",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["linear", "cosine"]),
-    default="linear",
-    show_default=True,
-    help=".pt: noise schedule it was trained with.",
-)
-@click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
-@click.option("--size", type=SIZE, help="Size that the network sees; by default the checkpoint's.")
-@click.option(
-    "--fit",
-    type=click.Choice(["squash", "pad", "tile"]),
-    default="squash",
-    show_default=True,
-    help="How images come to that size: squashed, padded, or cut into overlapping tiles.",
-)
-@click.option("--tile", "fit", flag_value="tile", help="Short for --fit tile.")
-@click.option("--overlap", type=click.IntRange(0), help="Pixels that tiles share (a quarter).")
-@click.option(
-    "--filters/--no-filters",
-    default=None,
-    help="Also classical filters (edges, texture); by default if the checkpoint's card says so.",
-)
-@click.option(
-    "--pixels/--no-pixels",
-    default=None,
-    help="Also each pixel's colour and place; by default if the checkpoint's card says so.",
-)
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
-@click.option(
-    "--codec",
-    type=click.Choice(["lz4", "zstd", "none", "uint8"]),
-    default="lz4",
-    show_default=True,
-    help="Compression; uint8 loses a little.",
-)
-@click.option(
-    "--layout",
-    type=click.Choice(["native", "dense"]),
-    default="native",
-    show_default=True,
-    help="dense: literal vectors of every pixel, 22 times larger, for other programs.",
-)
-@click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
-@list_option
-@device_option
-@overwrite_option
-@dry_run_option
-@output_options
-def extract(**given: Any) -> int:
-    """Store a diffusion model's activations for a folder of images.
-
-    The costly pass, once per image. The same command again goes on where it stopped, takes in new
-    and changed images, and leaves the others.
-
-    \b
-    dseg extract --images photos/ --out feats.zarr
-    dseg extract --images photos/ --out feats.zarr --checkpoint lsun_horse.pt
-    dseg extract --images photos/ --out feats.zarr --checkpoint google/ddpm-cat-256 --tile
-    """
-    from .extract import BackboneOptions, Estimate, ExtractConfig
-    from .extract import extract as run
-
-    console, as_json = console_of(given)
-    names = BackboneOptions.__dataclass_fields__
-    backbone = BackboneOptions(**{name: given.pop(name) for name in names})
-    summary = run(ExtractConfig(**given, backbone=backbone), console)
-    if isinstance(summary, Estimate):
-        text = (
-            f"{summary.images} images in {summary.rows} rows: {summary.n_bytes / 1e6:.0f} MB "
-            f"before compression, about {summary.seconds / 60:.1f} minutes; "
-            f"{summary.free_bytes / 1e9:.1f} GB are free"
-        )
-        return report(asdict(summary), text, as_json)
-    if summary.vanished:
-        console.warn(f"{len(summary.vanished)} images of the store are not in the folder any more")
-    if summary.clipped:
-        worst = max(summary.clipped, key=lambda name: summary.clipped[name])
-        console.warn(
-            f"{sum(summary.clipped.values())} activations of {len(summary.clipped)} images were "
-            f"beyond float16's range and clipped, most in '{worst}'"
-        )
-    text = (
-        f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
-        f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
-    )
-    return report(asdict(summary), text, as_json, summary.failed)
-
-
-@cli.command()
 @click.argument("store", type=existing_folder)
 @click.argument("labels", type=existing_folder)
 @click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
@@ -294,12 +183,19 @@ def fit(**given: Any) -> int:
     """
     from .fit import FitConfig
     from .fit import fit as run
+    from .selection import duration
 
     console, as_json = console_of(given)
     summary = run(FitConfig(**given), console)
     text = f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images"
     if given["dry_run"]:
-        text = f"{summary.model}: nothing written (--dry-run)"
+        text = (
+            f"{summary.model}: about {summary.n_bytes / 1e6:.1f} MB on disk, "
+            f"{duration(summary.training_seconds)} of training, "
+            f"{duration(summary.reading_seconds)} of reading, and "
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+            "(--dry-run)"
+        )
     else:
         text += f", {summary.seconds:.0f} s. Next: dseg predict {given['store']}" + (
             "" if summary.model == "model" else f" --model {summary.model}"
@@ -442,4 +338,5 @@ def info(**given: Any) -> int:
     return report(facts, in_words(facts), as_json)
 
 
+cli.add_command(extract)
 cli.add_command(pretrain)

@@ -4,11 +4,9 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from ..extract.backbone import Backbone, feature_spec, load_backbone
-from ..extract.builtin import BUILTIN
+from ..extract.backbone import Backbone
 from ..extract.images import UnreadableImage, image_size, list_images
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
@@ -16,144 +14,20 @@ from ..store.folders import is_free, replace_folder
 from ..store.geometry import plan_rows
 from ..store.layout import open_group, read_header, stem_of, store_bytes
 from ..store.reader import FeatureStore
-from ..store.spec import FeatureSpec, Fit
+from ..store.spec import FeatureSpec
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
+from .extract_config import BackboneOptions, Estimate, ExtractConfig, ExtractSummary
+from .memory import peak_resident
+from .probe import probe_of
 from .progress import Progress
+from .recipe import recipe_of
 from .selection import named, read_list, select, shard_of
 from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded, rows_at_once
 from .writing import ImageWriting
 
 __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "extract"]
 
-_PROBED = 2
 _LABEL_FOLDERS = {"annotations", "labels", "masks", "overlays"}
-
-
-@dataclass(frozen=True)
-class BackboneOptions:
-    """What `load_backbone` takes besides the checkpoint; see there."""
-
-    steps: tuple[int, ...] | None = None
-    blocks: tuple[int, ...] | None = None
-    head_channels: int | None = None
-    heads: int | None = None
-    attention_order: str = "legacy"
-    schedule: str = "linear"
-    diffusion_steps: int | None = None
-    size: tuple[int, int] | None = None
-    filters: bool | None = None
-    pixels: bool | None = None
-    seed: int = 0
-    device: str | None = None
-
-    def load(self, checkpoint: str) -> Backbone:
-        """Load the backbone."""
-        return load_backbone(checkpoint, **vars(self))
-
-
-@dataclass(frozen=True)
-class ExtractConfig:
-    """One run of ``dseg extract``.
-
-    Parameters
-    ----------
-    images : path
-        Folder of images, sub-folders included.
-    out : path
-        The store: new, or one of the same recipe, which is then completed.
-    checkpoint : str
-        File, folder or hub id of the diffusion model; by default the one that comes with dseg.
-    backbone : BackboneOptions
-    fit : {"squash", "pad", "tile"}
-    overlap : int, optional
-        Of tiles, in pixels; by default a quarter of their shorter side.
-    batch_size : int, optional
-        Rows that go through the network at once; by default 1 on a CPU, 8 elsewhere.
-    codec : str
-        Compression of the store.
-    layout : {"native", "dense"}
-        "dense" writes literal vectors of every pixel instead, for other programs.
-    list_file : path, optional
-        Stems of the images to take.
-    shard : (i, n), optional
-        Take the i-th, from 0, of n parts of the images; the parts may run at the same time.
-    overwrite : bool
-        Replace a store of another recipe.
-    dry_run : bool
-        Only tell what would be done.
-    """
-
-    images: Path
-    out: Path
-    checkpoint: str = BUILTIN
-    backbone: BackboneOptions = field(default_factory=BackboneOptions)
-    fit: Fit = "squash"
-    overlap: int | None = None
-    batch_size: int | None = None
-    codec: str = "lz4"
-    layout: str = "native"
-    list_file: Path | None = None
-    shard: tuple[int, int] | None = None
-    overwrite: bool = False
-    dry_run: bool = False
-
-
-@dataclass
-class ExtractSummary:
-    """What a run did.
-
-    Parameters
-    ----------
-    store : str
-    images : int
-        Images asked for.
-    extracted, unchanged : int
-        Images written, and images that were there already.
-    failed : dict
-        Reason by name of image.
-    vanished : tuple of str
-        Images in the store that are not in the folder (any more).
-    clipped : dict
-        Values beyond float16's range by name of image, where there were any.
-    n_bytes : int
-        Size of the store on disk.
-    seconds : float
-    """
-
-    store: str
-    images: int
-    extracted: int = 0
-    unchanged: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    vanished: tuple[str, ...] = ()
-    clipped: dict[str, int] = field(default_factory=dict)
-    n_bytes: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run would take.
-
-    Parameters
-    ----------
-    store : str
-    images, rows : int
-        That are not in the store yet.
-    n_bytes : int
-        Before compression.
-    free_bytes : int
-        On the disk of the store.
-    seconds : float
-        From a probe of two images.
-    """
-
-    store: str
-    images: int
-    rows: int
-    n_bytes: int
-    free_bytes: int
-    seconds: float
 
 
 def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractSummary | Estimate:
@@ -175,17 +49,17 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         )
     found = _find(config)
     mine = set(shard_of(list(found), config.shard))
-    backbone = _backbone(config)
-    overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
-    spec = feature_spec(backbone, config.fit, overlap if config.fit == "tile" else 0)
+    backbone, spec = recipe_of(config)
     _describe(backbone, spec, progress)
     _warn_of_labels(found, progress)
     planned, unreadable = _planned(found)
-    todo = _todo(config, {name: image for name, image in planned.items() if name in mine})
+    existing = _existing(config)
+    todo = _todo(existing, {name: image for name, image in planned.items() if name in mine})
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
     batch = rows_at_once(config.batch_size, backbone)
     if config.dry_run:
-        return _estimate(config, spec, backbone, found, todo, batch)
+        loading = time.monotonic() - started
+        return _estimate(config, spec, backbone, found, todo, existing, batch, loading)
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
     with _target(config, spec) as target:
@@ -204,17 +78,6 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started
     return summary
-
-
-def _backbone(config: ExtractConfig) -> Backbone:
-    options = config.backbone
-    if config.fit == "tile":
-        if options.pixels:
-            raise InputError(
-                "--pixels does not go with --tile: a place within a tile says nothing of the image"
-            )
-        options = replace(options, pixels=False)
-    return options.load(config.checkpoint)
 
 
 def _find(config: ExtractConfig) -> dict[str, Path]:
@@ -301,13 +164,20 @@ def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
     return store_bytes(spec, rows) + dense
 
 
-def _todo(config: ExtractConfig, planned: Mapping[str, PlannedImage]) -> dict[str, PlannedImage]:
+def _existing(config: ExtractConfig) -> FeatureStore | None:
+    """Return the store that a run would go on with; what is wrong with it is said elsewhere."""
+    if config.overwrite or config.layout == "dense" or not (config.out / "zarr.json").is_file():
+        return None
+    with suppress(DsegError):
+        return FeatureStore.open(config.out)
+    return None
+
+
+def _todo(
+    existing: FeatureStore | None, planned: Mapping[str, PlannedImage]
+) -> dict[str, PlannedImage]:
     """Return the images that a store does not hold yet; changed ones take no room of their own."""
-    done: set[str] = set()
-    if (config.out / "zarr.json").is_file() and not config.overwrite and config.layout == "native":
-        with suppress(DsegError):  # what is wrong with it is said where it is planned
-            images = FeatureStore.open(config.out).images
-            done = {image.stem for image in images if image.complete}
+    done = {image.stem for image in existing.images if image.complete} if existing else set()
     return {name: image for name, image in planned.items() if image.stem not in done}
 
 
@@ -393,22 +263,22 @@ def _estimate(
     spec: FeatureSpec,
     backbone: Backbone,
     found: Mapping[str, Path],
-    planned: Mapping[str, PlannedImage],
+    todo: Mapping[str, PlannedImage],
+    existing: FeatureStore | None,
     batch: int,
+    loading: float,
 ) -> Estimate:
-    """Run the network over two images, write nothing, and scale up."""
-    seconds = 0.0
-    for image in list(planned.values())[:_PROBED]:  # the first also warms up: the last counts
-        job = _job(0, found[image.name], image, spec)
-        start = time.monotonic()
-        done = list(activations(decoded([job], lambda job, sha256: False), backbone, spec, batch))
-        seconds = (time.monotonic() - start) / len(done)
-    rows = _rows(spec, planned)
+    """Extract a few images, write nothing, and scale up."""
+    codec, dense = existing.codec if existing else config.codec, config.layout == "dense"
+    probe = probe_of(found, todo, backbone, spec, batch, codec, dense=dense)
+    rows = _rows(spec, todo)
     return Estimate(
-        str(config.out),
-        len(planned),
-        rows,
-        _n_bytes(config, spec, rows),
-        _free(config.out),
-        seconds * rows,
+        store=str(config.out),
+        images=len(todo),
+        rows=rows,
+        n_bytes=_n_bytes(config, spec, rows),
+        stored_bytes=probe.stored_bytes(len(todo), rows, new=existing is None),
+        free_bytes=_free(config.out),
+        peak_memory=peak_resident(),
+        seconds=loading + probe.pace.seconds(rows),
     )

@@ -5,11 +5,12 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -17,19 +18,19 @@ from ..classify.ensemble import PixelEnsemble
 from ..classify.labels import MINIMUM_PIXELS
 from ..classify.members import MemberStack, hidden_widths
 from ..classify.model_files import check_target, save
-from ..classify.reduction import Kept, default_dims, reduction_of
+from ..classify.model_size import model_bytes
 from ..classify.training import Recipe, seconds_per_step
 from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
-from ..store.reduction import Reduction
 from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.rounds import group_size
-from ..store.sampling import PixelSampler, sample_vectors
-from ..store.spec import FeatureSpec
+from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
+from .fit_probe import reading_seconds
 from .labelled import Labelled, read_labelled
-from .memory import Budget, budget_for, default_memory, return_freed_memory
+from .learnt import Learnt, find_reduction
+from .memory import Budget, budget_for, default_memory, peak_resident, return_freed_memory
 from .progress import Progress
 from .selection import duration, named, read_list
 
@@ -116,6 +117,15 @@ class FitSummary:
         Batches a member, at most.
     seconds_a_step : float
         Measured beforehand, without reading.
+    training_seconds : float
+        Of all steps at that pace; reading comes on top.
+    reading_seconds : float
+        Of reading and drawing, at the pace of two rows; 0 unless it is a dry run.
+    peak_memory : int
+        Bytes that the process has resident at most, interpreter and libraries included (the
+        ``memory`` allowed is beside them); what lies in a GPU's memory does not count.
+    n_bytes : int
+        Of the model on disk.
     seconds : float
         Of the whole run; 0 for a dry run.
     """
@@ -129,6 +139,10 @@ class FitSummary:
     memory: int
     steps: int
     seconds_a_step: float
+    training_seconds: float
+    peak_memory: int
+    n_bytes: int
+    reading_seconds: float = 0.0
     seconds: float = 0.0
 
 
@@ -142,6 +156,7 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         model is there already.
     """
     started, progress = time.monotonic(), progress or Progress()
+    imports = psutil.Process().memory_info().rss
     device = choose_device(config.device)
     return_freed_memory()
     wanted = None if config.list_file is None else read_list(config.list_file)
@@ -149,46 +164,23 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     memory = default_memory(device) if config.memory is None else config.memory
-    learnt = _Learnt.of(config, store.spec)
+    learnt = Learnt.of(store.spec, config.reduce, config.recipe)
     with _cluster(config.scheduler) as client:
         # A cluster's workers read with their own memory; here, one result at a time arrives.
         readers = 1 if client else TaskRunner().workers
         budget = _budget(config, store, labelled, learnt, memory, readers)
         plan = _residence(config, labelled, learnt, budget)
-        summary = _summary(config, labelled, learnt, plan, memory, device)
+        peak = imports + budget.taken(plan.n_bytes)
+        summary = _summary(config, store, labelled, learnt, plan, memory, peak, device)
         _announce(config, learnt, summary, plan, progress)
-        if config.dry_run:
-            return summary
         runner = TaskRunner(client, None if client else budget.readers)
+        if config.dry_run:
+            reading = _reading(store, labelled, learnt, plan, runner, config)
+            return replace(summary, reading_seconds=reading)
         ensemble = _train(config, store, labelled, learnt, plan, runner, device, progress)
-    save(
-        ensemble,
-        config.out,
-        extra=_origin(config, store, labelled, learnt),
-        overwrite=config.overwrite,
-    )
-    return FitSummary(**{**vars(summary), "seconds": time.monotonic() - started})
-
-
-@dataclass(frozen=True)
-class _Learnt:
-    """The features that are trained on: those of the store, or fewer channels."""
-
-    stored: FeatureSpec
-    spec: FeatureSpec
-    kept: Kept | None = None
-
-    @classmethod
-    def of(cls, config: FitConfig, stored: FeatureSpec) -> "_Learnt":
-        if config.recipe == "paper":
-            if config.reduce:
-                raise InputError("--reduce is no part of the published recipe: leave one out")
-            return cls(stored, stored)
-        dims = default_dims(stored.dims) if config.reduce is None else config.reduce
-        if dims in (0, stored.dims):
-            return cls(stored, stored)
-        kept = Kept.of(stored, dims)
-        return cls(stored, kept.spec(stored), kept)
+    origin = _origin(config, store, labelled, learnt)
+    save(ensemble, config.out, extra=origin, overwrite=config.overwrite)
+    return replace(summary, seconds=time.monotonic() - started)
 
 
 @contextmanager
@@ -230,7 +222,7 @@ def _budget(
     config: FitConfig,
     store: FeatureStore,
     labelled: Labelled,
-    learnt: _Learnt,
+    learnt: Learnt,
     memory: int,
     readers: int,
 ) -> Budget:
@@ -246,12 +238,12 @@ def _budget(
         readers=readers,
         features=least_free(learnt.spec, pixels.n, len(pixels.rows), batch),
         reduced=None if learnt.kept is None else learnt.spec,
-        sample=0 if learnt.kept is None else learnt.kept.sample_bytes(store.spec),
+        sample=learnt.sample_bytes,
     )
 
 
 def _residence(
-    config: FitConfig, labelled: Labelled, learnt: _Learnt, budget: Budget
+    config: FitConfig, labelled: Labelled, learnt: Learnt, budget: Budget
 ) -> ResidencePlan:
     pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
     if budget.free < budget.features:
@@ -269,15 +261,22 @@ def _recipe(config: FitConfig) -> Recipe:
 
 def _summary(
     config: FitConfig,
+    store: FeatureStore,
     labelled: Labelled,
-    learnt: _Learnt,
+    learnt: Learnt,
     plan: ResidencePlan,
     memory: int,
+    peak: int,
     device: torch.device,
 ) -> FitSummary:
     n_classes, n = len(labelled.classes), labelled.pixels.n
-    stack = MemberStack(config.members, learnt.spec.dims, hidden_widths(n_classes), n_classes)
-    batch = min(config.batch_size, n)
+    widths = hidden_widths(n_classes), n_classes
+    stack = MemberStack(config.members, learnt.spec.dims, *widths)
+    batch, recipe = min(config.batch_size, n), _recipe(config)
+    steps, a_step = recipe.longest(n // batch), seconds_per_step(stack.to(device), batch)
+    with torch.device("meta"):  # its shapes are enough
+        whole = MemberStack(config.members, store.spec.dims, *widths)
+    origin = _origin(config, store, labelled, learnt)
     return FitSummary(
         model=str(config.out),
         images=len(labelled.images),
@@ -286,21 +285,46 @@ def _summary(
         labelled=labelled.share,
         residence=plan.residence,
         memory=memory,
-        steps=_recipe(config).longest(n // batch),
-        seconds_a_step=seconds_per_step(stack.to(device), batch),
+        steps=steps,
+        seconds_a_step=a_step,
+        training_seconds=steps * a_step,
+        peak_memory=max(peak, peak_resident()),
+        n_bytes=model_bytes(whole, labelled.classes, store.spec, recipe, steps, origin),
+    )
+
+
+def _reading(
+    store: FeatureStore,
+    labelled: Labelled,
+    learnt: Learnt,
+    plan: ResidencePlan,
+    runner: TaskRunner,
+    config: FitConfig,
+) -> float:
+    batch = min(config.batch_size, labelled.pixels.n)
+    return reading_seconds(
+        store,
+        labelled.pixels,
+        learnt,
+        plan,
+        runner,
+        steps=_recipe(config).longest(labelled.pixels.n // batch),
+        members=config.members,
+        batch_size=batch,
+        device=choose_device(config.device),
     )
 
 
 def _announce(
     config: FitConfig,
-    learnt: _Learnt,
+    learnt: Learnt,
     summary: FitSummary,
     plan: ResidencePlan,
     progress: Progress,
 ) -> None:
     progress.say(
         f"{summary.pixels} labelled pixels ({100 * summary.labelled:.0f} %) of {summary.images} "
-        f"images, {len(summary.classes)} classes, {_channels(learnt)}; {_held(plan)}"
+        f"images, {len(summary.classes)} classes, {learnt}; {_held(plan)}"
     )
     at_once = group_size(summary.images, plan.pool)
     if plan.residence == "rounds" and at_once < summary.images:
@@ -314,19 +338,13 @@ def _announce(
             f"no pixel to learn from for {named(absent)} (a class of fewer than "
             f"{MINIMUM_PIXELS} pixels in an image is left out there, as published)"
         )
-    seconds = duration(summary.steps * summary.seconds_a_step)
+    seconds = duration(summary.training_seconds)
     most = "at most " if config.recipe == "paper" else ""
     early = "; each member stops when its losses no longer fall" if most else ""
     progress.say(
         f"Recipe '{config.recipe}': {most}{summary.steps} steps of {config.members} members, "
         f"{most}about {seconds} of computing on this machine; reading comes on top{early}"
     )
-
-
-def _channels(learnt: _Learnt) -> str:
-    if learnt.kept is None:
-        return f"{learnt.spec.dims} channels"
-    return f"{learnt.stored.dims} channels reduced to {learnt.spec.dims}"
 
 
 def _held(plan: ResidencePlan) -> str:
@@ -343,7 +361,7 @@ def _train(
     config: FitConfig,
     store: FeatureStore,
     labelled: Labelled,
-    learnt: _Learnt,
+    learnt: Learnt,
     plan: ResidencePlan,
     runner: TaskRunner,
     device: torch.device,
@@ -361,7 +379,11 @@ def _train(
     )
     reduction = None
     if learnt.kept is not None:
-        reduction = _reduction(config, store, labelled, learnt.kept, runner, progress)
+        chunks = len(labelled.pixels.rows) * len(store.spec.map_sizes)
+        with progress.bar("reduce", chunks, "chunks") as advance:
+            reduction = find_reduction(
+                store, labelled.pixels, learnt.kept, config.seed, runner, advance
+            )
     sampler = PixelSampler(
         store,
         labelled.pixels,
@@ -394,23 +416,8 @@ def _train(
     return ensemble
 
 
-def _reduction(
-    config: FitConfig,
-    store: FeatureStore,
-    labelled: Labelled,
-    kept: Kept,
-    runner: TaskRunner,
-    progress: Progress,
-) -> Reduction:
-    """Find the principal components by a sample of the labelled pixels."""
-    pixels = labelled.pixels
-    with progress.bar("reduce", len(pixels.rows) * len(store.spec.map_sizes), "chunks") as advance:
-        sample = sample_vectors(store, pixels, kept.pixels, config.seed, runner, advance)
-    return reduction_of(sample, store.spec, kept)
-
-
 def _origin(
-    config: FitConfig, store: FeatureStore, labelled: Labelled, learnt: _Learnt
+    config: FitConfig, store: FeatureStore, labelled: Labelled, learnt: Learnt
 ) -> dict[str, Any]:
     """Say where a model came from: what `predict` needs to find store and checkpoint again."""
     return {

@@ -4,6 +4,7 @@ import ctypes
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
@@ -14,7 +15,14 @@ from ..store.errors import InputError
 from ..store.spec import FeatureSpec
 from ..store.tasks import PIECE_BYTES
 
-__all__ = ["Budget", "budget_for", "default_memory", "parse_bytes", "return_freed_memory"]
+__all__ = [
+    "Budget",
+    "budget_for",
+    "default_memory",
+    "parse_bytes",
+    "peak_resident",
+    "return_freed_memory",
+]
 
 # Float32 weights, gradients, Adam's two moments. Where members stop one by one, those left are
 # copied before the old stack goes: at worst weights of all, .9 and .8, and moments 1.8 and 1.6.
@@ -72,6 +80,24 @@ def return_freed_memory() -> None:
             libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
+def peak_resident() -> int:
+    """Return the most memory, in bytes, that this process has had resident since it started.
+
+    All of it counts, interpreter and libraries too; what lies in a GPU's memory does not.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():  # rusage would count what the parent held when it started this process
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        if found:
+            return 1024 * int(found[1])
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 @dataclass(frozen=True)
 class Budget:
     """How the memory of a fit is shared out.
@@ -106,6 +132,10 @@ class Budget:
     def least(self) -> int:
         """The least memory that works: with one reader, and the fewest features held."""
         return self.fixed + self.reader + self.features
+
+    def taken(self, held: int) -> int:
+        """Return what is used of the memory where so many bytes of features are held."""
+        return self.fixed + self.readers * self.reader + held
 
 
 def budget_for(

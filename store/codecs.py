@@ -24,7 +24,15 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from .errors import InputError
 
-__all__ = ["CODECS", "DEFAULT_CODEC", "Codec", "codec_named", "dequantise", "quantise"]
+__all__ = [
+    "CODECS",
+    "DEFAULT_CODEC",
+    "Codec",
+    "codec_named",
+    "dequantise",
+    "quantise",
+    "stored_arrays",
+]
 
 DEFAULT_CODEC = "lz4"
 LEVELS = 255
@@ -119,6 +127,14 @@ def quantise(
     wide /= divisor[:, None, None]
     levels = np.clip(np.rint(wide, out=wide), 0, LEVELS).astype(np.uint8)
     return levels, np.stack([low, step], axis=1)
+
+
+def stored_arrays(codec: Codec, size: str, activation: NDArray[np.float16]) -> dict[str, Any]:
+    """Return what a store holds of the maps of one row and size, by the name of the array."""
+    if not codec.quantised:
+        return {f"features/{size}": activation}
+    levels, scales = quantise(activation)
+    return {f"features/{size}": levels, f"scales/{size}": scales}
 
 
 def dequantise(levels: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.float16]:

@@ -5,10 +5,12 @@ no more; dseg itself reads the native layout only.
 """
 
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
 from .codecs import DEFAULT_CODEC, codec_named
@@ -29,12 +31,17 @@ from .planning import refuse_foreign
 from .reader import FeatureStore
 from .spec import FORMAT, FeatureSpec
 
-__all__ = ["dense_bytes", "export_dense"]
+__all__ = ["dense_bytes", "dense_codec", "dense_tiles", "export_dense"]
 
 
 def dense_bytes(spec: FeatureSpec, n_rows: int) -> int:
     """Return how many bytes a dense export takes before compression."""
     return 2 * spec.dims * spec.row_shape[0] * spec.row_shape[1] * n_rows
+
+
+def dense_codec(codec: str) -> str:
+    """Return the compression of an export of a store: the store's, unless that has levels."""
+    return DEFAULT_CODEC if codec_named(codec).quantised else codec
 
 
 def export_dense(store: FeatureStore, path: str | Path, *, overwrite: bool = False) -> None:
@@ -63,8 +70,7 @@ def export_dense(store: FeatureStore, path: str | Path, *, overwrite: bool = Fal
     group = zarr.open_group(
         LocalStore(folder), mode="a", zarr_format=3, attributes=started_attributes(DENSE)
     )
-    codec = DEFAULT_CODEC if codec_named(store.codec).quantised else store.codec
-    header = Header(store.spec, codec, len(store.images), store.n_rows, DENSE)
+    header = Header(store.spec, dense_codec(store.codec), len(store.images), store.n_rows, DENSE)
     create_store(group, header)
     arrays = open_arrays(group, header, f"'{folder}'")
     _copy_tables(store, arrays)
@@ -99,12 +105,20 @@ def _copy_tables(store: FeatureStore, arrays: dict[str, Array]) -> None:
 
 def _export_row(store: FeatureStore, row: int, target: Array) -> None:
     maps = {size: store.map(row, size) for size in store.spec.map_sizes}
-    height, width = store.spec.row_shape
-    _, tile_height, tile_width, dims = target.chunks
+    for y, x, tile in dense_tiles(store.spec, maps, target.chunks):
+        target[row, y, x] = tile
+
+
+def dense_tiles(
+    spec: FeatureSpec, maps: Mapping[str, NDArray[np.float16]], chunks: tuple[int, ...]
+) -> Iterator[tuple[slice, slice, NDArray[np.float16]]]:
+    """Yield a row's vectors, a chunk at a time: lines, columns, (h, w, D)."""
+    height, width = spec.row_shape
+    _, tile_height, tile_width, dims = chunks
     for top in range(0, height, tile_height):
         for left in range(0, width, tile_width):
             y = range(top, min(top + tile_height, height))
             x = range(left, min(left + tile_width, width))
-            vectors = feature_vectors(store.spec, maps.__getitem__, rectangle(y, x))
+            vectors = feature_vectors(spec, maps.__getitem__, rectangle(y, x))
             tile = vectors.astype(np.float16).reshape(len(y), len(x), dims)
-            target[row, y.start : y.stop, x.start : x.stop] = tile
+            yield slice(y.start, y.stop), slice(x.start, x.stop), tile

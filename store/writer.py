@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
-from .codecs import codec_named, quantise
+from .codecs import codec_named, stored_arrays
 from .errors import InputError, StoreError
 from .keys import exists, remove_folder
 from .layout import DENSE, open_arrays, open_group, read_header
@@ -43,8 +44,10 @@ class FeatureWriter:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._use(open_group(self.path, write=True))
+
+    def _use(self, group: zarr.Group) -> None:
         where = f"'{self.path}'"
-        group = open_group(self.path, write=True)
         header = read_header(group, where)
         if header.layout == DENSE:
             raise InputError(f"{where} is a dense export, which cannot be extended")
@@ -199,17 +202,13 @@ class FeatureWriter:
                     remove_folder(self._store, f"scales/{size}/c/{row}")
 
     def _write_map(self, image: int, row: int, size: str, activation: NDArray[np.float16]) -> None:
-        if not self._codec.quantised:
-            self._arrays[f"features/{size}"][row] = activation
-            return
-        if not np.isfinite(activation).all():
+        if self._codec.quantised and not np.isfinite(activation).all():
             raise StoreError(
                 f"image '{self._names[image]}' has values that are not finite in its maps of "
                 f"{size}, which the codec uint8 cannot hold: use lz4, zstd or none"
             )
-        levels, scales = quantise(activation)
-        self._arrays[f"features/{size}"][row] = levels
-        self._arrays[f"scales/{size}"][row] = scales
+        for name, array in stored_arrays(self._codec, size, activation).items():
+            self._arrays[name][row] = array
 
     def _count(self, image: int) -> int:
         """Return how many rows an image has."""

@@ -159,6 +159,9 @@ def test_dry_runs_write_nothing(dseg, world, ddpm, store, model, tmp_path):
     assert estimate["seconds"] > 0
     told = dseg("fit", store, world.labels, "--dry-run", "--json")
     assert json.loads(told.out)["residence"] in ("vectors", "maps32")
+    assert "MB of memory for the whole process; nothing written" in (
+        dseg("fit", store, world.labels, "--dry-run").out
+    )
     told = dseg("predict", store, "--model", model, "--dry-run", "--json")
     assert json.loads(told.out)["images"] == 6
     assert list(tmp_path.iterdir()) == []

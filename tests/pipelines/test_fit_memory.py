@@ -1,5 +1,6 @@
 """`--memory` bounds what a fit takes above what its imports take: real processes, real stores."""
 
+import json
 import re
 import subprocess
 import sys
@@ -93,10 +94,36 @@ def fitted(data, memory, out, *words):
     return peak("fit", data.store, data.labels, "--out", out, "--memory", f"{memory}MB", *words)
 
 
+def announced(data, memory, out, *words):
+    """What a dry run of the same call says, in a process of its own."""
+    call = ("fit", data.store, data.labels, "--out", out, "--memory", f"{memory}MB", *words)
+    made = subprocess.run(
+        [sys.executable, "-m", "dseg", *map(str, call), "--dry-run", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert made.returncode == 0, made.stderr
+    assert not out.exists()
+    return json.loads(made.stdout)
+
+
+def check(told, taken, imports, model):
+    """Memory within a factor of 1.5, even without what the imports take; bytes within 20 %."""
+    print(f"told {told['peak_memory'] / 1e6:.0f} MB, took {taken / 1e6:.0f}")
+    assert 1 / 1.5 < (told["peak_memory"] - imports) / (taken - imports) < 1.5
+    assert min(told["training_seconds"], told["reading_seconds"]) > 0
+    on_disk = sum(file.stat().st_size for file in model.iterdir())
+    assert told["n_bytes"] == pytest.approx(on_disk, rel=0.2)
+
+
 @linux
 def test_memory_bounds_a_fit_in_rounds(small, imports, tmp_path):
-    taken, words = fitted(small, 185, tmp_path / "m", "--members", 4, "--max-steps", 300, *WHOLE)
+    call = (small, 185, tmp_path / "m", "--members", 4, "--max-steps", 300, *WHOLE)
+    told = announced(*call)
+    taken, words = fitted(*call)
     assert "read in rounds of" in words
+    check(told, taken, imports, tmp_path / "m")
     print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 185e6
 
@@ -105,8 +132,10 @@ def test_memory_bounds_a_fit_in_rounds(small, imports, tmp_path):
 def test_memory_bounds_a_resident_fit(small, imports, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(40))))
     words = ("--members", 4, "--max-steps", 50, "--list", tmp_path / "list.txt", *WHOLE)
+    estimate = announced(small, 340, tmp_path / "m", *words)
     taken, told = fitted(small, 340, tmp_path / "m", *words)
     assert "all maps in memory as float16, 168 MB" in told
+    check(estimate, taken, imports, tmp_path / "m")
     print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 340e6
     assert taken - imports > 0.6 * 340e6  # the bound is no idle one
@@ -135,6 +164,25 @@ def test_memory_bounds_the_published_recipe(small, imports, tmp_path):
     taken, _ = fitted(small, 240, tmp_path / "m", *words, "--list", tmp_path / "list.txt")
     print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 240e6
+
+
+@linux
+def test_a_dry_run_tells_the_memory_of_resident_vectors(small, imports, tmp_path):
+    """Some pixels of wide maps: 2304 of 16384 an image."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for path in small.labels.glob("?.png"):
+        with Image.open(path) as image:
+            label = np.array(image)
+        label[48:], label[:, 48:] = 255, 255
+        Image.fromarray(label).save(labels / path.name)
+    few = Data(small.store, labels, small.n_bytes)
+    call = (few, 900, tmp_path / "m", "--members", 8, "--max-steps", 20, *WHOLE)
+    told = announced(*call)
+    assert told["residence"] == "vectors"
+    assert told["memory"] == 900e6
+    taken, _ = fitted(*call)
+    check(told, taken, imports, tmp_path / "m")
 
 
 def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_path):
@@ -185,7 +233,9 @@ def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
 def test_memory_bounds_a_fit_of_reduced_features(small, imports, tmp_path):
     """Reduced, the features of all images fit in what reading in rounds took before."""
     words = ("--members", 4, "--max-steps", 100, "--reduce", 64)
+    estimate = announced(small, 260, tmp_path / "m", *words)
     taken, told = fitted(small, 260, tmp_path / "m", *words)
+    check(estimate, taken, imports, tmp_path / "m")
     assert "896 channels reduced to 64; all maps in memory" in told
     print(f"took {(taken - imports) / 1e6:.0f} MB")
     assert taken - imports <= 260e6

@@ -1,0 +1,60 @@
+"""Which features an extraction makes: those of its options, or those that a model was fitted on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..classify.model_files import FACTS, files_of, load
+from ..extract.backbone import Backbone, feature_spec
+from ..extract.builtin import BUILTIN
+from ..extract.restore import restore_backbone
+from ..store.errors import InputError
+from ..store.spec import FeatureSpec
+from .extract_config import BackboneOptions, ExtractConfig
+
+__all__ = ["recipe_of"]
+
+
+def recipe_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
+    """Return the network of an extraction, and the spec of the features.
+
+    Raises
+    ------
+    DsegError
+        If the checkpoint cannot be used, or the options contradict each other.
+    """
+    if config.layers_from is not None:
+        return _as_fitted(config, config.layers_from)
+    options = config.backbone
+    if config.fit == "tile":
+        if options.pixels:
+            raise InputError(
+                "--pixels does not go with --tile: a place within a tile says nothing of the image"
+            )
+        options = replace(options, pixels=False)
+    backbone = options.load(config.checkpoint or BUILTIN)
+    overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
+    return backbone, feature_spec(backbone, config.fit, overlap)
+
+
+def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpec]:
+    """Make the very features of a model: its spec leaves nothing open but where things are."""
+    told = replace(config.backbone, device=None) != BackboneOptions()
+    if told or (config.fit, config.overlap) != ("squash", None):
+        raise InputError(
+            f"the model '{model}' says which features to make: give it without options that say so "
+            "too"
+        )
+    spec = _spec_of(model)
+    backbone = restore_backbone(spec, config.checkpoint, config.backbone.device)
+    return backbone, feature_spec(backbone, spec.fit, spec.overlap)
+
+
+def _spec_of(model: Path) -> FeatureSpec:
+    published = not (model / FACTS).is_file() and any(files_of(model))
+    spec = None if published else load(model).spec_
+    if spec is None:
+        raise InputError(
+            f"the model '{model}' does not say which features it was made with (a published one "
+            "never does): give --checkpoint, --steps and --blocks instead of --layers-from"
+        )
+    return spec
