@@ -42,6 +42,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         disk is too small.
     """
     started, progress = time.monotonic(), progress or Progress()
+    return_freed_memory()
     if config.shard and (config.overwrite or config.layout == "dense"):
         raise InputError(
             "--shard adds its part to a native store, so it goes with neither --overwrite nor "

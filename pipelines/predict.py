@@ -20,6 +20,7 @@ from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
 from .mask_files import Asked, MaskFiles, refuse_other_uses
+from .memory import return_freed_memory
 from .progress import Progress
 from .selection import read_list, select, shard_of
 from .sources import FromImages, FromStore, Segmentable, Source
@@ -118,6 +119,7 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
         If model and features do not belong together, or files stand in the way.
     """
     started, progress = time.monotonic(), progress or Progress()
+    return_freed_memory()
     device = choose_device(config.device)
     refuse_other_uses(config.out)
     model = _load_model(config.model, device)
