@@ -17,7 +17,7 @@ from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
 from .extract_config import BackboneOptions, Estimate, ExtractConfig, ExtractSummary
-from .memory import peak_resident
+from .memory import peak_resident, return_freed_memory
 from .probe import probe_of
 from .progress import Progress
 from .recipe import recipe_of
