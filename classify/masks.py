@@ -12,6 +12,7 @@ whole.
 """
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -22,7 +23,14 @@ from PIL import Image
 
 from ..store.errors import DsegError, InputError
 
-__all__ = ["read_mask", "write_array", "write_mask", "write_overlay"]
+__all__ = [
+    "encode_mask",
+    "read_mask",
+    "write_array",
+    "write_encoded",
+    "write_mask",
+    "write_overlay",
+]
 
 Colours = Sequence[tuple[int, int, int]]
 
@@ -46,6 +54,17 @@ def write_mask(path: Path | str, mask: NDArray[np.unsignedinteger], colours: Col
     DsegError
         If the file cannot be written.
     """
+    write_encoded(path, encode_mask(mask, colours))
+
+
+def encode_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> bytes:
+    """Return the bytes of the PNG that `write_mask` writes.
+
+    Raises
+    ------
+    InputError
+        As `write_mask` does.
+    """
     _check_mask(mask, colours)
     image = Image.fromarray(np.ascontiguousarray(mask))
     if mask.dtype == np.uint8:
@@ -53,7 +72,20 @@ def write_mask(path: Path | str, mask: NDArray[np.unsignedinteger], colours: Col
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(colours)] = np.asarray(colours, np.uint8)[:256]
         image.putpalette(palette.tobytes())
-    _write_whole(path, lambda file: image.save(file, format="PNG"))
+    file = BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
+def write_encoded(path: Path | str, encoded: bytes) -> None:
+    """Write what `encode_mask` returned.
+
+    Raises
+    ------
+    DsegError
+        If the file cannot be written.
+    """
+    _write_whole(path, lambda file: file.write(encoded))
 
 
 def read_mask(path: Path | str) -> NDArray[np.unsignedinteger]:
@@ -138,7 +170,7 @@ def _check_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> None:
         )
 
 
-def _write_whole(path: Path | str, write: Callable[[BinaryIO], None]) -> None:
+def _write_whole(path: Path | str, write: Callable[[BinaryIO], object]) -> None:
     path = Path(path)
     part = path.with_name(f".{uuid4().hex}.part")  # short: the name may be as long as can be
     try:

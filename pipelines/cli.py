@@ -237,6 +237,7 @@ def predict(**given: Any) -> int:
     """
     from .predict import PredictConfig
     from .predict import predict as run
+    from .selection import duration
 
     console, as_json = console_of(given)
     summary = run(PredictConfig(**given), console)
@@ -247,7 +248,9 @@ def predict(**given: Any) -> int:
     if given["dry_run"]:
         text = (
             f"{summary.masks}: {summary.images - summary.unchanged} masks to write, about "
-            f"{summary.seconds / 60:.1f} minutes; nothing written (--dry-run)"
+            f"{duration(summary.seconds)}, {summary.n_bytes / 1e6:.1f} MB and "
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+            "(--dry-run)"
         )
     return report(asdict(summary), text, as_json, summary.failed)
 

@@ -1,7 +1,7 @@
 """A folder of masks: which files there are, which this model wrote, and how they are written."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classify.ensemble import PixelEnsemble
-from ..classify.masks import write_array, write_mask, write_overlay
+from ..classify.masks import encode_mask, write_array, write_encoded, write_overlay
 from ..classify.model_files import FACTS, files_of
 from ..classify.prediction import Prediction
 from ..extract.images import read_image, sha256_of
@@ -18,7 +18,7 @@ from ..store.errors import DsegError, InputError
 from .manifest import Manifest
 from .selection import named
 
-__all__ = ["Asked", "MaskFiles", "refuse_other_uses"]
+__all__ = ["Asked", "MaskFiles", "Prepared", "refuse_other_uses"]
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,17 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-class MaskFiles:
-    """Writes what was asked for of each image, the manifest's line before the mask.
+@dataclass(frozen=True)
+class Prepared:
+    """An image all of whose files are written but the mask."""
 
-    Different images may be written by several threads at once.
+    path: Path
+    mask: bytes
+    record: Mapping[str, Any]
+
+
+class MaskFiles:
+    """Writes what was asked for of each image, in two steps.
 
     Parameters
     ----------
@@ -73,7 +80,7 @@ class MaskFiles:
     """
 
     def __init__(self, out: Path, asked: Asked, model: PixelEnsemble, folder: Path) -> None:
-        self._out, self._asked = out, asked
+        self._out, self._asked, self._model, self._folder = out, asked, model, folder
         self._colours = model.class_info_.colours
         self._manifest = Manifest(out)
         self._recipe = f"{_fingerprint(folder)}{'-paper' if asked.paper else ''}"
@@ -83,6 +90,10 @@ class MaskFiles:
             raise InputError("--uncertainty is how far members disagree: the model has only one")
         if asked.overlay and asked.paper:
             raise InputError("--paper writes masks of the network's size, which fit no --overlay")
+
+    def elsewhere(self, out: Path) -> "MaskFiles":
+        """Return the same, but in another folder."""
+        return MaskFiles(out, self._asked, self._model, self._folder)
 
     def _files(self, stem: str) -> dict[str, Path]:
         """Return the files of an image that are asked for, by kind."""
@@ -139,41 +150,42 @@ class MaskFiles:
             path.is_file() for path in self._files(stem).values()
         )
 
-    def write(self, stem: str, name: str, sha256: bytes, prediction: Prediction) -> None:
-        """Write an image's files, each whole or not at all; the mask comes last.
+    def prepare(self, stem: str, name: str, sha256: bytes, prediction: Prediction) -> Prepared:
+        """Write what stands beside an image's mask, each file whole or not at all; encode the mask.
 
-        Before it comes the line of the manifest, see there; an old mask must not pass for it.
+        What takes time; different images may be prepared by several threads at once.
         """
-        colours, files = self._colours, self._files(stem)
+        files = self._files(stem)
         for path in files.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-        writers: Mapping[str, Callable[[Path], None]] = {
-            "mask": lambda path: write_mask(path, prediction.mask, colours),
-            "probabilities": lambda path: write_array(path, _there(prediction.probabilities)),
-            "uncertainty": lambda path: write_array(path, _there(prediction.uncertainty)),
-            "overlay": lambda path: write_overlay(
-                path, self._pixels(name, sha256), prediction.mask, colours
-            ),
+        if "probabilities" in files:
+            write_array(files["probabilities"], _there(prediction.probabilities))
+        if "uncertainty" in files:
+            write_array(files["uncertainty"], _there(prediction.uncertainty))
+        if "overlay" in files:
+            pixels = self._pixels(name, sha256)
+            write_overlay(files["overlay"], pixels, prediction.mask, self._colours)
+        record = {
+            "stem": stem,
+            "image": name,
+            "sha256": sha256.hex(),
+            "recipe": self._recipe,
+            "height": int(prediction.mask.shape[0]),
+            "width": int(prediction.mask.shape[1]),
+            "image_uncertainty": prediction.score,
+            **{kind: path.relative_to(self._out).as_posix() for kind, path in files.items()},
         }
-        for kind in files.keys() - {"mask"}:
-            writers[kind](files[kind])
-        files["mask"].unlink(missing_ok=True)
-        self._manifest.add(
-            {
-                "stem": stem,
-                "image": name,
-                "sha256": sha256.hex(),
-                "recipe": self._recipe,
-                "height": int(prediction.mask.shape[0]),
-                "width": int(prediction.mask.shape[1]),
-                "image_uncertainty": prediction.score,
-                **{
-                    kind: str(path.relative_to(self._out).as_posix())
-                    for kind, path in files.items()
-                },
-            }
-        )
-        writers["mask"](files["mask"])
+        return Prepared(files["mask"], encode_mask(prediction.mask, self._colours), record)
+
+    def finish(self, prepared: Prepared) -> None:
+        """Write the line of the manifest, see there, and then the mask.
+
+        An old mask must not pass for the new one in between. One image after the other: so the
+        lines stand in the images' order.
+        """
+        prepared.path.unlink(missing_ok=True)
+        self._manifest.add(prepared.record)
+        write_encoded(prepared.path, prepared.mask)
 
     def _pixels(self, name: str, sha256: bytes) -> NDArray[np.uint8]:
         assert self._asked.images is not None  # `__init__` checked it

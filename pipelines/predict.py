@@ -1,13 +1,16 @@
 """``dseg predict``: masks for the images of a feature store or a folder.
 
-Reading and decoding run ahead of the network and the ensemble, in threads; files are written behind
-them, in threads too.
+Reading and decoding run ahead of the network and the ensemble, in threads; masks are encoded, and
+what stands beside them is written, behind them, in threads too. The masks themselves come to disk
+in the images' order.
 """
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -19,8 +22,8 @@ from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
-from .mask_files import Asked, MaskFiles, refuse_other_uses
-from .memory import return_freed_memory
+from .mask_files import Asked, MaskFiles, Prepared, refuse_other_uses
+from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .selection import read_list, select, shard_of
 from .sources import FromImages, FromStore, Segmentable, Source
@@ -28,7 +31,7 @@ from .stream import ahead
 
 __all__ = ["PredictConfig", "PredictSummary", "predict"]
 
-_PROBED = 2
+_PROBED = 4
 # PNG takes about as long as a GPU needs for the next mask; finished predictions, which may be large
 # (probabilities), wait for a writer two at most.
 _WRITERS, _HELD = 2, 2
@@ -100,6 +103,11 @@ class PredictSummary:
         Reason by name of image.
     seconds : float
         Of the run; for a dry run, what it would take.
+    n_bytes : int
+        For a dry run, of the files it would write, by a few images' files.
+    peak_memory : int
+        For a dry run, the most bytes that the process would have resident, interpreter and
+        libraries included; what lies in a GPU's memory is not.
     """
 
     masks: str
@@ -108,6 +116,8 @@ class PredictSummary:
     unchanged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    n_bytes: int = 0
+    peak_memory: int = 0
 
 
 def predict(config: PredictConfig, progress: Progress | None = None) -> PredictSummary:
@@ -145,8 +155,7 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
         return summary
     config.out.mkdir(parents=True, exist_ok=True)
     with progress.bar("predict", len(stems), "images") as advance:
-        images = source.images(stems, files.is_done)
-        for outcome in ahead(partial(_write, files), map(segment, images), _WRITERS, most=_HELD):
+        for outcome in _written(stems, source, segment, files):
             outcome.add_to(summary)
             advance(1)
     summary.seconds = time.monotonic() - started
@@ -162,12 +171,13 @@ def _asked(config: PredictConfig) -> Asked:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of an image, and its prediction until that is written."""
+    """What became of an image, and its prediction on the way to disk."""
 
     name: str
     stem: str
     sha256: bytes = b""
     prediction: Prediction | None = None
+    prepared: Prepared | None = None
     reason: str | None = None
 
     def add_to(self, summary: PredictSummary) -> None:
@@ -215,17 +225,43 @@ class _Segmenting:
         )
 
 
-def _write(files: MaskFiles, found: _Outcome) -> _Outcome:
-    """Write a prediction, if there is one, and let go of it."""
+def _written(
+    stems: Sequence[str],
+    source: Source,
+    segment: _Segmenting,
+    files: MaskFiles,
+    *,
+    redo: bool = False,
+) -> Iterator[_Outcome]:
+    """Segment and write images, and tell what became of each."""
+    is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
+    segmented = map(segment, source.images(stems, is_done))
+    for found in ahead(partial(_prepare, files), segmented, _WRITERS, most=_HELD):
+        yield _finish(files, found)
+
+
+def _prepare(files: MaskFiles, found: _Outcome) -> _Outcome:
+    """Write a prediction but for its mask, if there is one, and let go of it."""
     if found.prediction is None:
         return found
     try:
-        files.write(found.stem, found.name, found.sha256, found.prediction)
+        prepared = files.prepare(found.stem, found.name, found.sha256, found.prediction)
     except InputError:
         raise
     except DsegError as error:
         return replace(found, prediction=None, reason=str(error))
-    return replace(found, prediction=None)
+    return replace(found, prediction=None, prepared=prepared)
+
+
+def _finish(files: MaskFiles, found: _Outcome) -> _Outcome:
+    """Write the mask."""
+    if found.prepared is None:
+        return found
+    try:
+        files.finish(found.prepared)
+    except DsegError as error:
+        return replace(found, reason=str(error))
+    return found
 
 
 def _load_model(folder: Path, device: torch.device) -> PixelEnsemble:
@@ -271,11 +307,19 @@ def _probe(
     files: MaskFiles,
     summary: PredictSummary,
 ) -> None:
-    """Predict two images, write nothing, and scale up."""
-    summary.unchanged = sum(files.is_recorded(stem) for stem in stems)
-    stamps = [time.monotonic()]
-    for image in source.images(stems[:_PROBED], lambda stem, sha256: False):
-        if segment(image).prediction is not None:
+    """Predict a few images, spread over all, into a folder that is then removed; scale up."""
+    todo = [stem for stem in stems if not files.is_recorded(stem)]
+    summary.unchanged = len(stems) - len(todo)
+    some = todo[:: max(1, len(todo) // _PROBED)][:_PROBED]
+    with TemporaryDirectory() as folder:
+        stamps = [time.monotonic()]
+        for _ in _written(some, source, segment, files.elsewhere(Path(folder)), redo=True):
             stamps.append(time.monotonic())
-    if len(stamps) > 1:  # the first also warms up: the last counts
-        summary.seconds = (stamps[-1] - stamps[-2]) * (len(stems) - summary.unchanged)
+        n_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    summary.peak_memory = peak_resident()
+    if some:
+        # the first image also warms up; it counts as the others do
+        first, rest = stamps[1] - stamps[0], stamps[-1] - stamps[1]
+        each = rest / (len(some) - 1) if len(some) > 1 else first
+        summary.seconds = first + each * (len(todo) - 1)
+        summary.n_bytes = n_bytes * len(todo) // len(some)

@@ -1,4 +1,4 @@
-"""`extract --dry-run` tells what then happens: bytes on disk, and memory of real processes."""
+"""`--dry-run` of extract and predict tells what then happens: bytes, memory of real processes."""
 
 import json
 import re
@@ -158,3 +158,27 @@ def test_a_measuring_writer_keeps_no_row():
         assert writer.row_bytes == pytest.approx([raw] * 3, abs=60 if codec == "uint8" else 0)
         assert writer.store_bytes(0, 0) == empty
         assert 0 < writer.store_bytes(1, 0) - empty < 200  # the facts of an image
+
+
+@pytest.mark.parametrize("source", ["store", "photos"])
+def test_predict_tells_the_bytes_of_its_files(dseg, world, store, model, source):
+    words = ("predict", {"store": store, "photos": world.photos}[source], "--model", model)
+    words += ("--probabilities", "--uncertainty", "--overlay", "--images", world.photos)
+    before = sorted(Path.cwd().rglob("*"))
+    told = json.loads(dseg(*words, "--dry-run", "--json").out)
+    assert sorted(Path.cwd().rglob("*")) == before
+    assert dseg(*words).code == 0
+    assert told["n_bytes"] == pytest.approx(on_disk("masks"), rel=0.2)
+    again = json.loads(dseg(*words, "--dry-run", "--json").out)
+    assert (again["n_bytes"], again["seconds"], again["unchanged"]) == (0, 0, 6)
+
+
+@linux
+def test_predict_tells_the_memory_of_the_run(store, model, tmp_path):
+    words = ["predict", store, "--model", model, "--out", tmp_path / "masks"]
+    run = [sys.executable, "-c", CHILD, *map(str, words)]
+    dry = subprocess.run([*run, "--dry-run", "--json"], capture_output=True, text=True, timeout=300)
+    real = subprocess.run(run, capture_output=True, text=True, timeout=300)
+    assert (dry.returncode, real.returncode) == (0, 0), dry.stderr + real.stderr
+    taken = int(re.search(r"peak (\d+)", real.stderr)[1])
+    assert 1 / 1.5 < json.loads(dry.stdout)["peak_memory"] / taken < 1.5
