@@ -41,7 +41,8 @@ def default_dims(dims: int) -> int:
     """Return to how many channels features are reduced unless it is told: a fifth, at least 256.
 
     On real photographs that is as good as all channels, here a little worse, there better
-    (docs/fit-curves.md), and several times faster. Where it would leave more than half of them, none are left out.
+    (docs/fit-curves.md), and several times faster. Where it would leave more than half of them,
+    none are left out.
 
     Examples
     --------

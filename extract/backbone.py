@@ -19,6 +19,7 @@ from .builtin import BUILTIN, is_builtin
 from .diffusers_folder import is_hub_id
 from .images import PREPROCESSING
 from .loading import Hints, load_unet
+from .precision import Precision
 from .unet import UNetBackbone
 
 __all__ = ["Backbone", "feature_spec", "load_backbone"]
@@ -68,6 +69,7 @@ def load_backbone(
     inputs: bool = False,
     filters: bool | None = None,
     pixels: bool | None = None,
+    precision: Precision = "float32",
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Backbone:
@@ -99,6 +101,8 @@ def load_backbone(
     pixels : bool, optional
         Add a layer of five channels: colour, in [-1, 1], and place, y and x from -1 to 1 over the
         row. By default as the checkpoint's card says, else not.
+    precision : {"float32", "float16", "bfloat16"}
+        In which the network computes. The halves are faster on GPUs, and other features.
     seed : int
         Of the noise.
     device : str or torch.device, optional
@@ -133,6 +137,7 @@ def load_backbone(
         inputs=inputs,
         filters=filters,
         pixels=pixels,
+        precision=precision,
         seed=seed,
         device=device,
     )

@@ -70,6 +70,7 @@ def _load(
         inputs=spec.backbone.get("record") == "inputs",
         filters=spec.filters,
         pixels=spec.pixels,
+        precision=spec.backbone.get("precision", "float32"),
         seed=spec.noise_seed,
         device=device,
         **hints,

@@ -33,6 +33,7 @@ DECIDED_BY_MODEL = (
     "seed",
     "filters",
     "pixels",
+    "precision",
     "head_channels",
     "heads",
     "attention_order",
@@ -94,6 +95,13 @@ DECIDED_BY_MODEL = (
     "--pixels/--no-pixels",
     default=None,
     help="Also each pixel's colour and place; by default if the checkpoint's card says so.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of the network; the halves are faster on GPUs, and other features.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")

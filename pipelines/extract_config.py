@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..extract.backbone import Backbone, load_backbone
+from ..extract.precision import Precision
 from ..store.spec import Fit
 
 __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary"]
@@ -23,6 +24,7 @@ class BackboneOptions:
     size: tuple[int, int] | None = None
     filters: bool | None = None
     pixels: bool | None = None
+    precision: Precision = "float32"
     seed: int = 0
     device: str | None = None
 

@@ -330,3 +330,56 @@ def test_a_card_decides_on_size_and_extras(diffusers_folder: Path) -> None:
 )
 def test_blocks_of_small_networks(strides: tuple[int, ...], expected: tuple[int, ...]) -> None:
     assert small_network_blocks(strides) == expected
+
+
+# --- precision
+
+
+@pytest.mark.parametrize("kind", ["guided_file", "diffusers_folder"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_is_near_and_other_features(
+    kind: str, precision: str, request: pytest.FixtureRequest
+) -> None:
+    checkpoint: Path = request.getfixturevalue(kind)
+    told = {"steps": (50,), "blocks": (0, 1, 2, 3), "size": 16, "filters": True, "device": "cpu"}
+    whole = load_backbone(checkpoint, **told)
+    half = load_backbone(checkpoint, precision=precision, **told)
+    pairs = list(zip(half(rows(2)), whole(rows(2)), strict=True))
+    errors = [float((a - b).norm() / b.norm()) for a, b in pairs]
+    assert {a.dtype for a, _ in pairs} == {torch.float32}
+    assert 1e-5 < max(errors[:-1]) < {"bfloat16": 5e-2, "float16": 5e-3}[precision]
+    assert errors[-1] == 0  # the filters are not of the network
+    specs = [feature_spec(backbone, "squash") for backbone in (whole, half)]
+    assert specs[0].hash != specs[1].hash
+    assert "precision" in "; ".join(specs[0].differences(specs[1]))
+    assert "precision" not in specs[0].backbone  # features of old have the hash they had
+    again = restore_backbone(specs[1], device="cpu")
+    assert_same(again(rows(2)), half(rows(2)))
+
+
+def test_normalisation_and_the_embedding_of_the_timestep_stay_float32(guided_file: Path) -> None:
+    backbone = load_backbone(guided_file, size=16, device="cpu", precision="bfloat16")
+    decoder = backbone._decoder
+    seen: dict[str, set[torch.dtype]] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(module: object, inputs: object, output: Tensor) -> None:
+            seen.setdefault(name, set()).add(output.dtype)
+
+        return hook
+
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.GroupNorm | torch.nn.Conv2d):
+            module.register_forward_hook(note(type(module).__name__))
+    decoder.time_embedding.register_forward_hook(note("embedding"))
+    backbone(rows(1))
+    assert seen == {
+        "GroupNorm": {torch.float32},
+        "Conv2d": {torch.bfloat16},
+        "embedding": {torch.float32},
+    }
+
+
+def test_a_precision_that_there_is_not_is_refused(guided_file: Path) -> None:
+    with pytest.raises(InputError, match="precision must be one of float32, float16, bfloat16"):
+        load_backbone(guided_file, device="cpu", precision="float8")  # type: ignore[arg-type]
