@@ -26,6 +26,7 @@ from .extras import Extras
 from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
 from .precision import Precision, at_precision, halve_weights
+from .residual import work_in_place
 
 __all__ = ["UNetBackbone", "recommended_layers"]
 
@@ -93,6 +94,7 @@ class Decoder(nn.Module):
             unet.mid_block,
         )
         self.blocks = nn.ModuleList(list(decoder_blocks(unet))[: max(blocks) + 1])
+        work_in_place(self)
 
     def forward(self, x_t: Tensor, t: Tensor) -> list[Tensor]:
         """Return the wanted activations, each (N, C, h, w), for x_t (N, 3, H, W) at t (N,)."""

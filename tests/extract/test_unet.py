@@ -383,3 +383,33 @@ def test_normalisation_and_the_embedding_of_the_timestep_stay_float32(guided_fil
 def test_a_precision_that_there_is_not_is_refused(guided_file: Path) -> None:
     with pytest.raises(InputError, match="precision must be one of float32, float16, bfloat16"):
         load_backbone(guided_file, device="cpu", precision="float8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale_shift", ["default", "scale_shift"])
+@pytest.mark.parametrize("resample", ["resnet", "conv"])
+def test_residual_blocks_in_place_give_the_same_bits(scale_shift: str, resample: str) -> None:
+    from copy import deepcopy
+
+    from diffusers import UNet2DModel
+    from dseg.extract.residual import work_in_place
+
+    torch.manual_seed(0)
+    plain = UNet2DModel(
+        sample_size=16,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=8,
+        resnet_time_scale_shift=scale_shift,
+        downsample_type=resample,
+        upsample_type=resample,
+    ).eval()
+    in_place = deepcopy(plain)
+    work_in_place(in_place)
+    assert any("forward" in vars(module) for module in in_place.modules())
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([5, 250])
+    given = x.clone()
+    with torch.inference_mode():
+        assert torch.equal(in_place(x, t).sample, plain(x, t).sample)
+    assert torch.equal(x, given)
