@@ -115,7 +115,7 @@ def _notes(shown: Shown, sets: list[str], present: list[str], rows: Mapping[str,
         "forest's features are computed within fit and predict. Peak: highest resident memory of "
         "any stage, interpreter and libraries included.",
         f"Machine: {_several(r.notes.get('machine') for r in every)}. "
-        f"Steps of each ensemble: {_several(_steps(record) for record in every)}.",
+        f"Steps of each ensemble: {_lengths(every, rows)}.",
     ]
     for name in sets:
         for record in shown.get((name, "pretraining"), ()):
@@ -129,6 +129,18 @@ def _notes(shown: Shown, sets: list[str], present: list[str], rows: Mapping[str,
     if len({len(records) for records in cells.values()}) > 1:
         notes.append("**Not all methods have as many seeds: the run is not complete.**")
     return notes
+
+
+def _lengths(records: Sequence[Record], rows: Mapping[str, str]) -> str:
+    """Say how many steps the ensembles took; of which methods, where they differ."""
+    known: dict[int, list[str]] = {}
+    for record in records:
+        steps, name = _steps(record), f"'{rows[record.key.row]}'"
+        if steps is not None and name not in known.setdefault(steps, []):
+            known[steps].append(name)
+    if len(known) < 2:
+        return _several(known)
+    return "; ".join(f"{steps} ({', '.join(names)})" for steps, names in known.items())
 
 
 def _pretraining(record: Record) -> str:
