@@ -1,10 +1,7 @@
 """``dseg fit``: an ensemble from the labelled images of a feature store."""
 
-import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +18,13 @@ from ..classify.model_files import check_target, save
 from ..classify.model_size import model_bytes
 from ..classify.training import Recipe, seconds_per_step
 from ..extract.devices import choose_device
-from ..store.errors import DsegError, InputError
+from ..store.errors import InputError
 from ..store.reader import FeatureStore
 from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.rounds import group_size
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
+from .cluster import cluster
 from .fit_probe import reading_seconds
 from .labelled import Labelled, read_labelled
 from .learnt import Learnt, find_reduction
@@ -165,7 +163,7 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     memory = default_memory(device) if config.memory is None else config.memory
     learnt = Learnt.of(store.spec, config.reduce, config.recipe)
-    with _cluster(config.scheduler) as client:
+    with cluster(config.scheduler) as client:
         # A cluster's workers read with their own memory; here, one result at a time arrives.
         readers = 1 if client else TaskRunner().workers
         budget = _budget(config, store, labelled, learnt, memory, readers)
@@ -181,41 +179,6 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     origin = _origin(config, store, labelled, learnt)
     save(ensemble, config.out, extra=origin, overwrite=config.overwrite)
     return replace(summary, seconds=time.monotonic() - started)
-
-
-@contextmanager
-def _cluster(scheduler: str | None) -> Iterator[Any]:
-    """Yield a client of the cluster; None without one."""
-    if scheduler is None:
-        yield None
-        return
-    from distributed import Client
-
-    address = _address(scheduler)
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise DsegError(
-            f"no Dask scheduler answers at '{scheduler}' within 10 s. Give an address such as "
-            "tcp://host:8786, or the file that `dask scheduler --scheduler-file` writes"
-        ) from error
-    with client:
-        if not client.nthreads():
-            raise DsegError(f"the Dask scheduler at '{scheduler}' has no workers: start some")
-        yield client
-
-
-def _address(scheduler: str) -> str:
-    """Return a scheduler's address, if need be from its file."""
-    if not Path(scheduler).is_file():
-        return scheduler
-    try:
-        return str(json.loads(Path(scheduler).read_text())["address"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"'{scheduler}' is no scheduler file: give the file that `dask scheduler "
-            "--scheduler-file` writes, or an address such as tcp://host:8786"
-        ) from error
 
 
 def _budget(
