@@ -34,7 +34,9 @@ _COPIES_OF_CHUNK = 3.5
 _BYTES_PER_PIXEL = 12
 # What the first step and the first read bring in (torch's optimisers alone import 70 MB), threads,
 # and what malloc keeps.
-_FIXED = 100_000_000
+_FIXED = 110_000_000
+# What finding the components brings in: SciPy's linear algebra, by way of scikit-learn.
+_REDUCING = 40_000_000
 # glibc's M_MMAP_THRESHOLD, and the size from which blocks go back to the system when freed.
 _M_MMAP_THRESHOLD, _LARGE = -3, 4 * 2**20
 _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -170,7 +172,8 @@ def budget_for(
     reduced : FeatureSpec, optional
         Of the features that are trained on, where those of the store are reduced.
     sample : int
-        Bytes that the search for the reduction takes; it ends before there are parameters.
+        Bytes that the search for the reduction takes: nothing is read meanwhile, and it ends before
+        there are parameters.
     """
     first, second = hidden_widths(n_classes)
     dims = spec.dims if reduced is None else reduced.dims
@@ -187,9 +190,10 @@ def budget_for(
         + expansion
         + n_pixels * _BYTES_PER_PIXEL
         + _FIXED
+        + (0 if reduced is None else _REDUCING)
     )
-    later = fixed - _FIXED - n_pixels * _BYTES_PER_PIXEL
-    features = max(features, int(sample - later))
+    later = fixed - _FIXED - _REDUCING - n_pixels * _BYTES_PER_PIXEL
     reader = max(_COPIES_OF_CHUNK * chunk, chunk + 2 * PIECE_BYTES)
+    features = max(features, int(sample - later - reader))
     affordable = int((memory - fixed - features) // (4 * reader))  # reading takes a quarter of it
     return Budget(memory, int(fixed), int(reader), min(readers, max(1, affordable)), features)

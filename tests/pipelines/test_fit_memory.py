@@ -233,12 +233,12 @@ def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
 def test_memory_bounds_a_fit_of_reduced_features(small, imports, tmp_path):
     """Reduced, the features of all images fit in what reading in rounds took before."""
     words = ("--members", 4, "--max-steps", 100, "--reduce", 64)
-    estimate = announced(small, 260, tmp_path / "m", *words)
-    taken, told = fitted(small, 260, tmp_path / "m", *words)
+    estimate = announced(small, 290, tmp_path / "m", *words)
+    taken, told = fitted(small, 290, tmp_path / "m", *words)
     check(estimate, taken, imports, tmp_path / "m")
     assert "896 channels reduced to 64; all maps in memory" in told
     print(f"took {(taken - imports) / 1e6:.0f} MB")
-    assert taken - imports <= 260e6
+    assert taken - imports <= 290e6
 
 
 def test_reduced_the_least_that_is_named_works_too(dseg, small, tmp_path):
