@@ -36,7 +36,7 @@ _BYTES_PER_PIXEL = 12
 # and what malloc keeps.
 _FIXED = 110_000_000
 # What finding the components brings in: SciPy's linear algebra, by way of scikit-learn.
-_REDUCING = 40_000_000
+_REDUCING = 55_000_000
 # glibc's M_MMAP_THRESHOLD, and the size from which blocks go back to the system when freed.
 _M_MMAP_THRESHOLD, _LARGE = -3, 4 * 2**20
 _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -192,8 +192,9 @@ def budget_for(
         + _FIXED
         + (0 if reduced is None else _REDUCING)
     )
-    later = fixed - _FIXED - _REDUCING - n_pixels * _BYTES_PER_PIXEL
     reader = max(_COPIES_OF_CHUNK * chunk, chunk + 2 * PIECE_BYTES)
-    features = max(features, int(sample - later - reader))
+    if reduced is not None:
+        later = fixed - _FIXED - _REDUCING - n_pixels * _BYTES_PER_PIXEL
+        features = max(features, int(sample - later - reader))
     affordable = int((memory - fixed - features) // (4 * reader))  # reading takes a quarter of it
     return Budget(memory, int(fixed), int(reader), min(readers, max(1, affordable)), features)
