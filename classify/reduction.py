@@ -28,10 +28,9 @@ from .scaling import Scaling
 __all__ = ["Kept", "default_dims", "expand", "reduction_of"]
 
 _SHARE, _FEWEST = 5, 256
-_SAMPLED = 2
-"""Sampled pixels for each component that is sought."""
 
-_FEWEST_PIXELS = 2048
+_PIXELS = 2048
+"""Sampled pixels, unless more components are sought."""
 
 _COPIES_OF_COMPONENTS = 5
 """Tables of channels by components, float32, that the randomised search works with."""
@@ -107,7 +106,7 @@ class Kept:
     @property
     def pixels(self) -> int:
         """How many pixels to sample for `reduction_of`."""
-        return max(_FEWEST_PIXELS, _SAMPLED * max(self.components.values()))
+        return max(_PIXELS, *self.components.values())
 
 
 def _shared(count: int, parts: Mapping[str, int]) -> dict[str, int]:
