@@ -13,16 +13,15 @@ with the lowest and highest ratio of a round, after the largest relative L2 diff
 """
 
 import argparse
-from collections.abc import Callable
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 import numpy as np
 import torch
 from dseg import load_backbone
 from dseg.extract.noise import NoiseSchedule, q_sample, shared_noise
 from networks import lsun_network
+from timing import seconds
 from torch import Tensor, nn
 
 STEPS, BLOCKS = (50, 150, 250), (5, 6, 7, 8, 12)
@@ -74,12 +73,6 @@ def compare(width: int, size: int, rounds: int) -> tuple[float, list[float], lis
         taken[0].append(seconds(lambda: published(unet, x, noise, schedule)))
         taken[1].append(seconds(lambda: backbone(x)))
     return apart, *taken
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = perf_counter()
-    call()
-    return perf_counter() - start
 
 
 def main() -> None:

@@ -15,13 +15,13 @@ and batches, the weights after a few steps.
 import argparse
 from collections.abc import Callable, Iterator
 from statistics import median
-from time import perf_counter
 
 import torch
 from dseg.classify.members import MemberStack, hidden_widths
 from dseg.classify.reduction import default_dims
 from dseg.classify.training import Trainer
 from fitting.published import BATCH, Member, as_stack, mlp
+from timing import seconds
 from torch import Tensor, nn
 
 MEMBERS, CLASSES, DIMS = 10, 29, 8448
@@ -99,12 +99,6 @@ def compare_time(dims: int, rounds: int) -> None:
 
 def step_of(trainer: Trainer, drawn: Iterator[tuple[Tensor, Tensor]]) -> Callable[[], object]:
     return lambda: trainer.step(*next(drawn)).sum().item()
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = perf_counter()
-    call()
-    return perf_counter() - start
 
 
 def main() -> None:

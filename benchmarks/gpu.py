@@ -26,10 +26,10 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from drawn import write_job
 from dseg import FeatureStore, PixelEnsemble
 from dseg.classify.factorised import FactorisedEnsemble
 from dseg.classify.prediction import predict_image
-from dseg.demo.scenes import TRAINING_SEEDS_FROM, draw_scene
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.devices import choose_device
 from dseg.extract.images import ImageRows, read_image
@@ -39,7 +39,6 @@ from dseg.pipelines.fit import FitConfig, fit
 from dseg.pipelines.predict import PredictConfig, predict
 from dseg.store.geometry import plan_rows
 from networks import lsun_network
-from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -72,16 +71,6 @@ def matrix_rate(device: torch.device) -> float:
     side, dtype = (1024, torch.float32) if device.type == "cpu" else (8192, torch.bfloat16)
     a = torch.randn(side, side, device=device).to(dtype)
     return 2 * side**3 / seconds(lambda: a @ a, device, rounds=10)
-
-
-def write_scenes(folder: Path, size: int, images: int, labelled: int) -> None:
-    for part in ("photos", "labels"):
-        (folder / part).mkdir()
-    for number in range(images):
-        scene = draw_scene(TRAINING_SEEDS_FROM + number, (size, size))
-        Image.fromarray(scene.image).save(folder / "photos" / f"{number:05}.png")
-        if number < labelled:
-            Image.fromarray(scene.label).save(folder / "labels" / f"{number:05}.png")
 
 
 def rows_of(photos: Path, count: int, size: int) -> torch.Tensor:
@@ -165,7 +154,7 @@ def main() -> None:
     print(f"{device} {name}, torch {torch.__version__}, width {given.width}, {given.size} pixels")
     with TemporaryDirectory() as temporary:
         folder, net = Path(temporary), f"{temporary}/net"
-        write_scenes(folder, given.size, given.images, given.labelled)
+        write_job(folder, given.size, given.images, given.labelled)
         lsun_network(net, given.width, given.size)
         rows = rows_of(folder / "photos", given.batch_size, given.size)
         backbones = network_alone(net, rows, device, given.rounds)

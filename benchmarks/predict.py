@@ -17,7 +17,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from statistics import median
 
@@ -28,6 +27,7 @@ from dseg.classify.members import MemberStack, hidden_widths
 from dseg.classify.prediction import predict_image
 from dseg.store.geometry import plan_rows
 from dseg.store.spec import FeatureSpec, LayerSpec
+from timing import seconds
 from torch.nn.functional import interpolate
 
 ROW = (256, 256)
@@ -97,12 +97,6 @@ def upsample(spec: FeatureSpec, maps: dict[str, np.ndarray]) -> torch.Tensor:
         own = torch.from_numpy(maps[layer.map_size][first : first + layer.channels]).float()
         parts.append(interpolate(own[None], size=ROW, mode="bilinear", align_corners=False)[0])
     return torch.cat(parts)
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def compare_time(rounds: int) -> None:

@@ -16,29 +16,17 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dseg.demo.scenes import TRAINING_SEEDS_FROM, draw_scene
-from PIL import Image
+from drawn import write_job
 from whole_job import run
 
 SIDE, LABELLED, FEW = 64, 8, 10
 ROOM = 1.05
 
 
-def write_images(folder: Path, count: int) -> None:
-    """Draw scenes, and label maps of the first few."""
-    for part in ("photos", "labels"):
-        (folder / part).mkdir()
-    for number in range(count):
-        scene = draw_scene(TRAINING_SEEDS_FROM + number, (SIDE, SIDE))
-        Image.fromarray(scene.image).save(folder / "photos" / f"{number:05}.png")
-        if number < LABELLED:
-            Image.fromarray(scene.label).save(folder / "labels" / f"{number:05}.png")
-
-
 def job(folder: Path, count: int, memory: str, steps: int) -> dict[str, tuple[float, float]]:
     """Run the commands on so many images; return seconds and peak MB of each."""
     photos, store, model = folder / "photos", folder / "feats.zarr", folder / "model"
-    write_images(folder, count)
+    write_job(folder, SIDE, count, LABELLED)
     bounds = ["--memory", memory, "--max-steps", steps]
     commands = {
         "extract": ["extract", "--images", photos, "--out", store],

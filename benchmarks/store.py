@@ -19,7 +19,8 @@ pipelined   the wall time of `dseg extract` against the network alone and the co
 import argparse
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -31,12 +32,14 @@ from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.images import ImageRows, read_image
 from dseg.pipelines.extract import BackboneOptions, ExtractConfig, extract
+from dseg.pipelines.progress import Advance, Progress
 from dseg.store.codecs import CODECS, codec_named
 from dseg.store.geometry import plan_rows
 from dseg.store.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
 from numpy.typing import NDArray
+from timing import seconds
 
 SIZE = (128, 128)
 LARGE = 4  # rows of 50 MB
@@ -216,37 +219,16 @@ def seconds_of_extract(photos: Path, out: Path) -> float:
     return marks.seconds
 
 
-class Marks:
-    """A progress that notes how long the bar was there."""
+class Marks(Progress):
+    """Notes how long the bar was there."""
 
     seconds = 0.0
 
-    def say(self, text: str) -> None:
-        pass
-
-    def warn(self, text: str) -> None:
-        pass
-
-    def bar(self, label: str, total: int, unit: str) -> "Bar":
-        return Bar(self)
-
-
-class Bar:
-    def __init__(self, marks: Marks) -> None:
-        self._marks = marks
-
-    def __enter__(self) -> Callable[[int], None]:
-        self._start = perf_counter()
-        return lambda n: None
-
-    def __exit__(self, *_: object) -> None:
-        self._marks.seconds = perf_counter() - self._start
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = perf_counter()
-    call()
-    return perf_counter() - start
+    @contextmanager
+    def bar(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        start = perf_counter()
+        yield lambda n: None
+        self.seconds = perf_counter() - start
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """diffusers' residual block, computed in place.
 
-Half of a forward's time on a CPU goes to reading and writing activations between convolutions. The
-same operations in the same order, in the memory that is there already, give the same bits sooner.
+Between convolutions a forward reads and writes activations many times over. The same operations in
+the same order, in the memory that is there already, give the same bits sooner.
 """
 
 from functools import partial
