@@ -107,11 +107,11 @@ def commands(folder: Path, net: str, device: str, images: int, labelled: int) ->
         options = BackboneOptions(precision=precision, device=device)
         written = extract(ExtractConfig(photos, store, net, backbone=options))
         print(f"extract, {precision}: {images / written.seconds:.2f} images/s to a store")
-        fitted = fit(FitConfig(store, labels, model, device=device))
+        fitted = fit(FitConfig((store,), labels, model, device=device))
         print(f"fit, {precision}: {fitted.seconds:.1f} s for {labelled} images")
         for name, source in (("a store", store), ("images", photos)):
             out = folder / f"masks-{precision}-{name[-5:]}"
-            made = predict(PredictConfig(source, model, out, device=device))
+            made = predict(PredictConfig((source,), model, out, device=device))
             print(f"predict {name}, {precision}: {images / made.seconds:.2f} images/s")
         if precision != "float32":
             shutil.rmtree(store)

@@ -20,6 +20,7 @@ from ..store.errors import DsegError
 from .extract_command import extract
 from .options import (
     BYTES,
+    NAMES,
     SEED,
     SHARD,
     device_option,
@@ -112,9 +113,15 @@ def _system(error: OSError) -> str:
 
 
 @cli.command()
-@click.argument("store", type=existing_folder)
+@click.argument("stores", type=existing_folder, nargs=-1, required=True)
 @click.argument("labels", type=existing_folder)
 @click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
+@click.option(
+    "--layers",
+    type=NAMES,
+    help="Only these of the store, such as 50:6,150:8,pixels: step:block, as `dseg info` names "
+    "them; of the second of several stores 2/50:6.",
+)
 @click.option(
     "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
 )
@@ -174,12 +181,14 @@ def _system(error: OSError) -> str:
 def fit(**given: Any) -> int:
     """Train the ensemble on the labelled images of a feature store.
 
-    LABELS holds a label map for some images, matched by name: index or palette PNG, 16-bit PNG, or
-    .npy, of the image's size. classes.txt in it or beside it names the classes, one a line.
+    Several STORES, of the same images, join their features. LABELS holds a label map for some
+    images, matched by name: index or palette PNG, 16-bit PNG, or .npy, of the image's size.
+    classes.txt in it or beside it names the classes, one a line.
 
     \b
     dseg fit feats.zarr labels/
     dseg fit feats.zarr labels/ --list train.txt --memory 2GB --out model/
+    dseg fit ddpm.zarr mae.zarr labels/
     """
     from .fit import FitConfig
     from .fit import fit as run
@@ -197,14 +206,15 @@ def fit(**given: Any) -> int:
             "(--dry-run)"
         )
     else:
-        text += f", {summary.seconds:.0f} s. Next: dseg predict {given['store']}" + (
+        stores = " ".join(map(str, given["stores"]))
+        text += f", {summary.seconds:.0f} s. Next: dseg predict {stores}" + (
             "" if summary.model == "model" else f" --model {summary.model}"
         )
     return report(asdict(summary), text, as_json)
 
 
 @cli.command()
-@click.argument("source", type=existing_folder, required=False)
+@click.argument("sources", type=existing_folder, nargs=-1)
 @click.option(
     "--model", type=existing_folder, default="model", show_default=True, help="From `dseg fit`."
 )
@@ -227,7 +237,8 @@ def fit(**given: Any) -> int:
 def predict(**given: Any) -> int:
     """Write masks for a feature store or a folder of images.
 
-    SOURCE is either; without it, the store that the model was fitted on. Masks are index PNGs of
+    SOURCES is either; without it, the store that the model was fitted on, and of one that was
+    fitted on several, all of them. Masks are index PNGs of
     each image's own size, beside a manifest, predictions.jsonl, which also has each image's
     uncertainty. The same command again goes on where it stopped.
 

@@ -293,7 +293,7 @@ def _fit(config: DemoConfig, progress: Progress) -> None:
         return
     fit(
         FitConfig(
-            out / "feats.zarr",
+            (out / "feats.zarr",),
             out / "labels",
             out / "model",
             list_file=out / "train.txt",
@@ -309,7 +309,7 @@ def _predict(config: DemoConfig, progress: Progress) -> None:
     out = config.out
     done = predict(
         PredictConfig(
-            out / "feats.zarr",
+            (out / "feats.zarr",),
             out / "model",
             out / "masks",
             uncertainty=True,

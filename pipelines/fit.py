@@ -19,11 +19,13 @@ from ..classify.model_size import model_bytes
 from ..classify.training import Recipe, seconds_per_step
 from ..extract.devices import choose_device
 from ..store.errors import InputError
+from ..store.features import Features
 from ..store.reader import FeatureStore
 from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.rounds import group_size
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
+from ..store.view import view_of
 from .cluster import cluster
 from .fit_probe import reading_seconds
 from .labelled import Labelled, read_labelled
@@ -41,12 +43,14 @@ class FitConfig:
 
     Parameters
     ----------
-    store : path
-        The feature store.
+    stores : tuple of path
+        The feature store, or several of the same images, whose features are joined.
     labels : path
         Folder of label maps.
     out : path
         Folder of the model to be written.
+    layers : tuple of str, optional
+        The layers to learn from, by name (see `chosen_layers`); by default all.
     list_file : path, optional
         Stems of the images to learn from.
     ignore : int
@@ -74,9 +78,10 @@ class FitConfig:
         Only tell what would be done.
     """
 
-    store: Path
+    stores: tuple[Path, ...]
     labels: Path
     out: Path = Path("model")
+    layers: tuple[str, ...] | None = None
     list_file: Path | None = None
     ignore: int = 255
     recipe: Literal["default", "paper"] = "default"
@@ -158,7 +163,7 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     device = choose_device(config.device)
     return_freed_memory()
     wanted = None if config.list_file is None else read_list(config.list_file)
-    store = FeatureStore.open(config.store)
+    store = view_of([FeatureStore.open(path) for path in config.stores], config.layers)
     check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     memory = default_memory(device) if config.memory is None else config.memory
@@ -183,7 +188,7 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
 
 def _budget(
     config: FitConfig,
-    store: FeatureStore,
+    store: Features,
     labelled: Labelled,
     learnt: Learnt,
     memory: int,
@@ -224,7 +229,7 @@ def _recipe(config: FitConfig) -> Recipe:
 
 def _summary(
     config: FitConfig,
-    store: FeatureStore,
+    store: Features,
     labelled: Labelled,
     learnt: Learnt,
     plan: ResidencePlan,
@@ -257,7 +262,7 @@ def _summary(
 
 
 def _reading(
-    store: FeatureStore,
+    store: Features,
     labelled: Labelled,
     learnt: Learnt,
     plan: ResidencePlan,
@@ -322,7 +327,7 @@ def _held(plan: ResidencePlan) -> str:
 
 def _train(
     config: FitConfig,
-    store: FeatureStore,
+    store: Features,
     labelled: Labelled,
     learnt: Learnt,
     plan: ResidencePlan,
@@ -380,11 +385,11 @@ def _train(
 
 
 def _origin(
-    config: FitConfig, store: FeatureStore, labelled: Labelled, learnt: Learnt
+    config: FitConfig, store: Features, labelled: Labelled, learnt: Learnt
 ) -> dict[str, Any]:
     """Say where a model came from: what `predict` needs to find store and checkpoint again."""
     return {
-        "store": str(config.store.absolute()),
+        "stores": [str(path.absolute()) for path in config.stores],
         "labels": str(config.labels.absolute()),
         "images": list(labelled.images),
         "ignore_label": config.ignore,

@@ -65,9 +65,11 @@ def _features(spec: FeatureSpec) -> dict[str, Any]:
         "steps": list(spec.steps),
         "blocks": list(spec.blocks),
         "extras": list(spec.extras),
+        "layers": [layer.name for layer in spec.layers],
         "channels": spec.dims,
         "bytes_per_row": spec.bytes_per_row,
         "hash": spec.hash,
+        **({"parts": [_features(part) for part in spec.parts]} if spec.parts else {}),
     }
 
 
@@ -134,19 +136,21 @@ def _model_words(facts: dict[str, Any]) -> list[str]:
         )
     if "images" in facts["extra"]:
         lines.append(f"  images    {len(facts['extra']['images'])} labelled")
-    if "store" in facts["extra"]:
-        lines.append(f"  store     {facts['extra']['store']}")
+    if "stores" in facts["extra"]:
+        lines.append(f"  store     {', '.join(facts['extra']['stores'])}")
     return lines
 
 
 def _feature_words(features: dict[str, Any]) -> list[str]:
+    if "parts" in features:
+        lines = [f"  features  {features['channels']} channels a pixel, of several stores:"]
+        return lines + [line for part in features["parts"] for line in _feature_words(part)]
     height, width = features["row_shape"]
     tiles = f", overlapping by {features['overlap']}" if features["fit"] == "tile" else ""
+    noise = f"; noise seed {features['noise_seed']}" if features["steps"] else ""
     return [
-        f"  features  {features['channels']} channels a pixel: blocks "
-        f"{', '.join(map(str, features['blocks']))} at steps "
-        f"{', '.join(map(str, [*features['steps'], *features['extras']]))}; "
-        f"noise seed {features['noise_seed']}",
+        f"  features  {features['channels']} channels a pixel{noise}",
+        f"  layers    {', '.join(features['layers'])}",
         f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
         f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",
         f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}",

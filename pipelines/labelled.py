@@ -16,9 +16,10 @@ from ..classify.labels import (
     read_label_map,
 )
 from ..extract.images import sha256_of
+from ..store.catalogue import StoredImage
 from ..store.errors import InputError
+from ..store.features import Features
 from ..store.pixelset import PixelSet
-from ..store.reader import FeatureStore, StoredImage
 from .progress import Progress
 from .selection import named, select
 
@@ -117,7 +118,7 @@ def match_labels(
 
 
 def read_labelled(
-    store: FeatureStore,
+    store: Features,
     folder: Path,
     wanted: Sequence[str] | None,
     ignore: int,
@@ -132,7 +133,7 @@ def read_labelled(
     """
     images = {image.stem: image for image in store.images}
     beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
-    paths = match_labels(images, folder, wanted, f"images in '{store.path}'", beside)
+    paths = match_labels(images, folder, wanted, f"images in {store.where}", beside)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder)
     rows, owners, maps = [], [], []
@@ -182,7 +183,7 @@ def _label_rows(
 def _extracted(
     paths: Mapping[str, Path],
     images: Mapping[str, StoredImage],
-    store: FeatureStore,
+    store: Features,
     progress: Progress,
 ) -> dict[str, Path]:
     """Leave out labelled images that could not be extracted; refuse those not yet extracted."""
@@ -192,7 +193,7 @@ def _extracted(
     todo = [s for s in paths if images[s].failed is None and not images[s].complete]
     if todo:
         raise InputError(
-            f"the features of {named(todo)} are not in '{store.path}' yet: "
+            f"the features of {named(todo)} are not in {store.where} yet: "
             "finish `dseg extract` first, or choose images with --list"
         )
     left = {stem: path for stem, path in paths.items() if stem not in failed}

@@ -10,6 +10,7 @@ import click
 
 __all__ = [
     "BYTES",
+    "NAMES",
     "NUMBERS",
     "SEED",
     "SHARD",
@@ -44,6 +45,20 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
         if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", str(value)):
             self.fail(f"'{value}' is not a list of whole numbers such as 50,150,250", param, ctx)
         return tuple(int(part) for part in str(value).split(","))
+
+
+class _Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them: ``50:6,150:8,pixels``."""
+
+    name = "NAME,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(part.strip() for part in str(value).split(","))
+        if not all(names):
+            self.fail(f"'{value}' is not a list of names with commas between them", param, ctx)
+        return names
 
 
 class _Size(click.ParamType[tuple[int, int]]):
@@ -120,7 +135,8 @@ class Finite(click.FloatRange):
         return number
 
 
-NUMBERS, SIZE, SHARD, BYTES, TIME = _Numbers(), _Size(), _Shard(), _Bytes(), _Time()
+NAMES, NUMBERS, SIZE = _Names(), _Numbers(), _Size()
+SHARD, BYTES, TIME = _Shard(), _Bytes(), _Time()
 SEED = click.IntRange(0, 2**63 - 1)  # what PyTorch and NumPy both take
 
 

@@ -20,8 +20,10 @@ from ..classify.model_files import FACTS, files_of, from_published, load
 from ..classify.prediction import Prediction, predict_image
 from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
+from ..store.features import Features
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
+from ..store.view import view_for, view_of
 from .mask_files import Asked, MaskFiles, Prepared, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
@@ -43,8 +45,9 @@ class PredictConfig:
 
     Parameters
     ----------
-    source : path, optional
-        A feature store or a folder of images; by default the store the model was fitted on.
+    sources : tuple of path
+        A feature store, those of a model that was fitted on several, or a folder of images; by
+        default the stores the model was fitted on.
     model : path
         What ``dseg fit`` wrote, or a folder of published ``model_<i>.pth`` (with a store only).
     out : path
@@ -70,7 +73,7 @@ class PredictConfig:
         Only tell what would be done.
     """
 
-    source: Path | None = None
+    sources: tuple[Path, ...] = ()
     model: Path = Path("model")
     out: Path = Path("masks")
     checkpoint: str | None = None
@@ -163,9 +166,8 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
 
 
 def _asked(config: PredictConfig) -> Asked:
-    source = config.source
-    in_store = source is None or (source / "zarr.json").is_file()
-    images = config.images or (None if in_store else source)
+    folders = [source for source in config.sources if not _is_store(source)]
+    images = config.images or next(iter(folders), None)
     return Asked(config.probabilities, config.uncertainty, config.overlay, config.paper, images)
 
 
@@ -270,34 +272,52 @@ def _load_model(folder: Path, device: torch.device) -> PixelEnsemble:
 
 
 def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -> Source:
-    folder = config.source or _recorded_store(config, model)
-    if (folder / "zarr.json").is_file():
-        store = FromStore(FeatureStore.open(folder))
-        if model.spec_ is not None:
-            store.check(model.spec_)
-        elif model.n_features_in_ != store.spec.dims:
-            raise InputError(
-                f"the model takes {model.n_features_in_} channels, '{folder}' has "
-                f"{store.spec.dims}: extract with the steps and blocks the model was made with"
-            )
-        return store
+    sources = config.sources or _recorded_stores(config, model)
+    if all(map(_is_store, sources)):
+        return FromStore(_features(sources, model))
+    if len(sources) > 1:
+        raise InputError(
+            "give one folder of images, or feature stores alone: " + _quoted(sources) + " came"
+        )
     if model.spec_ is None:
         raise InputError(
             f"'{config.model}' does not say which features it was made with, so images cannot be "
             "brought to it: give a feature store"
         )
-    return FromImages(folder, model.spec_, config.checkpoint, device, config.batch_size)
+    return FromImages(sources[0], model.spec_, config.checkpoint, device, config.batch_size)
 
 
-def _recorded_store(config: PredictConfig, model: PixelEnsemble) -> Path:
-    recorded = model.extra_.get("store")
-    if recorded is None or not (Path(recorded) / "zarr.json").is_file():
-        where = "" if recorded is None else f" (it was at '{recorded}')"
+def _features(paths: Sequence[Path], model: PixelEnsemble) -> Features:
+    """Open stores, and return the features in them that a model takes."""
+    stores = [FeatureStore.open(path) for path in paths]
+    if model.spec_ is not None:
+        return view_for(stores, model.spec_)
+    features = view_of(stores)
+    if model.n_features_in_ != features.spec.dims:
+        raise InputError(
+            f"the model takes {model.n_features_in_} channels, {features.where} has "
+            f"{features.spec.dims}: extract with the steps and blocks the model was made with"
+        )
+    return features
+
+
+def _is_store(path: Path) -> bool:
+    return (path / "zarr.json").is_file()
+
+
+def _quoted(paths: Sequence[Path]) -> str:
+    return ", ".join(f"'{path}'" for path in paths)
+
+
+def _recorded_stores(config: PredictConfig, model: PixelEnsemble) -> tuple[Path, ...]:
+    recorded = tuple(Path(path) for path in model.extra_.get("stores", ()))
+    if not recorded or not all(map(_is_store, recorded)):
+        where = f" (it was at {_quoted(recorded)})" if recorded else ""
         raise InputError(
             f"no store is known for the model '{config.model}'{where}: give a feature store or a "
             "folder of images"
         )
-    return Path(recorded)
+    return recorded
 
 
 def _probe(

@@ -18,7 +18,7 @@ from zarr.storage import LocalStore
 
 from .codecs import Codec, codec_named
 from .errors import InputError, StoreError
-from .spec import EXTRAS, FORMAT, VERSION, FeatureSpec
+from .spec import CLEAN, EXTRAS, FORMAT, VERSION, FeatureSpec, LayerSpec
 
 __all__ = [
     "ArrayLayout",
@@ -141,10 +141,7 @@ class Header:
     def _checked(cls, attributes: Mapping[str, Any], where: object) -> Self:
         try:
             spec = FeatureSpec.from_dict(attributes["spec"])
-            # extras have no timestep and block, but counts like the others
-            extras = {(number, number) for number in EXTRAS}
-            layers = [astuple(layer) for layer in spec.layers]
-            numbers = [n for layer in layers for n in layer[2 if layer[:2] in extras else 0 :]]
+            numbers = [n for layer in spec.layers for n in _counts(layer)]
             counts = attributes["images"], attributes["rows"]
             whole = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
             same = attributes["spec_hash"] == spec.hash
@@ -385,3 +382,11 @@ def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object
             f"but its recipe says {layout.dtype} {layout.shape} in chunks of {layout.chunks}"
         )
     return array.with_config({"write_empty_chunks": layout.keep_empty})
+
+
+def _counts(layer: LayerSpec) -> tuple[int, ...]:
+    """Return those of a layer's numbers that cannot be negative: not what stands for no step."""
+    timestep, block, *shape = astuple(layer)
+    if (timestep, block) in {(number, number) for number in EXTRAS}:
+        return tuple(shape)
+    return (block, *shape) if timestep == CLEAN else (timestep, block, *shape)

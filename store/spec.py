@@ -13,12 +13,25 @@ from typing import Any, Literal, Self
 
 from .errors import InputError
 
-__all__ = ["EXTRAS", "FILTERS", "FORMAT", "PIXELS", "VERSION", "FeatureSpec", "Fit", "LayerSpec"]
+__all__ = [
+    "CLEAN",
+    "EXTRAS",
+    "FILTERS",
+    "FORMAT",
+    "PIXELS",
+    "VERSION",
+    "FeatureSpec",
+    "Fit",
+    "LayerSpec",
+]
 
 FORMAT = "dseg-features"
 VERSION = 1
 
 Fit = Literal["squash", "pad", "tile"]
+
+CLEAN = -1
+"""The timestep of a layer whose network takes the image as it is, without noise."""
 
 PIXELS = -1
 FILTERS = -2
@@ -28,14 +41,16 @@ EXTRAS = {FILTERS: "filters", PIXELS: "colour and place"}
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One layer: a decoder block at a timestep, and the shape of its activation.
+    """One layer: a block at a timestep, and the shape of its activation.
 
     Parameters
     ----------
     timestep : int
-        The noise step t of the diffusion process; of the `EXTRAS`, their number.
+        The noise step t of the diffusion process, `CLEAN` of a network that takes no noise; of the
+        `EXTRAS`, their number.
     block : int
-        Number of the decoder block, from 0; of the `EXTRAS`, their number.
+        Number of the block, from 0: of a U-Net's decoder, else of the network; of the `EXTRAS`,
+        their number.
     channels, height, width : int
         Shape of the activation at native resolution.
     """
@@ -56,10 +71,19 @@ class LayerSpec:
         """Whether it is no activation of the network."""
         return self.block in EXTRAS
 
+    @property
+    def name(self) -> str:
+        """How a call names it: "<timestep>:<block>", without noise "<block>", or "filters"."""
+        if self.is_extra:
+            return {FILTERS: "filters", PIXELS: "pixels"}[self.block]
+        return str(self.block) if self.timestep == CLEAN else f"{self.timestep}:{self.block}"
+
     def __str__(self) -> str:
         if self.is_extra:
             return EXTRAS[self.block]
-        return f"block {self.block} at step {self.timestep}"
+        return f"block {self.block}" + (
+            "" if self.timestep == CLEAN else f" at step {self.timestep}"
+        )
 
 
 @dataclass(frozen=True)
@@ -86,6 +110,8 @@ class FeatureSpec:
         that there are.
     preprocessing : mapping
         How pixels become network input; plain JSON values.
+    parts : tuple of FeatureSpec
+        Where features of several stores are joined: the spec of each. Else empty.
     """
 
     backbone: Mapping[str, Any]
@@ -96,6 +122,7 @@ class FeatureSpec:
     noise_seed: int
     layers: tuple[LayerSpec, ...]
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple["FeatureSpec", ...] = ()
 
     @property
     def dims(self) -> int:
@@ -135,12 +162,13 @@ class FeatureSpec:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The timesteps, in feature order, each once."""
-        return tuple(dict.fromkeys(layer.timestep for layer in self.layers if not layer.is_extra))
+        """The timesteps, in feature order, each once; none of networks that take no noise."""
+        timesteps = (layer.timestep for layer in self.layers if not layer.is_extra)
+        return tuple(dict.fromkeys(step for step in timesteps if step != CLEAN))
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The decoder blocks, in feature order, each once."""
+        """The blocks, in feature order, each once."""
         return tuple(dict.fromkeys(layer.block for layer in self.layers if not layer.is_extra))
 
     @property
@@ -167,7 +195,8 @@ class FeatureSpec:
     def hash(self) -> str:
         """sha256 over everything that changes the numbers (so not over ``source``)."""
         recipe = self.to_dict()
-        del recipe["source"]
+        for one in (recipe, *recipe.get("parts", ())):
+            del one["source"]
         text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -176,6 +205,9 @@ class FeatureSpec:
         plain = asdict(self)
         plain["row_shape"] = list(self.row_shape)
         plain["layers"] = [asdict(layer) for layer in self.layers]
+        del plain["parts"]
+        if self.parts:  # not stated otherwise: hashes of old stay what they are
+            plain["parts"] = [part.to_dict() for part in self.parts]
         return dict(json.loads(json.dumps(plain)))
 
     @classmethod
@@ -192,6 +224,7 @@ class FeatureSpec:
             fields["layers"] = tuple(LayerSpec(**layer) for layer in plain["layers"])
             height, width = plain["row_shape"]
             fields["row_shape"] = (int(height), int(width))
+            fields["parts"] = tuple(cls.from_dict(part) for part in plain.get("parts", ()))
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
@@ -214,6 +247,11 @@ class FeatureSpec:
             mine, other_value = list(getattr(self, key)), list(getattr(other, key))
             if mine != other_value:
                 words.append(f"{key}: {mine} here, {other_value} there")
+        if len(self.parts) != len(other.parts):
+            here, there = (len(spec.parts) or 1 for spec in (self, other))
+            words.append(f"features of {here} stores here, of {there} there")
+        for number, (mine, theirs_too) in enumerate(zip(self.parts, other.parts, strict=False), 1):
+            words += [f"store {number}: {word}" for word in mine.differences(theirs_too)]
         for name, option in ((EXTRAS[FILTERS], "--filters"), (EXTRAS[PIXELS], "--pixels")):
             if (name in self.extras) != (name in other.extras):
                 has = "here" if name in self.extras else "there"

@@ -189,7 +189,7 @@ def segment_by_network(
     if extracted.unchanged:  # then its time is in another seed's record, or was two runs'
         meter.drop("extract")
     fitting = FitConfig(
-        store=store,
+        stores=(store,),
         labels=data.labels,
         out=folder / "model",
         list_file=write_list(folder / "train.txt", data.train),
@@ -200,7 +200,7 @@ def segment_by_network(
     with meter.stage("fit"):
         fit(fitting, progress)
     prediction = PredictConfig(
-        source=store,
+        sources=(store,),
         model=folder / "model",
         out=folder / "masks",
         list_file=write_list(folder / "test.txt", data.test),

@@ -133,5 +133,5 @@ def model(world, store, tmp_path_factory) -> Path:
     from dseg.pipelines.fit import FitConfig, fit
 
     path = tmp_path_factory.mktemp("model") / "model"
-    fit(FitConfig(store, world.labels, path, members=4, max_steps=300))
+    fit(FitConfig((store,), world.labels, path, members=4, max_steps=300))
     return path

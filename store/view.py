@@ -1,0 +1,285 @@
+"""Some layers of a store, or the features of several stores side by side, read like a store.
+
+Nothing is copied: a view reads the chunks of its stores and gives the wanted channels of each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalogue import StoredImage
+from .errors import InputError, SpecMismatchError, StoreError
+from .features import Features
+from .reader import FeatureStore
+from .spec import FeatureSpec
+
+__all__ = ["FeatureView", "chosen_layers", "joined_spec", "view_for", "view_of"]
+
+Layers = tuple[int, ...]
+
+
+def view_of(stores: Sequence[FeatureStore], names: Sequence[str] | None = None) -> Features:
+    """Return features of some stores: all layers, or those named.
+
+    Parameters
+    ----------
+    stores : sequence of FeatureStore
+        Of the same images, which are checked by their sha256 as they are read.
+    names : sequence of str, optional
+        Layers as `chosen_layers` takes them.
+
+    Raises
+    ------
+    InputError
+        If the stores do not belong together, or lack a layer.
+    """
+    if len(stores) == 1 and names is None:
+        return stores[0]
+    specs = [store.spec for store in stores]
+    layers = chosen_layers(specs, names)
+    unused = [f"'{s.path}'" for s, some in zip(stores, layers, strict=True) if not some]
+    if unused:
+        raise InputError(f"no layer of {unused[0]} is chosen: leave that store out")
+    return FeatureView(tuple(stores), layers)
+
+
+def view_for(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Features:
+    """Return the features of a recipe, if some stores have them: fewer layers than theirs, perhaps.
+
+    Parameters
+    ----------
+    stores : sequence of FeatureStore
+        As many as the recipe joins, in any order.
+    spec : FeatureSpec
+
+    Raises
+    ------
+    SpecMismatchError
+        If they have other features.
+    """
+    parts = list(spec.parts) or [spec]
+    if len(stores) == len(parts):
+        found = [next((s for s in stores if _has(s, part)), None) for part in parts]
+        ordered = [store for store in found if store is not None]
+        if len(ordered) == len(set(ordered)) == len(parts):
+            if len(parts) == 1 and ordered[0].spec.hash == spec.hash:
+                return ordered[0]
+            layers = tuple(_places(s, part) for s, part in zip(ordered, parts, strict=True))
+            return FeatureView(tuple(ordered), layers)
+    view = view_of(stores)
+    raise SpecMismatchError(
+        f"the model was fitted on other features than {view.where} holds: "
+        + "; ".join(view.spec.differences(spec))
+        + " ('here' is the store, 'there' the model). Fit a model on this store, or give "
+        "the store of the model's recipe"
+    )
+
+
+def _places(store: FeatureStore, part: FeatureSpec) -> Layers:
+    """Return the numbers of a recipe's layers in a store; none for those it lacks."""
+    number = {layer: at for at, layer in enumerate(store.spec.layers)}
+    return tuple(number[layer] for layer in part.layers if layer in number)
+
+
+def _has(store: FeatureStore, part: FeatureSpec) -> bool:
+    """Whether a store has the layers of a recipe, made in the same way."""
+    layers = tuple(store.spec.layers[at] for at in _places(store, part))
+    return replace(store.spec, layers=layers).hash == part.hash
+
+
+def chosen_layers(specs: Sequence[FeatureSpec], names: Sequence[str] | None) -> tuple[Layers, ...]:
+    """Return the numbers of the layers that are named, for each store, in feature order.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec
+    names : sequence of str or None
+        Each a `LayerSpec.name`: "<timestep>:<block>", without noise "<block>", "filters" or
+        "pixels"; of several stores with the store's number, from 1, before it: "2/11". None: all.
+
+    Raises
+    ------
+    InputError
+        If a store lacks one, or one is named twice.
+    """
+    if names is None:
+        return tuple(tuple(range(len(spec.layers))) for spec in specs)
+    prefixes = [""] if len(specs) == 1 else [f"{n}/" for n in range(1, len(specs) + 1)]
+    place = {
+        prefix + layer.name: (number, at)
+        for number, (prefix, spec) in enumerate(zip(prefixes, specs, strict=True))
+        for at, layer in enumerate(spec.layers)
+    }
+    unknown = [name for name in names if name not in place]
+    if unknown or not names:
+        what = f"there is no layer '{unknown[0]}'" if unknown else "no layers are named"
+        raise InputError(f"{what}: there are {', '.join(place)}")
+    doubles = [name for name in names if list(names).count(name) > 1]
+    if doubles:
+        raise InputError(f"layer '{doubles[0]}' is named more than once: name each once")
+    wanted = sorted(place[name] for name in names)
+    return tuple(tuple(at for n, at in wanted if n == number) for number in range(len(specs)))
+
+
+def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
+    """Return the recipe of several stores' features side by side.
+
+    The activations of one after the other, then the extra layers: each once, from the first that
+    has it. Pixels lie on the first one's row grid. Where rows are whole images, squashed, each may
+    have rows of its own shape, for its maps cover the image all the same.
+
+    Raises
+    ------
+    InputError
+        If images came to rows in different ways, or to rows that do not cover each other.
+    """
+    first = parts[0]
+    for other in parts[1:]:
+        squashed = first.fit == other.fit == "squash"
+        rows = [(part.fit, part.overlap, part.row_shape) for part in (first, other)]
+        if not squashed and rows[0] != rows[1]:
+            raise InputError(
+                "features can be joined where all images are squashed, or all came to the same "
+                f"rows: here one store has --fit {first.fit} and rows of "
+                f"{first.row_shape[0]}x{first.row_shape[1]}, another --fit {other.fit} and "
+                f"{other.row_shape[0]}x{other.row_shape[1]}"
+            )
+    return FeatureSpec(
+        backbone={"kind": "joined"},
+        source=" + ".join(part.source for part in parts),
+        row_shape=first.row_shape,
+        fit=first.fit,
+        overlap=first.overlap,
+        noise_seed=first.noise_seed,
+        layers=tuple(parts[number].layers[at] for number, at in _order(parts)),
+        parts=tuple(parts),
+    )
+
+
+def _order(parts: Sequence[FeatureSpec]) -> list[tuple[int, int]]:
+    """Return part and number of each layer of the joined features."""
+    every = [(n, at, layer) for n, part in enumerate(parts) for at, layer in enumerate(part.layers)]
+    extras: dict[int, tuple[int, int]] = {}
+    for number, at, layer in every:
+        if layer.is_extra:
+            extras.setdefault(layer.block, (number, at))
+    return [(n, at) for n, at, layer in every if not layer.is_extra] + [
+        extras[block] for block in sorted(extras)
+    ]
+
+
+class FeatureView:
+    """Chosen layers of stores of the same images, see `Features`.
+
+    Images and rows are numbered as in the first store; an image is complete if it is in all.
+
+    Parameters
+    ----------
+    stores : tuple of FeatureStore
+    layers : tuple of tuple of int
+        Of each store, the numbers of the layers, ascending.
+    """
+
+    def __init__(self, stores: tuple[FeatureStore, ...], layers: tuple[Layers, ...]) -> None:
+        self.stores, self._layers = stores, layers
+        parts = [
+            replace(store.spec, layers=tuple(store.spec.layers[at] for at in some))
+            for store, some in zip(stores, layers, strict=True)
+        ]
+        self.spec = parts[0] if len(parts) == 1 else joined_spec(parts)
+        self._slots = self._find_slots(parts)
+        self._others = [{image.stem: image for image in store.images} for store in stores[1:]]
+        if not all(any(i.stem in other for i in stores[0].images) for other in self._others):
+            raise InputError(f"{self.where} have no image in common: they are joined by name")
+        self.images = tuple(self._joined(image) for image in stores[0].images)
+        self._checked: set[int] = set()
+        self._checking = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _viewed, (self.stores, self._layers)
+
+    @property
+    def where(self) -> str:
+        """The stores, in quotes."""
+        return " and ".join(store.where for store in self.stores)
+
+    def rows(self, image: int | str) -> range:
+        """Return the rows of an image, given by its number, name or stem."""
+        return self.stores[0].rows(image)
+
+    def map(self, row: int, map_size: str) -> NDArray[np.float16]:
+        """Return all wanted activations of one map size in a row, (C, h, w); see `FeatureStore`.
+
+        Raises
+        ------
+        InputError, StoreError, ChunkCorruptError
+            As the stores do; a `StoreError` also if they have different images of that name.
+        """
+        if map_size not in self.spec.map_sizes:
+            raise InputError(
+                f"{self.where} have no maps of {map_size}, only {', '.join(self.spec.map_sizes)}"
+            )
+        maps: dict[int, NDArray[np.float16]] = {}
+        found = []
+        for number, channels in self._slots[map_size]:
+            if number not in maps:
+                maps[number] = self.stores[number].map(self._row(number, row), map_size)
+            found.append(maps[number][channels])
+        return np.concatenate(found)
+
+    def _find_slots(self, parts: Sequence[FeatureSpec]) -> dict[str, list[tuple[int, slice]]]:
+        """Return, for each map size, store and channels of its layers there, in feature order."""
+        slots: dict[str, list[tuple[int, slice]]] = {size: [] for size in self.spec.map_sizes}
+        order = _order(parts)
+        for number, at in order:
+            stored = self.stores[number].spec
+            layer = self._layers[number][at]
+            slots[stored.layers[layer].map_size].append((number, stored.channel_slices[layer]))
+        return slots
+
+    def _joined(self, image: StoredImage) -> StoredImage:
+        """Return an image as all stores have it."""
+        for store, other in zip(self.stores[1:], self._others, strict=True):
+            twin = other.get(image.stem)
+            if twin is None or not twin.complete:
+                why = None if twin is None else twin.failed
+                if twin is None:
+                    why = f"it is not in {store.where}"
+                return replace(image, complete=False, failed=image.failed or why)
+        return image
+
+    def _row(self, number: int, row: int) -> int:
+        """Return the row of another store that shows what this row of the first does."""
+        if number == 0:
+            return row
+        image = self.stores[0].image_of(row)
+        twin = self._others[number - 1].get(image.stem)
+        if twin is None:
+            raise StoreError(f"image '{image.name}' is not in {self.stores[number].where}")
+        self._check_same(image)
+        return twin.first_row + row - image.first_row
+
+    def _check_same(self, image: StoredImage) -> None:
+        with self._checking:
+            if image.index in self._checked:
+                return
+        for store, other in zip(self.stores[1:], self._others, strict=True):
+            twin = other.get(image.stem)
+            if twin is not None and twin.sha256 != image.sha256:
+                raise StoreError(
+                    f"image '{image.stem}' is not the same file in {self.stores[0].where} and "
+                    f"{store.where}: it changed between the two extractions. Run both again"
+                )
+        with self._checking:
+            self._checked.add(image.index)
+
+
+@lru_cache(maxsize=8)
+def _viewed(stores: tuple[FeatureStore, ...], layers: tuple[Layers, ...]) -> FeatureView:
+    """Make a view that came from another process: once, for many tasks name it."""
+    return FeatureView(stores, layers)

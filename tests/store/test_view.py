@@ -1,0 +1,166 @@
+"""A view of some layers, or of several stores, gives what picking from the stores by hand gives."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from dseg.store.errors import InputError, SpecMismatchError, StoreError
+from dseg.store.pixels import feature_vectors
+from dseg.store.reader import FeatureStore
+from dseg.store.spec import CLEAN, FILTERS, PIXELS, FeatureSpec, LayerSpec
+from dseg.store.view import chosen_layers, joined_spec, view_for, view_of
+from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
+
+EXTRAS = (LayerSpec(FILTERS, FILTERS, 4, 16, 16), LayerSpec(PIXELS, PIXELS, 5, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def other(spec) -> FeatureSpec:
+    """Of a network without noise, which sees larger rows."""
+    layers = (LayerSpec(CLEAN, 2, 7, 4, 4), LayerSpec(CLEAN, 11, 3, 24, 24), *EXTRAS)
+    return replace(
+        spec, backbone={"kind": "vit", "sha256": "11"}, row_shape=(32, 32), layers=layers
+    )
+
+
+@pytest.fixture(scope="module")
+def stores(spec, other, write_all, tmp_path_factory) -> list[FeatureStore]:
+    folder = tmp_path_factory.mktemp("view")
+    first = replace(spec, layers=(*spec.layers, *EXTRAS))
+    for name, one in (("a", first), ("b", other)):
+        write_all(folder / f"{name}.zarr", one)
+    return [FeatureStore.open(folder / f"{name}.zarr") for name in "ab"]
+
+
+def vectors(features, row: int, yx: np.ndarray) -> np.ndarray:
+    return feature_vectors(features.spec, lambda size: features.map(row, size), yx)
+
+
+YX = np.array([[0, 0], [3, 9], [15, 15]])
+
+
+def test_all_of_one_store_is_the_store_itself(stores):
+    assert view_of(stores[:1]) is stores[0]
+
+
+def test_some_layers_are_those_columns_of_the_vectors(stores):
+    store = stores[0]
+    view = view_of([store], ["150:5", "pixels", "50:6"])
+    assert [layer.name for layer in view.spec.layers] == ["50:6", "150:5", "pixels"]
+    names = [layer.name for layer in store.layers]
+    columns = [
+        channel
+        for layer in view.spec.layers
+        for at in [names.index(layer.name)]
+        for channel in range(store.spec.offsets[at], store.spec.offsets[at + 1])
+    ]
+    np.testing.assert_array_equal(vectors(view, 1, YX), vectors(store, 1, YX)[:, columns])
+
+
+def test_joined_vectors_are_the_stores_vectors_side_by_side_and_each_extra_layer_once(stores):
+    a, b = stores
+    view = view_of(stores)
+    assert view.spec.dims == a.spec.dims + b.spec.dims - 9
+    assert [str(layer) for layer in view.spec.layers[-4:]] == [
+        "block 2",
+        "block 11",
+        "filters",
+        "colour and place",
+    ]
+    on_grid = replace(b.spec, row_shape=(16, 16))  # its maps cover the image all the same
+    beside = feature_vectors(on_grid, lambda size: b.map(2, size), YX)[:, :10]
+    of_a = vectors(a, 2, YX)
+    expected = np.hstack([of_a[:, :-9], beside, of_a[:, -9:]])
+    np.testing.assert_array_equal(vectors(view, 2, YX), expected)
+
+
+def test_images_in_another_order_are_matched_by_name(spec, other, make_maps, tmp_path):
+    zeros = {name: np.zeros(len(one.layers), int) for name, one in (("a", spec), ("b", other))}
+    for name, one, order in (("a", spec, "xyz"), ("b", other, "zyx")):
+        path = tmp_path / name
+        plan_store(path, one, [PlannedImage(f"{i}.png", (20, 30)) for i in order], codec="none")
+        writer = FeatureWriter(path)
+        for number, image in enumerate(order):
+            sha256 = image.encode() * 32
+            maps = make_maps(one, ord(image))
+            writer.write_image(
+                number, [maps], sha256=sha256, nonfinite=zeros[name], clipped=zeros[name]
+            )
+    view = view_of([FeatureStore.open(tmp_path / name) for name in "ab"])
+    for image in "xyz":
+        (row,) = view.rows(image)
+        np.testing.assert_array_equal(view.map(row, "24x24"), make_maps(other, ord(image))["24x24"])
+
+
+def test_an_image_that_changed_between_extractions_is_refused(stores, other, make_maps, tmp_path):
+    path = tmp_path / "b.zarr"
+    plan_store(path, other, [PlannedImage("sub/0.png", (20, 30))], codec="none")
+    zeros = np.zeros(len(other.layers), int)
+    FeatureWriter(path).write_image(
+        0, [make_maps(other, 0)], sha256=b"x" * 32, nonfinite=zeros, clipped=zeros
+    )
+    view = view_of([stores[0], FeatureStore.open(path)])
+    with pytest.raises(StoreError, match=r"'sub/0' is not the same file in '.*a.zarr' and"):
+        view.map(0, "24x24")
+    missing = view.images[1]
+    assert not missing.complete
+    assert "is not in '" in str(missing.failed)
+
+
+def test_a_view_travels_to_another_process(stores):
+    view = view_of(stores, ["1/50:7", "2/11"])
+    there = pickle.loads(pickle.dumps(view))
+    assert there.spec == view.spec
+    np.testing.assert_array_equal(there.map(1, "24x24"), view.map(1, "24x24"))
+    assert pickle.loads(pickle.dumps(view)) is there  # opened once, for many tasks
+
+
+def test_the_features_of_a_recipe_are_found_in_larger_stores_given_in_any_order(stores):
+    for names in (None, ["1/50:7", "2/11"]):
+        view = view_of(stores, names)
+        found = view_for(stores[::-1], FeatureSpec.from_dict(view.spec.to_dict()))
+        assert found.spec.hash == view.spec.hash
+        np.testing.assert_array_equal(vectors(found, 1, YX), vectors(view, 1, YX))
+    few = view_of(stores[:1], ["50:7"])
+    assert view_for(stores[:1], few.spec).spec == few.spec
+    assert view_for(stores[:1], stores[0].spec) is stores[0]
+
+
+def test_other_stores_are_refused(stores):
+    joined = view_of(stores)
+    with pytest.raises(SpecMismatchError, match="features of 1 stores here, of 2 there"):
+        view_for(stores[:1], joined.spec)
+    with pytest.raises(SpecMismatchError, match="checkpoint sha256"):
+        view_for(stores[1:], stores[0].spec)
+
+
+def test_where_the_checkpoints_were_does_not_change_the_hash_of_joined_features(spec, other):
+    joined = joined_spec([spec, other])
+    moved = joined_spec([replace(spec, source="there"), other])
+    assert joined.hash == moved.hash
+    assert joined.hash != joined_spec([other, spec]).hash
+    assert FeatureSpec.from_dict(joined.to_dict()) == joined
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["50:9"], r"no layer '50:9': there are 1/50:5, .*, 2/2, 2/11, 2/filters"),
+        (["1/50:5", "1/50:5"], "named more than once"),
+        ([], "no layers are named"),
+    ],
+)
+def test_wrong_names_are_refused(stores, names, words):
+    with pytest.raises(InputError, match=words):
+        chosen_layers([store.spec for store in stores], names)
+
+
+def test_a_store_of_which_nothing_is_chosen_is_refused(stores):
+    with pytest.raises(InputError, match=r"no layer of '.*b.zarr' is chosen: leave"):
+        view_of(stores, ["1/50:5"])
+
+
+def test_tiles_of_another_shape_cannot_be_joined(spec, other):
+    with pytest.raises(InputError, match="--fit squash and rows of 16x16, another --fit tile"):
+        joined_spec([spec, replace(other, fit="tile")])
