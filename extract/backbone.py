@@ -1,8 +1,8 @@
 """What a backbone is, and how to get one.
 
 A backbone turns rows of images into activations and says beforehand of which shapes. A further
-network is a further file with a class of this form, and a branch in `load_backbone` that knows its
-checkpoints.
+network is a further file; `opening` tells its checkpoints from others, `loading` reads them. One
+that takes the image as it is needs no more than a `Trunk`.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from ..store.errors import InputError
 from ..store.spec import FeatureSpec, Fit, LayerSpec
-from .builtin import BUILTIN, is_builtin
-from .diffusers_folder import is_hub_id
+from .builtin import BUILTIN
 from .images import PREPROCESSING
-from .loading import Hints, load_unet
+from .loading import Hints, LoadedUNet, load_checkpoint
 from .precision import Precision
+from .trunk import TrunkBackbone
 from .unet import UNetBackbone
 
 __all__ = ["Backbone", "feature_spec", "load_backbone"]
@@ -60,41 +60,49 @@ def load_backbone(
     steps: Sequence[int] | None = None,
     blocks: Sequence[int] | None = None,
     *,
+    backbone: str | None = None,
     head_channels: int | None = None,
     heads: int | None = None,
     attention_order: str = "legacy",
     schedule: str = "linear",
     diffusion_steps: int | None = None,
     size: int | tuple[int, int] | None = None,
-    inputs: bool = False,
+    inputs: bool | None = None,
     filters: bool | None = None,
     pixels: bool | None = None,
     precision: Precision = "float32",
     seed: int = 0,
+    prompt: str | None = None,
     device: str | torch.device | None = None,
 ) -> Backbone:
-    """Load a network and make ready to record activations of its decoder.
+    """Load a network and make ready to record activations of its blocks.
 
     Parameters
     ----------
     checkpoint : path or str
-        A guided-diffusion file (``.pt``), a diffusers folder, or the id of one on the Hugging Face
-        hub, ``organisation/name`` or ``organisation/name@revision``. By default the one that comes
-        with dseg.
+        A guided-diffusion file (``.pt``), a diffusers folder, of RGB images or of latents; a MAE as
+        published or as a transformers folder; a ResNet-50 of SwAV as published; a DINOv2 or DINOv3
+        of transformers; or the id of a folder on the Hugging Face hub, ``organisation/name`` or
+        ``organisation/name@revision``. By default the one that comes with dseg.
     steps : sequence of int, optional
         Timesteps, in feature order; by default those of the checkpoint's card, else 50, 150, 250
-        of 1000.
+        of 1000. Not of networks that take no noise.
     blocks : sequence of int, optional
-        Decoder blocks; by default those of the card, else 5, 6, 7, 8, 12 or, of another network
-        than the published one, those in the same places.
+        Blocks, of a U-Net's decoder, else of the network; by default those of the card, else of a
+        U-Net 5, 6, 7, 8, 12 or, of another than the published one, those in the same places (of
+        latents: one at each size), of a MAE the last 12, of a DINO the last 4, of a ResNet every
+        second of each stage.
+    backbone : str, optional
+        Which network the checkpoint must hold, see `opening.KINDS`.
     head_channels, heads, attention_order, schedule, diffusion_steps : optional
         What a ``.pt`` cannot show: channels of an attention head (64) or a fixed number of heads,
         the order of qkv ("legacy" or "new"), the noise schedule ("linear" or "cosine") and its
         timesteps (1000). A diffusers folder states its own.
     size : int or (height, width), optional
         Of a row, pixels; by default that of the card, else the one it was trained on.
-    inputs : bool
-        Record the inputs of the blocks instead of their outputs.
+    inputs : bool, optional
+        Record the inputs of the blocks instead of their outputs; by default as published: of a
+        ResNet the inputs.
     filters : bool, optional
         Add a layer of classical filters (see `filters`). By default as the checkpoint's card says,
         else not.
@@ -105,6 +113,9 @@ def load_backbone(
         In which the network computes. The halves are faster on GPUs, and other features.
     seed : int
         Of the noise.
+    prompt : str, optional
+        Of a U-Net that listens to a text: the empty prompt's embedding as a spec's ``backbone``
+        holds it. By default the checkpoint's text encoder makes it.
     device : str or torch.device, optional
         By default CUDA, else MPS, else the CPU.
 
@@ -117,28 +128,43 @@ def load_backbone(
     InputError
         If the checkpoint is missing or something else, or does not have what is asked for.
     """
-    name = str(checkpoint)
-    if not (Path(checkpoint).exists() or is_builtin(name) or is_hub_id(name)):
-        raise InputError(
-            f"checkpoint '{checkpoint}' does not exist: give a guided-diffusion file (.pt), a "
-            f"diffusers folder, a hub id such as organisation/name, or {BUILTIN}"
-        )
     # a default is not told: a diffusers folder, which states its own, is not contradicted
     order = None if attention_order == "legacy" else attention_order
     hints = Hints(
-        head_channels, heads, order, None if schedule == "linear" else schedule, diffusion_steps
+        head_channels,
+        heads,
+        order,
+        None if schedule == "linear" else schedule,
+        diffusion_steps,
+        prompt,
     )
-    loaded = load_unet(checkpoint, hints)
-    return UNetBackbone(
+    loaded = load_checkpoint(checkpoint, hints, backbone)
+    if isinstance(loaded, LoadedUNet):
+        return UNetBackbone(
+            loaded,
+            steps,
+            blocks,
+            size=size,
+            inputs=bool(inputs),
+            filters=filters,
+            pixels=pixels,
+            precision=precision,
+            seed=seed,
+            device=device,
+        )
+    if steps:
+        raise InputError(
+            f"steps {', '.join(map(str, steps))} are asked for, but this network takes no noise: "
+            "leave them out"
+        )
+    return TrunkBackbone(
         loaded,
-        steps,
         blocks,
         size=size,
         inputs=inputs,
         filters=filters,
         pixels=pixels,
         precision=precision,
-        seed=seed,
         device=device,
     )
 

@@ -1,5 +1,6 @@
 """Checkpoint files: what a file is, and its tensors without running any code of it."""
 
+import argparse
 import hashlib
 import pickle
 import re
@@ -30,15 +31,15 @@ SIGNATURES: dict[bytes, str] = {
     b"7z\xbc\xaf": "a 7-Zip archive",
     b"\x93NUMPY": "a NumPy array",
 }
-WRAPPERS = ("state_dict", "ema")
-EXPECTED = "expected a guided-diffusion checkpoint (.pt, a state dict of torch.save)"
+WRAPPERS = ("state_dict", "model", "ema")
+EXPECTED = "expected the weights of a network (.pt or .pth, a state dict of torch.save)"
 
 
 def load_state_dict(path: Path) -> StateDict:
     """Read the tensors of a ``torch.save``d state dict as float32, on the CPU.
 
-    A dict with the state dict under ``state_dict`` or ``ema`` is unwrapped. Nothing but tensors and
-    plain containers is unpickled (``weights_only``), so no code of the file runs.
+    A dict with the state dict under ``state_dict``, ``model`` or ``ema`` is unwrapped. Nothing but
+    tensors and plain containers is unpickled (``weights_only``), so no code of the file runs.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def _refuse_foreign(path: Path) -> None:
     if not head:
         what = "empty"
     elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
-        what = "a safetensors file; of a diffusers network, give the folder that holds it"
+        what = "a safetensors file; give the diffusers or transformers folder that holds it"
     elif head.startswith(b"PK") and not _is_torch_zip(path):
         what = "a ZIP archive"
     elif what is None and _is_text(head):
@@ -134,7 +135,9 @@ def _is_text(head: bytes) -> bool:
 
 def _torch_load(path: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        # training leaves its options in many checkpoints; a Namespace only holds values
+        allowed = torch.serialization.safe_globals([argparse.Namespace])
+        with warnings.catch_warnings(), allowed:
             warnings.simplefilter("ignore")  # what is odd about the pickle ends in an error or not
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -1,6 +1,6 @@
 """Which timesteps, decoder blocks and row shape: what was asked for, checked, or the default."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..store.errors import InputError
 
@@ -10,6 +10,7 @@ __all__ = [
     "choose_size",
     "choose_steps",
     "default_blocks",
+    "refuse_doubles",
     "small_network_blocks",
 ]
 
@@ -89,11 +90,15 @@ def choose_steps(steps: Sequence[int] | None, timesteps: int) -> tuple[int, ...]
     if outside or not steps:
         given = f"steps {outside} are outside the schedule" if outside else "no steps are given"
         raise InputError(f"{given}: give some of 0 to {timesteps - 1}")
-    _refuse_doubles("steps", steps)
+    refuse_doubles("steps", steps)
     return tuple(steps)
 
 
-def choose_blocks(blocks: Sequence[int] | None, strides: Sequence[int]) -> tuple[int, ...]:
+def choose_blocks(
+    blocks: Sequence[int] | None,
+    strides: Sequence[int],
+    default: Callable[[Sequence[int]], tuple[int, ...]] = default_blocks,
+) -> tuple[int, ...]:
     """Return the decoder blocks asked for, ascending, or the default ones.
 
     Parameters
@@ -101,6 +106,8 @@ def choose_blocks(blocks: Sequence[int] | None, strides: Sequence[int]) -> tuple
     blocks : sequence of int, optional
     strides : sequence of int
         Of each block's output.
+    default : callable
+        Strides to blocks: which to take unless told.
 
     Raises
     ------
@@ -109,25 +116,26 @@ def choose_blocks(blocks: Sequence[int] | None, strides: Sequence[int]) -> tuple
     """
     has = ", ".join(f"{k} (stride {stride})" for k, stride in enumerate(strides))
     if blocks is None:
-        blocks = default_blocks(strides)
+        blocks = default(strides)
         if not blocks:
             raise InputError(f"no default blocks for this network; say which of {has}")
     lacking = [block for block in blocks if not 0 <= block < len(strides)]
     if lacking or not blocks:
         given = f"the network has no decoder blocks {lacking}" if lacking else "no blocks are given"
         raise InputError(f"{given}; it has {has}")
-    _refuse_doubles("blocks", blocks)
+    refuse_doubles("blocks", blocks)
     return tuple(sorted(blocks))
 
 
-def _refuse_doubles(name: str, numbers: Sequence[int]) -> None:
+def refuse_doubles(name: str, numbers: Sequence[int]) -> None:
+    """Raise `InputError` if a number is given twice."""
     doubles = sorted({number for number in numbers if list(numbers).count(number) > 1})
     if doubles:
         raise InputError(f"{name} {doubles} are given more than once: give each once")
 
 
 def choose_size(
-    size: int | tuple[int, int] | None, own: tuple[int, int] | None, levels: int
+    size: int | tuple[int, int] | None, own: tuple[int, int] | None, cell: int
 ) -> tuple[int, int]:
     """Return height and width of a row: those asked for, or the checkpoint's own.
 
@@ -135,23 +143,22 @@ def choose_size(
     ----------
     size : int or tuple of int, optional
     own : tuple of int, optional
-    levels : int
-        Resolutions of the network, each half the one before.
+    cell : int
+        Image pixels a side of the coarsest map's cells.
 
     Raises
     ------
     InputError
-        If neither is known, or a side cannot be halved so often.
+        If neither is known, or a side is no whole number of cells.
     """
     size = own if size is None else size
     if size is None:
         raise InputError("the checkpoint does not state its image size: say which to use")
     height, width = (size, size) if isinstance(size, int) else size
-    unit = 2 ** (levels - 1)
-    if height < 1 or width < 1 or height % unit or width % unit:
-        near = "x".join(str(max(unit, round(side / unit) * unit)) for side in (height, width))
+    if height < 1 or width < 1 or height % cell or width % cell:
+        near = "x".join(str(max(cell, round(side / cell) * cell)) for side in (height, width))
         raise InputError(
-            f"the network halves its input {levels - 1} times, so both sides must be multiples of "
-            f"{unit}: got {height}x{width}, the nearest is {near}"
+            f"the network's coarsest map has cells of {cell} pixels, so both sides must be "
+            f"multiples of {cell}: got {height}x{width}, the nearest is {near}"
         )
     return int(height), int(width)

@@ -1,23 +1,35 @@
-"""Checkpoints to whole networks: a guided-diffusion file, a diffusers folder, ours, the hub."""
+"""Checkpoints to whole networks, with what is known of them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..store.errors import InputError
 from . import guided_diffusion
-from .builtin import builtin_folder, is_builtin
-from .checkpoint import digest, load_state_dict
-from .diffusers_folder import Card, download, find_network, load_network
+from .card import CARD, Card, read_json
+from .checkpoint import digest
+from .diffusers_folder import find_network, load_network
+from .latent import LatentSpace, load_latent_network
+from .mae import build_mae, mae_config
 from .noise import NoiseSchedule
+from .opening import KINDS, Checkpoint, open_checkpoint
+from .resnet import ResNetTrunk, build_resnet, published_blocks, resnet_config
+from .transformers_folder import load_trunk, normalisation, weights_of
+from .trunk import LoadedTrunk
+from .vit import MaeTrunk
 
-__all__ = ["Hints", "LoadedUNet", "load_unet"]
+__all__ = ["Hints", "LoadedUNet", "load_checkpoint", "load_unet"]
+
+_MAE_BLOCKS = 12  # the last so many, as published
+_DINO_BLOCKS = 4  # the last so many, as in DINOv2's own segmentation head
+_RESNET_SIZE = (256, 256)  # of the paper; a ResNet itself has none
+_PROCESSOR = "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What a guided-diffusion checkpoint cannot show; None where nobody told.
+    """What a checkpoint cannot show; None where nobody told.
 
     Parameters
     ----------
@@ -29,6 +41,8 @@ class Hints:
         Default "linear". Of a diffusers folder, only if it states none.
     diffusion_steps : int, optional
         T, default 1000; goes with ``schedule``.
+    prompt : str, optional
+        The empty prompt's embedding, as a spec holds it; else the folder's text encoder makes it.
     """
 
     head_channels: int | None = None
@@ -36,6 +50,7 @@ class Hints:
     attention_order: str | None = None
     schedule: str | None = None
     diffusion_steps: int | None = None
+    prompt: str | None = None
 
     def noise_schedule(self) -> NoiseSchedule:
         """Return the noise schedule, with defaults for what was not told."""
@@ -48,16 +63,21 @@ class Hints:
         if given:
             raise InputError(f"{', '.join(given)} cannot be told of this checkpoint: {why}")
 
+    def refuse_all_but(self, names: Sequence[str], why: str) -> None:
+        """Raise `InputError` if another hint than those was given."""
+        self.refuse([f.name for f in fields(self) if f.name not in names], why)
+
 
 @dataclass(frozen=True)
 class LoadedUNet:
-    """A whole U-Net as loaded, with what is known of it.
+    """A whole diffusion U-Net as loaded, with what is known of it.
 
     Parameters
     ----------
-    unet : diffusers.UNet2DModel
+    unet : diffusers.UNet2DModel or UNet2DConditionModel
         Evaluation mode, CPU, float32; ``unet(x_t, t).sample`` is its raw output.
-    kind : {"guided-diffusion", "diffusers"}
+    kind : str
+        Of `KINDS`.
     source : str
         Path of the checkpoint, ``builtin:name``, or ``organisation/name@commit``.
     sha256 : str
@@ -66,8 +86,10 @@ class LoadedUNet:
         Plain JSON values.
     schedule : NoiseSchedule
     size : tuple of int, optional
-        Height and width that it was trained on, as far as known.
+        Height and width of images that it was trained on, as far as known.
     card : Card
+    latents : LatentSpace, optional
+        Where it works on latents: how images become such.
     """
 
     unet: Any
@@ -78,53 +100,79 @@ class LoadedUNet:
     schedule: NoiseSchedule
     size: tuple[int, int] | None
     card: Card
+    latents: LatentSpace | None = None
 
 
-def load_unet(checkpoint: str | Path, hints: Hints | None = None) -> LoadedUNet:
-    """Load a U-Net from a guided-diffusion file, a diffusers folder, dseg itself or the hub.
+def load_checkpoint(
+    checkpoint: str | Path, hints: Hints | None = None, kind: str | None = None
+) -> LoadedUNet | LoadedTrunk:
+    """Load whatever network a checkpoint holds.
 
     Parameters
     ----------
     checkpoint : path or str
         A file, a folder, ``builtin:name``, or ``organisation/name`` on the Hugging Face hub.
     hints : Hints, optional
-
-    Returns
-    -------
-    LoadedUNet
+    kind : str, optional
+        What it must be, of `KINDS`.
 
     Raises
     ------
     InputError
-        If there is no such checkpoint, or it is something else than a U-Net for RGB images.
+        If there is no such checkpoint, it is of another kind, or damaged.
     """
-    hints = hints or Hints()
-    if is_builtin(str(checkpoint)):
-        loaded = _load_folder(builtin_folder(str(checkpoint)), hints)
-        return replace(loaded, source=str(checkpoint))
-    path = Path(checkpoint)
-    if path.is_file():
-        return _load_file(path.resolve(), hints)
-    if path.is_dir():
-        return _load_folder(path.resolve(), hints)
-    folder, exact = download(str(checkpoint))
-    return replace(_load_folder(folder, hints), source=exact)
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"there is no backbone '{kind}': use one of {', '.join(KINDS)}")
+    opened, hints = open_checkpoint(checkpoint), hints or Hints()
+    if kind is not None and kind != opened.kind:
+        raise InputError(f"checkpoint '{checkpoint}' is {KINDS[opened.kind]}, not {KINDS[kind]}")
+    loaders: dict[str, Callable[[Checkpoint, Hints], LoadedUNet | LoadedTrunk]] = {
+        "guided-diffusion": _load_guided,
+        "diffusers": _load_diffusers,
+        "latent-diffusion": _load_latent,
+        "mae": _load_mae,
+        "swav": _load_resnet,
+    }
+    return loaders.get(opened.kind, _load_transformer)(opened, hints)
 
 
-def _load_file(path: Path, hints: Hints) -> LoadedUNet:
-    state = load_state_dict(path)
+def load_unet(checkpoint: str | Path, hints: Hints | None = None) -> LoadedUNet:
+    """Load a U-Net that works on RGB images.
+
+    Parameters
+    ----------
+    checkpoint, hints
+        See `load_checkpoint`.
+
+    Raises
+    ------
+    InputError
+        If there is no such checkpoint, or it is something else.
+    """
+    loaded = load_checkpoint(checkpoint, hints)
+    if not isinstance(loaded, LoadedUNet) or loaded.latents is not None:
+        raise InputError(
+            f"checkpoint '{checkpoint}' is {KINDS[loaded.kind]}: expected a diffusion U-Net for "
+            "RGB images"
+        )
+    return loaded
+
+
+def _load_guided(opened: Checkpoint, hints: Hints) -> LoadedUNet:
+    assert opened.state is not None  # a file's
+    hints.refuse(("prompt",), "it takes none")
     architecture = guided_diffusion.read_architecture(
-        state,
+        opened.state,
         head_channels=hints.head_channels,
         heads=hints.heads,
         attention_order=hints.attention_order or "legacy",
     )
     side = 8 * 2 ** (architecture.levels - 1)
     return LoadedUNet(
-        unet=guided_diffusion.build(state, architecture),
-        kind="guided-diffusion",
-        source=str(path),
-        sha256=digest({"weights": path}),
+        unet=guided_diffusion.build(opened.state, architecture),
+        kind=opened.kind,
+        source=opened.source,
+        sha256=digest({"weights": opened.path}),
         architecture=architecture.describe(),
         schedule=hints.noise_schedule(),
         size=(side, side),
@@ -132,23 +180,95 @@ def _load_file(path: Path, hints: Hints) -> LoadedUNet:
     )
 
 
-def _load_folder(folder: Path, hints: Hints) -> LoadedUNet:
+def _load_diffusers(opened: Checkpoint, hints: Hints) -> LoadedUNet:
     states = "a diffusers folder states it itself"
-    hints.refuse(("head_channels", "heads", "attention_order"), states)
-    found = find_network(folder)
+    hints.refuse_all_but(("schedule", "diffusion_steps"), states)
+    found = find_network(opened.path)
     schedule = found.schedule()
     if schedule is not None:
         hints.refuse(("schedule", "diffusion_steps"), states)
-    side = found.config.get("sample_size")
-    size = None if side is None else (side, side) if isinstance(side, int) else tuple(side)
-    public = {k: v for k, v in found.config.items() if not k.startswith("_")}
     return LoadedUNet(
         unet=load_network(found),
-        kind="diffusers",
-        source=str(folder),
+        kind=opened.kind,
+        source=opened.source,
         sha256=digest(found.files),
-        architecture={k: v for k, v in public.items() if k not in ("sample_size", "dropout")},
+        architecture=found.architecture(),
         schedule=schedule or hints.noise_schedule(),
-        size=size,
+        size=found.sample_size(),
         card=found.card,
+    )
+
+
+def _load_latent(opened: Checkpoint, hints: Hints) -> LoadedUNet:
+    hints.refuse_all_but(("prompt",), "a diffusers folder states it itself")
+    found, unet, latents = load_latent_network(opened.path, hints.prompt)
+    schedule, size = found.schedule(), found.sample_size()
+    if schedule is None:
+        raise InputError(f"folder '{opened.path}' lacks scheduler/scheduler_config.json")
+    return LoadedUNet(
+        unet=unet,
+        kind=opened.kind,
+        source=opened.source,
+        sha256=digest({**found.files, **latents.files}),
+        architecture=found.architecture(),
+        schedule=schedule,
+        size=size and (size[0] * latents.factor, size[1] * latents.factor),
+        card=found.card,
+        latents=latents,
+    )
+
+
+def _load_mae(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
+    if opened.state is None:
+        return _load_transformer(opened, hints)
+    hints.refuse_all_but(("heads", "head_channels"), "a MAE takes no noise")
+    config = mae_config(opened.state, hints.heads, hints.head_channels)
+    side, depth = config["image_size"], config["num_hidden_layers"]
+    return LoadedTrunk(
+        MaeTrunk(build_mae(opened.state, config)),
+        kind=opened.kind,
+        source=opened.source,
+        sha256=digest({"weights": opened.path}),
+        architecture=config,
+        size=(side, side),
+        blocks=tuple(range(max(0, depth - _MAE_BLOCKS), depth)),
+    )
+
+
+def _load_resnet(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
+    assert opened.state is not None  # a file's
+    hints.refuse_all_but((), "a ResNet has no attention and takes no noise")
+    config = resnet_config(opened.state)
+    return LoadedTrunk(
+        ResNetTrunk(build_resnet(opened.state, config)),
+        kind=opened.kind,
+        source=opened.source,
+        sha256=digest({"weights": opened.path}),
+        architecture=config,
+        size=_RESNET_SIZE,
+        blocks=published_blocks(config["depths"]),
+        inputs=True,  # as published
+    )
+
+
+def _load_transformer(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
+    hints.refuse_all_but((), "a transformers folder states it itself")
+    folder = opened.path
+    config = read_json(folder / "config.json")
+    trunk, architecture = load_trunk(folder, config["model_type"])
+    processor = folder / _PROCESSOR
+    side, depth = architecture["image_size"], len(trunk.blocks)
+    last = _MAE_BLOCKS if opened.kind == "mae" else _DINO_BLOCKS
+    colours = normalisation(read_json(processor) if processor.is_file() else {})
+    return LoadedTrunk(
+        trunk,
+        kind=opened.kind,
+        source=opened.source,
+        sha256=digest({"config": folder / "config.json", "weights": weights_of(folder)}),
+        architecture=architecture,
+        size=(side, side) if isinstance(side, int) else tuple(side),
+        blocks=tuple(range(max(0, depth - last), depth)),
+        mean=colours[0],
+        std=colours[1],
+        card=Card.read(folder / CARD),
     )

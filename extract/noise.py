@@ -157,7 +157,7 @@ def alphas_cumprod(schedule: str, steps: int) -> NDArray[np.float64]:
     return NoiseSchedule.named(schedule, steps).alphas_cumprod
 
 
-def shared_noise(seed: int, row_shape: tuple[int, int]) -> Tensor:
+def shared_noise(seed: int, row_shape: tuple[int, int], channels: int = 3) -> Tensor:
     """Return the one noise image ε that all images and timesteps share.
 
     Drawn on the CPU, so that it depends on the seed and the shape alone.
@@ -166,14 +166,16 @@ def shared_noise(seed: int, row_shape: tuple[int, int]) -> Tensor:
     ----------
     seed : int
     row_shape : tuple of int
-        Height and width, pixels.
+        Height and width, pixels, or cells of latents.
+    channels : int
+        Of latents, where not colours.
 
     Returns
     -------
-    tensor of shape (1, 3, H, W), float32
+    tensor of shape (1, channels, H, W), float32
     """
     generator = torch.Generator("cpu").manual_seed(seed)
-    return torch.randn(1, 3, *row_shape, generator=generator)
+    return torch.randn(1, channels, *row_shape, generator=generator)
 
 
 def q_sample(x: Tensor, steps: Sequence[int], noise: Tensor, schedule: NoiseSchedule) -> Tensor:

@@ -25,17 +25,20 @@ PRECISIONS: dict[str, torch.dtype] = {
 }
 
 
-def halve_weights(network: nn.Module, precision: str, *, but: nn.Module) -> None:
+_NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+
+
+def halve_weights(network: nn.Module, precision: str, *, but: nn.Module | None = None) -> None:
     """Hold the weights of convolutions and linear layers in a precision, in place.
 
-    Group normalisation is made to compute in float32.
+    Normalisation is made to compute in float32.
 
     Parameters
     ----------
     network : nn.Module
     precision : str
         Of `PRECISIONS`.
-    but : nn.Module
+    but : nn.Module, optional
         A part that stays as it is.
 
     Raises
@@ -45,11 +48,11 @@ def halve_weights(network: nn.Module, precision: str, *, but: nn.Module) -> None
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-    kept = set(but.modules())
+    kept = set() if but is None else set(but.modules())
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and module not in kept:
             module.to(PRECISIONS[precision])
-        if isinstance(module, nn.GroupNorm) and precision != "float32":
+        if isinstance(module, _NORMS) and precision != "float32":
             module.register_forward_pre_hook(_in_float32)  # autocast sees to it on CUDA alone
 
 

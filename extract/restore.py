@@ -8,6 +8,7 @@ import torch
 from ..store.errors import InputError, SpecMismatchError
 from ..store.spec import FeatureSpec
 from .backbone import Backbone, feature_spec, load_backbone
+from .chosen import ChosenLayers
 
 __all__ = ["restore_backbone"]
 
@@ -47,6 +48,10 @@ def restore_backbone(
     if remade.hash != spec.hash and _told_schedule(spec, backbone):
         backbone = _load(spec, where, _told_schedule(spec, backbone), device)
         remade = feature_spec(backbone, spec.fit, spec.overlap)
+    if remade.layers != spec.layers and set(spec.layers) <= set(remade.layers):
+        # not every block at every step was wanted
+        backbone = ChosenLayers(backbone, spec.layers)
+        remade = feature_spec(backbone, spec.fit, spec.overlap)
     if remade.hash != spec.hash:
         raise SpecMismatchError(
             f"'{where}' is not the checkpoint that the features were made with: "
@@ -64,8 +69,8 @@ def _load(
 ) -> Backbone:
     return load_backbone(
         where,
-        spec.steps,
-        spec.blocks,
+        spec.steps or None,
+        spec.blocks or None,
         size=spec.row_shape,
         inputs=spec.backbone.get("record") == "inputs",
         filters=spec.filters,
@@ -78,12 +83,23 @@ def _load(
 
 
 def _hints(spec: FeatureSpec) -> dict[str, Any]:
-    """Return what must be told of a guided-diffusion file; a diffusers folder states its own."""
-    if spec.backbone.get("kind") != "guided-diffusion":
+    """Return what must be told of a checkpoint; most folders state their own."""
+    kind = spec.backbone.get("kind")
+    if kind == "latent-diffusion":
+        return {"prompt": spec.backbone.get("prompt")}
+    if kind == "mae":
+        return _mae_heads(spec)
+    if kind != "guided-diffusion":
         return {}
     architecture, schedule = spec.backbone["architecture"], spec.backbone["schedule"]
     hints = {key: architecture[key] for key in ("head_channels", "heads", "attention_order")}
     return {**hints, "schedule": schedule["name"], "diffusion_steps": schedule["timesteps"]}
+
+
+def _mae_heads(spec: FeatureSpec) -> dict[str, Any]:
+    """Return the heads of a MAE of a file; a transformers folder, with a model type, says them."""
+    architecture = spec.backbone["architecture"]
+    return {} if "model_type" in architecture else {"heads": architecture["num_attention_heads"]}
 
 
 def _told_schedule(spec: FeatureSpec, backbone: Backbone) -> dict[str, Any]:
@@ -92,7 +108,7 @@ def _told_schedule(spec: FeatureSpec, backbone: Backbone) -> dict[str, Any]:
     The very same folder then gives another schedule when nothing is told.
     """
     was, found = spec.backbone, backbone.describe()
-    if was.get("sha256") != found["sha256"] or was.get("schedule") == found["schedule"]:
+    if was.get("sha256") != found["sha256"] or was.get("schedule") == found.get("schedule"):
         return {}
     schedule = was["schedule"]
     return {"schedule": schedule["name"], "diffusion_steps": schedule["timesteps"]}

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..store.errors import InputError
 from ..store.spec import LayerSpec
 from .choices import (
     SMALL_NETWORK_STEPS,
     choose_blocks,
     choose_size,
     choose_steps,
+    default_blocks,
     small_network_blocks,
 )
 from .devices import choose_device
@@ -27,6 +27,7 @@ from .loading import LoadedUNet
 from .noise import q_sample, shared_noise
 from .precision import Precision, at_precision, halve_weights
 from .residual import work_in_place
+from .rows import as_rows
 
 __all__ = ["UNetBackbone", "recommended_layers"]
 
@@ -38,10 +39,12 @@ class DecoderBlock(nn.Module):
         super().__init__()
         self.resnet, self.attention, self.upsampler = resnet, attention, upsampler
 
-    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, h: Tensor, embedding: Tensor, text: Tensor | None = None) -> Tensor:
         """Take (N, C, h, w), the activation so far with the encoder's beside it."""
         h = self.resnet(h, embedding)
-        if self.attention is not None:
+        if self.attention is not None and text is not None:
+            h = self.attention(h, encoder_hidden_states=text, return_dict=False)[0]
+        elif self.attention is not None:
             h = self.attention(h)
         if self.upsampler is None:
             return h
@@ -96,11 +99,16 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(list(decoder_blocks(unet))[: max(blocks) + 1])
         work_in_place(self)
 
-    def forward(self, x_t: Tensor, t: Tensor) -> list[Tensor]:
-        """Return the wanted activations, each (N, C, h, w), for x_t (N, 3, H, W) at t (N,)."""
+    def forward(self, x_t: Tensor, t: Tensor, text: Tensor | None = None) -> list[Tensor]:
+        """Return the wanted activations, each (N, C, h, w), for x_t (N, 3, H, W) at t (N,).
+
+        A network that listens to a text gets its embedding (1, tokens, channels).
+        """
+        if text is not None:
+            text = text.expand(len(x_t), -1, -1)
         with torch.autocast(x_t.device.type, enabled=False):  # stays float32, as published
             embedding = self.time_embedding(self.time_proj(t).to(x_t.dtype))
-        h, skips = self._encode(x_t, embedding)
+        h, skips = self._encode(x_t, embedding, text)
         found: list[Tensor] = []
         for number, block in enumerate(self.blocks):
             h = torch.cat([h, skips.pop()], dim=1)
@@ -108,18 +116,29 @@ class Decoder(nn.Module):
                 found.append(h)
                 if len(found) == len(self.wanted):
                     break
-            h = block(h, embedding)
+            h = block(h, embedding, text)
             if not self.inputs and number in self.wanted:
                 found.append(h)
         return found
 
-    def _encode(self, x_t: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _encode(
+        self, x_t: Tensor, embedding: Tensor, text: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
         h = self.conv_in(2 * x_t - 1 if self.center_input else x_t)
         skips = [h]
         for level in self.down_blocks:
-            h, kept = level(h, embedding)
+            h, kept = level(h, embedding, **_listening(level, text))
             skips.extend(kept)
-        return (h if self.mid_block is None else self.mid_block(h, embedding)), skips
+        if self.mid_block is not None:
+            h = self.mid_block(h, embedding, **_listening(self.mid_block, text))
+        return h, skips
+
+
+def _listening(part: Any, text: Tensor | None) -> dict[str, Tensor]:
+    """Return what a part of the encoder takes of a text: nothing where it does not attend to it."""
+    if text is None or not getattr(part, "has_cross_attention", False):
+        return {}
+    return {"encoder_hidden_states": text}
 
 
 class UNetBackbone:
@@ -169,13 +188,19 @@ class UNetBackbone:
     ) -> None:
         every = list(decoder_blocks(loaded.unet))
         strides = output_strides(every)
-        card = loaded.card
+        card, latents = loaded.card, loaded.latents
+        factor = 1 if latents is None else latents.factor
         self.steps = choose_steps(card.steps if steps is None else steps, loaded.schedule.timesteps)
-        self.blocks = choose_blocks(card.blocks if blocks is None else blocks, strides)
-        own = card.size or loaded.size
-        self.row_shape = choose_size(size, own, len(loaded.unet.up_blocks))
+        self.blocks = choose_blocks(
+            card.blocks if blocks is None else blocks,
+            strides,
+            default_blocks if latents is None else small_network_blocks,
+        )
+        own, cell = card.size or loaded.size, factor * 2 ** (len(loaded.unet.up_blocks) - 1)
+        self.row_shape = choose_size(size, own, cell)
+        seen = self.row_shape[0] // factor, self.row_shape[1] // factor  # by the U-Net
         self.source, self.seed = loaded.source, seed
-        self.layers = _layers(every, strides, self.steps, self.blocks, self.row_shape, inputs)
+        self.layers = _layers(every, strides, self.steps, self.blocks, seen, inputs)
         self.device = choose_device(device)
         self._extras = Extras(
             self.row_shape,
@@ -192,6 +217,8 @@ class UNetBackbone:
             "schedule": dict(loaded.schedule.description),
             "record": "inputs" if inputs else "outputs",
         }
+        if latents is not None:
+            self._description |= latents.describe()
         self._precision = precision
         if precision != "float32":  # which features of old do not state
             self._description["precision"] = precision
@@ -202,7 +229,9 @@ class UNetBackbone:
         self._decoder = Decoder(loaded.unet, self.blocks, inputs)
         halve_weights(self._decoder, precision, but=self._decoder.time_embedding)
         self._decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
-        self._noise = shared_noise(seed, self.row_shape).to(self.device)
+        self._latents = None if latents is None else latents.to(self.device)
+        channels = 3 if latents is None else latents.channels
+        self._noise = shared_noise(seed, seen, channels).to(self.device)
 
     def describe(self) -> dict[str, Any]:
         """Return what of the network changes its activations, in plain JSON values."""
@@ -226,18 +255,15 @@ class UNetBackbone:
         InputError
             If the rows are not of the row shape.
         """
-        x = torch.as_tensor(rows, dtype=torch.float32, device=self.device)
-        if x.ndim != 4 or tuple(x.shape[1:]) != (3, *self.row_shape):
-            height, width = self.row_shape
-            raise InputError(
-                f"rows of shape {tuple(x.shape)} came, but this backbone takes "
-                f"(any number, 3, {height}, {width})"
-            )
+        x = as_rows(rows, self.row_shape, self.device)
         batch, T = len(x), len(self.steps)
-        x_t = q_sample(x, self.steps, self._noise, self._schedule).flatten(0, 1)
+        with at_precision("float32", self.device):  # autoencoders overflow in float16
+            seen = x if self._latents is None else self._latents.encode(x)
+        text = None if self._latents is None else self._latents.prompt
+        x_t = q_sample(seen, self.steps, self._noise, self._schedule).flatten(0, 1)
         t = torch.tensor(self.steps, device=self.device).repeat_interleave(batch)
         with at_precision(self._precision, self.device):
-            found = self._decoder(x_t.contiguous(memory_format=self._format), t)
+            found = self._decoder(x_t.contiguous(memory_format=self._format), t, text)
             found = [activation.float() for activation in found]
         with at_precision("float32", self.device):
             extras = self._extras(x)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ..extract.backbone import Backbone
 from ..extract.images import UnreadableImage, image_size, list_images
+from ..extract.opening import KINDS
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
 from ..store.folders import is_free, replace_folder
@@ -93,14 +94,17 @@ def _find(config: ExtractConfig) -> dict[str, Path]:
 
 def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
     height, width = spec.row_shape
+    at = f" at steps {', '.join(map(str, spec.steps))}" if spec.steps else ""
     progress.say(
-        f"{backbone.source}: blocks {', '.join(map(str, spec.blocks))} at steps "
-        f"{', '.join(map(str, spec.steps))}{''.join(f', {name}' for name in spec.extras)}; "
+        f"{backbone.source}: {KINDS[spec.backbone['kind']]}, blocks "
+        f"{', '.join(map(str, spec.blocks))}{at}{''.join(f', {name}' for name in spec.extras)}; "
         f"{spec.dims} channels a pixel; "
         f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
     )
     network = backbone.describe()
-    architecture, schedule = network["architecture"], network["schedule"]
+    architecture, schedule = network["architecture"], network.get("schedule")
+    if schedule is None:
+        return
     told = [f"{schedule['name']} schedule of {schedule['timesteps']} steps"]
     for key in ("head_channels", "heads", "attention_order"):  # what a .pt cannot show
         if architecture.get(key) is not None:

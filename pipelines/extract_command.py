@@ -27,6 +27,7 @@ __all__ = ["extract"]
 DECIDED_BY_MODEL = (
     "steps",
     "blocks",
+    "backbone",
     "size",
     "fit",
     "overlap",
@@ -48,8 +49,8 @@ DECIDED_BY_MODEL = (
 @click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
 @click.option(
     "--checkpoint",
-    help="Diffusion model: a guided-diffusion .pt file, a diffusers folder, or a hub id; by "
-    f"default {BUILTIN}, or the model's.",
+    help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE, SwAV "
+    f"(.pth), DINO (transformers folder), or a hub id; by default {BUILTIN}, or the model's.",
 )
 @click.option(
     "--layers-from",
@@ -57,10 +58,19 @@ DECIDED_BY_MODEL = (
     help="A model of `dseg fit`: make the features that it needs, no others. --checkpoint then "
     "only says where its diffusion model is now.",
 )
+@click.option(
+    "--backbone",
+    type=click.Choice(
+        ["guided-diffusion", "diffusers", "latent-diffusion", "mae", "swav", "dinov2", "dinov3"]
+    ),
+    help="What the checkpoint must be; by default what its files show.",
+)
 @click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
-@click.option("--blocks", type=NUMBERS, help="Decoder blocks; by default the checkpoint's.")
-@click.option("--head-channels", type=click.IntRange(1), help=".pt: channels a head (64).")
-@click.option("--heads", type=click.IntRange(1), help=".pt: a fixed number of heads instead.")
+@click.option(
+    "--blocks", type=NUMBERS, help="Blocks, of a U-Net's decoder; by default the checkpoint's."
+)
+@click.option("--head-channels", type=click.IntRange(1), help=".pt, MAE: channels a head (64).")
+@click.option("--heads", type=click.IntRange(1), help=".pt, MAE: a fixed number of heads instead.")
 @click.option(
     "--attention-order",
     type=click.Choice(["legacy", "new"]),

@@ -16,6 +16,7 @@ class BackboneOptions:
 
     steps: tuple[int, ...] | None = None
     blocks: tuple[int, ...] | None = None
+    backbone: str | None = None
     head_channels: int | None = None
     heads: int | None = None
     attention_order: str = "legacy"

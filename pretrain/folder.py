@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from ..extract.diffusers_folder import CARD
+from ..extract.card import CARD
 from ..extract.noise import NoiseSchedule
 from ..store.errors import DsegError
 from ..store.folders import replace_folder

@@ -107,7 +107,7 @@ def _further(init: str, hints: Hints, size: int | None) -> Start:
     network = loaded.unet
     _refuse_other_aims(init, loaded)
     _state_heads(init, network)
-    height, width = choose_size(size, loaded.size, len(network.up_blocks))
+    height, width = choose_size(size, loaded.size, 2 ** (len(network.up_blocks) - 1))
     if height != width:
         raise InputError(f"'{init}' is for images of {height}x{width}: give a --size, one side")
     network.register_to_config(sample_size=height)

@@ -232,9 +232,9 @@ def test_choices_without_a_default_are_asked_for() -> None:
     with pytest.raises(InputError, match=r"no default blocks .* say which of 0 \(stride 1\)"):
         choose_blocks(None, [1])
     with pytest.raises(InputError, match="does not state its image size"):
-        choose_size(None, None, 3)
+        choose_size(None, None, 4)
     assert choose_steps(None, 4) == (0, 1)
-    assert choose_size(64, None, 3) == (64, 64)
+    assert choose_size(64, None, 4) == (64, 64)
 
 
 def test_a_schedule_that_is_shorter_scales_the_steps(diffusers_folder: Path) -> None:

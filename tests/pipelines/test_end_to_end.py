@@ -170,7 +170,7 @@ def test_dry_runs_write_nothing(dseg, world, ddpm, store, model, tmp_path):
 def test_info_tells_of_stores_and_models(dseg, store, model):
     words = dseg("info", store).out
     assert "6 of 6 extracted" in words
-    assert "channels a pixel: blocks" in words
+    assert "  layers    " in words
     facts = json.loads(dseg("info", model, "--json").out)
     assert [entry["name"] for entry in facts["classes"]] == ["sea", "sun", "boat"]
     assert facts["features"]["hash"] == FeatureStore.open(store).spec.hash

@@ -1,0 +1,190 @@
+"""What a checkpoint is, and where it lies: told by its files, whatever they are called."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..store.errors import InputError
+from . import mae, resnet
+from .builtin import BUILTIN, builtin_folder, is_builtin
+from .card import CARD, read_json
+from .checkpoint import StateDict, load_state_dict, some_keys
+from .diffusers_folder import SCHEDULER, network_folder
+from .diffusers_folder import WEIGHTS as DIFFUSERS_WEIGHTS
+from .guided_diffusion import FIRST_CONV
+from .transformers_folder import KIND_OF_MODEL
+from .transformers_folder import WEIGHTS as TRANSFORMERS_WEIGHTS
+
+__all__ = ["KINDS", "Checkpoint", "is_hub_id", "open_checkpoint"]
+
+KINDS: dict[str, str] = {
+    "guided-diffusion": "a guided-diffusion U-Net",
+    "diffusers": "a diffusers UNet2DModel",
+    "latent-diffusion": "a diffusion U-Net of latents, with their autoencoder",
+    "mae": "a masked autoencoder (MAE)",
+    "swav": "a ResNet, as SwAV trains it",
+    "dinov2": "a DINOv2 transformer",
+    "dinov3": "a DINOv3 transformer",
+}
+"""The networks that are known here, in words."""
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
+PARTS = ("unet", "vae", "vqvae", "text_encoder")
+AUTOENCODERS = ("vae", "vqvae")
+# What of a repository on the hub is needed beside the weights.
+SMALL = (
+    "model_index.json",
+    CARD,
+    SCHEDULER,
+    f"scheduler/{SCHEDULER}",
+    "config.json",
+    "preprocessor_config.json",
+    *(f"{part}/config.json" for part in PARTS),
+    "tokenizer/*",
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was found and recognised.
+
+    Parameters
+    ----------
+    kind : str
+        Of `KINDS`.
+    path : Path
+        A file, or a folder.
+    source : str
+        The absolute path, ``builtin:name``, or ``organisation/name@commit``.
+    state : dict, optional
+        The tensors of a file, which tell what it is.
+    """
+
+    kind: str
+    path: Path
+    source: str
+    state: StateDict | None = None
+
+
+def open_checkpoint(checkpoint: str | Path) -> Checkpoint:
+    """Find a checkpoint, download it if need be, and tell what it is.
+
+    Parameters
+    ----------
+    checkpoint : path or str
+        A file, a folder, ``builtin:name``, or ``organisation/name`` on the Hugging Face hub.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is no network that is known here.
+    """
+    name, path = str(checkpoint), Path(checkpoint)
+    if not (path.exists() or is_builtin(name) or is_hub_id(name)):
+        raise InputError(
+            f"checkpoint '{checkpoint}' does not exist: give a file (.pt, .pth), a diffusers or "
+            f"transformers folder, a hub id such as organisation/name, or {BUILTIN}"
+        )
+    if is_builtin(name):
+        return Checkpoint("diffusers", builtin_folder(name), name)
+    if path.is_file():
+        path = path.resolve()
+        state = resnet.plain_names(load_state_dict(path))
+        return Checkpoint(_kind_of_file(state, path), path, str(path), state)
+    if path.is_dir():
+        return Checkpoint(_kind_of_folder(path.resolve()), path.resolve(), str(path.resolve()))
+    folder, exact = _download(name)
+    return Checkpoint(_kind_of_folder(folder), folder, exact)
+
+
+def is_hub_id(checkpoint: str) -> bool:
+    """Say whether a text has the form ``organisation/name``, perhaps with ``@revision``.
+
+    Examples
+    --------
+    >>> is_hub_id("google/ddpm-cat-256"), is_hub_id("models/cat.pt"), is_hub_id("./cat")
+    (True, False, False)
+    """
+    return HUB_ID.fullmatch(checkpoint) is not None and not checkpoint.endswith(
+        (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+    )
+
+
+def _kind_of_file(state: StateDict, path: Path) -> str:
+    if mae.SIGNS[0] in state and mae.SIGNS[1] in state:
+        return "mae"
+    if resnet.SIGNS[0] in state and resnet.SIGNS[2] in state:
+        return "swav"
+    if FIRST_CONV in state or any(key.startswith("input_blocks.") for key in state):
+        return "guided-diffusion"
+    raise InputError(
+        f"'{path}' holds no network that dseg knows: expected a guided-diffusion U-Net, a MAE or a "
+        f"ResNet-50 of SwAV; its tensors are {some_keys(state)}, …"
+    )
+
+
+def _kind_of_folder(folder: Path) -> str:
+    """Tell a folder's network by its configurations; what is wrong with it is said on loading."""
+    network = network_folder(folder)
+    config: Mapping[str, Any] = {} if network is None else read_json(network / "config.json")
+    if "_class_name" not in config and "model_type" in config:
+        kind = KIND_OF_MODEL.get(config["model_type"])
+        if kind is None:
+            raise InputError(
+                f"the network in '{folder}' is a transformers model of type "
+                f"'{config['model_type']}': expected one of {', '.join(KIND_OF_MODEL)}"
+            )
+        return kind
+    if config.get("_class_name") == "UNet2DConditionModel":
+        return "latent-diffusion"
+    around = [] if network is None else [network.parent, network]
+    if any((place / part / "config.json").is_file() for place in around for part in AUTOENCODERS):
+        return "latent-diffusion"
+    return "diffusers"
+
+
+def _download(hub_id: str) -> tuple[Path, str]:
+    """Return the local copy of a hub's network, downloaded if need be, and its exact id.
+
+    Parameters
+    ----------
+    hub_id : str
+        ``organisation/name`` or ``organisation/name@revision``.
+
+    Returns
+    -------
+    folder : Path
+    exact : str
+        ``organisation/name@commit``.
+
+    Raises
+    ------
+    InputError
+        If it is neither in the local cache nor to be had.
+    """
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = hub_id.partition("@")
+    try:
+        # many have both forms: the second only where the first lacks
+        for weights in zip(DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, strict=True):
+            files = [*weights, *(f"{part}/{name}" for part in PARTS for name in weights)]
+            folder = Path(
+                snapshot_download(
+                    name,
+                    revision=revision or None,
+                    allow_patterns=[*SMALL, *files],
+                    etag_timeout=5,
+                )
+            )
+            if any((folder / file).exists() for file in files):
+                break
+    except Exception as error:  # the hub's client lets errors of several HTTP libraries through
+        raise InputError(
+            f"checkpoint '{hub_id}' is no local file or folder, and could not be had from the "
+            f"Hugging Face hub ({type(error).__name__}). Check the name and the network, give a "
+            f"local folder, or download it first with: hf download {name}"
+        ) from error
+    return folder, f"{name}@{folder.name}"

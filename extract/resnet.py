@@ -1,0 +1,145 @@
+"""Residual networks of bottleneck blocks (He et al., CVPR 2016), with the weights of SwAV.
+
+Keys are torchvision's, perhaps with ``module.`` before them; SwAV's projection head and prototypes
+are left out. Its wider network doubles every width under the same names (Caron et al., NeurIPS
+2020). Blocks are numbered through all four stages, from 0.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from ..store.errors import InputError
+from .checkpoint import StateDict, some_keys
+from .trunk import Shape, Trunk
+
+__all__ = [
+    "SIGNS",
+    "ResNetTrunk",
+    "build_resnet",
+    "plain_names",
+    "published_blocks",
+    "resnet_config",
+]
+
+SIGNS = ("conv1.weight", "bn1.running_mean", "layer1.0.conv3.weight", "layer4.0.conv1.weight")
+STAGES = 4
+CELL = 32
+
+
+def published_blocks(depths: list[int]) -> tuple[int, ...]:
+    """Return every second block of each stage, from its first: what the paper records.
+
+    Examples
+    --------
+    >>> published_blocks([3, 4, 6, 3])
+    (0, 2, 3, 5, 7, 9, 11, 13, 15)
+    """
+    starts = [sum(depths[:stage]) for stage in range(len(depths))]
+    return tuple(
+        start + at for start, depth in zip(starts, depths, strict=True) for at in range(0, depth, 2)
+    )
+
+
+class ResNetTrunk(Trunk):
+    """The stem and blocks of a residual network.
+
+    Parameters
+    ----------
+    model : transformers.ResNetModel
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__([block for stage in model.encoder.stages for block in stage.layers], CELL)
+        self.embedder, config = model.embedder, model.config
+        self._outputs = [
+            (channels, 4 * 2**stage)
+            for stage, (channels, depth) in enumerate(
+                zip(config.hidden_sizes, config.depths, strict=True)
+            )
+            for _ in range(depth)
+        ]
+        self._stem = (int(config.embedding_size), 4)
+
+    def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the stem's output, a quarter of the rows' size."""
+        return self.embedder(x), {}
+
+    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the activation, which is a map."""
+        return h
+
+    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
+        """Return channels, height and width of each block's output, or of its input."""
+        outputs = [self._stem, *self._outputs[:-1]] if inputs else self._outputs
+        return [(c, row_shape[0] // stride, row_shape[1] // stride) for c, stride in outputs]
+
+
+def plain_names(state: StateDict) -> StateDict:
+    """Return a state dict without the ``module.`` that training in several processes adds."""
+    if all(key.startswith("module.") for key in state):
+        return {key.removeprefix("module."): value for key, value in state.items()}
+    return state
+
+
+def resnet_config(state: StateDict) -> dict[str, Any]:
+    """Read the architecture off a state dict, as values of transformers' ``ResNetConfig``.
+
+    Raises
+    ------
+    InputError
+        If it is no such network.
+    """
+    lacking = [key for key in SIGNS if key not in state]
+    if lacking:
+        raise InputError(f"no ResNet of bottleneck blocks: it lacks {some_keys(lacking)}")
+    stages = [f"layer{stage}." for stage in range(1, STAGES + 1)]
+    depths = [1 + max(int(k.split(".")[1]) for k in state if k.startswith(s)) for s in stages]
+    return {
+        "embedding_size": state["conv1.weight"].shape[0],
+        "hidden_sizes": [state[f"{stage}0.conv3.weight"].shape[0] for stage in stages],
+        "depths": depths,
+        "layer_type": "bottleneck",
+        "hidden_act": "relu",
+    }
+
+
+def build_resnet(state: StateDict, config: dict[str, Any]) -> Any:
+    """Return transformers' ``ResNetModel`` with the weights of a state dict.
+
+    Raises
+    ------
+    InputError
+        If weights are missing or of other shapes.
+    """
+    from transformers import ResNetConfig, ResNetModel
+
+    from .transformers_folder import loaded_quietly
+
+    return loaded_quietly(
+        ResNetModel,
+        "the ResNet checkpoint",
+        None,
+        config=ResNetConfig(**config),
+        state_dict=dict(_renamed(state)),
+    )
+
+
+def _renamed(state: StateDict) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors under transformers' names; without heads."""
+    stem = {"conv1": "convolution", "bn1": "normalization"}
+    for key, value in state.items():
+        first, _, rest = key.partition(".")
+        if first in stem:
+            yield f"embedder.embedder.{stem[first]}.{rest}", value
+        elif first.startswith("layer"):
+            block, part, kind = rest.split(".", 2)
+            where = f"encoder.stages.{int(first[5:]) - 1}.layers.{block}"
+            if part == "downsample":
+                number, kind = kind.split(".", 1)
+                name = "convolution" if number == "0" else "normalization"
+                yield f"{where}.shortcut.{name}.{kind}", value
+            else:
+                name = "convolution" if part.startswith("conv") else "normalization"
+                yield f"{where}.layer.{int(part[-1]) - 1}.{name}.{kind}", value

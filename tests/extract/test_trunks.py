@@ -1,0 +1,311 @@
+"""Networks that take no noise: equal to their library's own forward, at any size."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.restore import restore_backbone
+from dseg.store.errors import InputError, SpecMismatchError
+from torch import Tensor
+
+TOLERANCE = {"atol": 1e-4, "rtol": 1e-5}
+SMALL = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 5}
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+
+
+def saved(folder: Path, model: Any) -> Path:
+    model.save_pretrained(folder)
+    processor = {"image_mean": list(MEAN), "image_std": list(STD)}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def rows(height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(2, 3, height, width, generator=generator) * 2 - 1
+
+
+def normalised(x: Tensor) -> Tensor:
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return ((x + 1) / 2 - mean) / std
+
+
+def dino(kind: str) -> tuple[Any, Any]:
+    """A small random network, and the library's own extractor of all its maps."""
+    import transformers as t
+
+    torch.manual_seed(0)
+    wanted = [f"stage{n}" for n in range(1, 6)]
+    if kind == "dinov3":
+        config = t.DINOv3ViTConfig(
+            **SMALL, intermediate_size=64, image_size=64, patch_size=8, num_register_tokens=3
+        )
+        model, extractor = t.DINOv3ViTModel(config), t.DINOv3ViTBackbone
+    elif kind == "registers":
+        config = t.Dinov2WithRegistersConfig(**SMALL, image_size=56, patch_size=14)
+        model, extractor = t.Dinov2WithRegistersModel(config), t.Dinov2WithRegistersBackbone
+    else:
+        config = t.Dinov2Config(**SMALL, image_size=56, patch_size=14)
+        model, extractor = t.Dinov2Model(config), t.Dinov2Backbone
+    for parameter in model.parameters():  # a fresh network's norms and scales do nothing
+        torch.nn.init.normal_(parameter, std=0.3)
+    plain = {k: v for k, v in config.to_dict().items() if k not in ("out_indices", "stage_names")}
+    own = extractor(type(config)(**{**plain, "out_features": wanted})).eval()
+    own.load_state_dict(model.state_dict(), strict=False)
+    return model.eval(), own
+
+
+@pytest.mark.parametrize("kind", ["dinov2", "registers", "dinov3"])
+@pytest.mark.parametrize("shape", ["own", "wide"])
+def test_dino_equals_its_librarys_own_maps(kind: str, shape: str, tmp_path: Path) -> None:
+    model, own = dino(kind)
+    folder = saved(tmp_path, model)
+    patch = model.config.patch_size
+    size = None if shape == "own" else (3 * patch, 5 * patch)
+    backbone = load_backbone(folder, range(0), range(5), size=size, device="cpu")
+    x = rows(*backbone.row_shape)
+    with torch.inference_mode():
+        expected = own(normalised(x), output_hidden_states=True).feature_maps
+    assert backbone.describe()["kind"] == ("dinov3" if kind == "dinov3" else "dinov2")
+    for layer, got, one in zip(backbone.layers, backbone(x), expected, strict=True):
+        assert got.shape[1:] == (layer.channels, layer.height, layer.width)
+        torch.testing.assert_close(got, one, **TOLERANCE)
+
+
+def test_dino_gives_its_last_four_blocks_unless_told(tmp_path: Path) -> None:
+    backbone = load_backbone(saved(tmp_path, dino("dinov2")[0]), device="cpu")
+    assert [layer.name for layer in backbone.layers] == ["1", "2", "3", "4"]
+    assert backbone.row_shape == (56, 56)
+
+
+@pytest.fixture
+def mae_folder(tmp_path: Path) -> Path:
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    torch.manual_seed(0)
+    config = ViTMAEConfig(
+        **SMALL,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=8,
+        decoder_hidden_size=16,
+        decoder_num_hidden_layers=1,
+        decoder_intermediate_size=32,
+        decoder_num_attention_heads=2,
+    )
+    return saved(tmp_path / "mae", ViTMAEForPreTraining(config))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 48)])
+def test_mae_of_transformers_equals_its_own_hidden_states(
+    mae_folder: Path, size: tuple[int, int]
+) -> None:
+    from transformers import ViTMAEModel
+
+    own = ViTMAEModel.from_pretrained(mae_folder, mask_ratio=0.0).eval()
+    backbone = load_backbone(mae_folder, size=size, device="cpu")
+    x, cells = rows(*size), (size[0] // 8, size[1] // 8)
+    noise = torch.arange(cells[0] * cells[1]).expand(2, -1).float()
+    with torch.inference_mode():
+        hidden = own(
+            normalised(x), noise=noise, interpolate_pos_encoding=True, output_hidden_states=True
+        ).hidden_states[1:]
+    for got, one in zip(backbone(x), hidden, strict=True):
+        expected = one[:, 1:].transpose(1, 2).unflatten(2, cells)
+        torch.testing.assert_close(got, expected, **TOLERANCE)
+
+
+def test_features_of_a_trunk_do_not_depend_on_what_else_is_recorded(mae_folder: Path) -> None:
+    x = rows(32, 32)
+    every = load_backbone(mae_folder, device="cpu")(x)
+    (one,) = load_backbone(mae_folder, blocks=[2], device="cpu")(x)
+    torch.testing.assert_close(one, every[2], **TOLERANCE)
+    before = load_backbone(mae_folder, blocks=[2], inputs=True, device="cpu")(x)[0]
+    torch.testing.assert_close(before, every[1], **TOLERANCE)
+
+
+def resnet_state(width: int = 8) -> dict[str, Tensor]:
+    """A random network with torchvision's names, as SwAV saves it: 2, 1, 1 and 1 blocks."""
+    generator = torch.Generator().manual_seed(5)
+    state: dict[str, Tensor] = {}
+
+    def conv(name: str, *shape: int) -> None:
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        state[f"{name}.weight"] = torch.randn(shape, generator=generator) * scale
+
+    def norm(name: str, channels: int) -> None:
+        for part in ("weight", "bias", "running_mean"):
+            state[f"{name}.{part}"] = torch.randn(channels, generator=generator) * 0.1 + 1
+        state[f"{name}.running_var"] = torch.rand(channels, generator=generator) + 1
+        state[f"{name}.num_batches_tracked"] = torch.tensor(0)
+
+    conv("conv1", width, 3, 7, 7)
+    norm("bn1", width)
+    into = width
+    for stage, depth in enumerate((2, 1, 1, 1), 1):
+        planes = width * 2 ** (stage - 1)
+        for block in range(depth):
+            name = f"layer{stage}.{block}"
+            for number, shape in enumerate(
+                ((planes, into, 1, 1), (planes, planes, 3, 3), (4 * planes, planes, 1, 1)), 1
+            ):
+                conv(f"{name}.conv{number}", *shape)
+                norm(f"{name}.bn{number}", shape[0])
+            if block == 0:
+                conv(f"{name}.downsample.0", 4 * planes, into, 1, 1)
+                norm(f"{name}.downsample.1", 4 * planes)
+            into = 4 * planes
+    state["prototypes.weight"] = torch.zeros(3, 4)
+    return state
+
+
+def plain_resnet(state: dict[str, Tensor], x: Tensor) -> list[Tensor]:
+    """Return the inputs of all blocks, then the last output, written out plainly."""
+    from torch.nn.functional import batch_norm, conv2d, max_pool2d
+
+    def step(name: str, norm: str, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+        x = conv2d(x, state[f"{name}.weight"], stride=stride, padding=padding)
+        parts = (state[f"{norm}.{p}"] for p in ("running_mean", "running_var", "weight", "bias"))
+        return batch_norm(x, *parts)
+
+    h = max_pool2d(step("conv1", "bn1", x, 2, 3).relu(), 3, 2, 1)
+    found = [h]
+    for stage, depth in enumerate((2, 1, 1, 1), 1):
+        for block in range(depth):
+            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            inner = step(f"{name}.conv1", f"{name}.bn1", h).relu()
+            inner = step(f"{name}.conv2", f"{name}.bn2", inner, stride, 1).relu()
+            inner = step(f"{name}.conv3", f"{name}.bn3", inner)
+            if block == 0:
+                h = step(f"{name}.downsample.0", f"{name}.downsample.1", h, stride)
+            h = (h + inner).relu()
+            found.append(h)
+    return found
+
+
+@pytest.mark.parametrize("inputs", [True, False])
+def test_a_resnet_equals_one_written_out_plainly(inputs: bool, tmp_path: Path) -> None:
+    state = resnet_state()
+    as_saved = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"epoch": 1, "state_dict": as_saved}, tmp_path / "s.pth")
+    backbone = load_backbone(
+        tmp_path / "s.pth", blocks=range(5), size=(64, 96), inputs=inputs, device="cpu"
+    )
+    x = rows(64, 96)
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    every = plain_resnet(state, ((x + 1) / 2 - mean) / std)
+    expected = every[:-1] if inputs else every[1:]
+    for layer, got, one in zip(backbone.layers, backbone(x), expected, strict=True):
+        assert got.shape[1:] == (layer.channels, layer.height, layer.width)
+        torch.testing.assert_close(got, one, **TOLERANCE)
+
+
+def test_a_trunk_is_found_again_by_its_spec(mae_folder: Path, tmp_path: Path) -> None:
+    backbone = load_backbone(mae_folder, blocks=[1, 3], pixels=True, device="cpu")
+    spec = feature_spec(backbone, "squash")
+    again = restore_backbone(type(spec).from_dict(spec.to_dict()), device="cpu")
+    for one, other in zip(again(rows(32, 32)), backbone(rows(32, 32)), strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0)
+    other_folder = saved(tmp_path / "dino", dino("dinov2")[0])
+    with pytest.raises(SpecMismatchError, match="backbone kind"):
+        restore_backbone(feature_spec(load_backbone(mae_folder, size=56), "squash"), other_folder)
+
+
+def test_a_published_mae_with_other_heads_is_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "mae.pth"
+    torch.save({"model": mae_state()}, path)
+    backbone = load_backbone(path, heads=2, device="cpu")
+    spec = feature_spec(backbone, "squash")
+    again = restore_backbone(spec, device="cpu")
+    assert feature_spec(again, "squash").hash == spec.hash
+    assert backbone.describe()["architecture"]["num_attention_heads"] == 2
+
+
+def mae_state() -> dict[str, Tensor]:
+    """Random weights under the published names: 2 blocks of 16 channels, 4 patches."""
+    generator = torch.Generator().manual_seed(2)
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, 16),
+        "pos_embed": (1, 5, 16),
+        "patch_embed.proj.weight": (16, 3, 8, 8),
+        "patch_embed.proj.bias": (16,),
+        "norm.weight": (16,),
+        "norm.bias": (16,),
+        "decoder_pred.weight": (3, 3),
+    }
+    for block in range(2):
+        for name, out, into in (
+            ("attn.qkv", 48, 16),
+            ("attn.proj", 16, 16),
+            ("mlp.fc1", 64, 16),
+            ("mlp.fc2", 16, 64),
+        ):
+            shapes[f"blocks.{block}.{name}.weight"] = (out, into)
+            shapes[f"blocks.{block}.{name}.bias"] = (out,)
+        for norm in ("norm1", "norm2"):
+            shapes |= {f"blocks.{block}.{norm}.{part}": (16,) for part in ("weight", "bias")}
+    return {key: torch.randn(shape, generator=generator) * 0.2 for key, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": [50]}, "steps 50 are asked for, but this network takes no noise"),
+        ({"blocks": [7]}, r"no blocks \[7\]: it has 0 to 4"),
+        ({"blocks": [1, 1]}, r"blocks \[1\] are given more than once"),
+        ({"size": 36}, "cells of 8 pixels, so both sides must be multiples of 8"),
+        ({"heads": 4}, "heads cannot be told of this checkpoint: a transformers folder states it"),
+        ({"schedule": "cosine"}, "schedule cannot be told"),
+        ({"backbone": "swav"}, r"is a masked autoencoder \(MAE\), not a ResNet"),
+        ({"backbone": "clip"}, "there is no backbone 'clip': use one of guided-diffusion, "),
+    ],
+)
+def test_what_a_trunk_cannot_do_is_refused(options: dict, words: str, mae_folder: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        load_backbone(mae_folder, **options)
+
+
+def test_checkpoints_that_are_not_whole_are_refused(mae_folder: Path, tmp_path: Path) -> None:
+    state = mae_state()
+    del state["blocks.1.mlp.fc2.weight"]
+    torch.save(state, tmp_path / "cut.pth")
+    told = {"heads": 2}
+    with pytest.raises(InputError, match=r"are not those of its configuration \(missing keys: 1"):
+        load_backbone(tmp_path / "cut.pth", **told)
+    torch.save({**mae_state(), "blocks.0.gamma.weight": torch.ones(3)}, tmp_path / "odd.pth")
+    with pytest.raises(InputError, match=r"no MAE checkpoint: it has 'blocks.0.gamma.weight'"):
+        load_backbone(tmp_path / "odd.pth", **told)
+    torch.save({"fc.weight": torch.ones(3)}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"holds no network that dseg knows: .* 'fc.weight'"):
+        load_backbone(tmp_path / "other.pth")
+    (mae_folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"holds no weights: expected model.safetensors or"):
+        load_backbone(mae_folder)
+    (mae_folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(InputError, match="a transformers model of type 'bert': expected one of"):
+        load_backbone(mae_folder)
+
+
+def test_training_options_in_a_checkpoint_are_no_obstacle(tmp_path: Path) -> None:
+    from argparse import Namespace
+
+    torch.save({"model": mae_state(), "args": Namespace(lr=0.1)}, tmp_path / "mae.pth")
+    assert load_backbone(tmp_path / "mae.pth", heads=2, device="cpu").row_shape == (16, 16)
+    with pytest.raises(InputError, match="16 channels cannot be shared by 3 heads: give --heads"):
+        load_backbone(tmp_path / "mae.pth", heads=3)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_gives_nearly_the_same_features(mae_folder: Path, precision: str) -> None:
+    x = rows(32, 32)
+    whole = load_backbone(mae_folder, device="cpu")(x)
+    halved = load_backbone(mae_folder, precision=precision, device="cpu")(x)
+    for one, other in zip(halved, whole, strict=True):
+        assert (one - other).norm() < 0.03 * other.norm()
+        assert not torch.equal(one, other)
