@@ -1,0 +1,239 @@
+"""Diffusion U-Nets of latents: equal to diffusers' own forward, block by block."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from dseg.extract.backbone import Backbone, feature_spec, load_backbone
+from dseg.extract.loading import load_unet
+from dseg.extract.noise import NoiseSchedule, q_sample, shared_noise
+from dseg.extract.restore import restore_backbone
+from dseg.store.errors import InputError
+from torch import Tensor
+
+TOLERANCE = {"atol": 1e-4, "rtol": 1e-5}
+WORDS = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "a": 3}
+
+
+def save_text_encoder(folder: Path, channels: int) -> None:
+    """Save a random CLIP text encoder of 7 tokens, and a tokenizer of hardly any words."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=len(WORDS),
+        hidden_size=channels,
+        intermediate_size=2 * channels,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=7,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir()
+    (tokenizer / "vocab.json").write_text(json.dumps(WORDS))
+    (tokenizer / "merges.txt").write_text("#version: 0.2\n")
+    (tokenizer / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "CLIPTokenizer",
+                "model_max_length": 7,
+                "bos_token": "<|startoftext|>",
+                "eos_token": "<|endoftext|>",
+                "pad_token": "<|endoftext|>",
+                "unk_token": "<|endoftext|>",
+            }
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random pipeline of Stable Diffusion's form, of 64-pixel images."""
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+    folder = tmp_path_factory.mktemp("stable")
+    torch.manual_seed(4)
+    UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        block_out_channels=(16, 32),
+        layers_per_block=2,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=8,
+    ).save_pretrained(folder / "unet")
+    AutoencoderKL(
+        block_out_channels=(8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        norm_num_groups=4,
+        scaling_factor=0.5,
+    ).save_pretrained(folder / "vae")
+    DDPMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012
+    ).save_pretrained(folder / "scheduler")
+    save_text_encoder(folder, 16)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unconditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random pipeline of latents of a VQ model, that listens to nothing."""
+    from diffusers import DDIMScheduler, UNet2DModel, VQModel
+
+    folder = tmp_path_factory.mktemp("ldm")
+    torch.manual_seed(5)
+    UNet2DModel(
+        sample_size=16,
+        block_out_channels=(16, 32),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=8,
+        norm_num_groups=8,
+    ).save_pretrained(folder / "unet")
+    VQModel(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        num_vq_embeddings=16,
+        norm_num_groups=4,
+    ).save_pretrained(folder / "vqvae")
+    DDIMScheduler().save_pretrained(folder / "scheduler")
+    return folder
+
+
+def rows(backbone: Backbone) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(2, 3, *backbone.row_shape, generator=generator) * 2 - 1
+
+
+def recorded(unet: Any, x_t: Tensor, t: int, **told: Tensor) -> list[Tensor]:
+    """Run the whole U-Net as diffusers does; return what its decoder's blocks put out."""
+    found: list[Tensor] = []
+
+    def keep(module: Any, inputs: Any, output: Any) -> None:
+        found.append(output[0] if isinstance(output, tuple) else output.clone())
+
+    hooks = []
+    for level in unet.up_blocks:
+        attentions = getattr(level, "attentions", None) or [None] * len(level.resnets)
+        for place, parts in enumerate(zip(level.resnets, attentions, strict=True)):
+            last = level.upsamplers and place == len(level.resnets) - 1
+            module = level.upsamplers[0] if last else parts[1] or parts[0]
+            hooks.append(module.register_forward_hook(keep))
+    with torch.inference_mode():
+        unet(x_t, t, **told)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def test_every_block_of_a_text_to_image_network_equals_diffusers_own(stable: Path) -> None:
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    backbone = load_backbone(stable, [20, 600], range(6), seed=3, device="cpu")
+    assert backbone.describe()["kind"] == "latent-diffusion"
+    assert backbone.row_shape == (64, 64)
+    x = rows(backbone)
+    vae = AutoencoderKL.from_pretrained(stable / "vae").eval()
+    unet = UNet2DConditionModel.from_pretrained(stable / "unet").eval()
+    encoder = CLIPTextModel.from_pretrained(stable / "text_encoder").eval()
+    tokens = AutoTokenizer.from_pretrained(stable / "tokenizer")(
+        "", padding="max_length", return_tensors="pt"
+    )
+    assert tokens.input_ids.shape == (1, 7)
+    with torch.inference_mode():
+        latents = vae.encode(x).latent_dist.mode() * 0.5
+        text = encoder(tokens.input_ids)[0].half().float()  # as the spec holds it
+    scheduler = DDPMScheduler.from_pretrained(stable / "scheduler")
+    schedule = NoiseSchedule.from_diffusers(scheduler.config)
+    maps = iter(zip(backbone.layers, backbone(x), strict=True))
+    for t in (20, 600):
+        x_t = q_sample(latents, [t], shared_noise(3, (16, 16), 4), schedule)[0]
+        for number, expected in enumerate(
+            recorded(unet, x_t, t, encoder_hidden_states=text.expand(2, -1, -1))
+        ):
+            layer, got = next(maps)
+            assert layer.name == f"{t}:{number}"
+            assert got.shape[1:] == (layer.channels, layer.height, layer.width)
+            torch.testing.assert_close(got, expected, **TOLERANCE)
+
+
+def test_every_block_of_an_unconditional_network_equals_diffusers_own(unconditional: Path) -> None:
+    from diffusers import DDIMScheduler, UNet2DModel, VQModel
+
+    backbone = load_backbone(unconditional, [20], range(6), size=(32, 48), device="cpu")
+    x = rows(backbone)
+    autoencoder = VQModel.from_pretrained(unconditional / "vqvae").eval()
+    unet = UNet2DModel.from_pretrained(unconditional / "unet").eval()
+    with torch.inference_mode():
+        latents = autoencoder.encode(x).latents * autoencoder.config.scaling_factor
+    schedule = NoiseSchedule.from_diffusers(DDIMScheduler().config)
+    x_t = q_sample(latents, [20], shared_noise(0, (16, 24)), schedule)[0]
+    for got, expected in zip(backbone(x), recorded(unet, x_t, 20), strict=True):
+        torch.testing.assert_close(got, expected, **TOLERANCE)
+
+
+def test_one_block_at_each_size_is_taken_unless_told(stable: Path) -> None:
+    backbone = load_backbone(stable, device="cpu")
+    assert [layer.height for layer in backbone.layers] == [8, 16] * 3
+
+
+def test_the_prompt_stands_in_the_spec_so_that_no_text_encoder_is_needed_later(
+    stable: Path, tmp_path: Path
+) -> None:
+    backbone = load_backbone(stable, [20], [1], device="cpu")
+    spec = feature_spec(backbone, "squash")
+    assert spec.backbone["prompt"].startswith("7x16:")
+    bare = shutil.copytree(
+        stable, tmp_path / "bare", ignore=shutil.ignore_patterns("text_encoder", "tokenizer")
+    )
+    with pytest.raises(InputError, match="lacks text_encoder and tokenizer, to embed the empty"):
+        load_backbone(bare)
+    again = restore_backbone(spec, bare, device="cpu")
+    torch.testing.assert_close(again(rows(again))[0], backbone(rows(again))[0], atol=0, rtol=0)
+
+
+def changed(folder: Path, part: str, to: Path, **config: Any) -> Path:
+    copy = shutil.copytree(folder, to)
+    path = copy / part / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("part", "config", "words"),
+    [
+        ("unet", {"addition_embed_type": "text_time"}, r"\(addition_embed_type\).*XL"),
+        ("unet", {"down_block_types": ["SimpleCrossAttnDownBlock2D"] * 2}, "blocks of type Simple"),
+        ("unet", {"in_channels": 9}, "takes 9 channels, but the latents have 4"),
+        ("vae", {"_class_name": "AutoencoderTiny"}, "is a AutoencoderTiny: expected a"),
+        ("text_encoder", {"hidden_size": 32}, "cannot be loaded|are not those"),
+    ],
+)
+def test_pipelines_of_another_form_are_refused(
+    part: str, config: dict[str, Any], words: str, stable: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        load_backbone(changed(stable, part, tmp_path / "copy", **config))
+
+
+def test_a_network_of_latents_without_its_autoencoder_is_refused(
+    stable: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(stable / "unet", tmp_path / "unet")
+    with pytest.raises(InputError, match="holds no autoencoder that makes them: give the whole"):
+        load_backbone(tmp_path / "unet")
+    with pytest.raises(
+        InputError, match="with their autoencoder: expected a diffusion"
+    ):
+        load_unet(stable)
