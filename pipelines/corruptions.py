@@ -80,7 +80,7 @@ def library() -> str:
     except PackageNotFoundError as error:
         raise InputError(
             f"the corruptions are those of {_PACKAGE}, which is not installed: "
-            "pip install 'dseg[robustness]'"
+            f"pip install {_PACKAGE}"
         ) from error
     try:
         import imagecorruptions  # noqa: F401

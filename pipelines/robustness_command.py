@@ -30,7 +30,7 @@ __all__ = ["robustness"]
     type=existing_folder,
     multiple=True,
     default=("model",),
-    show_default="model",
+    show_default=True,
     help="From `dseg fit`; several times for several models.",
 )
 @click.option(
@@ -74,8 +74,9 @@ def robustness(**given: Any) -> int:
 
     The 15 common corruptions of ImageNet-C, in five severities, and the images as they are. Writes
     all figures (robustness.json), a table (.md) and plots (.png, .svg). The same command again goes
-    on where it stopped; more models, corruptions or severities join what is there. Needs `pip
-    install 'dseg[robustness]'`.
+    on where it stopped; more models, corruptions or severities join what is there.
+
+    The corruptions are those of imagecorruptions-imaug: pip install '.[robustness]'.
 
     \b
     dseg robustness photos/ labels/ --list test.txt

@@ -1,5 +1,6 @@
 """Corruptions: each does more damage at 5 than at 1, draws alike each time, and keeps the shape."""
 
+import sys
 import threading
 
 import numpy as np
@@ -163,3 +164,12 @@ def test_large_images_are_corrupted_at_the_size_that_the_constants_are_for():
     assert working_size((100, 4000), (64, 512), 64) == (64, 2560)
     large = np.random.default_rng(0).integers(0, 256, (300, 500, 3)).astype(np.uint8)
     assert corrupted(large, "fog", 2, 0, "a", (64, 107)).shape == (64, 107, 3)
+
+
+def test_a_library_that_does_not_import_says_what_is_missing(monkeypatch, tmp_path):
+    words = "libGL.so.1: cannot open shared object file"
+    (tmp_path / "imagecorruptions.py").write_text(f"raise ImportError({words!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "imagecorruptions")
+    with pytest.raises(InputError, match=f"cannot be imported: {words}. If a system library such"):
+        library()

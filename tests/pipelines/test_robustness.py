@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,6 +274,19 @@ def test_images_and_labels_that_do_not_fit(dseg, own_world, model, tmp_path):
     save(truth, "p0.png", np.full_like(label, 255))
     assert_refused(dseg(*words, "--list", "blank.txt"), "no pixel of the label maps in")
     assert not (tmp_path / "robustness").exists()
+
+
+def test_label_maps_beside_their_images(dseg, own_world, model, study):
+    """As published: 1.png and 1.npy in one folder; the images are no label maps."""
+    for stem in own_world.stems:
+        with Image.open(own_world.truth / f"{stem}.png") as label:
+            np.save(own_world.photos / f"{stem}.npy", np.asarray(label))
+    shutil.copy(own_world.truth / "classes.txt", own_world.photos)
+    words = ("robustness", own_world.photos, own_world.photos, "--model", model, "--out", "beside")
+    made = dseg(*words, "--corruptions", "fog", "--severities", "5")
+    assert made.code == 0, made.err
+    scores = [cells(folder)[model.as_posix(), "fog", 5] for folder in (study, Path("beside"))]
+    assert scores[0] == scores[1]
 
 
 def test_an_image_that_cannot_be_decoded_after_all(dseg, own_world, model, tmp_path):
