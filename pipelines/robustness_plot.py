@@ -78,6 +78,8 @@ def _panel(axes: "Axes", results: Results, panel: str) -> None:
         colour, marker, dashes = STYLES[number % len(STYLES)]
         scores = {s: _score(results, model, panel, s) for s in (0, *results.severities)}
         known = {severity: score for severity, score in scores.items() if score is not None}
+        if set(known) == {0}:  # not tried on this model; its line stays, for the legend
+            known = {}
         axes.plot(
             list(known),
             list(known.values()),
@@ -88,7 +90,7 @@ def _panel(axes: "Axes", results: Results, panel: str) -> None:
             markersize=3.5,
             label=name,
         )
-    words = "mean of all" if panel == MEAN else panel.replace("_", " ")
+    words = f"mean of {len(results.shared())}" if panel == MEAN else panel.replace("_", " ")
     axes.set_title(words, fontsize=8, fontweight="bold" if panel == MEAN else "normal", pad=3)
     axes.set_xticks([0, *results.severities])
     axes.grid(visible=True, color="0.88", linewidth=0.6)

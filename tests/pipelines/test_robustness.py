@@ -76,7 +76,7 @@ def test_it_leaves_figures_a_table_and_plots(dseg, world, study, model, second):
     with Image.open(study / "robustness.png") as picture:
         assert picture.width > 1000
     drawn = (study / "robustness.svg").read_text()
-    for words in ("gaussian noise", "fog", "mean of all", "model", "other"):
+    for words in ("gaussian noise", "fog", "mean of 2", "model", "other"):
         assert f">{words}<" in drawn
 
 
