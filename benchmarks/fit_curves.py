@@ -20,7 +20,7 @@ reduced         the same on the principal components, a share of the channels
 
 Writes ``fit-curves.json`` into ``--out`` after every training; the same command goes on where it
 stopped. From it come ``fit-curves.md`` and ``fit-curves.png``. Sizes of rows are those of
-``real_data.py``. Needs matplotlib: ``pip install '.[bench]'``.
+``real_data.py``.
 """
 
 import argparse

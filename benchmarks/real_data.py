@@ -23,7 +23,7 @@ forest-position   the same with the position
 
 Writes ``real_data.json`` into ``--out`` after every finished cell (a set, a method, a seed); the
 same command goes on where it stopped. From it come ``real_data.md`` and ``real_data.png`` beside
-it. Needs scikit-image and matplotlib: ``pip install '.[bench]'``.
+it. Needs scikit-image: ``pip install '.[bench]'``.
 """
 
 import argparse

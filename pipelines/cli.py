@@ -33,6 +33,7 @@ from .options import (
 )
 from .pretrain_command import pretrain
 from .reporting import console_of, report
+from .robustness_command import robustness
 from .settings import FILE, read_settings
 
 __all__ = ["cli", "main"]
@@ -354,3 +355,4 @@ def info(**given: Any) -> int:
 
 cli.add_command(extract)
 cli.add_command(pretrain)
+cli.add_command(robustness)

@@ -18,7 +18,7 @@ from ..store.errors import DsegError, InputError
 from .manifest import Manifest
 from .selection import named
 
-__all__ = ["Asked", "MaskFiles", "Prepared", "refuse_other_uses"]
+__all__ = ["Asked", "MaskFiles", "Prepared", "fingerprint", "refuse_other_uses"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def refuse_other_uses(out: Path) -> None:
             raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
 
 
-def _fingerprint(folder: Path) -> str:
-    """Return a sha256 over the files of a model, by which masks know it again."""
+def fingerprint(folder: Path) -> str:
+    """Return a sha256 over the files of a model, by which it is known again."""
     digest = hashlib.sha256()
     for path in files_of(folder):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -83,7 +83,7 @@ class MaskFiles:
         self._out, self._asked, self._model, self._folder = out, asked, model, folder
         self._colours = model.class_info_.colours
         self._manifest = Manifest(out)
-        self._recipe = f"{_fingerprint(folder)}{'-paper' if asked.paper else ''}"
+        self._recipe = f"{fingerprint(folder)}{'-paper' if asked.paper else ''}"
         if asked.overlay and asked.images is None:
             raise InputError("overlays are drawn over the images: say where they are, --images")
         if asked.uncertainty and model.n_members < 2:

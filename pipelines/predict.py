@@ -15,18 +15,16 @@ from tempfile import TemporaryDirectory
 import torch
 
 from ..classify.ensemble import PixelEnsemble
-from ..classify.factorised import FactorisedEnsemble
-from ..classify.model_files import FACTS, files_of, from_published, load
-from ..classify.prediction import Prediction, predict_image
+from ..classify.prediction import Prediction
 from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
 from ..store.features import Features
 from ..store.reader import FeatureStore
-from ..store.spec import FeatureSpec
 from ..store.view import view_for, view_of
 from .mask_files import Asked, MaskFiles, Prepared, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
+from .segmenting import Segmenting, load_model, spec_of
 from .selection import read_list, select, shard_of
 from .sources import FromImages, FromStore, Segmentable, Source
 from .stream import ahead
@@ -135,7 +133,7 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     return_freed_memory()
     device = choose_device(config.device)
     refuse_other_uses(config.out)
-    model = _load_model(config.model, device)
+    model = load_model(config.model, device)
     source = _source(config, model, device)
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
@@ -152,7 +150,14 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     others = files.others(stems)
     if others:
         progress.say(f"'{config.out}' has masks of {others} other images already; they stay")
-    segment = _Segmenting(model, source.spec, device, asked)
+    segment = Segmenting(
+        model,
+        source.spec,
+        device,
+        at="row" if asked.paper else "image",
+        want_probabilities=asked.probabilities,
+        want_uncertainty=model.n_members > 1,
+    )
     if config.dry_run:
         _probe(stems, source, segment, files, summary)
         return summary
@@ -191,53 +196,30 @@ class _Outcome:
             summary.unchanged += 1
 
 
-class _Segmenting:
-    """Segments images, one after the other."""
-
-    def __init__(
-        self, model: PixelEnsemble, spec: FeatureSpec, device: torch.device, asked: Asked
-    ) -> None:
-        self._model, self._asked = model, asked
-        self._factorised = FactorisedEnsemble(model.stack_, spec, device)
-
-    def __call__(self, image: Segmentable | str) -> _Outcome:
-        """Return the prediction of an image, or why there is none."""
-        if isinstance(image, str):
-            return _Outcome(image, image)
-        try:
-            prediction = self._predicted(image)
-        except InputError:
-            raise  # the call is wrong, for all images alike
-        except DsegError as error:
-            return _Outcome(image.name, image.stem, reason=str(error))
-        return _Outcome(image.name, image.stem, image.sha256, prediction)
-
-    def _predicted(self, image: Segmentable) -> Prediction:
-        if image.refused is not None or image.geometry is None:
-            raise DsegError(image.refused or "it has no rows")
-        return predict_image(
-            self._factorised,
-            image.geometry,
-            image.maps,
-            classes=[int(c) for c in self._model.classes_],
-            voting=self._model.voting,
-            at="row" if self._asked.paper else "image",
-            want_probabilities=self._asked.probabilities,
-            want_uncertainty=self._model.n_members > 1,
-        )
+def _segmented(segment: Segmenting, image: Segmentable | str) -> _Outcome:
+    """Return the prediction of an image, or why there is none."""
+    if isinstance(image, str):
+        return _Outcome(image, image)
+    try:
+        prediction = segment(image)
+    except InputError:
+        raise  # the call is wrong, for all images alike
+    except DsegError as error:
+        return _Outcome(image.name, image.stem, reason=str(error))
+    return _Outcome(image.name, image.stem, image.sha256, prediction)
 
 
 def _written(
     stems: Sequence[str],
     source: Source,
-    segment: _Segmenting,
+    segment: Segmenting,
     files: MaskFiles,
     *,
     redo: bool = False,
 ) -> Iterator[_Outcome]:
     """Segment and write images, and tell what became of each."""
     is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
-    segmented = map(segment, source.images(stems, is_done))
+    segmented = map(partial(_segmented, segment), source.images(stems, is_done))
     for found in ahead(partial(_prepare, files), segmented, _WRITERS, most=_HELD):
         yield _finish(files, found)
 
@@ -266,11 +248,6 @@ def _finish(files: MaskFiles, found: _Outcome) -> _Outcome:
     return found
 
 
-def _load_model(folder: Path, device: torch.device) -> PixelEnsemble:
-    published = not (folder / FACTS).is_file() and any(files_of(folder))
-    return from_published(folder, device=device) if published else load(folder, device=device)
-
-
 def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -> Source:
     sources = config.sources or _recorded_stores(config, model)
     if all(map(_is_store, sources)):
@@ -279,12 +256,8 @@ def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -
         raise InputError(
             "give one folder of images, or feature stores alone: " + _quoted(sources) + " came"
         )
-    if model.spec_ is None:
-        raise InputError(
-            f"'{config.model}' does not say which features it was made with, so images cannot be "
-            "brought to it: give a feature store"
-        )
-    return FromImages(sources[0], model.spec_, config.checkpoint, device, config.batch_size)
+    spec = spec_of(model, config.model)
+    return FromImages(sources[0], spec, config.checkpoint, device, config.batch_size)
 
 
 def _features(paths: Sequence[Path], model: PixelEnsemble) -> Features:
@@ -323,7 +296,7 @@ def _recorded_stores(config: PredictConfig, model: PixelEnsemble) -> tuple[Path,
 def _probe(
     stems: list[str],
     source: Source,
-    segment: _Segmenting,
+    segment: Segmenting,
     files: MaskFiles,
     summary: PredictSummary,
 ) -> None:

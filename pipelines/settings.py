@@ -67,6 +67,11 @@ def _word(path: Path, key: str, value: Any, option: click.Parameter) -> Any:
             return option.flag_value if value else None
     elif option.type is NUMBERS and isinstance(value, list):
         return ",".join(map(str, value))
+    elif option.multiple:
+        several = value if isinstance(value, list) else [value]
+        fits, expected = all(isinstance(one, str) for one in several), "a text or a list of texts"
+        if fits:
+            return several
     else:
         fits = isinstance(value, str | int | float) and not isinstance(value, bool)
         expected = "a text or a number"

@@ -17,6 +17,7 @@ from ..store.geometry import Geometry, plan_rows
 from ..store.layout import stem_of
 from ..store.spec import FeatureSpec
 from .stream import (
+    Alter,
     Job,
     Refused,
     RowActivations,
@@ -148,9 +149,15 @@ class FromImages:
         return tuple(self._paths)
 
     def images(
-        self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
+        self,
+        stems: Iterable[str],
+        is_done: Callable[[str, bytes], bool],
+        alter: Alter | None = None,
     ) -> Iterator[Segmentable | str]:
-        """Yield the images, or the stem of one that is done already."""
+        """Yield the images, or the stem of one that is done already.
+
+        ``alter`` may change their pixels first, see `decoded`.
+        """
         jobs, refused = [], []
         for number, stem in enumerate(stems):
             path = self._paths[stem]
@@ -160,7 +167,7 @@ class FromImages:
             except (UnreadableImage, OSError) as error:
                 refused.append(Segmentable(stem, name, None, b"", refused=str(error)))
         yield from refused
-        images = decoded(jobs, lambda job, sha256: is_done(stem_of(job.name), sha256))
+        images = decoded(jobs, lambda job, sha256: is_done(stem_of(job.name), sha256), alter=alter)
         yield from self._by_image(activations(images, self._backbone, self.spec, self._batch))
 
     def _geometry(self, size: tuple[int, int]) -> Geometry:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,7 @@ from ..store.geometry import Geometry
 from ..store.spec import FeatureSpec
 
 __all__ = [
+    "Alter",
     "Decoded",
     "Job",
     "Refused",
@@ -33,6 +34,7 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R")
+Alter = Callable[["Job", NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,16 @@ def rows_at_once(asked: int | None, backbone: Backbone) -> int:
 
 
 def decoded(
-    jobs: Iterable[Job], is_done: Callable[[Job, bytes], bool], workers: int = 2
+    jobs: Iterable[Job],
+    is_done: Callable[[Job, bytes], bool],
+    workers: int = 2,
+    alter: Alter | None = None,
 ) -> Iterator[Decoded | Unchanged | Refused]:
-    """Read images in threads, a few ahead of the one that is asked for, in order."""
+    """Read images in threads, a few ahead of the one that is asked for, in order.
+
+    ``alter`` may put other pixels in place of an image's own, of any size: the network sees those,
+    and the mask still has the image's size.
+    """
 
     def decode(job: Job) -> Decoded | Unchanged | Refused:
         sha256 = None
@@ -116,7 +125,10 @@ def decoded(
             image = read_image(job.path)
             if image.shape[:2] != job.geometry.size:
                 return Refused(job, "the file changed while it was read", sha256)
-            return Decoded(job, sha256, ImageRows(image, job.geometry))
+            if alter is not None:
+                image = alter(job, image)
+            geometry = replace(job.geometry, size=(image.shape[0], image.shape[1]))
+            return Decoded(job, sha256, ImageRows(image, geometry))
         except (UnreadableImage, OSError) as error:
             return Refused(job, str(error), sha256)
 

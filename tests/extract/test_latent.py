@@ -233,7 +233,5 @@ def test_a_network_of_latents_without_its_autoencoder_is_refused(
     shutil.copytree(stable / "unet", tmp_path / "unet")
     with pytest.raises(InputError, match="holds no autoencoder that makes them: give the whole"):
         load_backbone(tmp_path / "unet")
-    with pytest.raises(
-        InputError, match="with their autoencoder: expected a diffusion"
-    ):
+    with pytest.raises(InputError, match="with their autoencoder: expected a diffusion"):
         load_unet(stable)

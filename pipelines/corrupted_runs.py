@@ -1,0 +1,121 @@
+"""One model over corrupted images: passes that are scored, and a few images that are timed."""
+
+import time
+from collections.abc import Iterable
+from functools import partial
+from itertools import cycle, islice, pairwise
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..classify.labels import read_label_map
+from ..classify.metrics import Confusion
+from ..store.errors import DsegError, InputError
+from ..store.layout import stem_of
+from .corruptions import corrupted, working_size
+from .progress import Advance
+from .robustness_results import CLEAN
+from .scored_images import ScoredImages
+from .segmenting import Segmenting, load_model, spec_of
+from .sources import FromImages
+from .stream import Alter, Job
+
+__all__ = ["CorruptedRuns", "Pair"]
+
+_PROBE_SECONDS, _PROBED = 5.0, 3  # at most so long, but at least so many images
+_OUTLIER = 4
+
+Pair = tuple[str, int]
+"""A corruption and a severity; `CLEAN` has 0."""
+
+
+class CorruptedRuns:
+    """A model, its network, and the images.
+
+    Parameters
+    ----------
+    model : path
+        Its folder.
+    images : path
+        Their folder.
+    scored : ScoredImages
+    checkpoint : str, optional
+        Where the model's checkpoint is now.
+    device : torch.device
+    batch_size : int, optional
+        Rows at once.
+    ignore, side, seed : int
+        As in `RobustnessConfig`.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        images: Path,
+        scored: ScoredImages,
+        *,
+        checkpoint: str | None,
+        device: torch.device,
+        batch_size: int | None,
+        ignore: int,
+        side: int,
+        seed: int,
+    ) -> None:
+        loaded = load_model(model, device)
+        spec = spec_of(loaded, model)
+        self._source = FromImages(images, spec, checkpoint, device, batch_size)
+        self._segment = Segmenting(loaded, spec, device)
+        self._scored, self._ignore, self._side, self._seed = scored, ignore, side, seed
+
+    def confusion(self, pair: Pair, stems: Iterable[str], advance: Advance) -> Confusion:
+        """Segment images under a corruption and count what is right.
+
+        Raises
+        ------
+        DsegError
+            If an image cannot be used.
+        InputError
+            If the model finds a class that the label maps do not have.
+        """
+        counts = Confusion(len(self._scored.classes), self._ignore)
+        for image in self._source.images(stems, lambda *_: False, self._alter(*pair)):
+            if isinstance(image, str):
+                continue  # none is done already
+            try:
+                mask = self._segment(image).mask
+            except InputError:
+                raise
+            except DsegError as error:
+                name, severity = pair
+                raise DsegError(f"image '{image.name}', {name} {severity}: {error}") from error
+            counts.add(mask, read_label_map(self._scored.labels[image.stem]), image.stem)
+            advance(1)
+        return counts
+
+    def seconds(self, pairs: list[Pair]) -> float:
+        """Return what passes over all images would take, by a few images under some of them."""
+        stems, stamps = list(self._scored.labels), [time.monotonic()]
+        every = len(pairs) * len(stems)
+        spread = stems[:: max(1, len(stems) // 8)]
+        for pair, stem in islice(zip(cycle(pairs), cycle(spread), strict=False), every):
+            self.confusion(pair, [stem], lambda n: None)
+            stamps.append(time.monotonic())
+            if len(stamps) > _PROBED and stamps[-1] - stamps[1] > _PROBE_SECONDS:
+                break
+        # The first image also warms up; and the first of some corruptions compiles, once.
+        first, *rest = (after - before for before, after in pairwise(stamps))
+        usual = median(rest or [first])
+        each = fmean(min(one, _OUTLIER * usual) for one in rest or [first])
+        return first + (every - 1) * each
+
+    def _alter(self, name: str, severity: int) -> Alter | None:
+        return None if name == CLEAN else partial(self._corrupted, name, severity)
+
+    def _corrupted(
+        self, name: str, severity: int, job: Job, image: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        size = working_size(job.geometry.size, job.geometry.resized, self._side)
+        return corrupted(image, name, severity, self._seed, stem_of(job.name), size)

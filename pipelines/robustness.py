@@ -1,0 +1,271 @@
+"""``dseg robustness``: how mIoU falls as images get noisier, blurrier, foggier.
+
+For each model, corruption and severity the images are corrupted as they are decoded and go the way
+of ``dseg predict photos/``: rows, network, vote, a mask of the image's own size, scored as ``dseg
+evaluate`` does. No corrupted image is kept. One model is loaded at a time, once.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..classify.masks import write_encoded
+from ..extract.devices import choose_device
+from ..store.errors import InputError
+from .corrupted_runs import CorruptedRuns, Pair
+from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
+from .mask_files import fingerprint
+from .memory import peak_resident, return_freed_memory
+from .progress import Advance, Progress
+from .robustness_plot import drawn
+from .robustness_report import table
+from .robustness_results import CLEAN, FILE, Cell, Question, Results
+from .scored_images import ScoredImages, read_scored_images
+from .segmenting import load_model, spec_of
+from .selection import named, read_list
+
+__all__ = ["RobustnessConfig", "RobustnessSummary", "robustness"]
+
+REPORT, PLOTS = "robustness.md", ("robustness.png", "robustness.svg")
+
+
+@dataclass(frozen=True)
+class RobustnessConfig:
+    """One run of ``dseg robustness``.
+
+    Parameters
+    ----------
+    images, labels : path
+        Folders, matched by stem.
+    models : tuple of path
+        What ``dseg fit`` wrote.
+    out : path
+        Folder of the results.
+    corruptions : tuple of str
+        Names of corruptions and groups.
+    severities : tuple of int
+        From 1 to 5.
+    checkpoints : tuple of str
+        Where the models' diffusion models are now: none, one for all, or one for each.
+    side : int
+        Shorter side to which larger images are brought to be corrupted.
+    ignore : int
+        Id of the label maps' pixels without a class.
+    seed : int
+        Of the corruptions.
+    batch_size : int, optional
+        Rows through the network at once.
+    list_file : path, optional
+        Stems to take.
+    device : str, optional
+    overwrite : bool
+        Begin anew, in place of results of other images, models or settings.
+    dry_run : bool
+        Only tell what would be done.
+    """
+
+    images: Path
+    labels: Path
+    models: tuple[Path, ...] = (Path("model"),)
+    out: Path = Path("robustness")
+    corruptions: tuple[str, ...] = COMMON
+    severities: tuple[int, ...] = SEVERITIES
+    checkpoints: tuple[str, ...] = ()
+    side: int = 256
+    ignore: int = 255
+    seed: int = 0
+    batch_size: int | None = None
+    list_file: Path | None = None
+    device: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class RobustnessSummary:
+    """What a run did, or with ``dry_run`` would do.
+
+    Parameters
+    ----------
+    out : str
+        The folder.
+    images : int
+        In each pass.
+    passes, unchanged : int
+        Passes over all images that were made, and that had been made before.
+    seconds : float
+        Of the run; for a dry run, what it would take, by a few images.
+    peak_memory : int
+        For a dry run, the most bytes that the process would have resident, interpreter and
+        libraries included; what lies in a GPU's memory is not.
+    mean_iou : dict
+        By model: of the clean images ("0"), and at each severity the mean over the corruptions.
+        None where not all models have all of it.
+    """
+
+    out: str
+    images: int = 0
+    passes: int = 0
+    unchanged: int = 0
+    seconds: float = 0.0
+    peak_memory: int = 0
+    mean_iou: dict[str, dict[str, float | None]] = field(default_factory=dict)
+
+
+def robustness(config: RobustnessConfig, progress: Progress | None = None) -> RobustnessSummary:
+    """Score models on corrupted images; write figures, a table and plots.
+
+    Raises
+    ------
+    InputError
+        If the call is wrong, images and labels do not fit, or other results stand in the way.
+    DsegError
+        If an image cannot be used after all.
+    """
+    started, progress = time.monotonic(), progress or Progress()
+    return_freed_memory()
+    pairs, known_as = _asked(config), library()
+    device = choose_device(config.device)
+    scored = _scored(config, device, progress)
+    results = _results(config, scored, known_as)
+    models = [fingerprint(model) for model in config.models]
+    results.enter(zip(models, (model.as_posix() for model in config.models), strict=True))
+    todo = {model: [p for p in pairs if (model, *p) not in results.cells] for model in models}
+    passes, n_images = sum(map(len, todo.values())), len(scored.labels)
+    unchanged = len(models) * len(pairs) - passes
+    summary = RobustnessSummary(str(config.out), n_images, passes, unchanged)
+    progress.say(
+        f"{n_images} images, {len(models)} models on {device}, {len(pairs)} passes each, "
+        f"{unchanged} done already; results to '{config.out}'"
+    )
+    work = _Work(config, scored, device, results, todo)
+    if config.dry_run:
+        summary.seconds = sum(work.seconds(number) for number in range(len(models)))
+        summary.peak_memory = peak_resident()
+        return summary
+    with progress.bar("robustness", passes * n_images, "images") as advance:
+        for number in range(len(models)):
+            work.run(number, advance)
+    _write(results)
+    summary.mean_iou = _means(results)
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def _asked(config: RobustnessConfig) -> list[Pair]:
+    """Return the passes over a model, the clean one first."""
+    wrong = [severity for severity in config.severities if severity not in SEVERITIES]
+    if wrong or not config.severities:
+        what = f"names {wrong[0]}" if wrong else "names none"
+        raise InputError(f"--severities {what}: severities are 1 to 5")
+    if config.side < SMALLEST:
+        raise InputError(f"--side {config.side} is too small: give at least {SMALLEST}")
+    if len(config.checkpoints) not in (0, 1, len(config.models)):
+        raise InputError(
+            f"--checkpoint came {len(config.checkpoints)} times for {len(config.models)} models: "
+            "give one for all, or one for each in the models' order"
+        )
+    names, severities = chosen(config.corruptions), sorted(set(config.severities))
+    return [(CLEAN, 0), *((name, severity) for name in names for severity in severities)]
+
+
+def _scored(config: RobustnessConfig, device: torch.device, progress: Progress) -> ScoredImages:
+    n_classes = 0
+    for folder in config.models:
+        model = load_model(folder, device)
+        spec_of(model, folder)  # is refused here, before the models ahead of it take hours
+        n_classes = max(n_classes, len(model.class_info_))
+    return read_scored_images(
+        config.images,
+        config.labels,
+        None if config.list_file is None else read_list(config.list_file),
+        config.ignore,
+        smallest=SMALLEST,
+        n_classes=n_classes,
+        progress=progress,
+    )
+
+
+def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:
+    """Return what is there already, unless it is to be replaced."""
+    question = Question(
+        data=scored.digest,
+        images=len(scored.labels),
+        classes=scored.classes.names,
+        ignore=config.ignore,
+        side=config.side,
+        seed=config.seed,
+        library=known_as,
+    )
+    results = Results(config.out, question)
+    if config.overwrite:
+        return results
+    there = [name for name in (REPORT, *PLOTS) if (config.out / name).exists()]
+    if there and not results.path.is_file():
+        raise InputError(
+            f"'{config.out}' holds {named(there)} but no {FILE}, so `dseg robustness` did not "
+            "write it: give another --out, or --overwrite"
+        )
+    results.take_up()
+    return results
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be done with each model; one is in memory at a time."""
+
+    config: RobustnessConfig
+    scored: ScoredImages
+    device: torch.device
+    results: Results
+    todo: Mapping[str, list[Pair]]
+
+    def _runs(self, number: int) -> CorruptedRuns:
+        config = self.config
+        checkpoints = config.checkpoints or (None,)
+        return CorruptedRuns(
+            config.models[number],
+            config.images,
+            self.scored,
+            checkpoint=checkpoints[number if len(checkpoints) > 1 else 0],
+            device=self.device,
+            batch_size=config.batch_size,
+            ignore=config.ignore,
+            side=config.side,
+            seed=config.seed,
+        )
+
+    def run(self, number: int, advance: Advance) -> None:
+        """Make the passes that are left of a model."""
+        model, pairs = list(self.todo.items())[number]
+        if not pairs:
+            return
+        runs = self._runs(number)
+        for pair in pairs:
+            confusion = runs.confusion(pair, self.scored.labels, advance)
+            self.results.cells[model, *pair] = Cell.of(confusion)
+            self.results.save()
+
+    def seconds(self, number: int) -> float:
+        """Return what they would take."""
+        pairs = list(self.todo.values())[number]
+        return self._runs(number).seconds(pairs) if pairs else 0.0
+
+
+def _write(results: Results) -> None:
+    results.save()  # even without a new cell: a model may have another path
+    folder = results.path.parent
+    write_encoded(folder / REPORT, table(results, PLOTS[0]).encode())
+    for name in PLOTS:
+        write_encoded(folder / name, drawn(results, name.rpartition(".")[2]))
+
+
+def _means(results: Results) -> dict[str, dict[str, float | None]]:
+    means = {}
+    for model, path in results.models.items():
+        means[path] = {"0": results.mean_iou(model, CLEAN, 0)}
+        means[path] |= {str(s): results.averaged(model, [s]) for s in results.severities}
+    return means

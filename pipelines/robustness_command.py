@@ -1,0 +1,119 @@
+"""The command line of ``dseg robustness``: parse, call, report."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from .options import (
+    NUMBERS,
+    SEED,
+    device_option,
+    dry_run_option,
+    existing_folder,
+    folder,
+    list_option,
+    output_options,
+    overwrite_option,
+)
+from .reporting import console_of, report
+
+__all__ = ["robustness"]
+
+
+@click.command()
+@click.argument("images", type=existing_folder)
+@click.argument("labels", type=existing_folder)
+@click.option(
+    "--model",
+    "models",
+    type=existing_folder,
+    multiple=True,
+    default=("model",),
+    show_default=True,
+    help="From `dseg fit`; several times for several models.",
+)
+@click.option(
+    "--out", type=folder, default="robustness", show_default=True, help="Folder of the results."
+)
+@click.option(
+    "--corruptions",
+    default="noise,blur,weather,digital",
+    show_default=True,
+    metavar="NAME,NAME,…",
+    help="Corruptions or groups of them; extra, all.",
+)
+@click.option(
+    "--severities", type=NUMBERS, default="1,2,3,4,5", show_default=True, help="Some of 1 to 5."
+)
+@click.option(
+    "--side",
+    type=click.IntRange(32),
+    default=256,
+    show_default=True,
+    help="Shorter side at which larger images are corrupted.",
+)
+@click.option(
+    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the corruptions.")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    help="Where the models' diffusion model is now; one for all, or one for each.",
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+def robustness(**given: Any) -> int:
+    """Score models on noisy, blurred, foggy images: mIoU by corruption and severity.
+
+    The 15 common corruptions of ImageNet-C, in five severities, and the images as they are. Writes
+    all figures (robustness.json), a table (.md) and plots (.png, .svg). The same command again goes
+    on where it stopped; more models, corruptions or severities join what is there.
+
+    The corruptions are those of imagecorruptions-imaug: pip install '.[robustness]'.
+
+    \b
+    dseg robustness photos/ labels/ --list test.txt
+    dseg robustness photos/ labels/ --model a/ --model b/ --corruptions blur,fog --severities 1,3,5
+    """  # noqa: D301  (click needs the character itself)
+    from .robustness import RobustnessConfig
+    from .robustness import robustness as run
+    from .selection import duration
+
+    console, as_json = console_of(given)
+    names = tuple(word.strip() for word in given.pop("corruptions").split(",") if word.strip())
+    summary = run(RobustnessConfig(**given, corruptions=names), console)
+    text = (
+        f"{summary.out}: {summary.passes} passes over {summary.images} images, "
+        f"{summary.unchanged} done before"
+    )
+    if given["dry_run"]:
+        text = (
+            f"{summary.out}: {summary.passes} passes over {summary.images} images to make, "
+            f"{summary.unchanged} done already; about {duration(summary.seconds)}, and "
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+            "(--dry-run)"
+        )
+    else:
+        text = "\n".join([*_lines(summary.mean_iou), f"{text}; {summary.seconds:.0f} s"])
+    return report(asdict(summary), text, as_json)
+
+
+def _lines(mean_iou: dict[str, dict[str, float | None]]) -> list[str]:
+    """Return the lines of a table of means by severity."""
+    from .robustness_results import short_names
+
+    names = short_names(list(mean_iou))
+    width = max(map(len, ["mIoU at severity", *names]))
+    severities = next(iter(mean_iou.values()))
+    rows = [f"{'mIoU at severity':<{width}}" + "".join(f"{s:>8}" for s in severities)]
+    for name, values in zip(names, mean_iou.values(), strict=True):
+        numbers = (f"{'–':>8}" if v is None else f"{v:8.4f}" for v in values.values())
+        rows.append(f"{name:<{width}}" + "".join(numbers))
+    return rows

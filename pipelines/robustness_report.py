@@ -1,0 +1,116 @@
+"""The results of a robustness study in words: Markdown tables from the cells alone."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from .corruptions import group_of
+from .robustness_results import CLEAN, Results, short_names
+
+__all__ = ["table"]
+
+NONE = "–"
+
+
+def table(results: Results, picture: str) -> str:
+    """Return the Markdown text: mIoU at a glance, each corruption, each class, what it means.
+
+    Parameters
+    ----------
+    results : Results
+    picture : str
+        File name of the plot beside it.
+    """
+    parts = [
+        "# mIoU under corruptions\n",
+        *_glance(results),
+        f"\n![The same as lines]({picture})\n",
+    ]
+    names = short_names(list(results.models.values()))
+    for model, name in zip(results.models, names, strict=True):
+        parts += [f"\n## {name}\n", *_corruptions(results, model), "", *_classes(results, model)]
+    parts += ["\n## What was done\n", *_notes(results)]
+    return "\n".join(parts) + "\n"
+
+
+def _by_severity(results: Results) -> list[list[str]]:
+    """Return the cells of the table of means, its head first: a line a model."""
+    severities = results.severities
+    rows = [["model", "clean", *map(str, severities), "mean", "kept"]]
+    names = short_names(list(results.models.values()))
+    for model, name in zip(results.models, names, strict=True):
+        clean = results.mean_iou(model, CLEAN, 0)
+        each = [results.averaged(model, [severity]) for severity in severities]
+        mean = results.averaged(model, severities)
+        kept = NONE if mean is None or not clean else f"{mean / clean:.0%}"
+        rows.append([name, *map(_number, [clean, *each, mean]), kept])
+    return rows
+
+
+def _glance(results: Results) -> list[str]:
+    shared = results.shared()
+    left_out = [name for name in results.corruptions if name not in shared]
+    words = f"By severity, mean over {len(shared)} corruptions"
+    if left_out:
+        words += (
+            f" that all models have at all severities (without {', '.join(map(_words, left_out))})"
+        )
+    what = '; "kept" is the mean over all severities as a share of clean.\n'
+    return [words + what, *_markdown(_by_severity(results))]
+
+
+def _corruptions(results: Results, model: str) -> list[str]:
+    rows = [["corruption", "group", "clean", *map(str, results.severities)]]
+    for name in results.corruptions:
+        values = [results.mean_iou(model, name, s) for s in (0, *results.severities)]
+        rows.append([_words(name), group_of(name), *map(_number, values)])
+    return _markdown(rows, words=2)
+
+
+def _classes(results: Results, model: str) -> list[str]:
+    """Return IoU by class: clean, and by severity the mean over this model's corruptions."""
+    rows = [["class", "clean", *map(str, results.severities)]]
+    for k, name in enumerate(results.question.classes):
+        means = []
+        for severity in (0, *results.severities):
+            cells = [
+                cell.iou[k]
+                for (key, _, at), cell in results.cells.items()
+                if (key, at) == (model, severity)
+            ]
+            known = [value for value in cells if value is not None]
+            means.append(fmean(known) if known else None)
+        rows.append([name.replace("|", "\\|"), *map(_number, means)])
+    return _markdown(rows)
+
+
+def _notes(results: Results) -> list[str]:
+    asked = results.question
+    models = "; ".join(f"`{path}` (sha256 {key[:12]}…)" for key, path in results.models.items())
+    return [
+        f"- Models: {models}.",
+        f"- {asked.images} images, {len(asked.classes)} classes, ignored id {asked.ignore}; mIoU "
+        "as `dseg evaluate` counts it, on masks of each image's own size. Clean is what "
+        "`dseg predict` gives.",
+        f"- Corruptions of {asked.library}, seed {asked.seed}, after Hendrycks and Dietterich, "
+        "ICLR 2019, with their constants; frost, motion blur, snow and elastic transform as in "
+        "Michaelis et al., arXiv 1907.07484. An image is given the same noise at all severities.",
+        f"- Larger images are brought to a shorter side of {asked.side} before they are corrupted, "
+        "or as much larger as the network needs, for the constants are lengths in pixels of "
+        "photographs of about that size.",
+        "- Severities need not be steps of one kind: glass blur 1 looks stronger than 2, and "
+        "saturate 1 and 2 take colour away, 3 to 5 add it.",
+    ]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
+
+
+def _markdown(rows: Sequence[Sequence[str]], words: int = 1) -> list[str]:
+    """Return a table; all but the first columns are numbers."""
+    rule = ["---"] * words + ["---:"] * (len(rows[0]) - words)
+    return ["| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:])]
