@@ -51,7 +51,7 @@ class Backbone(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what of it changes its activations, in plain JSON values."""
 
-    def __call__(self, rows: Tensor | NDArray[Any]) -> list[Tensor]:
+    def __call__(self, rows: Tensor | NDArray[Any], /) -> list[Tensor]:
         """Return the activations (B, C, h, w), float32, of rows (B, 3, H, W) in [-1, 1]."""
 
 

@@ -9,6 +9,7 @@ from ..store.errors import InputError, SpecMismatchError
 from ..store.spec import FeatureSpec
 from .backbone import Backbone, feature_spec, load_backbone
 from .chosen import ChosenLayers
+from .joined import JoinedBackbone
 
 __all__ = ["restore_backbone"]
 
@@ -34,6 +35,8 @@ def restore_backbone(
     SpecMismatchError
         If it is another one, or for another reason gives other features.
     """
+    if spec.parts:
+        return _restore_parts(spec, checkpoint, device)
     where = spec.source if checkpoint is None else checkpoint
     try:
         backbone = _load(spec, where, _hints(spec), device)
@@ -59,6 +62,19 @@ def restore_backbone(
             + " ('here' is this checkpoint, 'there' the features). Give the right --checkpoint"
         )
     return backbone
+
+
+def _restore_parts(
+    spec: FeatureSpec, checkpoint: str | Path | None, device: str | torch.device | None
+) -> Backbone:
+    if checkpoint is not None:
+        raise InputError(
+            f"these are features of {len(spec.parts)} networks, so one --checkpoint cannot say "
+            "where they are now: put each back to where it was ("
+            + ", ".join(f"'{part.source}'" for part in spec.parts)
+            + "), or extract a store of each (--layers-from with --part and --checkpoint)"
+        )
+    return JoinedBackbone([restore_backbone(part, None, device) for part in spec.parts], spec)
 
 
 def _load(

@@ -59,6 +59,11 @@ DECIDED_BY_MODEL = (
     "only says where its diffusion model is now.",
 )
 @click.option(
+    "--part",
+    type=click.IntRange(1),
+    help="With --layers-from, of a model of several stores: which of them, from 1.",
+)
+@click.option(
     "--backbone",
     type=click.Choice(
         ["guided-diffusion", "diffusers", "latent-diffusion", "mae", "swav", "dinov2", "dinov3"]

@@ -50,6 +50,8 @@ class ExtractConfig:
     layers_from : path, optional
         A model that `dseg fit` wrote: the features are those that it was fitted on. Then
         ``backbone`` tells of the device alone, ``fit`` and ``overlap`` nothing.
+    part : int, optional
+        Of a model that was fitted on several stores: which of them, from 1, is to be made again.
     backbone : BackboneOptions
     fit : {"squash", "pad", "tile"}
     overlap : int, optional
@@ -74,6 +76,7 @@ class ExtractConfig:
     out: Path
     checkpoint: str | None = None
     layers_from: Path | None = None
+    part: int | None = None
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
     fit: Fit = "squash"
     overlap: int | None = None

@@ -24,6 +24,8 @@ def recipe_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
     """
     if config.layers_from is not None:
         return _as_fitted(config, config.layers_from)
+    if config.part is not None:
+        raise InputError("--part says which network of a model is meant: give --layers-from too")
     options = config.backbone
     if config.fit == "tile":
         if options.pixels:
@@ -44,9 +46,21 @@ def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpe
             f"the model '{model}' says which features to make: give it without options that say so "
             "too"
         )
-    spec = _spec_of(model)
+    spec = _part(_spec_of(model), config.part, model)
     backbone = restore_backbone(spec, config.checkpoint, config.backbone.device)
     return backbone, feature_spec(backbone, spec.fit, spec.overlap)
+
+
+def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
+    """Return the features of one store of those that a model was fitted on."""
+    count = len(spec.parts)
+    if count == 0 and part is None:
+        return spec
+    if part is None or not 1 <= part <= count:
+        stores = f"{count} stores" if count else "one store only"
+        say = f"say which is to be made again with --part 1 to {count}" if count else "no --part"
+        raise InputError(f"the model '{model}' was fitted on {stores}: {say}")
+    return spec.parts[part - 1]
 
 
 def _spec_of(model: Path) -> FeatureSpec:

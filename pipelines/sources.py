@@ -136,6 +136,7 @@ class FromImages:
         batch_size: int | None,
     ) -> None:
         self.spec = spec
+        self._shapes = tuple(part.row_shape for part in spec.parts)
         self._paths = {
             stem_of(path.relative_to(folder).as_posix()): path for path in list_images(folder)
         }
@@ -163,7 +164,8 @@ class FromImages:
             path = self._paths[stem]
             name = path.relative_to(self._folder).as_posix()
             try:
-                jobs.append(Job(number, name, path, self._geometry(image_size(path))))
+                geometry = self._geometry(image_size(path))
+                jobs.append(Job(number, name, path, geometry, self._shapes))
             except (UnreadableImage, OSError) as error:
                 refused.append(Segmentable(stem, name, None, b"", refused=str(error)))
         yield from refused

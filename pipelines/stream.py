@@ -16,7 +16,8 @@ from torch import Tensor
 from ..extract.backbone import Backbone
 from ..extract.half import to_float16
 from ..extract.images import ImageRows, UnreadableImage, read_image, sha256_of
-from ..store.geometry import Geometry
+from ..extract.joined import JoinedBackbone
+from ..store.geometry import Geometry, plan_rows
 from ..store.spec import FeatureSpec
 
 __all__ = [
@@ -39,21 +40,26 @@ Alter = Callable[["Job", NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Job:
-    """One image to be read: its number in the run, name, file and rows."""
+    """One image to be read: its number in the run, name, file and rows.
+
+    Where several networks see it, ``shapes`` are the rows of each (then whole images).
+    """
 
     number: int
     name: str
     path: Path
     geometry: Geometry
+    shapes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image ready for the network."""
+    """An image ready for the network; of several networks, as each sees it in ``others``."""
 
     job: Job
     sha256: bytes
     rows: ImageRows
+    others: tuple[ImageRows, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,11 +134,22 @@ def decoded(
             if alter is not None:
                 image = alter(job, image)
             geometry = replace(job.geometry, size=(image.shape[0], image.shape[1]))
-            return Decoded(job, sha256, ImageRows(image, geometry))
+            rows = ImageRows(image, geometry)
+            others = (_seen(image, rows, geometry, shape) for shape in job.shapes)
+            return Decoded(job, sha256, rows, tuple(others))
         except (UnreadableImage, OSError) as error:
             return Refused(job, str(error), sha256)
 
     yield from ahead(decode, jobs, workers)
+
+
+def _seen(
+    image: NDArray[np.uint8], rows: ImageRows, geometry: Geometry, shape: tuple[int, int]
+) -> ImageRows:
+    """Return an image as a network sees it whose rows have a shape of their own."""
+    if shape == geometry.row_shape:
+        return rows
+    return ImageRows(image, plan_rows(geometry.size, shape, "squash"))
 
 
 def ahead(
@@ -188,8 +205,18 @@ def _by_row(
             yield image
 
 
-def _stack(batch: list[tuple[Decoded, int]]) -> Tensor:
-    return torch.from_numpy(np.stack([image.rows[row] for image, row in batch]))
+def _computed(backbone: Backbone, batch: list[tuple[Decoded, int]]) -> list[Tensor]:
+    """Send rows of some images through the network, or each network."""
+    if not batch:
+        return []
+    if isinstance(backbone, JoinedBackbone):
+        count = len(backbone.backbones)
+        return backbone(*(_stack([(i.others[n], row) for i, row in batch]) for n in range(count)))
+    return backbone(_stack([(image.rows, row) for image, row in batch]))
+
+
+def _stack(batch: list[tuple[ImageRows, int]]) -> Tensor:
+    return torch.from_numpy(np.stack([rows[row] for rows, row in batch]))
 
 
 def _run(
@@ -197,7 +224,7 @@ def _run(
 ) -> Iterator[RowActivations | Unchanged | Refused]:
     """Send the rows through the network as one batch; what is no row passes by in its place."""
     batch = [item for item in pending if isinstance(item, tuple)]
-    layers = backbone(_stack(batch)) if batch else []
+    layers = _computed(backbone, batch)
     numbers = count()
     for item in pending:
         if not isinstance(item, tuple):

@@ -72,7 +72,7 @@ def write_foreign(kind: str, path: Path) -> None:
         ("GIF", r"an image \(GIF\)"),
         ("zip", "a ZIP archive"),
         ("npy", "a NumPy array"),
-        ("safetensors", "a safetensors file; of a diffusers network, give the folder"),
+        ("safetensors", "a safetensors file; give the diffusers or transformers folder"),
         ("text", "text"),
         ("empty", "empty"),
         ("xz", "compressed with xz"),
@@ -81,7 +81,9 @@ def write_foreign(kind: str, path: Path) -> None:
 def test_another_kind_of_file_is_named(kind: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     write_foreign(kind, path)
-    with pytest.raises(InputError, match=rf"model.pt' is {words}.*: expected a guided-diffusion"):
+    with pytest.raises(
+        InputError, match=rf"model.pt' is {words}.*: expected the weights of a network"
+    ):
         load_backbone(path)
 
 

@@ -87,7 +87,7 @@ def test_old_attention_names_are_understood(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"_class_name": "UNet2DConditionModel"}, "is a UNet2DConditionModel: expected a UNet2DM"),
+        ({"_class_name": "UNet1DModel"}, "is a UNet1DModel: expected a UNet2DModel"),
         ({"num_class_embeds": 10}, "class-conditional"),
         ({"time_embedding_type": "fourier"}, "has a fourier time embedding: expected positional"),
         ({"in_channels": 4}, r"takes 4 channels: expected 3 \(RGB\)"),
@@ -177,5 +177,5 @@ def test_a_hub_network_in_the_cache_needs_no_network(
 
 def test_a_missing_file_is_no_hub_id() -> None:
     for checkpoint in ("nowhere/model.pt", "./nowhere/net", "a/b/c", "nowhere.pt"):
-        with pytest.raises(InputError, match="does not exist: give a guided-diffusion file"):
+        with pytest.raises(InputError, match="does not exist: give a file"):
             load_backbone(checkpoint)

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from dseg.store.errors import InputError, SpecMismatchError, StoreError
+from dseg.store.joining import joined_spec
 from dseg.store.pixels import feature_vectors
 from dseg.store.reader import FeatureStore
 from dseg.store.spec import CLEAN, FILTERS, PIXELS, FeatureSpec, LayerSpec
-from dseg.store.view import chosen_layers, joined_spec, view_for, view_of
+from dseg.store.view import chosen_layers, view_for, view_of
 from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
 
 EXTRAS = (LayerSpec(FILTERS, FILTERS, 4, 16, 16), LayerSpec(PIXELS, PIXELS, 5, 16, 16))
