@@ -8,8 +8,8 @@ from statistics import median
 import numpy as np
 import torch
 
+from ..store.features import Features
 from ..store.pixelset import PixelSet
-from ..store.reader import FeatureStore
 from ..store.residence import ResidencePlan
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
@@ -21,7 +21,7 @@ _ROWS, _DRAWN = 2, 6
 
 
 def reading_seconds(
-    store: FeatureStore,
+    store: Features,
     pixels: PixelSet,
     learnt: Learnt,
     plan: ResidencePlan,

@@ -5,8 +5,8 @@ from typing import Self
 
 from ..classify.reduction import Kept, default_dims, reduction_of
 from ..store.errors import InputError
+from ..store.features import Features
 from ..store.pixelset import PixelSet
-from ..store.reader import FeatureStore
 from ..store.reduction import Reduction
 from ..store.sampling import sample_vectors
 from ..store.spec import FeatureSpec
@@ -72,7 +72,7 @@ class Learnt:
 
 
 def find_reduction(
-    store: FeatureStore,
+    store: Features,
     pixels: PixelSet,
     kept: Kept,
     seed: int,
@@ -83,7 +83,7 @@ def find_reduction(
 
     Parameters
     ----------
-    store : FeatureStore
+    store : Features
     pixels : PixelSet
     kept : Kept
     seed : int

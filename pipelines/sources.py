@@ -10,10 +10,11 @@ from typing import Any, Protocol
 from ..extract.backbone import Backbone
 from ..extract.images import UnreadableImage, image_size, list_images
 from ..extract.restore import restore_backbone
+from ..store.catalogue import StoredImage
 from ..store.errors import SpecMismatchError, StoreError
+from ..store.features import Features
 from ..store.geometry import Geometry, plan_rows
 from ..store.layout import stem_of
-from ..store.reader import FeatureStore, StoredImage
 from ..store.spec import FeatureSpec
 from .stream import (
     Job,
@@ -64,10 +65,10 @@ class FromStore:
 
     Parameters
     ----------
-    store : FeatureStore
+    store : Features
     """
 
-    def __init__(self, store: FeatureStore) -> None:
+    def __init__(self, store: Features) -> None:
         self.spec, self._store = store.spec, store
         self._images = {image.stem: image for image in store.images}
 
@@ -80,7 +81,7 @@ class FromStore:
         """Refuse a store whose features are not those of a model's spec."""
         if self.spec.hash != spec.hash:
             raise SpecMismatchError(
-                f"the model was fitted on other features than '{self._store.path}' holds: "
+                f"the model was fitted on other features than {self._store.where} holds: "
                 + "; ".join(self.spec.differences(spec))
                 + " ('here' is the store, 'there' the model). Fit a model on this store, or give "
                 "the store of the model's recipe"

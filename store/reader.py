@@ -83,6 +83,11 @@ class FeatureStore:
         )
 
     @property
+    def where(self) -> str:
+        """The path, in quotes for a message."""
+        return f"'{self.path}'"
+
+    @property
     def layers(self) -> tuple[LayerSpec, ...]:
         """The layers, in feature order."""
         return self.spec.layers
@@ -112,6 +117,21 @@ class FeatureStore:
         """Return the rows of an image, given by its number, name or stem."""
         found = self.image(image)
         return range(found.first_row, found.first_row + found.row_count)
+
+    def image_of(self, row: int) -> StoredImage:
+        """Return the image that a row belongs to.
+
+        Raises
+        ------
+        InputError
+            If there is no such row, or it belongs to no image any more.
+        """
+        if not 0 <= row < self.n_rows:
+            raise InputError(f"'{self.path}' has {self.n_rows} rows, so no row {row}")
+        number = int(self._image_of[row])
+        if number == NO_IMAGE:
+            raise InputError(f"row {row} of '{self.path}' belongs to no image any more")
+        return self.images[number]
 
     def map(self, row: int, map_size: str) -> NDArray[np.float16]:
         """Return all activations of one map size in a row.
@@ -273,12 +293,7 @@ class FeatureStore:
         return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _check_row(self, row: int) -> None:
-        if not 0 <= row < self.n_rows:
-            raise InputError(f"'{self.path}' has {self.n_rows} rows, so no row {row}")
-        number = int(self._image_of[row])
-        if number == NO_IMAGE:
-            raise InputError(f"row {row} of '{self.path}' belongs to no image any more")
-        image = self.images[number]
+        image = self.image_of(row)
         if image.failed is not None:
             raise StoreError(f"image '{image.name}' could not be extracted: {image.failed}")
         if not image.complete:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .batch import Batch
+from .features import Features
 from .keyed import KeyedPermutation, derive_key
 from .pixelset import PixelSet
-from .reader import FeatureStore
 from .reduction import Reduction
 from .residence import MapTables, ResidencePlan, Table, VectorTable
 from .rounds import rounds_of_epoch
@@ -40,7 +40,7 @@ class PixelSampler:
 
     Parameters
     ----------
-    store : FeatureStore
+    store : Features
     pixels : PixelSet
         The labelled pixels.
     plan : ResidencePlan
@@ -59,7 +59,7 @@ class PixelSampler:
 
     def __init__(
         self,
-        store: FeatureStore,
+        store: Features,
         pixels: PixelSet,
         plan: ResidencePlan,
         *,
@@ -225,7 +225,7 @@ class PixelSampler:
 
 
 def sample_vectors(
-    store: FeatureStore,
+    store: Features,
     pixels: PixelSet,
     count: int,
     seed: int,
@@ -236,7 +236,7 @@ def sample_vectors(
 
     Parameters
     ----------
-    store : FeatureStore
+    store : Features
     pixels : PixelSet
     count : int
         How many; at most all are read.

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StoreError
+from .features import Features
 from .pixels import gather, taps
-from .reader import FeatureStore
 
 __all__ = ["PIECE_BYTES", "TaskRunner", "read_maps", "read_vectors"]
 
@@ -111,13 +111,13 @@ class TaskRunner:
                 running.add(submit(number))
 
 
-def read_maps(store: FeatureStore, row: int, size: str) -> NDArray[np.float16]:
+def read_maps(store: Features, row: int, size: str) -> NDArray[np.float16]:
     """Return the maps of one row and size: (C, h, w) float16."""
     return store.map(row, size)
 
 
 def read_vectors(
-    store: FeatureStore, row: int, size: str, yx: NDArray[np.int64]
+    store: Features, row: int, size: str, yx: NDArray[np.int64]
 ) -> NDArray[np.float16]:
     """Return some pixels' channels of one map size: (k, 2) → (k, C), rounded to float16."""
     maps = store.map(row, size)
