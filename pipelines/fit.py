@@ -12,15 +12,27 @@ from ..classify.labels import MINIMUM_PIXELS
 from ..classify.model_files import check_target, save
 from ..classify.model_size import model_bytes
 from ..extract.devices import choose_device
+from ..store.errors import InputError
 from ..store.reader import FeatureStore
 from ..store.residence import ResidencePlan
 from ..store.rounds import group_size
 from .cluster import cluster
-from .labelled import read_labelled
+from .cross_validation import (
+    CrossValidation,
+    Folds,
+    cross_validate,
+    deal,
+    sample_bytes,
+    warn_of_folds,
+)
+from .folds_out import FoldsOut, check_folds_out
+from .labelled import Labelled, read_labelled
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
+from .segmenting import TEMPERATURE
 from .selection import duration, named, read_list
 from .training import Training, TrainingOptions
+from .trial import Setting
 
 __all__ = ["FitConfig", "FitSummary", "fit"]
 
@@ -41,11 +53,15 @@ class FitConfig(TrainingOptions):
         Stems of the images to learn from.
     ignore : int
         The id of pixels without a class.
+    folds : int, optional
+        First cross-validate with so many folds of the images.
+    folds_out : path, optional
+        Folder of the masks of held-out images.
     device : str, optional
     scheduler : str, optional
         Address, or scheduler file, of a Dask cluster that does the reading.
     overwrite : bool
-        Replace a model that is there.
+        Replace a model, and out-of-fold masks, that are there.
     dry_run : bool
         Only tell what would be done.
     """
@@ -55,6 +71,8 @@ class FitConfig(TrainingOptions):
     out: Path = Path("model")
     list_file: Path | None = None
     ignore: int = 255
+    folds: int | None = None
+    folds_out: Path | None = None
     device: str | None = None
     scheduler: str | None = None
     overwrite: bool = False
@@ -93,6 +111,12 @@ class FitSummary:
         Of the model on disk.
     seconds : float
         Of the whole run; 0 for a dry run.
+    folds : int
+        Trainings besides the model's own, for cross-validation.
+    folds_seconds : float
+        What those take, with their reading and masks; 0 unless it is a dry run.
+    cross_validation : dict, optional
+        `CrossValidation.to_dict`, which the model keeps too.
     """
 
     model: str
@@ -109,6 +133,9 @@ class FitSummary:
     n_bytes: int
     reading_seconds: float = 0.0
     seconds: float = 0.0
+    folds: int = 0
+    folds_seconds: float = 0.0
+    cross_validation: dict[str, Any] | None = None
 
 
 def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
@@ -128,16 +155,82 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     store = FeatureStore.open(config.store)
     check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
+    folds = _folds(config, labelled)
     memory = config.bytes_allowed(device)
     with cluster(config.scheduler) as client:
         training = Training.of(store, labelled, config, memory, device, client)
+        beside = sample_bytes(labelled)
+        setting = Setting(store, labelled, config, memory, device, client, beside)
         summary = _summary(config, training, imports + training.taken)
         _announce(training, summary, progress)
+        _announce_folds(setting, folds, summary, progress)
         if config.dry_run:
-            return replace(summary, reading_seconds=training.reading_seconds())
+            return _estimated(summary, training, setting, folds)
+        found = _cross_validated(config, setting, folds, progress)
         ensemble = training.run(progress)
-    save(ensemble, config.out, extra=_origin(config, training), overwrite=config.overwrite)
-    return replace(summary, seconds=time.monotonic() - started)
+    extra = _origin(config, training) | found
+    save(ensemble, config.out, extra=extra, overwrite=config.overwrite)
+    seconds, facts = time.monotonic() - started, found.get("cross_validation")
+    return replace(summary, seconds=seconds, cross_validation=facts)
+
+
+def _folds(config: FitConfig, labelled: Labelled) -> Folds:
+    """Deal the folds, none if none are asked for; refuse what cannot be written."""
+    if config.folds is None:
+        if config.folds_out is not None:
+            raise InputError("--folds-out is for the masks of --folds: say how many folds")
+        return ()
+    if config.folds_out is not None:
+        check_folds_out(config.folds_out, config.overwrite, labelled.images)
+    return deal(labelled, config.folds, config.seed)
+
+
+def _announce_folds(
+    setting: Setting, folds: Folds, summary: FitSummary, progress: Progress
+) -> None:
+    if not folds:
+        return
+    warn_of_folds(setting.labelled, folds, progress)
+    times = len(folds) + 1
+    progress.say(
+        f"{len(folds)} folds: {times} trainings, so about "
+        f"{duration(times * summary.training_seconds)} of computing, and masks of "
+        f"{summary.images} held-out images"
+    )
+
+
+def _estimated(
+    summary: FitSummary, training: Training, setting: Setting, folds: Folds
+) -> FitSummary:
+    reading = training.reading_seconds()
+    summary = replace(summary, reading_seconds=reading)
+    if not folds:
+        return summary
+    # Each fold reads all images but its own; all together, one time less than there are folds.
+    seconds = len(folds) * summary.training_seconds + (len(folds) - 1) * reading
+    seconds += training.masks_seconds(setting.labelled.images)
+    return replace(summary, folds=len(folds), folds_seconds=seconds)
+
+
+def _cross_validated(
+    config: FitConfig, setting: Setting, folds: Folds, progress: Progress
+) -> dict[str, Any]:
+    """Return what a model keeps of its cross-validation; nothing if there is none."""
+    if not folds:
+        return {}
+    if config.folds_out is None:
+        found = cross_validate(setting, folds, progress)
+        return _kept(found)
+    recipe = f"held out, {len(folds)} folds, seed {config.seed}"
+    members = config.members
+    with FoldsOut.writing(config.folds_out, setting.labelled, members, recipe) as out:
+        found = cross_validate(setting, folds, progress, out)
+        out.close(found.to_dict())
+    return _kept(found)
+
+
+def _kept(found: CrossValidation) -> dict[str, Any]:
+    return {"cross_validation": found.to_dict(), TEMPERATURE: found.calibration.temperature}
 
 
 def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
@@ -159,6 +252,7 @@ def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
         training_seconds=steps * a_step,
         peak_memory=max(peak, peak_resident()),
         n_bytes=model_bytes(whole, labelled.classes, spec, config.rule, steps, origin),
+        folds=config.folds or 0,
     )
 
 

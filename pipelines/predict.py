@@ -21,7 +21,7 @@ from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
-from .mask_files import Asked, MaskFiles, Prepared, refuse_other_uses
+from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .segmenting import Segmenter
@@ -137,7 +137,8 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
     asked = _asked(config)
-    files = MaskFiles(config.out, asked, model, config.model)
+    colours, recipe = model.class_info_.colours, fingerprint(config.model)
+    files = MaskFiles(config.out, asked, colours, model.n_members, recipe)
     files.check_apart(source.stems)
     if not config.overwrite:
         files.check_free(stems)

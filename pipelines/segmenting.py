@@ -1,5 +1,7 @@
 """Masks of images whose activations come from a `Source`."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,11 +9,14 @@ from numpy.typing import NDArray
 from ..classify.ensemble import PixelEnsemble
 from ..classify.factorised import FactorisedEnsemble
 from ..classify.prediction import At, Prediction, predict_image
-from ..store.errors import DsegError
+from ..store.errors import DsegError, InputError
 from ..store.spec import FeatureSpec
 from .sources import Segmentable
 
-__all__ = ["Segmenter"]
+__all__ = ["TEMPERATURE", "Segmenter"]
+
+TEMPERATURE = "temperature"
+"""Under which a model keeps, among what is saved with it, that of its probabilities."""
 
 
 class Segmenter:
@@ -31,6 +36,7 @@ class Segmenter:
         self, model: PixelEnsemble, spec: FeatureSpec, device: torch.device, at: At = "image"
     ) -> None:
         self._model, self._at = model, at
+        self._temperature = _temperature(model)
         self._factorised = FactorisedEnsemble(model.stack_, spec, device)
 
     def __call__(
@@ -59,4 +65,13 @@ class Segmenter:
             want_probabilities=want_probabilities,
             want_uncertainty=self._model.n_members > 1,
             sample=sample,
+            temperature=self._temperature,
         )
+
+
+def _temperature(model: PixelEnsemble) -> float:
+    """Return the temperature that cross-validation found for a model's probabilities, if it did."""
+    found = model.extra_.get(TEMPERATURE, 1.0)
+    if not isinstance(found, int | float) or not found > 0 or not math.isfinite(found):
+        raise InputError(f"the model has the temperature {found!r}: expected a number above 0")
+    return float(found)

@@ -4,7 +4,8 @@ What `fit` does once, and whoever tries something out (`trial`) many times.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
@@ -19,7 +20,7 @@ from ..store.reduction import Reduction
 from ..store.residence import ResidencePlan, least_free, plan_residence
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
-from .fit_probe import reading_seconds
+from .fit_probe import masks_seconds, reading_seconds
 from .labelled import Labelled
 from .learnt import Learnt, find_reduction
 from .memory import Budget, budget_for, default_memory
@@ -107,6 +108,7 @@ class Training:
         memory: int,
         device: torch.device,
         client: Any = None,
+        beside: int = 0,
     ) -> Self:
         """Plan a training.
 
@@ -118,6 +120,8 @@ class Training:
             Bytes to take above what the imports take.
         client : distributed.Client, optional
             The cluster that reads; its workers do so with their own memory.
+        beside : int
+            Bytes of the memory that something else takes meanwhile.
 
         Raises
         ------
@@ -127,7 +131,8 @@ class Training:
         learnt = Learnt.of(store.spec, options.reduce, options.recipe)
         # Of a cluster, one result at a time arrives here.
         readers = 1 if client else TaskRunner().workers
-        budget = _budget(store, labelled, options, learnt, memory, readers)
+        budget = _budget(store, labelled, options, learnt, memory - beside, readers)
+        budget = replace(budget, memory=memory, fixed=budget.fixed + beside)
         plan = _residence(labelled, options, learnt, budget)
         runner = TaskRunner(client, None if client else budget.readers)
         return cls(store, labelled, options, learnt, budget, plan, runner, device)
@@ -169,6 +174,11 @@ class Training:
             batch_size=self.batch,
             device=self.device,
         )
+
+    def masks_seconds(self, stems: Sequence[str]) -> float:
+        """Estimate making the masks of some images, at the pace of two of them."""
+        members = self.stack(self.store.spec.dims).to(self.device)
+        return masks_seconds(self.store, members, stems, self.device)
 
     def run(self, progress: Progress) -> PixelEnsemble:
         """Train; return the ensemble, which takes all channels.

@@ -47,6 +47,8 @@ class Setting:
     device : torch.device
     client : distributed.Client, optional
         The cluster that reads for the training.
+    beside : int
+        Bytes of the memory that are not for the training, besides the labels of all images.
     """
 
     store: Features
@@ -55,6 +57,7 @@ class Setting:
     memory: int
     device: torch.device
     client: Any = None
+    beside: int = 0
 
     def training(self, stems: Sequence[str]) -> Training:
         """Plan a training on some of the images.
@@ -64,11 +67,16 @@ class Setting:
         InputError
             If nothing can be learnt from them, or the memory is too small.
         """
-        whole = self.labelled.pixels.n
-        beside = _BYTES_PER_LABELLED_PIXEL * whole if len(stems) < len(self.labelled.images) else 0
-        labelled = self.labelled.of(stems)
-        memory = self.memory - beside
-        return Training.of(self.store, labelled, self.options, memory, self.device, self.client)
+        beside = self.beside + _BYTES_PER_LABELLED_PIXEL * self.labelled.pixels.n
+        return Training.of(
+            self.store,
+            self.labelled.of(stems),
+            self.options,
+            self.memory,
+            self.device,
+            self.client,
+            beside,
+        )
 
 
 @dataclass(frozen=True)
