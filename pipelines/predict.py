@@ -15,18 +15,18 @@ from tempfile import TemporaryDirectory
 import torch
 
 from ..classify.ensemble import PixelEnsemble
-from ..classify.factorised import FactorisedEnsemble
 from ..classify.model_files import FACTS, files_of, from_published, load
-from ..classify.prediction import Prediction, predict_image
+from ..classify.prediction import Prediction
 from ..extract.devices import choose_device
 from ..store.errors import DsegError, InputError
 from ..store.features import Features
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
 from ..store.view import view_for, view_of
-from .mask_files import Asked, MaskFiles, Prepared, refuse_other_uses
+from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
+from .segmenting import Segmenter
 from .selection import read_list, select, shard_of
 from .sources import FromImages, FromStore, Segmentable, Source
 from .stream import ahead
@@ -140,7 +140,8 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
     asked = _asked(config)
-    files = MaskFiles(config.out, asked, model, config.model)
+    colours, recipe = model.class_info_.colours, fingerprint(config.model)
+    files = MaskFiles(config.out, asked, colours, model.n_members, recipe)
     files.check_apart(source.stems)
     if not config.overwrite:
         files.check_free(stems)
@@ -197,34 +198,20 @@ class _Segmenting:
     def __init__(
         self, model: PixelEnsemble, spec: FeatureSpec, device: torch.device, asked: Asked
     ) -> None:
-        self._model, self._asked = model, asked
-        self._factorised = FactorisedEnsemble(model.stack_, spec, device)
+        self._asked = asked
+        self._segmenter = Segmenter(model, spec, device, at="row" if asked.paper else "image")
 
     def __call__(self, image: Segmentable | str) -> _Outcome:
         """Return the prediction of an image, or why there is none."""
         if isinstance(image, str):
             return _Outcome(image, image)
         try:
-            prediction = self._predicted(image)
+            prediction = self._segmenter(image, want_probabilities=self._asked.probabilities)
         except InputError:
             raise  # the call is wrong, for all images alike
         except DsegError as error:
             return _Outcome(image.name, image.stem, reason=str(error))
         return _Outcome(image.name, image.stem, image.sha256, prediction)
-
-    def _predicted(self, image: Segmentable) -> Prediction:
-        if image.refused is not None or image.geometry is None:
-            raise DsegError(image.refused or "it has no rows")
-        return predict_image(
-            self._factorised,
-            image.geometry,
-            image.maps,
-            classes=[int(c) for c in self._model.classes_],
-            voting=self._model.voting,
-            at="row" if self._asked.paper else "image",
-            want_probabilities=self._asked.probabilities,
-            want_uncertainty=self._model.n_members > 1,
-        )
 
 
 def _written(

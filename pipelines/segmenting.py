@@ -1,0 +1,77 @@
+"""Masks of images whose activations come from a `Source`."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..classify.ensemble import PixelEnsemble
+from ..classify.factorised import FactorisedEnsemble
+from ..classify.prediction import At, Prediction, predict_image
+from ..store.errors import DsegError, InputError
+from ..store.spec import FeatureSpec
+from .sources import Segmentable
+
+__all__ = ["TEMPERATURE", "Segmenter"]
+
+TEMPERATURE = "temperature"
+"""Under which a model keeps, among what is saved with it, that of its probabilities."""
+
+
+class Segmenter:
+    """Segments images by a trained ensemble, one after the other.
+
+    Parameters
+    ----------
+    model : PixelEnsemble
+    spec : FeatureSpec
+        Of the features that the images come with.
+    device : torch.device
+    at : {"image", "row"}
+        The masks' grid.
+    """
+
+    def __init__(
+        self, model: PixelEnsemble, spec: FeatureSpec, device: torch.device, at: At = "image"
+    ) -> None:
+        self._model, self._at = model, at
+        self._temperature = _temperature(model)
+        self._factorised = FactorisedEnsemble(model.stack_, spec, device)
+
+    def __call__(
+        self,
+        image: Segmentable,
+        *,
+        want_probabilities: bool = False,
+        sample: NDArray[np.int64] | None = None,
+    ) -> Prediction:
+        """Return what the ensemble says of an image, with its uncertainty if members can disagree.
+
+        Raises
+        ------
+        DsegError
+            If the image has no features, or they are damaged or not finite.
+        """
+        if image.refused is not None or image.geometry is None:
+            raise DsegError(image.refused or "it has no rows")
+        return predict_image(
+            self._factorised,
+            image.geometry,
+            image.maps,
+            classes=[int(c) for c in self._model.classes_],
+            voting=self._model.voting,
+            at=self._at,
+            want_probabilities=want_probabilities,
+            want_uncertainty=self._model.n_members > 1,
+            sample=sample,
+            temperature=self._temperature,
+        )
+
+
+def _temperature(model: PixelEnsemble) -> float:
+    """Return the temperature that cross-validation found for a model's probabilities, if it did."""
+    found = model.extra_.get(TEMPERATURE, 1.0)
+    if not isinstance(found, int | float) or not found > 0 or not math.isfinite(found):
+        raise InputError(f"the model has the temperature {found!r}: expected a number above 0")
+    return float(found)
