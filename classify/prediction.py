@@ -21,7 +21,7 @@ from ..store.geometry import Geometry, blend_weight
 from .bilinear import resize_bands
 from .factorised import FactorisedEnsemble, Map
 from .uncertainty import image_uncertainty
-from .voting import count_votes, disagreement, shifted_softmax
+from .voting import count_votes, disagreement, shifted_softmax, tempered
 
 __all__ = ["At", "Prediction", "Voting", "predict_image"]
 
@@ -39,17 +39,20 @@ class Prediction:
     mask : array of shape (H, W), uint8 or, if a class id is above 255, uint16
         Class ids.
     probabilities : array of shape (C, H, W), float16, or None
-        Softmax of the scores, mean of the members.
+        Softmax of the scores, mean of the members, at the temperature asked for.
     uncertainty : array of shape (H, W), float32, or None
         Jensen-Shannon divergence of the members, in nats.
     score : float or None
         `image_uncertainty` of it.
+    sampled : array of shape (n, C), float32, or None
+        The mean of the members' softmax at some pixels only, at temperature 1.
     """
 
     mask: NDArray[np.unsignedinteger]
     probabilities: NDArray[np.float16] | None
     uncertainty: NDArray[np.float32] | None
     score: float | None
+    sampled: NDArray[np.float32] | None = None
 
 
 @torch.no_grad()
@@ -63,6 +66,8 @@ def predict_image(
     at: At = "image",
     want_probabilities: bool = False,
     want_uncertainty: bool = False,
+    sample: NDArray[np.int64] | None = None,
+    temperature: float = 1.0,
 ) -> Prediction:
     """Segment one image from the activations of its rows.
 
@@ -83,6 +88,11 @@ def predict_image(
         The mask's grid: the image's own, or the row's, as published.
     want_probabilities, want_uncertainty : bool
         Whether to fill the fields of the result that are None otherwise.
+    sample : array of shape (n,), int64, optional
+        Pixels whose probabilities are wanted as they are, without keeping those of all: places
+        ``y * W + x`` in the mask, ascending.
+    temperature : float
+        Of the probabilities, see `calibration`; mask and uncertainty do not depend on it.
 
     Raises
     ------
@@ -99,7 +109,7 @@ def predict_image(
     _check_call(model, geometry, voting, at, want_uncertainty)
     ids = _class_ids(range(model.n_classes) if classes is None else classes, model.n_classes)
     size = geometry.size if at == "image" else geometry.resized
-    canvas = _Canvas(model, size, voting, want_probabilities, want_uncertainty)
+    canvas = _Canvas(model, size, voting, want_probabilities, want_uncertainty, sample, temperature)
     lines = max(1, model.cells // size[1])
     for band in resize_bands(_resized_scores(model, geometry, rows), geometry.resized, size, lines):
         canvas.draw(band)
@@ -228,12 +238,18 @@ class _Canvas:
         voting: Voting,
         want_probabilities: bool,
         want_uncertainty: bool,
+        sample: NDArray[np.int64] | None,
+        temperature: float,
     ) -> None:
         self._model, self._voting, self._y = model, voting, 0
         self._winner = np.empty(size, np.uint16)  # places in the list of classes
         shape = (model.n_classes, *size)
         self._probabilities = np.empty(shape, np.float16) if want_probabilities else None
         self._uncertainty = np.empty(size, np.float32) if want_uncertainty else None
+        self._sample, self._temperature = sample, temperature
+        self._sampled = (
+            None if sample is None else np.empty((len(sample), model.n_classes), np.float32)
+        )
 
     def draw(self, band: Tensor) -> None:
         """Take the next lines' scores (lines, W, M·C)."""
@@ -254,20 +270,27 @@ class _Canvas:
     def _look_closer(self, scores: Tensor, best: Tensor, lines: slice) -> Tensor | None:
         """Fill what was asked for besides the mask; return the mean probability if it decides."""
         decides = self._voting == "mean"
-        if not decides and self._probabilities is None and self._uncertainty is None:
+        asked = (self._probabilities, self._uncertainty, self._sampled)
+        if not decides and all(one is None for one in asked):
             return None
         height, width = lines.stop - lines.start, self._winner.shape[1]
         shifted, probabilities = shifted_softmax(scores, best)
         mean = probabilities.mean(1)  # (n, M, C) -> (n, C)
         if self._probabilities is not None:
-            self._probabilities[:, lines] = mean.half().t().reshape(-1, height, width).cpu().numpy()
+            halves = tempered(mean, self._temperature).half()
+            self._probabilities[:, lines] = halves.t().reshape(-1, height, width).cpu().numpy()
         if self._uncertainty is not None:
             divergence = disagreement(shifted, probabilities, mean)
             self._uncertainty[lines] = divergence.view(height, width).cpu().numpy()
+        if self._sample is not None and self._sampled is not None:
+            start = lines.start * width
+            first, last = np.searchsorted(self._sample, [start, start + len(mean)])
+            places = torch.from_numpy(self._sample[first:last] - start).to(mean.device)
+            self._sampled[first:last] = mean[places].cpu().numpy()
         return mean if decides else None
 
     def finish(self, ids: NDArray[np.unsignedinteger]) -> Prediction:
         """Return the whole image's prediction, in class ids."""
         uncertainty = self._uncertainty
         score = None if uncertainty is None else image_uncertainty(uncertainty)
-        return Prediction(ids[self._winner], self._probabilities, uncertainty, score)
+        return Prediction(ids[self._winner], self._probabilities, uncertainty, score, self._sampled)

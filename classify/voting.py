@@ -6,7 +6,7 @@ On tensors, pixel by pixel and on any device; `uncertainty` has the same measure
 import torch
 from torch import Tensor
 
-__all__ = ["count_votes", "disagreement", "shifted_softmax"]
+__all__ = ["count_votes", "disagreement", "shifted_softmax", "tempered"]
 
 
 def count_votes(winners: Tensor, n_classes: int) -> Tensor:
@@ -50,6 +50,25 @@ def shifted_softmax(scores: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
     """
     shifted = scores.sub_(best.unsqueeze(-1))
     return shifted, shifted.softmax(-1)
+
+
+def tempered(mean: Tensor, temperature: float) -> Tensor:
+    """Return mean probabilities at a temperature: ``p ** (1 / T)``, brought to sum to 1.
+
+    Parameters
+    ----------
+    mean : tensor of shape (n, C), float32
+    temperature : float
+        1 changes nothing. `calibration.tempered` is the same on arrays.
+
+    Examples
+    --------
+    >>> tempered(torch.tensor([[0.9, 0.1]]), 2)
+    tensor([[0.7500, 0.2500]])
+    """
+    if temperature == 1:
+        return mean
+    return (mean.clamp_min(torch.finfo(mean.dtype).tiny).log() / temperature).softmax(-1)
 
 
 def disagreement(shifted: Tensor, probabilities: Tensor, mean: Tensor) -> Tensor:

@@ -18,10 +18,8 @@ from .. import __version__
 from ..extract.builtin import BUILTIN
 from ..store.errors import DsegError
 from .extract_command import extract
+from .fit_command import fit
 from .options import (
-    BYTES,
-    NAMES,
-    SEED,
     SHARD,
     device_option,
     dry_run_option,
@@ -111,107 +109,6 @@ def _unforeseen(error: Exception) -> str:
 def _system(error: OSError) -> str:
     what = error.strerror or str(error)
     return f"{what}: '{error.filename}'" if error.filename else what
-
-
-@cli.command()
-@click.argument("stores", type=existing_folder, nargs=-1, required=True)
-@click.argument("labels", type=existing_folder)
-@click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
-@click.option(
-    "--layers",
-    type=NAMES,
-    help="Only these of the store, such as 50:6,150:8,pixels: step:block, as `dseg info` names "
-    "them; of the second of several stores 2/50:6.",
-)
-@click.option(
-    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
-)
-@click.option(
-    "--recipe",
-    type=click.Choice(["default", "paper"]),
-    default="default",
-    show_default=True,
-    help="paper: exactly as published, which can take hours.",
-)
-@click.option(
-    "--members", type=click.IntRange(1), default=10, show_default=True, help="Networks that vote."
-)
-@click.option(
-    "--voting",
-    type=click.Choice(["majority", "mean"]),
-    default="majority",
-    show_default=True,
-    help="How members decide together.",
-)
-@click.option(
-    "--max-steps",
-    type=click.IntRange(1),
-    default=2000,
-    show_default=True,
-    help="Length of the default recipe.",
-)
-@click.option(
-    "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Pixels a batch."
-)
-@click.option(
-    "--balance",
-    type=click.FloatRange(0, 1),
-    help="How much more rare classes' pixels count: 0, no more, to 1, each class alike "
-    "(0.3; paper: 0).",
-)
-@click.option(
-    "--reduce",
-    type=click.IntRange(0),
-    metavar="K",
-    help="Learn from K principal components of the features (a fifth, at least 256); 0: from all.",
-)
-@click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
-@click.option(
-    "--seed",
-    type=SEED,
-    default=0,
-    show_default=True,
-    help="Of first weights and order: the same seed gives the same model.",
-)
-@click.option("--scheduler", help="Dask scheduler (tcp://… or its file) that does the reading.")
-@list_option
-@device_option
-@overwrite_option
-@dry_run_option
-@output_options
-def fit(**given: Any) -> int:
-    """Train the ensemble on the labelled images of a feature store.
-
-    Several STORES, of the same images, join their features. LABELS holds a label map for some
-    images, matched by name: index or palette PNG, 16-bit PNG, or .npy, of the image's size.
-    classes.txt in it or beside it names the classes, one a line.
-
-    \b
-    dseg fit feats.zarr labels/
-    dseg fit feats.zarr labels/ --list train.txt --memory 2GB --out model/
-    dseg fit ddpm.zarr mae.zarr labels/
-    """
-    from .fit import FitConfig
-    from .fit import fit as run
-    from .selection import duration
-
-    console, as_json = console_of(given)
-    summary = run(FitConfig(**given), console)
-    text = f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images"
-    if given["dry_run"]:
-        text = (
-            f"{summary.model}: about {summary.n_bytes / 1e6:.1f} MB on disk, "
-            f"{duration(summary.training_seconds)} of training, "
-            f"{duration(summary.reading_seconds)} of reading, and "
-            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
-            "(--dry-run)"
-        )
-    else:
-        stores = " ".join(map(str, given["stores"]))
-        text += f", {summary.seconds:.0f} s. Next: dseg predict {stores}" + (
-            "" if summary.model == "model" else f" --model {summary.model}"
-        )
-    return report(asdict(summary), text, as_json)
 
 
 @cli.command()
@@ -354,5 +251,6 @@ def info(**given: Any) -> int:
 
 
 cli.add_command(extract)
+cli.add_command(fit)
 cli.add_command(pretrain)
 cli.add_command(robustness)

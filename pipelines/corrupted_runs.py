@@ -19,7 +19,7 @@ from .corruptions import corrupted, working_size
 from .progress import Advance
 from .robustness_results import CLEAN
 from .scored_images import ScoredImages
-from .segmenting import Segmenting, load_model, spec_of
+from .segmenting import Segmenter, load_model, spec_of
 from .sources import FromImages
 from .stream import Alter, Job
 
@@ -67,7 +67,7 @@ class CorruptedRuns:
         loaded = load_model(model, device)
         spec = spec_of(loaded, model)
         self._source = FromImages(images, spec, checkpoint, device, batch_size)
-        self._segment = Segmenting(loaded, spec, device)
+        self._segment = partial(Segmenter(loaded, spec, device), want_uncertainty=False)
         self._scored, self._ignore, self._side, self._seed = scored, ignore, side, seed
 
     def confusion(self, pair: Pair, stems: Iterable[str], advance: Advance) -> Confusion:

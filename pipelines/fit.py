@@ -1,45 +1,46 @@
 """``dseg fit``: an ensemble from the labelled images of a feature store."""
 
-import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import psutil
 import torch
-from numpy.typing import NDArray
 
-from ..classify.ensemble import PixelEnsemble
 from ..classify.labels import MINIMUM_PIXELS
-from ..classify.members import MemberStack, hidden_widths
 from ..classify.model_files import check_target, save
 from ..classify.model_size import model_bytes
-from ..classify.training import Recipe, seconds_per_step
 from ..extract.devices import choose_device
 from ..store.errors import InputError
-from ..store.features import Features
 from ..store.reader import FeatureStore
-from ..store.residence import ResidencePlan, least_free, plan_residence
+from ..store.residence import ResidencePlan
 from ..store.rounds import group_size
-from ..store.sampling import PixelSampler
-from ..store.tasks import TaskRunner
 from ..store.view import view_of
 from .cluster import cluster
-from .fit_probe import reading_seconds
+from .cross_validation import (
+    CrossValidation,
+    Folds,
+    cross_validate,
+    deal,
+    sample_bytes,
+    warn_of_folds,
+)
+from .folds_out import FoldsOut, check_folds_out
 from .labelled import Labelled, read_labelled
-from .learnt import Learnt, find_reduction
-from .memory import Budget, budget_for, default_memory, peak_resident, return_freed_memory
+from .memory import peak_resident, return_freed_memory
 from .progress import Progress
+from .segmenting import TEMPERATURE
 from .selection import duration, named, read_list
+from .training import Training, TrainingOptions
+from .trial import Setting
 
 __all__ = ["FitConfig", "FitSummary", "fit"]
 
 
 @dataclass(frozen=True)
-class FitConfig:
-    """One run of ``dseg fit``.
+class FitConfig(TrainingOptions):
+    """One run of ``dseg fit``; how to train is in `TrainingOptions`.
 
     Parameters
     ----------
@@ -55,25 +56,15 @@ class FitConfig:
         Stems of the images to learn from.
     ignore : int
         The id of pixels without a class.
-    recipe : {"default", "paper"}
-    members : int
-    voting : {"majority", "mean"}
-    max_steps : int
-        Length of the default recipe.
-    batch_size : int
-    balance : float, optional
-        How much more the pixels of rare classes count, 0 to 1; by default as the recipe says.
-    reduce : int, optional
-        Learn from so many channels, the principal components of all; 0: from all. By default as
-        `default_dims` says, and from all by the published recipe.
-    memory : int, optional
-        Bytes that the fit may take above what the imports take; by default half of what is free.
-    seed : int
+    folds : int, optional
+        First cross-validate with so many folds of the images.
+    folds_out : path, optional
+        Folder of the masks of held-out images.
     device : str, optional
     scheduler : str, optional
         Address, or scheduler file, of a Dask cluster that does the reading.
     overwrite : bool
-        Replace a model that is there.
+        Replace a model, and out-of-fold masks, that are there.
     dry_run : bool
         Only tell what would be done.
     """
@@ -84,15 +75,8 @@ class FitConfig:
     layers: tuple[str, ...] | None = None
     list_file: Path | None = None
     ignore: int = 255
-    recipe: Literal["default", "paper"] = "default"
-    members: int = 10
-    voting: Literal["majority", "mean"] = "majority"
-    max_steps: int = 2000
-    batch_size: int = 64
-    balance: float | None = None
-    reduce: int | None = None
-    memory: int | None = None
-    seed: int = 0
+    folds: int | None = None
+    folds_out: Path | None = None
     device: str | None = None
     scheduler: str | None = None
     overwrite: bool = False
@@ -131,6 +115,12 @@ class FitSummary:
         Of the model on disk.
     seconds : float
         Of the whole run; 0 for a dry run.
+    folds : int
+        Trainings besides the model's own, for cross-validation.
+    folds_seconds : float
+        What those take, with their reading and masks; 0 unless it is a dry run.
+    cross_validation : dict, optional
+        `CrossValidation.to_dict`, which the model keeps too.
     """
 
     model: str
@@ -147,6 +137,9 @@ class FitSummary:
     n_bytes: int
     reading_seconds: float = 0.0
     seconds: float = 0.0
+    folds: int = 0
+    folds_seconds: float = 0.0
+    cross_validation: dict[str, Any] | None = None
 
 
 def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
@@ -166,133 +159,112 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     store = view_of([FeatureStore.open(path) for path in config.stores], config.layers)
     check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
-    memory = default_memory(device) if config.memory is None else config.memory
-    learnt = Learnt.of(store.spec, config.reduce, config.recipe)
+    folds = _folds(config, labelled)
+    memory = config.bytes_allowed(device)
     with cluster(config.scheduler) as client:
-        # A cluster's workers read with their own memory; here, one result at a time arrives.
-        readers = 1 if client else TaskRunner().workers
-        budget = _budget(config, store, labelled, learnt, memory, readers)
-        plan = _residence(config, labelled, learnt, budget)
-        peak = imports + budget.taken(plan.n_bytes)
-        summary = _summary(config, store, labelled, learnt, plan, memory, peak, device)
-        _announce(config, learnt, summary, plan, progress)
-        runner = TaskRunner(client, None if client else budget.readers)
+        training = Training.of(store, labelled, config, memory, device, client)
+        beside = sample_bytes(labelled)
+        setting = Setting(store, labelled, config, memory, device, client, beside)
+        summary = _summary(config, training, imports + training.taken)
+        _announce(training, summary, progress)
+        _announce_folds(setting, folds, summary, progress)
         if config.dry_run:
-            reading = _reading(store, labelled, learnt, plan, runner, config)
-            return replace(summary, reading_seconds=reading)
-        ensemble = _train(config, store, labelled, learnt, plan, runner, device, progress)
-    origin = _origin(config, store, labelled, learnt)
-    save(ensemble, config.out, extra=origin, overwrite=config.overwrite)
-    return replace(summary, seconds=time.monotonic() - started)
+            return _estimated(summary, training, setting, folds)
+        found = _cross_validated(config, setting, folds, progress)
+        ensemble = training.run(progress)
+    extra = _origin(config, training) | found
+    save(ensemble, config.out, extra=extra, overwrite=config.overwrite)
+    seconds, facts = time.monotonic() - started, found.get("cross_validation")
+    return replace(summary, seconds=seconds, cross_validation=facts)
 
 
-def _budget(
-    config: FitConfig,
-    store: Features,
-    labelled: Labelled,
-    learnt: Learnt,
-    memory: int,
-    readers: int,
-) -> Budget:
-    pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
-    return budget_for(
-        memory,
-        store.spec,
-        n_pixels=pixels.n,
-        n_classes=len(labelled.classes),
-        members=config.members,
-        batch_size=batch,
-        recipe=config.recipe,
-        readers=readers,
-        features=least_free(learnt.spec, pixels.n, len(pixels.rows), batch),
-        reduced=None if learnt.kept is None else learnt.spec,
-        sample=learnt.sample_bytes,
+def _folds(config: FitConfig, labelled: Labelled) -> Folds:
+    """Deal the folds, none if none are asked for; refuse what cannot be written."""
+    if config.folds is None:
+        if config.folds_out is not None:
+            raise InputError("--folds-out is for the masks of --folds: say how many folds")
+        return ()
+    if config.folds_out is not None:
+        check_folds_out(config.folds_out, config.overwrite, labelled.images)
+    return deal(labelled, config.folds, config.seed)
+
+
+def _announce_folds(
+    setting: Setting, folds: Folds, summary: FitSummary, progress: Progress
+) -> None:
+    if not folds:
+        return
+    warn_of_folds(setting.labelled, folds, progress)
+    times = len(folds) + 1
+    progress.say(
+        f"{len(folds)} folds: {times} trainings, so about "
+        f"{duration(times * summary.training_seconds)} of computing, and masks of "
+        f"{summary.images} held-out images"
     )
 
 
-def _residence(
-    config: FitConfig, labelled: Labelled, learnt: Learnt, budget: Budget
-) -> ResidencePlan:
-    pixels, batch = labelled.pixels, min(config.batch_size, labelled.pixels.n)
-    if budget.free < budget.features:
-        raise InputError(
-            f"--memory {budget.memory / 1e6:.0f}MB is too little: "
-            f"{math.ceil(budget.least / 1e6)}MB is the least for {learnt.spec.dims} channels, "
-            f"{config.members} members and {len(labelled.classes)} classes"
-        )
-    return plan_residence(learnt.spec, pixels.n, len(pixels.rows), budget.free, batch)
-
-
-def _recipe(config: FitConfig) -> Recipe:
-    return Recipe.paper() if config.recipe == "paper" else Recipe.default(config.max_steps)
-
-
-def _summary(
-    config: FitConfig,
-    store: Features,
-    labelled: Labelled,
-    learnt: Learnt,
-    plan: ResidencePlan,
-    memory: int,
-    peak: int,
-    device: torch.device,
+def _estimated(
+    summary: FitSummary, training: Training, setting: Setting, folds: Folds
 ) -> FitSummary:
-    n_classes, n = len(labelled.classes), labelled.pixels.n
-    widths = hidden_widths(n_classes), n_classes
-    stack = MemberStack(config.members, learnt.spec.dims, *widths)
-    batch, recipe = min(config.batch_size, n), _recipe(config)
-    steps, a_step = recipe.longest(n // batch), seconds_per_step(stack.to(device), batch)
+    reading = training.reading_seconds()
+    summary = replace(summary, reading_seconds=reading)
+    if not folds:
+        return summary
+    # Each fold reads all images but its own; all together, one time less than there are folds.
+    seconds = len(folds) * summary.training_seconds + (len(folds) - 1) * reading
+    seconds += training.masks_seconds(setting.labelled.images)
+    return replace(summary, folds=len(folds), folds_seconds=seconds)
+
+
+def _cross_validated(
+    config: FitConfig, setting: Setting, folds: Folds, progress: Progress
+) -> dict[str, Any]:
+    """Return what a model keeps of its cross-validation; nothing if there is none."""
+    if not folds:
+        return {}
+    if config.folds_out is None:
+        found = cross_validate(setting, folds, progress)
+        return _kept(found)
+    recipe = f"held out, {len(folds)} folds, seed {config.seed}"
+    members = config.members
+    with FoldsOut.writing(config.folds_out, setting.labelled, members, recipe) as out:
+        found = cross_validate(setting, folds, progress, out)
+        out.close(found.to_dict())
+    return _kept(found)
+
+
+def _kept(found: CrossValidation) -> dict[str, Any]:
+    return {"cross_validation": found.to_dict(), TEMPERATURE: found.calibration.temperature}
+
+
+def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
+    labelled, spec = training.labelled, training.store.spec
+    steps, a_step = training.steps, training.seconds_a_step()
     with torch.device("meta"):  # its shapes are enough
-        whole = MemberStack(config.members, store.spec.dims, *widths)
-    origin = _origin(config, store, labelled, learnt)
+        whole = training.stack(spec.dims)
+    origin = _origin(config, training)
     return FitSummary(
         model=str(config.out),
         images=len(labelled.images),
-        pixels=n,
+        pixels=labelled.pixels.n,
         classes=dict(zip(labelled.classes.names, labelled.counts.tolist(), strict=True)),
         labelled=labelled.share,
-        residence=plan.residence,
-        memory=memory,
+        residence=training.plan.residence,
+        memory=training.budget.memory,
         steps=steps,
         seconds_a_step=a_step,
         training_seconds=steps * a_step,
         peak_memory=max(peak, peak_resident()),
-        n_bytes=model_bytes(whole, labelled.classes, store.spec, recipe, steps, origin),
+        n_bytes=model_bytes(whole, labelled.classes, spec, config.rule, steps, origin),
+        folds=config.folds or 0,
     )
 
 
-def _reading(
-    store: Features,
-    labelled: Labelled,
-    learnt: Learnt,
-    plan: ResidencePlan,
-    runner: TaskRunner,
-    config: FitConfig,
-) -> float:
-    batch = min(config.batch_size, labelled.pixels.n)
-    return reading_seconds(
-        store,
-        labelled.pixels,
-        learnt,
-        plan,
-        runner,
-        steps=_recipe(config).longest(labelled.pixels.n // batch),
-        members=config.members,
-        batch_size=batch,
-        device=choose_device(config.device),
-    )
-
-
-def _announce(
-    config: FitConfig,
-    learnt: Learnt,
-    summary: FitSummary,
-    plan: ResidencePlan,
-    progress: Progress,
-) -> None:
+def _announce(training: Training, summary: FitSummary, progress: Progress) -> None:
+    options, plan = training.options, training.plan
     progress.say(
         f"{summary.pixels} labelled pixels ({100 * summary.labelled:.0f} %) of {summary.images} "
-        f"images, {len(summary.classes)} classes, {learnt}; {_held(plan)}"
+        f"images, {len(summary.classes)} classes, {training.learnt}; {_held(plan)}"
     )
     at_once = group_size(summary.images, plan.pool)
     if plan.residence == "rounds" and at_once < summary.images:
@@ -307,10 +279,10 @@ def _announce(
             f"{MINIMUM_PIXELS} pixels in an image is left out there, as published)"
         )
     seconds = duration(summary.training_seconds)
-    most = "at most " if config.recipe == "paper" else ""
+    most = "at most " if options.recipe == "paper" else ""
     early = "; each member stops when its losses no longer fall" if most else ""
     progress.say(
-        f"Recipe '{config.recipe}': {most}{summary.steps} steps of {config.members} members, "
+        f"Recipe '{options.recipe}': {most}{summary.steps} steps of {options.members} members, "
         f"{most}about {seconds} of computing on this machine; reading comes on top{early}"
     )
 
@@ -325,74 +297,14 @@ def _held(plan: ResidencePlan) -> str:
     }[plan.residence]
 
 
-def _train(
-    config: FitConfig,
-    store: Features,
-    labelled: Labelled,
-    learnt: Learnt,
-    plan: ResidencePlan,
-    runner: TaskRunner,
-    device: torch.device,
-    progress: Progress,
-) -> PixelEnsemble:
-    ensemble = PixelEnsemble(
-        n_members=config.members,
-        voting=config.voting,
-        recipe=config.recipe,
-        max_steps=config.max_steps,
-        batch_size=config.batch_size,
-        balance=config.balance,
-        random_state=config.seed,
-        device=device,
-    )
-    reduction = None
-    if learnt.kept is not None:
-        chunks = len(labelled.pixels.rows) * len(store.spec.map_sizes)
-        with progress.bar("reduce", chunks, "chunks") as advance:
-            reduction = find_reduction(
-                store, labelled.pixels, learnt.kept, config.seed, runner, advance
-            )
-    sampler = PixelSampler(
-        store,
-        labelled.pixels,
-        plan,
-        members=config.members,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        runner=runner,
-        device=device,
-        reduction=reduction,
-    )
-    with progress.bar("read", sampler.tasks, "chunks") as advance:
-        sampler.load(advance)
-    with progress.bar("fit", _recipe(config).longest(sampler.batches_per_epoch), "steps") as step:
-        done = 0
-
-        def advance_to(now: int, _: int, losses: NDArray[np.float64]) -> None:
-            nonlocal done
-            step(now - done)
-            done = now
-
-        ensemble.fit_batches(
-            sampler,
-            labelled.y,
-            classes=labelled.classes,
-            spec=store.spec,
-            reduction=reduction,
-            progress=advance_to,
-        )
-    return ensemble
-
-
-def _origin(
-    config: FitConfig, store: Features, labelled: Labelled, learnt: Learnt
-) -> dict[str, Any]:
+def _origin(config: FitConfig, training: Training) -> dict[str, Any]:
     """Say where a model came from: what `predict` needs to find store and checkpoint again."""
+    kept = training.learnt.kept
     return {
         "stores": [str(path.absolute()) for path in config.stores],
         "labels": str(config.labels.absolute()),
-        "images": list(labelled.images),
+        "images": list(training.labelled.images),
         "ignore_label": config.ignore,
         "seed": config.seed,
-        "reduced_to": None if learnt.kept is None else learnt.kept.dims,
+        "reduced_to": None if kept is None else kept.dims,
     }

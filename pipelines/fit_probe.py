@@ -1,6 +1,7 @@
-"""How long a fit reads and draws, found on two rows of the store."""
+"""How long a fit reads and draws, found on two rows of the store, and what masks take."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from statistics import median
@@ -8,16 +9,20 @@ from statistics import median
 import numpy as np
 import torch
 
+from ..classify.factorised import FactorisedEnsemble
+from ..classify.members import MemberStack
+from ..classify.prediction import predict_image
 from ..store.features import Features
 from ..store.pixelset import PixelSet
 from ..store.residence import ResidencePlan
 from ..store.sampling import PixelSampler
 from ..store.tasks import TaskRunner
 from .learnt import Learnt, find_reduction
+from .sources import FromStore, Segmentable
 
-__all__ = ["reading_seconds"]
+__all__ = ["masks_seconds", "reading_seconds"]
 
-_ROWS, _DRAWN = 2, 6
+_ROWS, _DRAWN, _PROBED = 2, 6, 2
 
 
 def reading_seconds(
@@ -69,6 +74,30 @@ def reading_seconds(
     times = steps / max(1, plan.pool // batch_size) if in_rounds else 1
     loads = times + (reduction is not None)  # its sample is of all rows too
     return found + loads * (loaded - start) * n_rows / len(part.rows) + steps * a_draw
+
+
+def masks_seconds(
+    store: Features, members: MemberStack, stems: Sequence[str], device: torch.device
+) -> float:
+    """Return the seconds that the masks of some images take, at the pace of two of them.
+
+    Parameters
+    ----------
+    store : Features
+    members : MemberStack
+        Of all channels; trained or not.
+    stems : sequence of str
+        The images.
+    device : torch.device
+    """
+    model = FactorisedEnsemble(members, store.spec, device)
+    some = stems[:: max(1, len(stems) // _PROBED)][:_PROBED]
+    start = time.perf_counter()
+    for image in FromStore(store).images(some, lambda *_: False):
+        if isinstance(image, Segmentable) and image.geometry is not None:
+            asked = model.members > 1
+            predict_image(model, image.geometry, image.maps, want_uncertainty=asked)
+    return (time.perf_counter() - start) * len(stems) / len(some)
 
 
 def _part(pixels: PixelSet, most: int) -> PixelSet:

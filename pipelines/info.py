@@ -1,6 +1,6 @@
 """``dseg info``: what a feature store or a model is, in words and as plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
 from .selection import read_list, select
 
-__all__ = ["describe", "in_words"]
+__all__ = ["cross_validation_words", "describe", "in_words"]
 
 
 def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
@@ -138,7 +138,36 @@ def _model_words(facts: dict[str, Any]) -> list[str]:
         lines.append(f"  images    {len(facts['extra']['images'])} labelled")
     if "stores" in facts["extra"]:
         lines.append(f"  store     {', '.join(facts['extra']['stores'])}")
+    if "cross_validation" in facts["extra"]:
+        words = cross_validation_words(facts["extra"]["cross_validation"])
+        lines += [f"  held out  {words[0]}", *(f"            {line}" for line in words[1:])]
     return lines
+
+
+def cross_validation_words(facts: Mapping[str, Any]) -> list[str]:
+    """Return the lines that tell of a cross-validation.
+
+    Parameters
+    ----------
+    facts : mapping
+        `CrossValidation.to_dict`.
+    """
+    low, high = facts["interval"]
+    each = [score for score in facts["fold_mean_iou"] if score is not None]
+    found = facts["calibration"]
+    error, nll = found["calibration_error"], found["nll"]
+    classes = (
+        f"{name} {'–' if iou is None else format(iou, '.3f')}" for name, iou in facts["iou"].items()
+    )
+    return [
+        f"mIoU {facts['mean_iou']:.3f} on {facts['images']} images held out in {facts['folds']} "
+        f"folds; {low:.3f} to {high:.3f} (95 %, by resampling images), by fold {min(each):.3f} to "
+        f"{max(each):.3f}",
+        f"pixel accuracy {facts['pixel_accuracy']:.3f}; IoU of {', '.join(classes)}",
+        f"probabilities at temperature {found['temperature']:.2f}: calibration error "
+        f"{error['before']:.3f} → {error['after']:.3f}, negative log-likelihood "
+        f"{nll['before']:.3f} → {nll['after']:.3f}",
+    ]
 
 
 def _feature_words(features: dict[str, Any]) -> list[str]:

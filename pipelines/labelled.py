@@ -1,8 +1,9 @@
 """The labelled pixels of a store: label maps matched to its images and brought to its rows."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ..classify.labels import (
     check_trainable,
     find_labels,
     label_rows,
+    largest_id,
     read_label_map,
 )
 from ..extract.images import sha256_of
@@ -44,12 +46,22 @@ class Labelled:
     classes : Classes
     images : tuple of str
         Stems of the images that have a label map.
+    paths : tuple of path
+        The label map of each.
+    ignore : int
+        The id of the label maps' pixels without a class.
+    scored : Classes
+        Those that masks are scored by: of the label maps at their own size, where an unnamed class
+        of a few pixels may have a higher id than any that is learnt.
     """
 
     pixels: PixelSet
     y: NDArray[np.uint16]
     classes: Classes
     images: tuple[str, ...]
+    paths: tuple[Path, ...]
+    ignore: int
+    scored: Classes
 
     @property
     def share(self) -> float:
@@ -61,6 +73,30 @@ class Labelled:
     def counts(self) -> NDArray[np.int64]:
         """Pixels of each class."""
         return np.bincount(self.y, minlength=len(self.classes))
+
+    @property
+    def counts_by_image(self) -> NDArray[np.int64]:
+        """Pixels of each class in each image, (images, classes)."""
+        parts = np.split(self.y, self.pixels.image_starts[1:-1])
+        return np.stack([np.bincount(part, minlength=len(self.classes)) for part in parts])
+
+    def of(self, stems: Collection[str]) -> Self:
+        """Return some of the images, with all classes.
+
+        Raises
+        ------
+        InputError
+            If nothing can be learnt from them: no pixel has a class, or all have the same.
+        """
+        kept = [i for i, stem in enumerate(self.images) if stem in stems]
+        parts = np.split(self.y, self.pixels.image_starts[1:-1])
+        y = np.concatenate([parts[i] for i in kept])
+        check_trainable(np.bincount(y, minlength=len(self.classes)), self.classes.names)
+        numbers = list(dict.fromkeys(self.pixels.images.tolist()))
+        pixels = self.pixels.of_images([numbers[i] for i in kept])
+        images = tuple(self.images[i] for i in kept)
+        paths = tuple(self.paths[i] for i in kept)
+        return replace(self, pixels=pixels, y=y, images=images, paths=paths)
 
 
 def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
@@ -136,22 +172,26 @@ def read_labelled(
     paths = match_labels(images, folder, wanted, f"images in {store.where}", beside)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder)
-    rows, owners, maps = [], [], []
+    rows, owners, maps, highest = [], [], [], 0
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
-            maps += list(_label_rows(path, images[stem], ignore, classes))
+            label = read_label_map(path)
+            highest = max(highest, largest_id(label, ignore))
+            maps += list(_label_rows(label, path.name, images[stem], ignore, classes))
             numbers = store.rows(images[stem].index)
             rows += list(numbers)
             owners += [images[stem].index] * len(numbers)
             advance(1)
     y = np.concatenate([label[label != IGNORED] for label in maps])
+    scored = classes
     if classes is None:
-        n = int(y.max()) + 1 if len(y) else 1
-        classes = unnamed_classes(n, f"the label maps in '{folder}'")
+        n, where = int(y.max()) + 1 if len(y) else 1, f"the label maps in '{folder}'"
+        classes, scored = unnamed_classes(n, where), unnamed_classes(highest + 1, where)
         _refuse_grey_values(y, ignore, sum(label.size for label in maps))
     check_trainable(np.bincount(y, minlength=len(classes)), classes.names)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
-    return Labelled(pixels, y, classes, tuple(paths))
+    stems, files = tuple(paths), tuple(paths.values())
+    return Labelled(pixels, y, classes, stems, files, ignore, scored or classes)
 
 
 def _refuse_grey_values(y: NDArray[np.uint16], ignore: int, pixels: int) -> None:
@@ -168,14 +208,18 @@ def _refuse_grey_values(y: NDArray[np.uint16], ignore: int, pixels: int) -> None
 
 
 def _label_rows(
-    path: Path, image: StoredImage, ignore: int, classes: Classes | None
+    label: NDArray[np.integer],
+    name: str,
+    image: StoredImage,
+    ignore: int,
+    classes: Classes | None,
 ) -> NDArray[np.uint16]:
     return label_rows(
-        read_label_map(path),
+        label,
         image.geometry,
         ignore=ignore,
         n_classes=None if classes is None else len(classes),
-        name=path.name,
+        name=name,
         image_name=image.name,
     )
 

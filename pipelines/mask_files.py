@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..classify.ensemble import PixelEnsemble
+from ..classify.classes import Colour
 from ..classify.masks import encode_mask, write_array, write_encoded, write_overlay
 from ..classify.model_files import FACTS, files_of
 from ..classify.prediction import Prediction
@@ -74,26 +74,30 @@ class MaskFiles:
     out : path
         The folder.
     asked : Asked
-    model : PixelEnsemble
-    folder : path
-        Of the model's files, by which masks know it again.
+    colours : sequence of Colour
+        Of the classes.
+    members : int
+    model : str
+        By what masks know the model again: its `fingerprint`.
     """
 
-    def __init__(self, out: Path, asked: Asked, model: PixelEnsemble, folder: Path) -> None:
-        self._out, self._asked, self._model, self._folder = out, asked, model, folder
-        self._colours = model.class_info_.colours
+    def __init__(
+        self, out: Path, asked: Asked, colours: Sequence[Colour], members: int, model: str
+    ) -> None:
+        self._out, self._asked, self._members, self._model = out, asked, members, model
+        self._colours = colours
         self._manifest = Manifest(out)
-        self._recipe = f"{fingerprint(folder)}{'-paper' if asked.paper else ''}"
+        self._recipe = f"{model}{'-paper' if asked.paper else ''}"
         if asked.overlay and asked.images is None:
             raise InputError("overlays are drawn over the images: say where they are, --images")
-        if asked.uncertainty and model.n_members < 2:
+        if asked.uncertainty and members < 2:
             raise InputError("--uncertainty is how far members disagree: the model has only one")
         if asked.overlay and asked.paper:
             raise InputError("--paper writes masks of the network's size, which fit no --overlay")
 
     def elsewhere(self, out: Path) -> "MaskFiles":
         """Return the same, but in another folder."""
-        return MaskFiles(out, self._asked, self._model, self._folder)
+        return MaskFiles(out, self._asked, self._colours, self._members, self._model)
 
     def _files(self, stem: str) -> dict[str, Path]:
         """Return the files of an image that are asked for, by kind."""

@@ -23,8 +23,10 @@ __all__ = [
     "existing_folder",
     "folder",
     "list_option",
+    "ignore_option",
     "output_options",
     "overwrite_option",
+    "training_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -167,6 +169,82 @@ def dry_run_option(command: F) -> F:
     return click.option(
         "--dry-run", is_flag=True, help="Only tell what it would do, and what that takes."
     )(command)
+
+
+def ignore_option(command: F) -> F:
+    """Add ``--ignore``."""
+    return click.option(
+        "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
+    )(command)
+
+
+def training_options(command: F) -> F:
+    """Add what says how an ensemble is trained, see `TrainingOptions`."""
+    for option in reversed(_TRAINING):
+        command = option(command)
+    return command
+
+
+_TRAINING = (
+    click.option(
+        "--recipe",
+        type=click.Choice(["default", "paper"]),
+        default="default",
+        show_default=True,
+        help="paper: exactly as published, which can take hours.",
+    ),
+    click.option(
+        "--members",
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+        help="Networks that vote.",
+    ),
+    click.option(
+        "--voting",
+        type=click.Choice(["majority", "mean"]),
+        default="majority",
+        show_default=True,
+        help="How members decide together.",
+    ),
+    click.option(
+        "--max-steps",
+        type=click.IntRange(1),
+        default=2000,
+        show_default=True,
+        help="Length of the default recipe.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(2),
+        default=64,
+        show_default=True,
+        help="Pixels a batch.",
+    ),
+    click.option(
+        "--balance",
+        type=click.FloatRange(0, 1),
+        help="How much more rare classes' pixels count: 0, no more, to 1, each class alike "
+        "(0.3; paper: 0).",
+    ),
+    click.option(
+        "--reduce",
+        type=click.IntRange(0),
+        metavar="K",
+        help="Learn from K principal components of the features (a fifth, at least 256); 0: from "
+        "all.",
+    ),
+    click.option(
+        "--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free."
+    ),
+    click.option(
+        "--seed",
+        type=SEED,
+        default=0,
+        show_default=True,
+        help="Of first weights and order: the same seed gives the same model.",
+    ),
+)
 
 
 def output_options(command: F) -> F:

@@ -21,10 +21,10 @@ from ..store.errors import DsegError, InputError
 from ..store.features import Features
 from ..store.reader import FeatureStore
 from ..store.view import view_for, view_of
-from .mask_files import Asked, MaskFiles, Prepared, refuse_other_uses
+from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
-from .segmenting import Segmenting, load_model, spec_of
+from .segmenting import Segmenter, load_model, spec_of
 from .selection import read_list, select, shard_of
 from .sources import FromImages, FromStore, Segmentable, Source
 from .stream import ahead
@@ -35,6 +35,8 @@ _PROBED = 4
 # PNG takes about as long as a GPU needs for the next mask; finished predictions, which may be large
 # (probabilities), wait for a writer two at most.
 _WRITERS, _HELD = 2, 2
+
+Segment = Callable[[Segmentable], Prediction]
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
     asked = _asked(config)
-    files = MaskFiles(config.out, asked, model, config.model)
+    colours, recipe = model.class_info_.colours, fingerprint(config.model)
+    files = MaskFiles(config.out, asked, colours, model.n_members, recipe)
     files.check_apart(source.stems)
     if not config.overwrite:
         files.check_free(stems)
@@ -150,14 +153,8 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     others = files.others(stems)
     if others:
         progress.say(f"'{config.out}' has masks of {others} other images already; they stay")
-    segment = Segmenting(
-        model,
-        source.spec,
-        device,
-        at="row" if asked.paper else "image",
-        want_probabilities=asked.probabilities,
-        want_uncertainty=model.n_members > 1,
-    )
+    segmenter = Segmenter(model, source.spec, device, at="row" if asked.paper else "image")
+    segment = partial(segmenter, want_probabilities=asked.probabilities)
     if config.dry_run:
         _probe(stems, source, segment, files, summary)
         return summary
@@ -196,7 +193,7 @@ class _Outcome:
             summary.unchanged += 1
 
 
-def _segmented(segment: Segmenting, image: Segmentable | str) -> _Outcome:
+def _segmented(segment: Segment, image: Segmentable | str) -> _Outcome:
     """Return the prediction of an image, or why there is none."""
     if isinstance(image, str):
         return _Outcome(image, image)
@@ -212,7 +209,7 @@ def _segmented(segment: Segmenting, image: Segmentable | str) -> _Outcome:
 def _written(
     stems: Sequence[str],
     source: Source,
-    segment: Segmenting,
+    segment: Segment,
     files: MaskFiles,
     *,
     redo: bool = False,
@@ -296,7 +293,7 @@ def _recorded_stores(config: PredictConfig, model: PixelEnsemble) -> tuple[Path,
 def _probe(
     stems: list[str],
     source: Source,
-    segment: Segmenting,
+    segment: Segment,
     files: MaskFiles,
     summary: PredictSummary,
 ) -> None:

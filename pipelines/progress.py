@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-__all__ = ["Advance", "Console", "Progress"]
+__all__ = ["Advance", "Console", "Part", "Progress"]
 
 Advance = Callable[[int], None]
 
@@ -55,3 +55,31 @@ class Console(Progress):
             total=total, desc=label, unit=f" {unit}", disable=hidden, dynamic_ncols=True
         ) as bar:
             yield lambda n: bar.update(n) and None
+
+
+class Part(Progress):
+    """One of several runs that look alike: its bars begin with which one it is.
+
+    Parameters
+    ----------
+    whole : Progress
+    name : str
+        Such as "fold 2/5".
+    """
+
+    def __init__(self, whole: Progress, name: str) -> None:
+        self._whole, self._name = whole, name
+
+    def say(self, text: str) -> None:
+        """Say it of this part."""
+        self._whole.say(f"{self._name}: {text}")
+
+    def warn(self, text: str) -> None:
+        """Warn of this part."""
+        self._whole.warn(f"{self._name}: {text}")
+
+    @contextmanager
+    def bar(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        """Show a bar of this part."""
+        with self._whole.bar(f"{self._name}, {label}", total, unit) as advance:
+            yield advance

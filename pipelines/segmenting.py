@@ -1,8 +1,11 @@
-"""From a model's folder to masks: what `predict` and `robustness` share."""
+"""From a model's folder, and images with their activations, to masks."""
 
+import math
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..classify.ensemble import PixelEnsemble
 from ..classify.factorised import FactorisedEnsemble
@@ -12,7 +15,10 @@ from ..store.errors import DsegError, InputError
 from ..store.spec import FeatureSpec
 from .sources import Segmentable
 
-__all__ = ["Segmenting", "load_model", "spec_of"]
+__all__ = ["TEMPERATURE", "Segmenter", "load_model", "spec_of"]
+
+TEMPERATURE = "temperature"
+"""Under which a model keeps, among what is saved with it, that of its probabilities."""
 
 
 def load_model(folder: Path, device: torch.device) -> PixelEnsemble:
@@ -37,42 +43,40 @@ def spec_of(model: PixelEnsemble, folder: Path) -> FeatureSpec:
     return model.spec_
 
 
-class Segmenting:
-    """Segments images, one after the other.
+class Segmenter:
+    """Segments images by a trained ensemble, one after the other.
 
     Parameters
     ----------
     model : PixelEnsemble
     spec : FeatureSpec
-        Of the features that come.
+        Of the features that the images come with.
     device : torch.device
     at : {"image", "row"}
         The masks' grid.
-    want_probabilities, want_uncertainty : bool
     """
 
     def __init__(
-        self,
-        model: PixelEnsemble,
-        spec: FeatureSpec,
-        device: torch.device,
-        *,
-        at: At = "image",
-        want_probabilities: bool = False,
-        want_uncertainty: bool = False,
+        self, model: PixelEnsemble, spec: FeatureSpec, device: torch.device, at: At = "image"
     ) -> None:
+        self._model, self._at = model, at
+        self._temperature = _temperature(model)
         self._factorised = FactorisedEnsemble(model.stack_, spec, device)
-        self._classes, self._voting = [int(c) for c in model.classes_], model.voting
-        self._at: At = at
-        self._want_probabilities, self._want_uncertainty = want_probabilities, want_uncertainty
 
-    def __call__(self, image: Segmentable) -> Prediction:
-        """Return the prediction of an image.
+    def __call__(
+        self,
+        image: Segmentable,
+        *,
+        want_probabilities: bool = False,
+        want_uncertainty: bool = True,
+        sample: NDArray[np.int64] | None = None,
+    ) -> Prediction:
+        """Return what the ensemble says of an image, with its uncertainty if members can disagree.
 
         Raises
         ------
         DsegError
-            If the image cannot be used.
+            If the image has no features, or they are damaged or not finite.
         """
         if image.refused is not None or image.geometry is None:
             raise DsegError(image.refused or "it has no rows")
@@ -80,9 +84,19 @@ class Segmenting:
             self._factorised,
             image.geometry,
             image.maps,
-            classes=self._classes,
-            voting=self._voting,
+            classes=[int(c) for c in self._model.classes_],
+            voting=self._model.voting,
             at=self._at,
-            want_probabilities=self._want_probabilities,
-            want_uncertainty=self._want_uncertainty,
+            want_probabilities=want_probabilities,
+            want_uncertainty=want_uncertainty and self._model.n_members > 1,
+            sample=sample,
+            temperature=self._temperature,
         )
+
+
+def _temperature(model: PixelEnsemble) -> float:
+    """Return the temperature that cross-validation found for a model's probabilities, if it did."""
+    found = model.extra_.get(TEMPERATURE, 1.0)
+    if not isinstance(found, int | float) or not found > 0 or not math.isfinite(found):
+        raise InputError(f"the model has the temperature {found!r}: expected a number above 0")
+    return float(found)

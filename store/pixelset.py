@@ -4,7 +4,7 @@ Pixels are numbered by row in the order given, then line, then column: the order
 published code stacks its training vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +32,8 @@ class PixelSet:
     ----------
     n : int
         N, the number of pixels.
+    rows, images : arrays of shape (rows,), int64
+        As given.
     image_starts : array of shape (n_images + 1,), int64
         The pixels of the i-th distinct image are ``image_starts[i]`` … ``image_starts[i + 1] - 1``.
     """
@@ -45,6 +47,7 @@ class PixelSet:
         if not len(rows) == len(images) == len(masks):
             raise ValueError(f"{len(rows)} rows, {len(images)} images, {len(masks)} masks")
         self.rows = np.asarray(rows, np.int64)
+        self.images = np.asarray(images, np.int64)
         self.row_shape: tuple[int, int] = masks[0].shape
         counts = np.concatenate([mask.sum(axis=1) for mask in masks]).astype(np.int64)
         self._line_starts = np.concatenate([[0], counts.cumsum()])
@@ -66,6 +69,29 @@ class PixelSet:
     def whole(cls, rows: Sequence[int], images: Sequence[int], row_shape: tuple[int, int]) -> Self:
         """Take every pixel of the rows."""
         return cls(rows, images, [np.ones(row_shape, bool)] * len(rows))
+
+    def of_images(self, images: Collection[int]) -> Self:
+        """Return the pixels of some images alone, numbered anew.
+
+        Raises
+        ------
+        ValueError
+            If none of the rows is of these images.
+        """
+        kept = np.flatnonzero(np.isin(self.images, list(images)))
+        if not len(kept):
+            raise ValueError(f"no row is of the images {sorted(images)}")
+        masks = [self._mask(position) for position in kept]
+        return type(self)(self.rows[kept].tolist(), self.images[kept].tolist(), masks)
+
+    def _mask(self, position: int) -> NDArray[np.bool_]:
+        """Return the mask of one of the rows."""
+        height = self.row_shape[0]
+        start, stop = self._line_starts[[position * height, (position + 1) * height]]
+        _, yx = self.locate(np.arange(start, stop))
+        mask = np.zeros(self.row_shape, bool)
+        mask[yx[:, 0], yx[:, 1]] = True
+        return mask
 
     def locate(
         self, index: NDArray[np.integer[Any]]

@@ -32,3 +32,24 @@ def test_images_of_several_rows_stand_together():
 def test_lists_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="2 rows, 1 images, 1 masks"):
         PixelSet([0, 1], [0], [np.ones((2, 2), bool)])
+
+
+@given(arrays(bool, st.tuples(st.integers(2, 5), st.integers(1, 6), st.integers(1, 7))))
+@settings(deadline=None, max_examples=60)
+def test_pixels_of_some_images_are_those_of_their_masks(masks):
+    owners = [i // 2 for i in range(len(masks))]
+    pixels = PixelSet([7 + i for i in range(len(masks))], owners, list(masks))
+    kept = [i for i, owner in enumerate(owners) if owner != 0]
+    if not kept:
+        return
+    some = pixels.of_images(set(owners) - {0})
+    again = PixelSet([7 + i for i in kept], [owners[i] for i in kept], [masks[i] for i in kept])
+    assert some.rows.tolist() == again.rows.tolist()
+    assert some.image_starts.tolist() == again.image_starts.tolist()
+    for one, other in zip(*(p.locate(np.arange(p.n)) for p in (some, again)), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_images_without_rows_have_no_pixels():
+    with pytest.raises(ValueError, match=r"no row is of the images \[3\]"):
+        PixelSet.whole([0, 1], [0, 1], (2, 2)).of_images([3])

@@ -1,0 +1,263 @@
+"""How far probabilities can be believed, and one temperature that makes them more believable.
+
+A network's probabilities are often too sure. Divided by a temperature T before the softmax, scores
+give milder ones (T > 1) or sharper ones; one number, found by minimising the negative
+log-likelihood of pixels that the network has not learnt from, mends most of it (Guo et al.).
+
+The scores here are the logarithms of the members' *mean* probability, ``p_T ∝ p ** (1 / T)``: first
+pool, then calibrate (Rahaman & Thiery). So the order of the classes at a pixel stays what it is,
+and no mask changes, whichever way members vote; and a written probability can be brought to another
+temperature afterwards.
+
+References
+----------
+Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
+Rahaman, Thiery, "Uncertainty Quantification and Deep Ensembles", NeurIPS 2021.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BINS",
+    "Calibration",
+    "PixelSample",
+    "Reliability",
+    "calibrate",
+    "find_temperature",
+    "negative_log_likelihood",
+    "reliability",
+    "tempered",
+]
+
+BINS = 15
+"""Of confidence, all of one width, as Guo et al. have it."""
+
+LOWEST, HIGHEST = 0.05, 20.0
+"""Temperatures: where a sample is all right, or no better than chance, it would run away."""
+
+_ROWS = 8192  # at a time: what is made of them on the way stays small
+
+
+@dataclass(frozen=True)
+class PixelSample:
+    """Some pixels with what was said of them by networks that had not learnt from them.
+
+    Parameters
+    ----------
+    probabilities : array of shape (n, C), float32
+    y : array of shape (n,), integer
+        The true classes.
+    weights : array of shape (n,), float64
+        How many pixels each one stands for.
+    groups : array of shape (n,), integer
+        The fold of each.
+    """
+
+    probabilities: NDArray[np.float32]
+    y: NDArray[np.integer]
+    weights: NDArray[np.float64]
+    groups: NDArray[np.integer]
+
+    def of(self, which: NDArray[np.bool_]) -> "PixelSample":
+        """Return some of the pixels."""
+        parts = (self.probabilities, self.y, self.weights, self.groups)
+        return PixelSample(*(part[which] for part in parts))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often the likeliest class is right, by how likely it is said to be.
+
+    Parameters
+    ----------
+    confidence, accuracy : arrays of shape (BINS,), float64
+        Mean of the highest probability, and how often its class is right; NaN in an empty bin.
+    share : array of shape (BINS,), float64
+        Of all pixels; sums to 1.
+    """
+
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean gap of the two over the pixels."""
+        gaps = np.abs(self.confidence - self.accuracy)
+        return float(np.nansum(self.share * gaps))
+
+    def to_list(self) -> list[dict[str, float]]:
+        """Return the bins that are not empty as plain values."""
+        bins = zip(self.confidence, self.accuracy, self.share, strict=True)
+        names = ("confidence", "accuracy", "share")
+        return [dict(zip(names, map(float, one), strict=True)) for one in bins if one[2] > 0]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature, and what it does to pixels by which it was not found.
+
+    Parameters
+    ----------
+    temperature : float
+        Of all pixels of the sample.
+    pixels : int
+        How many those are.
+    nll : tuple of two float
+        The mean negative log-likelihood in nats, before and after.
+    before, after : Reliability
+        After: each group's pixels by the temperature of the other groups.
+    """
+
+    temperature: float
+    pixels: int
+    nll: tuple[float, float]
+    before: Reliability
+    after: Reliability
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "temperature": self.temperature,
+            "pixels": self.pixels,
+            "nll": {"before": self.nll[0], "after": self.nll[1]},
+            "calibration_error": {"before": self.before.error, "after": self.after.error},
+            "reliability": {"before": self.before.to_list(), "after": self.after.to_list()},
+        }
+
+
+def calibrate(sample: PixelSample) -> Calibration:
+    """Find the temperature of a sample, and what one finds without each group does to that group.
+
+    So what is said of the tempered probabilities is not said of pixels that chose the temperature.
+
+    Parameters
+    ----------
+    sample : PixelSample
+        Of one group at least; of one alone, its own temperature is taken.
+    """
+    tempered_parts = []
+    for group in np.unique(sample.groups):
+        own = sample.groups == group
+        temperature = find_temperature(sample if own.all() else sample.of(~own))
+        tempered_parts.append((own, temperature))
+    after = np.empty_like(sample.probabilities)
+    for own, temperature in tempered_parts:
+        after[own] = tempered(sample.probabilities[own], temperature)
+    mended = PixelSample(after, sample.y, sample.weights, sample.groups)
+    return Calibration(
+        temperature=find_temperature(sample),
+        pixels=len(sample.y),
+        nll=(negative_log_likelihood(sample), negative_log_likelihood(mended)),
+        before=reliability(sample),
+        after=reliability(mended),
+    )
+
+
+def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Return probabilities at a temperature: ``p ** (1 / T)``, brought to sum to 1.
+
+    Parameters
+    ----------
+    probabilities : array of shape (n, C), float32
+    temperature : float
+        1 changes nothing, more makes them milder.
+
+    Examples
+    --------
+    >>> tempered(np.float32([[0.9, 0.1]]), 2).round(3)
+    array([[0.75, 0.25]], dtype=float32)
+    """
+    out = np.empty_like(probabilities)
+    for rows in _chunks(len(out)):
+        out[rows] = np.exp(_log_softmax(_scores(probabilities[rows]) / temperature))
+    return out
+
+
+def negative_log_likelihood(sample: PixelSample, temperature: float = 1.0) -> float:
+    """Return the mean of ``-log p`` of the true classes, in nats, at a temperature."""
+    total = 0.0
+    for rows in _chunks(len(sample.y)):
+        logs = _log_softmax(_scores(sample.probabilities[rows]) / temperature)
+        right = np.take_along_axis(logs, sample.y[rows, None].astype(np.int64), axis=1)[:, 0]
+        total -= float(sample.weights[rows] @ right)
+    return total / float(sample.weights.sum())
+
+
+def find_temperature(sample: PixelSample) -> float:
+    """Return the temperature of the least negative log-likelihood, from `LOWEST` to `HIGHEST`.
+
+    In ``b = 1 / T`` it is convex: Newton's steps, held within an interval that only shrinks.
+    """
+    low, high = 1 / HIGHEST, 1 / LOWEST
+    if _slope(sample, low)[0] >= 0:
+        return HIGHEST
+    if _slope(sample, high)[0] <= 0:
+        return LOWEST
+    b = 1.0
+    for _ in range(60):
+        slope, curvature = _slope(sample, b)
+        low, high = (b, high) if slope < 0 else (low, b)
+        step = b - slope / curvature if curvature > 0 else low
+        step = step if low < step < high else (low + high) / 2
+        if abs(step - b) < 1e-7 * b:
+            break
+        b = step
+    return 1 / b
+
+
+def _slope(sample: PixelSample, b: float) -> tuple[float, float]:
+    """Return the first two derivatives of the negative log-likelihood by b, but for a factor.
+
+    With scores s and their mean under the tempered probabilities: ``E[s] - s_y`` and ``Var[s]``.
+    """
+    slope = curvature = 0.0
+    for rows in _chunks(len(sample.y)):
+        scores = _scores(sample.probabilities[rows])
+        p, weights = np.exp(_log_softmax(b * scores)), sample.weights[rows]
+        mean = (p * scores).sum(axis=1)
+        right = np.take_along_axis(scores, sample.y[rows, None].astype(np.int64), axis=1)[:, 0]
+        slope += float(weights @ (mean - right))
+        curvature += float(weights @ ((p * scores**2).sum(axis=1) - mean**2))
+    return slope, curvature
+
+
+def reliability(sample: PixelSample) -> Reliability:
+    """Return how often the likeliest class is right, by how likely it is said to be."""
+    confidence = sample.probabilities.max(axis=1).astype(np.float64)
+    right = sample.probabilities.argmax(axis=1) == sample.y
+    # (0, 1/15], (1/15, 2/15], …: as Guo et al. have it
+    places = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+    def summed(values: NDArray[Any]) -> NDArray[np.float64]:
+        weighted = sample.weights * values
+        return np.bincount(places, weights=weighted, minlength=BINS).astype(np.float64)
+
+    total = summed(np.ones(len(places)))
+    mean_confidence, accuracy = (
+        np.divide(summed(values), total, out=np.full(BINS, np.nan), where=total > 0)
+        for values in (confidence, right)
+    )
+    return Reliability(mean_confidence, accuracy, total / total.sum())
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
+
+
+def _scores(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return their logarithms, finite ones."""
+    least = np.finfo(np.float32).tiny
+    scores: NDArray[np.float64] = np.log(np.maximum(probabilities, least).astype(np.float64))
+    return scores
+
+
+def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs

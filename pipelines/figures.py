@@ -1,0 +1,82 @@
+"""Plots as PNG and SVG: for print, and for the colour-blind, in Okabe and Ito's colours."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..classify.classes import OKABE_ITO
+
+__all__ = ["BLUE", "ORANGE", "draw_reliability", "figure"]
+
+
+def _hex(k: int) -> str:
+    return "#" + "".join(f"{part:02x}" for part in OKABE_ITO[k])
+
+
+BLUE, ORANGE = _hex(5), _hex(6)
+
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "svg.fonttype": "none",  # letters stay letters
+    "svg.hashsalt": "dseg",  # the same figure is the same file
+}
+
+
+@contextmanager
+def figure(
+    stem: Path, columns: int = 1, size: tuple[float, float] = (4.8, 3.4)
+) -> Iterator[Sequence[Any]]:
+    """Yield axes to draw on; then write ``stem.png`` and ``stem.svg``.
+
+    Parameters
+    ----------
+    stem : path
+        Of the files, without an ending.
+    columns : int
+        Axes side by side.
+    size : tuple of float
+        Width and height of each, in inches.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        made = Figure(figsize=(size[0] * columns, size[1]), layout="constrained")
+        FigureCanvasAgg(made)
+        yield made.subplots(1, columns, squeeze=False)[0]
+        made.savefig(f"{stem}.png", dpi=200)
+        made.savefig(f"{stem}.svg", metadata={"Date": None})
+
+
+def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
+    """Draw how often the likeliest class is right, by how likely it is said to be.
+
+    Parameters
+    ----------
+    calibration : mapping
+        `Calibration.to_dict`.
+    folder : path
+        Gets ``reliability.png`` and ``reliability.svg``.
+    """
+    titles = {"before": "as it is", "after": f"at temperature {calibration['temperature']:.2f}"}
+    with figure(folder / "reliability", columns=2, size=(3.2, 3.2)) as axes:
+        for axis, (when, title) in zip(axes, titles.items(), strict=True):
+            bins = calibration["reliability"][when]
+            said, right, share = (
+                np.array([one[key] for one in bins]) for key in ("confidence", "accuracy", "share")
+            )
+            error = calibration["calibration_error"][when]
+            axis.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--")
+            axis.bar(said, share, width=0.03, color="0.85", label="share of pixels")
+            axis.plot(said, right, color=BLUE, marker="o", markersize=4, label="right")
+            axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the likeliest class")
+            axis.set_title(f"{title}: error {error:.3f}", fontsize=9)
+        axes[0].set_ylabel("how often it is right")
+        axes[0].legend(frameon=False, loc="upper left")
