@@ -66,8 +66,10 @@ def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
     folder : path
         Gets ``reliability.png`` and ``reliability.svg``.
     """
-    titles = {"before": "as it is", "after": f"at temperature {calibration['temperature']:.2f}"}
-    with figure(folder / "reliability", columns=2, size=(3.2, 3.2)) as axes:
+    titles = {"before": "as they are"}
+    if calibration["temperature"] != 1:
+        titles["after"] = f"at temperature {calibration['temperature']:.2f}"
+    with figure(folder / "reliability", columns=len(titles), size=(3.2, 3.2)) as axes:
         for axis, (when, title) in zip(axes, titles.items(), strict=True):
             bins = calibration["reliability"][when]
             said, right, share = (
@@ -120,6 +122,5 @@ def draw_curve(
         axis.set_xscale("log", base=2)
         axis.set_xticks(images, [str(n) for n in images])
         axis.minorticks_off()
-        axis.set_ylim(bottom=0)
         axis.set(xlabel="labelled images", ylabel="mIoU on held-out images")
-        axis.legend(frameon=False, loc="lower right")
+        axis.legend(frameon=False)
