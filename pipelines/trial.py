@@ -31,7 +31,7 @@ __all__ = ["LEFT_BEHIND", "Scores", "Seen", "Setting", "score", "trial"]
 # Of labels held: y and the columns of pixels, 2 bytes each.
 _BYTES_PER_LABELLED_PIXEL = 4
 
-LEFT_BEHIND = 25_000_000
+LEFT_BEHIND = 35_000_000
 """Bytes that the masks of a trial leave to the next training: threads, and what malloc keeps."""
 
 

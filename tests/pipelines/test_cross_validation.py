@@ -1,6 +1,7 @@
 """``dseg fit --folds``: what it says is what fit, predict and evaluate say of held-out images."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -185,3 +186,23 @@ def test_an_unnamed_class_of_a_few_pixels_counts_as_in_evaluate(dseg, own_world,
     told = json.loads(dseg("evaluate", "cv", own_world.truth, "--json").out)
     assert found["iou"] == told["iou"]
     assert found["iou"]["class 3"] == 0
+
+
+def test_a_single_member_has_no_uncertainty(dseg, world, store, tmp_path):
+    words = ("--members", 1, "--max-steps", 60, "--folds", 2, "--folds-out", "cv", "--json")
+    made = dseg("fit", store, world.labels, *words)
+    assert made.code == 0, made.err
+    found = json.loads(made.out)["cross_validation"]
+    assert [one["uncertainty"] for one in found["by_image"]] == [None] * 3
+    assert not (tmp_path / "cv/uncertainty").exists()
+
+
+def test_a_damaged_temperature_is_refused(dseg, held_out, store, tmp_path):
+    folder, _, _ = held_out
+    shutil.copytree(folder / "model", tmp_path / "broken")
+    facts = json.loads((tmp_path / "broken/model.json").read_text())
+    facts["extra"]["temperature"] = -1
+    (tmp_path / "broken/model.json").write_text(json.dumps(facts))
+    refused = dseg("predict", store, "--model", "broken")
+    assert refused.code == 2
+    assert "the model has the temperature -1: expected a number above 0" in refused.err
