@@ -10,14 +10,14 @@ import numpy as np
 from ..classify.classes import OKABE_ITO
 from ..classify.intervals import Interval
 
-__all__ = ["BLUE", "ORANGE", "draw_curve", "draw_reliability", "figure"]
+__all__ = ["BLUE", "draw_curve", "draw_reliability", "figure"]
 
 
 def _hex(k: int) -> str:
     return "#" + "".join(f"{part:02x}" for part in OKABE_ITO[k])
 
 
-BLUE, ORANGE = _hex(5), _hex(6)
+BLUE = _hex(5)
 
 _STYLE = {
     "font.size": 9,

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from dseg import PixelEnsemble
+from dseg import FeatureStore, PixelEnsemble
 from dseg.classify.calibration import tempered
 from dseg.classify.masks import read_mask
 from dseg.classify.metrics import Confusion
@@ -206,3 +206,16 @@ def test_a_damaged_temperature_is_refused(dseg, held_out, store, tmp_path):
     refused = dseg("predict", store, "--model", "broken")
     assert refused.code == 2
     assert "the model has the temperature -1: expected a number above 0" in refused.err
+
+
+def test_folds_that_fail_leave_nothing(dseg, world, store, tmp_path):
+    """Every fold reads the damaged image, to learn from it or to score it."""
+    shutil.copytree(store, tmp_path / "f.zarr")
+    row, size = FeatureStore.open(store).rows("p2")[0], FeatureStore.open(store).spec.map_sizes[0]
+    chunk = tmp_path / "f.zarr/features" / size / "c" / str(row) / "0/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:-7])
+    failed = dseg("fit", "f.zarr", world.labels, *WORDS, "--folds", 3, "--folds-out", "cv")
+    assert failed.code == 1
+    assert "image 'p2.png'" in failed.err
+    assert "does not match its checksum" in failed.err
+    assert [path.name for path in tmp_path.iterdir()] == ["f.zarr"]

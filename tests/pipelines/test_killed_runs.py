@@ -118,15 +118,3 @@ def test_a_killed_curve_goes_on(dseg, world, store, tmp_path):
         for file in (tmp_path / "curve/curve.json", tmp_path / "unbroken/curve.json")
     ]
     assert cells[0] == cells[1]
-
-
-def test_killed_folds_leave_nothing_under_a_final_name(world, store, tmp_path):
-    words = ("--max-steps", 300, "--members", 2, "--folds", 6, "--folds-out", "cv")
-    process = start(tmp_path, "fit", store, world.truth, *words)
-
-    def begun():
-        return any(tmp_path.glob(".cv-*/predictions.jsonl"))
-
-    kill_when(process, begun)
-    assert not (tmp_path / "cv").exists()
-    assert not (tmp_path / "model").exists()
