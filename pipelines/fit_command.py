@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import (
-    NAMES,
     device_option,
     dry_run_option,
     existing_folder,
     folder,
     ignore_option,
+    layers_option,
     list_option,
     output_options,
     overwrite_option,
@@ -29,12 +29,7 @@ __all__ = ["fit"]
 @click.argument("stores", type=existing_folder, nargs=-1, required=True)
 @click.argument("labels", type=existing_folder)
 @click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
-@click.option(
-    "--layers",
-    type=NAMES,
-    help="Only these of the store, such as 50:6,150:8,pixels: step:block, as `dseg info` names "
-    "them; of the second of several stores 2/50:6.",
-)
+@layers_option
 @ignore_option
 @training_options
 @click.option(
