@@ -24,6 +24,7 @@ __all__ = [
     "folder",
     "list_option",
     "ignore_option",
+    "layers_option",
     "output_options",
     "overwrite_option",
     "training_options",
@@ -168,6 +169,16 @@ def dry_run_option(command: F) -> F:
     """Add ``--dry-run``."""
     return click.option(
         "--dry-run", is_flag=True, help="Only tell what it would do, and what that takes."
+    )(command)
+
+
+def layers_option(command: F) -> F:
+    """Add ``--layers``."""
+    return click.option(
+        "--layers",
+        type=NAMES,
+        help="Only these of the store, such as 50:6,150:8,pixels: step:block, as `dseg info` names "
+        "them; of the second of several stores 2/50:6.",
     )(command)
 
 
