@@ -72,6 +72,8 @@ def load_backbone(
     pixels: bool | None = None,
     precision: Precision = "float32",
     seed: int = 0,
+    draws: int = 1,
+    flip: bool = False,
     prompt: str | None = None,
     device: str | torch.device | None = None,
 ) -> Backbone:
@@ -113,6 +115,10 @@ def load_backbone(
         In which the network computes. The halves are faster on GPUs, and other features.
     seed : int
         Of the noise.
+    draws : int
+        Average the activations over so many draws of the noise.
+    flip : bool
+        Average the activations with those of the mirrored image.
     prompt : str, optional
         Of a U-Net that listens to a text: the empty prompt's embedding as a spec's ``backbone``
         holds it. By default the checkpoint's text encoder makes it.
@@ -150,13 +156,13 @@ def load_backbone(
             pixels=pixels,
             precision=precision,
             seed=seed,
+            draws=draws,
+            flip=flip,
             device=device,
         )
-    if steps:
-        raise InputError(
-            f"steps {', '.join(map(str, steps))} are asked for, but this network takes no noise: "
-            "leave them out"
-        )
+    if steps or draws > 1:
+        what = f"steps {', '.join(map(str, steps))}" if steps else f"{draws} draws of the noise"
+        raise InputError(f"{what} are asked for, but this network takes no noise: leave them out")
     return TrunkBackbone(
         loaded,
         blocks,
@@ -165,6 +171,7 @@ def load_backbone(
         filters=filters,
         pixels=pixels,
         precision=precision,
+        flip=flip,
         device=device,
     )
 

@@ -157,7 +157,9 @@ def alphas_cumprod(schedule: str, steps: int) -> NDArray[np.float64]:
     return NoiseSchedule.named(schedule, steps).alphas_cumprod
 
 
-def shared_noise(seed: int, row_shape: tuple[int, int], channels: int = 3) -> Tensor:
+def shared_noise(
+    seed: int, row_shape: tuple[int, int], channels: int = 3, draws: int = 1
+) -> Tensor:
     """Return the one noise image ε that all images and timesteps share.
 
     Drawn on the CPU, so that it depends on the seed and the shape alone.
@@ -169,13 +171,16 @@ def shared_noise(seed: int, row_shape: tuple[int, int], channels: int = 3) -> Te
         Height and width, pixels, or cells of latents.
     channels : int
         Of latents, where not colours.
+    draws : int
+        So many noise images, the first the same however many there are.
 
     Returns
     -------
-    tensor of shape (1, channels, H, W), float32
+    tensor of shape (draws, channels, H, W), float32
     """
     generator = torch.Generator("cpu").manual_seed(seed)
-    return torch.randn(1, channels, *row_shape, generator=generator)
+    each = [torch.randn(1, channels, *row_shape, generator=generator) for _ in range(draws)]
+    return torch.cat(each)
 
 
 def q_sample(x: Tensor, steps: Sequence[int], noise: Tensor, schedule: NoiseSchedule) -> Tensor:

@@ -93,6 +93,8 @@ def _load(
         pixels=spec.pixels,
         precision=spec.backbone.get("precision", "float32"),
         seed=spec.noise_seed,
+        draws=spec.backbone.get("draws", 1),
+        flip=spec.backbone.get("flip", False),
         device=device,
         **hints,
     )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..store.errors import InputError
 from ..store.spec import CLEAN, LayerSpec
+from .averaging import with_mirrored
 from .card import Card
 from .choices import choose_size, refuse_doubles
 from .devices import choose_device
@@ -131,6 +132,8 @@ class TrunkBackbone:
         Add a layer of classical filters, and a last one of colour and place; by default as the
         card says, else no.
     precision : {"float32", "float16", "bfloat16"}
+    flip : bool
+        Average with the mirrored image's activations.
     device : str or torch.device, optional
         By default CUDA, else MPS, else the CPU.
 
@@ -153,6 +156,7 @@ class TrunkBackbone:
         filters: bool | None = None,
         pixels: bool | None = None,
         precision: Precision = "float32",
+        flip: bool = False,
         device: str | torch.device | None = None,
     ) -> None:
         card, trunk = loaded.card, loaded.trunk
@@ -171,7 +175,7 @@ class TrunkBackbone:
         )
         activations = tuple(LayerSpec(CLEAN, number, *shapes[number]) for number in self.blocks)
         self.layers = activations + self._extras.layers
-        self._description = {
+        self._description: dict[str, Any] = {
             "kind": loaded.kind,
             "sha256": loaded.sha256,
             "architecture": dict(loaded.architecture),
@@ -181,6 +185,9 @@ class TrunkBackbone:
         self._precision = precision
         if precision != "float32":
             self._description["precision"] = precision
+        self._flip = flip
+        if flip:
+            self._description["flip"] = True
         del trunk.blocks[self.blocks[-1] + 1 :]
         halve_weights(trunk, precision)
         self._trunk = trunk.to(self.device)
@@ -212,11 +219,15 @@ class TrunkBackbone:
             If the rows are not of the row shape.
         """
         x = as_rows(rows, self.row_shape, self.device)
+        found = with_mirrored(self._activations, x) if self._flip else self._activations(x)
+        with at_precision("float32", self.device):
+            return found + self._extras(x)
+
+    def _activations(self, x: Tensor) -> list[Tensor]:
         normalised = ((x + 1) / 2 - self._mean) / self._std
         with at_precision(self._precision, self.device):
             found = self._trunk(normalised, self.blocks, self._inputs)
-        with at_precision("float32", self.device):
-            return [activation.float() for activation in found] + self._extras(x)
+        return [activation.float() for activation in found]
 
 
 def _chosen(blocks: Sequence[int], count: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..store.spec import LayerSpec
+from .averaging import mean_over, with_mirrored
 from .choices import (
     SMALL_NETWORK_STEPS,
     choose_blocks,
@@ -162,6 +163,10 @@ class UNetBackbone:
         In which the network computes, see `precision`; activations come out as float32 anyhow.
     seed : int
         Of the noise.
+    draws : int
+        Average over so many draws of the noise; the first is that of a single one.
+    flip : bool
+        Average with the mirrored image's activations.
     device : str or torch.device, optional
         By default CUDA, else MPS, else the CPU.
 
@@ -184,6 +189,8 @@ class UNetBackbone:
         pixels: bool | None = None,
         precision: Precision = "float32",
         seed: int = 0,
+        draws: int = 1,
+        flip: bool = False,
         device: str | torch.device | None = None,
     ) -> None:
         every = list(decoder_blocks(loaded.unet))
@@ -210,7 +217,7 @@ class UNetBackbone:
         )
         self.layers += self._extras.layers
         self._schedule = loaded.schedule
-        self._description = {
+        self._description: dict[str, Any] = {
             "kind": loaded.kind,
             "sha256": loaded.sha256,
             "architecture": dict(loaded.architecture),
@@ -229,9 +236,14 @@ class UNetBackbone:
         self._decoder = Decoder(loaded.unet, self.blocks, inputs)
         halve_weights(self._decoder, precision, but=self._decoder.time_embedding)
         self._decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        if draws > 1:
+            self._description["draws"] = draws
+        if flip:
+            self._description["flip"] = True
+        self._flip = flip
         self._latents = None if latents is None else latents.to(self.device)
         channels = 3 if latents is None else latents.channels
-        self._noise = shared_noise(seed, seen, channels).to(self.device)
+        self._noise = shared_noise(seed, seen, channels, draws).to(self.device)
 
     def describe(self) -> dict[str, Any]:
         """Return what of the network changes its activations, in plain JSON values."""
@@ -256,19 +268,26 @@ class UNetBackbone:
             If the rows are not of the row shape.
         """
         x = as_rows(rows, self.row_shape, self.device)
-        batch, T = len(x), len(self.steps)
+        found = with_mirrored(self._activations, x) if self._flip else self._activations(x)
+        with at_precision("float32", self.device):
+            return found + self._extras(x)
+
+    def _activations(self, x: Tensor) -> list[Tensor]:
         with at_precision("float32", self.device):  # autoencoders overflow in float16
             seen = x if self._latents is None else self._latents.encode(x)
+        return mean_over(self._noised(seen, noise.unsqueeze(0)) for noise in self._noise)
+
+    def _noised(self, x: Tensor, noise: Tensor) -> list[Tensor]:
+        """Return the activations of all timesteps in one batch, for one draw of the noise."""
+        batch, T = len(x), len(self.steps)
         text = None if self._latents is None else self._latents.prompt
-        x_t = q_sample(seen, self.steps, self._noise, self._schedule).flatten(0, 1)
+        x_t = q_sample(x, self.steps, noise, self._schedule).flatten(0, 1)
         t = torch.tensor(self.steps, device=self.device).repeat_interleave(batch)
         with at_precision(self._precision, self.device):
             found = self._decoder(x_t.contiguous(memory_format=self._format), t, text)
             found = [activation.float() for activation in found]
-        with at_precision("float32", self.device):
-            extras = self._extras(x)
         by_block = [activation.unflatten(0, (T, batch)) for activation in found]
-        return [activation[step] for step in range(T) for activation in by_block] + extras
+        return [activation[step] for step in range(T) for activation in by_block]
 
 
 def recommended_layers(unet: Any, timesteps: int) -> dict[str, Any]:

@@ -32,6 +32,8 @@ DECIDED_BY_MODEL = (
     "fit",
     "overlap",
     "seed",
+    "draws",
+    "flip",
     "filters",
     "pixels",
     "precision",
@@ -119,6 +121,16 @@ DECIDED_BY_MODEL = (
     help="Of the network; the halves are faster on GPUs, and other features.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Average over so many draws of the noise; each costs a pass.",
+)
+@click.option(
+    "--flip", is_flag=True, help="Average with the mirrored image, which doubles the cost."
+)
 @click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
 @click.option(
     "--codec",

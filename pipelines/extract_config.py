@@ -27,6 +27,8 @@ class BackboneOptions:
     pixels: bool | None = None
     precision: Precision = "float32"
     seed: int = 0
+    draws: int = 1
+    flip: bool = False
     device: str | None = None
 
     def load(self, checkpoint: str) -> Backbone:
