@@ -68,8 +68,10 @@ class Kept:
     extras: Mapping[str, int]
 
     @classmethod
-    def of(cls, spec: FeatureSpec, dims: int) -> Self:
+    def of(cls, spec: FeatureSpec, dims: int, pixels: int | None = None) -> Self:
         """Share out ``dims`` channels, to each map size by its part of all of them.
+
+        Where there are so few ``pixels``, no more components of any map size than that.
 
         Raises
         ------
@@ -84,11 +86,13 @@ class Kept:
                 f"features of {spec.dims} channels cannot be reduced to {dims}: from {least} "
                 f"(one a map size, and the extra layers) to {spec.dims - 1} are possible"
             )
-        return cls(_shared(dims - sum(extras.values()), activations), extras)
+        shares = _shared(dims - sum(extras.values()), activations)
+        most = dims if pixels is None else pixels
+        return cls({size: min(count, most) for size, count in shares.items()}, extras)
 
     @property
     def dims(self) -> int:
-        """All channels that remain: as many as were asked for."""
+        """All channels that remain."""
         return sum(self.components.values()) + sum(self.extras.values())
 
     def spec(self, full: FeatureSpec) -> FeatureSpec:

@@ -35,7 +35,7 @@ class Learnt:
     kept: Kept | None = None
 
     @classmethod
-    def of(cls, stored: FeatureSpec, reduce: int | None, recipe: str) -> Self:
+    def of(cls, stored: FeatureSpec, reduce: int | None, recipe: str, pixels: int) -> Self:
         """Return what ``--reduce`` and ``--recipe`` ask for.
 
         Parameters
@@ -44,6 +44,8 @@ class Learnt:
         reduce : int or None
             So many channels; 0: all. None: as `default_dims` says, by the published recipe all.
         recipe : {"default", "paper"}
+        pixels : int
+            How many are labelled.
 
         Raises
         ------
@@ -57,7 +59,7 @@ class Learnt:
         dims = default_dims(stored.dims) if reduce is None else reduce
         if dims in (0, stored.dims):
             return cls(stored, stored)
-        kept = Kept.of(stored, dims)
+        kept = Kept.of(stored, dims, pixels)
         return cls(stored, kept.spec(stored), kept)
 
     @property

@@ -128,7 +128,7 @@ class Training:
         InputError
             If the memory is too small; the message names the least.
         """
-        learnt = Learnt.of(store.spec, options.reduce, options.recipe)
+        learnt = Learnt.of(store.spec, options.reduce, options.recipe, labelled.pixels.n)
         # Of a cluster, one result at a time arrives here.
         readers = 1 if client else TaskRunner().workers
         budget = _budget(store, labelled, options, learnt, memory - beside, readers)

@@ -122,3 +122,9 @@ def test_a_map_size_of_extras_alone_is_kept_whole(spec, sample):
     reduction = reduction_of({"4x4": sample["4x4"], "8x8": sample["8x8"][:, 16:]}, some, kept)
     assert isinstance(reduction, Reduction)
     assert reduction.spec.dims == 14
+
+
+def test_few_pixels_have_no_more_components(spec):
+    kept = Kept.of(spec, 30, pixels=5)
+    assert kept.components == {"4x4": 5, "8x8": 5}
+    assert kept.dims == kept.spec(spec).dims == 18
