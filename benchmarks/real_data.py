@@ -7,6 +7,7 @@ scoring, simpler methods::
     python benchmarks/real_data.py data/                      # all sets, all methods, 3 seeds
     python benchmarks/real_data.py data/ --sets camvid --rows colour,forest
     python benchmarks/real_data.py data/ --checkpoint nets/{set}   # instead of pretraining
+    python benchmarks/real_data.py data/ --also mae=nets/{set}-mae # a further backbone's row
     python benchmarks/real_data.py --render                   # table and plot again
 
 A set is a folder with images/, labels/, classes.txt, train.txt and test.txt (stems, one a line).
@@ -36,7 +37,7 @@ from dseg.store.errors import DsegError, InputError
 from real.layout import DataSet, find_sets
 from real.options import Plan, Pretraining, Size
 from real.results import FILE, Results
-from real.runner import ROWS, Runner
+from real.runner import ROWS, Runner, all_rows
 
 # What the network sees of an image, pixels. Squares, because `dseg pretrain` squashes whole images
 # to squares and the network should find what it was trained on. 128, because two CPU cores then
@@ -58,7 +59,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("data", type=Path, nargs="?", help="folder of sets, or one set")
     parser.add_argument("--sets", type=_names, help="some sets: blood_cells,camvid")
     parser.add_argument(
-        "--rows", type=_names, default=list(ROWS), help=f"some methods of {','.join(ROWS)}"
+        "--rows", type=_names, help=f"some methods of {','.join(ROWS)}, or of --also"
     )
     parser.add_argument("--seeds", type=_count, default=3, help="how many seeds (3)")
     parser.add_argument(
@@ -89,6 +90,14 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
         metavar="[SET=]PATH",
         help="instead of pretraining; {set} in it stands for the set's name",
     )
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME=CHECKPOINT",
+        help="a further row: dseg on any checkpoint it takes; {set} in it stands for the set's "
+        "name. It goes with --rows, where NAME may stand too",
+    )
     parser.add_argument("--head-channels", type=_count, help="of a guided-diffusion .pt")
     parser.add_argument("--max-steps", type=_count, default=2000, help="of every ensemble (2000)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder (results)")
@@ -103,14 +112,32 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--verbose", "-v", action="store_true")
     given = parser.parse_args(words)
-    unknown = [row for row in given.rows if row not in ROWS]
+    given.also = _also(given.also, parser)
+    if given.rows is None:
+        given.rows = [*ROWS, *given.also]
+    unknown = [row for row in given.rows if row not in ROWS and row not in given.also]
     if unknown:
-        parser.error(f"no method is called '{unknown[0]}': there are {', '.join(ROWS)}")
+        known = ", ".join([*ROWS, *given.also])
+        parser.error(f"no method is called '{unknown[0]}': there are {known}")
     if given.data is None and not given.render:
         parser.error("give a folder of sets, or --render")
     if given.keep and given.work is None:
         parser.error("--keep needs --work: a temporary folder is removed in the end")
     return given
+
+
+def _also(words: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        name, _, checkpoint = word.partition("=")
+        if (
+            not re.fullmatch(r"[a-z][a-z0-9-]*", name)
+            or not checkpoint
+            or name in {**ROWS, **found}
+        ):
+            parser.error(f"--also {word!r}: expected a new NAME=CHECKPOINT, such as mae=nets/mae")
+        found[name] = checkpoint
+    return found
 
 
 def _names(text: str) -> list[str]:
@@ -160,6 +187,7 @@ def make_plan(given: argparse.Namespace, work: Path) -> Plan:
         work=work,
         seeds=given.seeds,
         sizes={**SIZES, **sizes},
+        also=given.also,
         checkpoints={name: path.replace("{set}", name) for name, path in checkpoints.items()},
         pretraining=Pretraining(
             given.pretrain_time, given.pretrain_size, given.pretrain_crop, given.pretrain_init
@@ -188,9 +216,10 @@ def render(out: Path) -> None:
     results = Results(out / FILE)
     if not results.records:
         raise InputError(f"no results in '{out}' yet")
-    text = table(results, ROWS)
+    rows = all_rows(results)
+    text = table(results, rows)
     (out / "real_data.md").write_text(text, encoding="utf-8")
-    draw(results, ROWS, out / "real_data.png")
+    draw(results, rows, out / "real_data.png")
     print(f"\n{text}")
 
 

@@ -57,7 +57,7 @@ def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
 def _features(spec: FeatureSpec) -> dict[str, Any]:
     return {
         "checkpoint": spec.source,
-        "backbone": dict(spec.backbone),
+        "backbone": _shortened(spec.backbone),
         "row_shape": list(spec.row_shape),
         "fit": spec.fit,
         "overlap": spec.overlap,
@@ -71,6 +71,14 @@ def _features(spec: FeatureSpec) -> dict[str, Any]:
         "hash": spec.hash,
         **({"parts": [_features(part) for part in spec.parts]} if spec.parts else {}),
     }
+
+
+def _shortened(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the numbers of an embedding: its shape says what it is."""
+    plain = dict(backbone)
+    if "prompt" in plain:
+        plain["prompt"] = f"{plain['prompt'].partition(':')[0]}: the empty prompt's embedding"
+    return plain
 
 
 def _model(path: Path) -> dict[str, Any]:

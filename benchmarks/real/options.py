@@ -113,6 +113,8 @@ class Plan:
         Of the row grid, by set; of other sets it is the checkpoint's.
     checkpoints : mapping of str to str
         What to take instead of pretraining, by set.
+    also : mapping of str to str
+        Checkpoints of further rows by their name; "{set}" stands for the set's name.
     pretraining : Pretraining
     max_steps : int
         Of every ensemble.
@@ -133,6 +135,7 @@ class Plan:
     seeds: int = 3
     sizes: Mapping[str, Size] = field(default_factory=dict)
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, str] = field(default_factory=dict)
     pretraining: Pretraining = field(default_factory=Pretraining)
     max_steps: int = 2000
     head_channels: int | None = None

@@ -18,7 +18,10 @@ from .measure import apart
 from .options import Network, Plan
 from .results import FILE, Key, Record, Results
 
-__all__ = ["PRETRAINING", "ROWS", "Runner"]
+__all__ = ["PRETRAINING", "ROWS", "Runner", "all_rows"]
+
+PRETRAINING = "pretraining"
+"""The row of pretrainings, which are no method."""
 
 ROWS = {
     "pretrained": "dseg, pretrained on the set's images",
@@ -32,8 +35,16 @@ ROWS = {
 """The methods, in the order of the table."""
 
 NETWORK_ROWS = ("pretrained", "builtin", "untrained")
-PRETRAINING = "pretraining"
-"""The row of pretrainings, which are no method."""
+
+
+def all_rows(results: Results) -> dict[str, str]:
+    """Return the methods of a table: those that are always there, then further backbones."""
+    further = sorted({r.key.row for r in results.records} - {*ROWS, PRETRAINING})
+    rows = dict(ROWS)
+    names = list(rows)
+    at = names.index("untrained")  # after dseg's own networks
+    labelled = {name: f"dseg, {name}" for name in further}
+    return {**{n: rows[n] for n in names[:at]}, **labelled, **{n: rows[n] for n in names[at:]}}
 
 
 class Runner:
@@ -73,7 +84,7 @@ class Runner:
                     print(f"FAILED: {reason}", flush=True)
 
     def _row(self, data: DataSet, row: str) -> None:
-        if row in NETWORK_ROWS:
+        if row in NETWORK_ROWS or row in self._plan.also:
             self._network_row(data, row)
         elif row in ("filters", "colour"):
             self._plain_row(data, row)
@@ -132,6 +143,8 @@ class Runner:
             from dseg.extract.builtin import BUILTIN
 
             return self._describe(data, BUILTIN)
+        if row in self._plan.also:
+            return self._describe(data, self._plan.also[row].replace("{set}", data.name))
         if row == "untrained":
             return self._architecture(data)
         given = self._plan.checkpoints.get(data.name)
