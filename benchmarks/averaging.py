@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -36,9 +37,8 @@ def measure(data: DataSet, options: dict[str, object], given: argparse.Namespace
         stems = write_list(folder / "train.txt", data.train)
         store, started = folder / "feats.zarr", time.monotonic()
         backbone = BackboneOptions(size=SIZES.get(data.name), device=given.device, **options)
-        extract(
-            ExtractConfig(data.images, store, given.checkpoint, backbone=backbone, list_file=stems)
-        )
+        config = ExtractConfig(data.images, store, given.checkpoint, backbone=backbone)
+        extract(replace(config, list_file=stems))
         seconds = (time.monotonic() - started) / len(data.train)
         scores = []
         for seed in range(given.seeds):
