@@ -1,5 +1,6 @@
 """Rows in, images in the store: written in threads, beside the network."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Lock
@@ -13,7 +14,8 @@ from .stream import Decoded, Refused, RowActivations
 
 __all__ = ["ImageWriting", "Outcome"]
 
-WRITERS = 2
+# A core compresses about 200 MB/s; a GPU makes several GB/s. Half of the cores are left to decoding.
+WRITERS = min(8, max(2, (os.cpu_count() or 1) // 2))
 
 
 class Outcome(Protocol):
