@@ -14,7 +14,7 @@ from .stream import Decoded, Refused, RowActivations
 
 __all__ = ["ImageWriting", "Outcome"]
 
-# A core compresses about 200 MB/s; a GPU makes several GB/s. Half of the cores are left to decoding.
+# A core compresses about 200 MB/s, a GPU makes several GB/s; half of the cores are for decoding.
 WRITERS = min(8, max(2, (os.cpu_count() or 1) // 2))
 
 
