@@ -31,6 +31,7 @@ from .options import (
 )
 from .pretrain_command import pretrain
 from .reporting import console_of, report
+from .select_command import select
 from .settings import FILE, read_settings
 
 __all__ = ["cli", "main"]
@@ -252,3 +253,4 @@ def info(**given: Any) -> int:
 cli.add_command(extract)
 cli.add_command(fit)
 cli.add_command(pretrain)
+cli.add_command(select)

@@ -18,7 +18,7 @@ from .features import Features
 from .reader import FeatureStore
 from .spec import FeatureSpec
 
-__all__ = ["FeatureView", "chosen_layers", "joined_spec", "view_for", "view_of"]
+__all__ = ["FeatureView", "chosen_layers", "joined_spec", "layer_names", "view_for", "view_of"]
 
 Layers = tuple[int, ...]
 
@@ -124,6 +124,19 @@ def chosen_layers(specs: Sequence[FeatureSpec], names: Sequence[str] | None) -> 
         raise InputError(f"layer '{doubles[0]}' is named more than once: name each once")
     wanted = sorted(place[name] for name in names)
     return tuple(tuple(at for n, at in wanted if n == number) for number in range(len(specs)))
+
+
+def layer_names(specs: Sequence[FeatureSpec]) -> tuple[str, ...]:
+    """Return the names, as `chosen_layers` takes them, of the layers that `view_of` joins.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec
+        Of the stores; from several, each extra layer comes once.
+    """
+    if len(specs) == 1:
+        return tuple(layer.name for layer in specs[0].layers)
+    return tuple(f"{n + 1}/{specs[n].layers[at].name}" for n, at in _order(specs))
 
 
 def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
