@@ -17,12 +17,11 @@ def short_words(summary: SelectSummary) -> str:
         rows.append([row.title, f"{row.mean_iou:.3f}", *_costs(row), _named(row.layers)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    use = summary.recommended
     return "\n".join(
         [
             *lines,
             "",
-            f"Recommended: {','.join(use.layers) if use.steps else _named(use.layers)}",
+            f"Recommended: {_named(summary.recommended.layers)}",
             *(f"  {command}" for command in summary.commands),
             f"{summary.out}: tables and pictures; {duration(summary.seconds)}",
         ]
