@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 from .estimates import IouEstimate
 
-__all__ = ["Step", "forward_selection", "smallest_within_error"]
+__all__ = ["WORTH", "Step", "forward_selection", "smallest_within_error"]
+
+WORTH = 0.005
+"""mIoU below which a difference is not worth another layer: seeds alone differ by as much."""
 
 Names = tuple[str, ...]
 Score = Callable[[Sequence[Names]], list[IouEstimate]]
@@ -21,7 +24,7 @@ class Step(NamedTuple):
 def forward_selection(
     alone: Sequence[Step], score: Score, most: int, at_once: int = 1
 ) -> list[Step]:
-    """Add the part that helps most, again and again, while one helps at all.
+    """Add the part that helps most, again and again, up to ``most`` parts.
 
     From the third part on not all are tried: a part is taken to gain no more beside a larger set
     than it did beside the last one that it was tried with, and who cannot lead any more is left
@@ -46,10 +49,7 @@ def forward_selection(
     path = [max(alone, key=lambda step: step.found.mean_iou)]
     bound = {step.names[0]: float("inf") for step in alone}
     while len(path) < most and (tried := _round(path[-1], bound, score, at_once)):
-        best = max(tried, key=lambda step: step.found.mean_iou)
-        if best.found.mean_iou <= path[-1].found.mean_iou:
-            break
-        path.append(best)
+        path.append(max(tried, key=lambda step: step.found.mean_iou))
     return path
 
 
@@ -70,7 +70,7 @@ def _round(last: Step, bound: dict[str, float], score: Score, at_once: int) -> l
 def smallest_within_error(path: Sequence[Step]) -> Step:
     """Return the first set of a path that is not worse than the best one by more than chance.
 
-    That is by more than one standard error of the difference.
+    That is by more than one standard error of the difference, or by `WORTH`, if that is more.
 
     References
     ----------
@@ -81,5 +81,6 @@ def smallest_within_error(path: Sequence[Step]) -> Step:
     return next(
         step
         for step in path
-        if best.found.mean_iou - step.found.mean_iou <= best.found.error_of_gain(step.found)
+        if best.found.mean_iou - step.found.mean_iou
+        <= max(WORTH, best.found.error_of_gain(step.found))
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..classify.forward import Step
+from ..classify.forward import WORTH, Step
 from ..store.errors import DsegError
 from .layer_sets import LayerSet, NetworkTimes
 from .progress import Progress
@@ -42,7 +42,7 @@ def compared(task: SelectTask, search: Search) -> list[Compared]:
     """Return the sets that are worth an ensemble, each once: the probe's choice first."""
     steps = {
         "chosen by the probe": search.chosen,
-        "best of its search": max(search.path, key=lambda step: step.found.mean_iou),
+        "its longest": search.path[-1],
         "best alone": search.best_alone,
         **search.references,
     }
@@ -124,7 +124,8 @@ def ranked(
     """Return the compared sets, the recommended one first.
 
     That is the cheapest, by bytes and time, of those that are not behind the best by more than one
-    standard error, as the ensemble finds it. Where no ensemble was asked, it is the probe's choice.
+    standard error (or by `WORTH`), as the ensemble finds it. Where no ensemble was asked, it is the
+    probe's choice.
     """
     names = task.labelled.classes.names
     rows = [
@@ -140,7 +141,11 @@ def ranked(
     rows = [
         replace(row, ensemble=one.beside(best)) for row, one in zip(rows, confirmed, strict=True)
     ]
-    good = [row for row in rows if row.ensemble and row.ensemble.behind <= row.ensemble.error]
+    good = [
+        row
+        for row in rows
+        if row.ensemble and row.ensemble.behind <= max(WORTH, row.ensemble.error)
+    ]
     use = min(good, key=lambda row: row.bytes_share + row.time_share)
     return [use, *(row for row in rows if row is not use)]
 

@@ -138,7 +138,7 @@ def _how(summary: SelectSummary) -> str:
     confirmed = (
         " The ensemble was trained and scored on the same folds, briefly, so its scores are for "
         "comparison; the recommended set is the cheapest of those that are not behind the best by "
-        "more than one standard error."
+        "more than one standard error or 0.005."
         if ensemble
         else " No ensemble confirmed it."
     )
