@@ -1,10 +1,14 @@
 """A linear probe: how well classes can be told from some layers, cross-validated by image.
 
 Each layer's channels are standardised and turned into their leading principal components, at most
-64, each brought to a deviation of 1; then a multinomial logistic regression (scikit-learn's) tells
-the classes. All of it is learnt from the training folds alone. So layers of 5 and of 1024 channels
-meet with as many weights, and a fit takes a tenth of a second: whitened, it needs 20 iterations in
-place of 50 to 100. The loss counts rare classes more, as that of `dseg fit` does.
+32, each brought to a deviation of 1; then a multinomial logistic regression (scikit-learn's) tells
+the classes. All of it is learnt from the training folds alone. So layers of 100 and of 1000
+channels meet with as many weights, and a fit takes a tenth of a second: whitened, it needs 20
+iterations in place of 50 to 100. The loss counts rare classes more, as that of `dseg fit` does.
+
+Layers that no network made (colour and place, filters) also get products of their leading
+components: no straight line divides places, but the ensemble, which is not linear, makes much of
+them. Without that the probe holds them for worthless (docs/design.md).
 """
 
 import time
@@ -27,12 +31,15 @@ __all__ = ["LinearProbe", "PixelTable", "bytes_per_pixel", "seconds_per_fit"]
 
 Vectors = NDArray[np.float32]
 
-_COMPONENTS = 64  # of a layer, at most
+_COMPONENTS = 32  # of a layer, at most
+_MULTIPLIED = 6  # of a raw layer's components, each with each
+_PRODUCTS = _MULTIPLIED * (_MULTIPLIED + 1) // 2
+_FARTHEST = 5.0  # deviations of a product
 _ALL = 512  # of all layers of a set together
 _FITTED_ON = 4096  # pixels, at most, that components are found from
 _FLOOR = 0.1  # of a channel's deviation, as a share of its layer's, as in `scaling`
 _LEAST = 0.01  # of a component's deviation, as a share of the first one's
-_STRENGTH = 0.1  # scikit-learn's C
+_STRENGTH = 0.03  # scikit-learn's C
 _ITERATIONS, _TOLERANCE = 100, 1e-3
 
 
@@ -52,7 +59,8 @@ def bytes_per_pixel(dims: int, folds: int, most: int, workers: int) -> int:
     workers : int
         Fits at once.
     """
-    return 2 * dims + 2 * folds * _COMPONENTS * most + 2 * 4 * _ALL * workers
+    kept = 2 * folds * (_COMPONENTS + _PRODUCTS) * most
+    return 2 * dims + kept + 2 * 4 * (_ALL + 2 * _PRODUCTS) * workers
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ class PixelTable:
     image : array of shape (n,), integer
         By its place.
     n_images, n_classes : int
+    raw : frozenset of str
+        The layers that no network made.
     """
 
     layers: Mapping[str, NDArray[np.float16]]
@@ -77,6 +87,7 @@ class PixelTable:
     image: NDArray[np.integer]
     n_images: int
     n_classes: int
+    raw: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,33 @@ class _Components:
         return found
 
 
+@dataclass(frozen=True)
+class _Products:
+    """The leading components of a raw layer, each with each, brought to one scale."""
+
+    components: _Components
+    mean: Vectors
+    deviation: Vectors
+
+    @classmethod
+    def of(cls, features: NDArray[np.float16]) -> "_Products":
+        """Find them from a sample (n, C)."""
+        components = _Components.of(features)
+        products = _products(components(features))
+        return cls(components, products.mean(axis=0), products.std(axis=0) + np.float32(1e-6))
+
+    def __call__(self, features: NDArray[np.float16]) -> Vectors:
+        """Return components and products of pixels, (n, C) -> (n, k)."""
+        z = self.components(features)
+        products = (_products(z) - self.mean) / self.deviation
+        return np.hstack([z, products.clip(-_FARTHEST, _FARTHEST)])
+
+
+def _products(z: Vectors) -> Vectors:
+    one, other = np.triu_indices(min(_MULTIPLIED, z.shape[1]))
+    return z[:, one] * z[:, other]
+
+
 class LinearProbe:
     """Scores sets of layers on held-out images.
 
@@ -125,7 +163,7 @@ class LinearProbe:
     def __init__(self, table: PixelTable, folds: Sequence[Sequence[int]], workers: int = 1) -> None:
         self.table, self.workers = table, workers
         self._held_out = [np.isin(table.image, list(fold)) for fold in folds]
-        self._components: dict[tuple[int, str], _Components] = {}
+        self._components: dict[tuple[int, str], _Components | _Products] = {}
         self._kept: dict[tuple[int, str], NDArray[np.float16]] = {}
         self._finding = Lock()
 
@@ -182,7 +220,7 @@ class LinearProbe:
 
     def _layer(self, fold: int, name: str, layers: int) -> Vectors:
         """Return components of one of some layers; of many layers, fewer of each."""
-        most = max(1, _ALL // layers)
+        most = None if name in self.table.raw else max(1, _ALL // layers)
         kept = self._kept.get((fold, name))
         return (self._of(fold, name) if kept is None else kept.astype(np.float32))[:, :most]
 
@@ -191,7 +229,8 @@ class LinearProbe:
         with self._finding:
             found = self._components.get((fold, name))
         if found is None:
-            found = _Components.of(features[~self._held_out[fold]])
+            kind = _Products if name in self.table.raw else _Components
+            found = kind.of(features[~self._held_out[fold]])
             with self._finding:
                 self._components[fold, name] = found
         return found(features)

@@ -116,6 +116,9 @@ def read_sample(
         image=drawn.image,
         n_images=len(labelled.images),
         n_classes=len(labelled.classes),
+        raw=frozenset(
+            name for name, layer in zip(names, spec.layers, strict=True) if layer.is_extra
+        ),
     )
 
 

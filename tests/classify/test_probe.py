@@ -80,9 +80,9 @@ def test_components_are_the_principal_ones_whitened(table):
 
     x = table.layers["wide"]
     z = _Components.of(x)(x)
-    assert z.shape == (len(x), 64)
-    np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(64), atol=0.02)
-    standard = x.astype(np.float64)
+    assert z.shape == (len(x), 32)
+    np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(32), atol=0.02)
+    standard = x.astype(np.float32)
     standard = (standard - standard.mean(0)) / standard.std(0)
     first = np.linalg.svd(standard, full_matrices=False)[0][:, 0] * np.sqrt(len(x))
     assert abs(np.mean(first * z[:, 0])) == pytest.approx(1, abs=0.01)
@@ -93,6 +93,19 @@ def test_a_constant_layer_becomes_nothing(table):
 
     flat = table.layers["flat"]
     assert not _Components.of(flat)(flat).any()
+
+
+def test_a_raw_layer_may_divide_classes_by_more_than_a_line():
+    rng = np.random.default_rng(0)
+    place = rng.uniform(-1, 1, (IMAGES * EACH, 2))
+    y = ((place**2).sum(axis=1) < 0.5).astype(int)  # in the middle
+    image = np.repeat(np.arange(IMAGES), EACH)
+    layers = {"pixels": place.astype(np.float16)}
+    table = PixelTable(layers, y, np.ones(len(y)), image, IMAGES, 2)
+    raw = replace(table, raw=frozenset(layers))
+    line, curve = (LinearProbe(t, FOLDS).score([("pixels",)])[0] for t in (table, raw))
+    assert line.mean_iou < 0.5
+    assert curve.mean_iou > 0.85
 
 
 def test_a_fit_can_be_timed():
