@@ -7,8 +7,8 @@ from .estimates import IouEstimate
 
 __all__ = ["WORTH", "Step", "forward_selection", "smallest_within_error"]
 
-WORTH = 0.005
-"""mIoU below which a difference is not worth another layer: seeds alone differ by as much."""
+WORTH = 0.01
+"""mIoU below which a difference is not worth more layers: seeds alone may differ by as much."""
 
 Names = tuple[str, ...]
 Score = Callable[[Sequence[Names]], list[IouEstimate]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ..classify.forward import WORTH
 from .select_config import ScoredSet, SelectSummary
 from .selection import duration
 
@@ -138,7 +139,7 @@ def _how(summary: SelectSummary) -> str:
     confirmed = (
         " The ensemble was trained and scored on the same folds, briefly, so its scores are for "
         "comparison; the recommended set is the cheapest of those that are not behind the best by "
-        "more than one standard error or 0.005."
+        f"more than one standard error or {WORTH}."
         if ensemble
         else " No ensemble confirmed it."
     )
