@@ -40,6 +40,8 @@ BINS = 15
 LOWEST, HIGHEST = 0.05, 20.0
 """Temperatures: where a sample is all right, or no better than chance, it would run away."""
 
+_MOST_GROUPS = 10  # more are taken together, as of folds of one image
+
 _ROWS = 8192  # at a time: what is made of them on the way stays small
 
 
@@ -105,13 +107,14 @@ class Calibration:
     Parameters
     ----------
     temperature : float
-        Of all pixels of the sample.
+        Of all pixels of the sample; 1 where none helps.
     pixels : int
         How many those are.
     nll : tuple of two float
         The mean negative log-likelihood in nats, before and after.
     before, after : Reliability
-        After: each group's pixels by the temperature of the other groups.
+        After: each group's pixels by the temperature of the other groups. Where that does not
+        lower the negative log-likelihood, as before.
     """
 
     temperature: float
@@ -134,29 +137,28 @@ class Calibration:
 def calibrate(sample: PixelSample) -> Calibration:
     """Find the temperature of a sample, and what one finds without each group does to that group.
 
-    So what is said of the tempered probabilities is not said of pixels that chose the temperature.
+    So what is said of the tempered probabilities is not said of pixels that chose the temperature;
+    and where those pixels are no better off, probabilities stay as they are.
 
     Parameters
     ----------
     sample : PixelSample
         Of one group at least; of one alone, its own temperature is taken.
     """
-    tempered_parts = []
-    for group in np.unique(sample.groups):
-        own = sample.groups == group
+    tempered_parts, groups = [], sample.groups % _MOST_GROUPS
+    for group in np.unique(groups):
+        own = groups == group
         temperature = find_temperature(sample if own.all() else sample.of(~own))
         tempered_parts.append((own, temperature))
     after = np.empty_like(sample.probabilities)
     for own, temperature in tempered_parts:
         after[own] = tempered(sample.probabilities[own], temperature)
     mended = PixelSample(after, sample.y, sample.weights, sample.groups)
-    return Calibration(
-        temperature=find_temperature(sample),
-        pixels=len(sample.y),
-        nll=(negative_log_likelihood(sample), negative_log_likelihood(mended)),
-        before=reliability(sample),
-        after=reliability(mended),
-    )
+    nll, of_mended = negative_log_likelihood(sample), negative_log_likelihood(mended)
+    n, before = len(sample.y), reliability(sample)
+    if of_mended >= nll:
+        return Calibration(1.0, n, (nll, nll), before, before)
+    return Calibration(find_temperature(sample), n, (nll, of_mended), before, reliability(mended))
 
 
 def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

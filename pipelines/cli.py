@@ -17,6 +17,7 @@ import click
 from .. import __version__
 from ..extract.builtin import BUILTIN
 from ..store.errors import DsegError
+from .curve_command import curve
 from .extract_command import extract
 from .fit_command import fit
 from .options import (
@@ -250,6 +251,7 @@ def info(**given: Any) -> int:
     return report(facts, in_words(facts), as_json)
 
 
+cli.add_command(curve)
 cli.add_command(extract)
 cli.add_command(fit)
 cli.add_command(pretrain)

@@ -24,6 +24,7 @@ __all__ = [
     "CrossValidation",
     "Folds",
     "Keep",
+    "check_folds",
     "cross_validate",
     "deal",
     "sample_bytes",
@@ -129,6 +130,18 @@ def warn_of_folds(labelled: Labelled, folds: Folds, progress: Progress) -> None:
         )
 
 
+def check_folds(setting: Setting, folds: Folds) -> None:
+    """Plan all trainings, so that what cannot be learnt is said before anything is.
+
+    Raises
+    ------
+    InputError
+        If what is left to learn from has one class only, or the memory is too small.
+    """
+    for fold in folds:
+        setting.training(_others(folds, fold))
+
+
 def cross_validate(
     setting: Setting, folds: Folds, progress: Progress, keep: Keep | None = None
 ) -> CrossValidation:
@@ -146,10 +159,8 @@ def cross_validate(
     Raises
     ------
     DsegError
-        If what is left to learn from has one class only, or features are damaged.
+        As `check_folds`; also if features are damaged.
     """
-    for fold in folds:  # what cannot be learnt is said before anything is
-        setting.training(_others(folds, fold))
     labelled, scores = setting.labelled, list[Scores]()
     uncertainty, samples = dict[str, float | None](), list[PixelSample]()
     for number, fold in enumerate(folds):

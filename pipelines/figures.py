@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..classify.classes import OKABE_ITO
+from ..classify.intervals import Interval
 
-__all__ = ["BLUE", "ORANGE", "draw_reliability", "figure"]
+__all__ = ["BLUE", "draw_curve", "draw_reliability", "figure"]
 
 
 def _hex(k: int) -> str:
     return "#" + "".join(f"{part:02x}" for part in OKABE_ITO[k])
 
 
-BLUE, ORANGE = _hex(5), _hex(6)
+BLUE = _hex(5)
 
 _STYLE = {
     "font.size": 9,
@@ -65,8 +66,10 @@ def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
     folder : path
         Gets ``reliability.png`` and ``reliability.svg``.
     """
-    titles = {"before": "as it is", "after": f"at temperature {calibration['temperature']:.2f}"}
-    with figure(folder / "reliability", columns=2, size=(3.2, 3.2)) as axes:
+    titles = {"before": "as they are"}
+    if calibration["temperature"] != 1:
+        titles["after"] = f"at temperature {calibration['temperature']:.2f}"
+    with figure(folder / "reliability", columns=len(titles), size=(3.2, 3.2)) as axes:
         for axis, (when, title) in zip(axes, titles.items(), strict=True):
             bins = calibration["reliability"][when]
             said, right, share = (
@@ -80,3 +83,44 @@ def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
             axis.set_title(f"{title}: error {error:.3f}", fontsize=9)
         axes[0].set_ylabel("how often it is right")
         axes[0].legend(frameon=False, loc="upper left")
+
+
+def draw_curve(
+    images: Sequence[int],
+    means: Sequence[float],
+    intervals: Sequence[Interval | None],
+    by_draw: Sequence[Sequence[float]],
+    folder: Path,
+) -> None:
+    """Draw the mIoU against the number of labelled images, on a scale of doublings.
+
+    Parameters
+    ----------
+    images : sequence of int
+    means : sequence of float
+    intervals : sequence of Interval or None
+    by_draw : sequence of sequences of float
+        The scores of each draw, one sequence a number of images.
+    folder : path
+        Gets ``curve.png`` and ``curve.svg``.
+    """
+    with figure(folder / "curve") as (axis,):
+        for number, scores in enumerate(zip(*by_draw, strict=True)):
+            name = "one draw each" if number == 0 else None
+            axis.plot(images, scores, color="0.75", linewidth=0.8, zorder=1, label=name)
+        known = [(n, one) for n, one in zip(images, intervals, strict=True) if one is not None]
+        if known:
+            axis.vlines(
+                [n for n, _ in known],
+                [max(0, one.low) for _, one in known],
+                [min(1, one.high) for _, one in known],
+                color=BLUE,
+                linewidth=1.2,
+                label="95 % interval of the mean",
+            )
+        axis.plot(images, means, color=BLUE, marker="o", markersize=5, label="mean of the draws")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(images, [str(n) for n in images])
+        axis.minorticks_off()
+        axis.set(xlabel="labelled images", ylabel="mIoU on held-out images")
+        axis.legend(frameon=False)

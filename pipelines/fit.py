@@ -21,6 +21,7 @@ from .cluster import cluster
 from .cross_validation import (
     CrossValidation,
     Folds,
+    check_folds,
     cross_validate,
     deal,
     sample_bytes,
@@ -33,7 +34,7 @@ from .progress import Progress
 from .segmenting import TEMPERATURE
 from .selection import duration, named, read_list
 from .training import Training, TrainingOptions
-from .trial import Setting
+from .trial import LEFT_BEHIND, Setting
 
 __all__ = ["FitConfig", "FitSummary", "fit"]
 
@@ -162,9 +163,11 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     folds = _folds(config, labelled)
     memory = config.bytes_allowed(device)
     with cluster(config.scheduler) as client:
-        training = Training.of(store, labelled, config, memory, device, client)
         beside = sample_bytes(labelled)
         setting = Setting(store, labelled, config, memory, device, client, beside)
+        check_folds(setting, folds)
+        after = LEFT_BEHIND if folds else 0
+        training = Training.of(store, labelled, config, memory, device, client, after)
         summary = _summary(config, training, imports + training.taken)
         _announce(training, summary, progress)
         _announce_folds(setting, folds, summary, progress)

@@ -164,9 +164,14 @@ def cross_validation_words(facts: Mapping[str, Any]) -> list[str]:
         f"folds; {low:.3f} to {high:.3f} (95 %, by resampling images), by fold {min(each):.3f} to "
         f"{max(each):.3f}",
         f"pixel accuracy {facts['pixel_accuracy']:.3f}; IoU of {', '.join(classes)}",
-        f"probabilities at temperature {found['temperature']:.2f}: calibration error "
-        f"{error['before']:.3f} → {error['after']:.3f}, negative log-likelihood "
-        f"{nll['before']:.3f} → {nll['after']:.3f}",
+        f"probabilities: calibration error {error['before']:.3f}, negative log-likelihood "
+        f"{nll['before']:.3f}; "
+        + (
+            "no temperature makes them better"
+            if found["temperature"] == 1
+            else f"at temperature {found['temperature']:.2f} {error['after']:.3f} and "
+            f"{nll['after']:.3f}"
+        ),
     ]
 
 

@@ -26,10 +26,13 @@ from .segmenting import Segmenter
 from .sources import FromStore, Segmentable
 from .training import Training, TrainingOptions
 
-__all__ = ["Scores", "Seen", "Setting", "score", "trial"]
+__all__ = ["LEFT_BEHIND", "Scores", "Seen", "Setting", "score", "trial"]
 
 # Of labels held: y and the columns of pixels, 2 bytes each.
 _BYTES_PER_LABELLED_PIXEL = 4
+
+LEFT_BEHIND = 35_000_000
+"""Bytes that the masks of a trial leave to the next training: threads, and what malloc keeps."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Setting:
         InputError
             If nothing can be learnt from them, or the memory is too small.
         """
-        beside = self.beside + _BYTES_PER_LABELLED_PIXEL * self.labelled.pixels.n
+        beside = self.beside + LEFT_BEHIND + _BYTES_PER_LABELLED_PIXEL * self.labelled.pixels.n
         return Training.of(
             self.store,
             self.labelled.of(stems),

@@ -125,3 +125,16 @@ def test_probabilities_of_nothing_are_finite():
     sample = PixelSample(p, np.array([0, 1]), np.ones(2), np.zeros(2, int))
     assert np.isfinite(negative_log_likelihood(sample))
     assert calibrate(sample).temperature == HIGHEST
+
+
+def test_a_temperature_that_does_not_help_others_is_not_taken():
+    """Two groups that want opposite ones: each is worse off with the other's."""
+    soft, hard = (sample_of(n=1000, sharpness=s, seed=i) for i, s in enumerate((0.3, 3)))
+    parts = [
+        np.concatenate([getattr(one, name) for one in (soft, hard)])
+        for name in ("probabilities", "y", "weights")
+    ]
+    found = calibrate(PixelSample(*parts, np.repeat([0, 1], 1000)))
+    assert found.temperature == 1
+    assert found.nll[0] == found.nll[1]
+    assert found.after is found.before

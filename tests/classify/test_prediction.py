@@ -261,3 +261,24 @@ def test_rows_wider_than_high(plain):
     model = FactorisedEnsemble(stack, spec)
     prediction = predict_image(model, plan_rows((37, 29), (16, 24), "squash"), [maps], **ALL)
     check(plain, prediction, plain.resize_scores(plain.scores(stack, spec, maps), (37, 29)))
+
+
+@pytest.mark.parametrize("voting", ["majority", "mean"])
+def test_a_temperature_changes_the_probabilities_and_nothing_else(plain, spec, model, voting):
+    maps, geometry = plain.maps(spec), plan_rows((50, 41), (32, 32), "squash")
+    one, other = (
+        predict_image(model, geometry, [maps], voting=voting, temperature=t, **ALL) for t in (1, 3)
+    )
+    assert np.array_equal(one.mask, other.mask)
+    assert np.array_equal(one.uncertainty, other.uncertainty)
+    milder = one.probabilities.astype(np.float32) ** (1 / 3)
+    assert np.allclose(other.probabilities, milder / milder.sum(axis=0), atol=2e-3)
+
+
+def test_sampled_probabilities_are_those_of_the_whole(plain, spec, model):
+    maps, geometry = plain.maps(spec), plan_rows((50, 41), (32, 32), "squash")
+    places = np.array([0, 7, 41, 1000, 50 * 41 - 1])
+    whole = predict_image(model, geometry, [maps], **ALL).probabilities.reshape(-1, 50 * 41)
+    few = predict_image(model, geometry, [maps], sample=places)
+    assert few.probabilities is None
+    assert np.allclose(few.sampled, whole[:, places].T, atol=1e-3)

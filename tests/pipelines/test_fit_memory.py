@@ -248,3 +248,15 @@ def test_reduced_the_least_that_is_named_works_too(dseg, small, tmp_path):
     least = int(re.search(r"(\d+)MB is the least for 64 channels", refused.err)[1])
     assert dseg(*words, "--memory", f"{least - 1}MB", "--dry-run").code == 2
     assert dseg(*words, "--memory", f"{least}MB").code == 0
+
+
+@linux
+@pytest.mark.slow
+def test_memory_bounds_cross_validation(small, imports, tmp_path):
+    """Each training begins where the masks of the one before have left the process."""
+    (tmp_path / "list.txt").write_text("\n".join(map(str, range(60))))
+    words = ("--members", 4, "--max-steps", 60, "--folds", 3, "--list", tmp_path / "list.txt")
+    taken, told = fitted(small, 215, tmp_path / "m", *words, *WHOLE)
+    assert "read in rounds of" in told
+    print(f"took {(taken - imports) / 1e6:.0f} MB")
+    assert taken - imports <= 215e6

@@ -1,5 +1,6 @@
 """A run may be killed at any point: what is there is whole, and the same command goes on."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -99,3 +100,21 @@ def test_a_killed_predict_goes_on(dseg, photos, ddpm, world, model, tmp_path):
     assert finished.code == 0
     assert f"{60 - len(masks)} masks written, {len(masks)} unchanged" in finished.out
     assert "0 masks written, 60 unchanged" in dseg("predict", photos, "--model", model).out
+
+
+def test_a_killed_curve_goes_on(dseg, world, store, tmp_path):
+    words = ("curve", store, world.truth, "--members", 2, "--max-steps", 100, "--draws", 3)
+    process = start(tmp_path, *words)
+    kill_when(process, (tmp_path / "curve/curve.json").is_file)
+    done = len(json.loads((tmp_path / "curve/curve.json").read_text())["cells"])
+    assert 1 <= done < 6
+    finished = dseg(*words, "--json")
+    assert finished.code == 0, finished.err
+    told = json.loads(finished.out)
+    assert (told["cells"], told["done"]) == (6, done)
+    assert dseg(*words, "--out", "unbroken", "--json").code == 0
+    cells = [
+        [{**cell, "seconds": 0} for cell in json.loads(file.read_text())["cells"]]
+        for file in (tmp_path / "curve/curve.json", tmp_path / "unbroken/curve.json")
+    ]
+    assert cells[0] == cells[1]

@@ -1,0 +1,251 @@
+"""``dseg curve``: the mIoU against the number of labelled images, to see whether more pay.
+
+A cell is one training on the first n images of a draw, scored on the images that the draw holds
+out. Each finished cell is on disk before the next begins, and a run goes on with those that lack.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..extract.devices import choose_device
+from ..store.errors import InputError
+from ..store.features import Features
+from ..store.reader import FeatureStore
+from .curve_file import CurveFile
+from .curve_plan import Draw, chosen_counts, make_draws
+from .curve_report import Point, points_of, verdict_of, write_report
+from .labelled import Labelled, read_labelled
+from .memory import return_freed_memory
+from .progress import Part, Progress
+from .selection import duration, named, read_list, select
+from .training import TrainingOptions
+from .trial import Scores, Setting, trial
+
+__all__ = ["CurveConfig", "CurveSummary", "curve"]
+
+
+@dataclass(frozen=True)
+class CurveConfig(TrainingOptions):
+    """One run of ``dseg curve``; how to train is in `TrainingOptions`.
+
+    Parameters
+    ----------
+    store : path
+        The feature store.
+    labels : path
+        Folder of label maps.
+    out : path
+        Folder of what it writes.
+    counts : tuple of int, optional
+        Of how many images to learn; by default see `chosen_counts`.
+    draws : int
+        How often to draw images anew.
+    test_list : path, optional
+        Stems of the images to score on; by default see `make_draws`.
+    list_file : path, optional
+        Stems of the images to take, to learn from and to score on.
+    ignore : int
+        The id of pixels without a class.
+    device : str, optional
+    overwrite : bool
+        Replace the curve of other images, labels or settings.
+    dry_run : bool
+        Only tell what would be done.
+    """
+
+    store: Path
+    labels: Path
+    out: Path = Path("curve")
+    counts: tuple[int, ...] | None = None
+    draws: int = 5
+    test_list: Path | None = None
+    list_file: Path | None = None
+    ignore: int = 255
+    device: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class CurveSummary:
+    """What was found, or with ``dry_run`` would be done.
+
+    Parameters
+    ----------
+    curve : str
+        The folder.
+    images : int
+        Labelled images.
+    counts : tuple of int
+        Of how many of them it learns.
+    cells, done : int
+        Trainings in all, and those that were there already.
+    points : tuple of Point
+        The curve.
+    verdict : str
+        What the last doubling brought, in words.
+    seconds : float
+        Of this run; for a dry run, what it would take.
+    """
+
+    curve: str
+    images: int
+    counts: tuple[int, ...]
+    cells: int
+    done: int
+    points: tuple[Point, ...] = ()
+    verdict: str = ""
+    seconds: float = 0.0
+
+
+def curve(config: CurveConfig, progress: Progress | None = None) -> CurveSummary:
+    """Train and score on more and more of the labelled images; write the curve.
+
+    Raises
+    ------
+    DsegError
+        If store and labels do not match, there is too little to learn from, or another curve is
+        there already.
+    """
+    started, progress = time.monotonic(), progress or Progress()
+    device = choose_device(config.device)
+    return_freed_memory()
+    store = FeatureStore.open(config.store)
+    labelled, test = _labelled(config, store, progress)
+    draws = make_draws(labelled, config.draws, config.seed, test)
+    counts = chosen_counts(labelled, draws, config.counts)
+    file = CurveFile.at(config.out, _identity(config, store, labelled, test), config.overwrite)
+    setting = Setting(store, labelled, config, config.bytes_allowed(device), device)
+    cells = [(draw, n) for draw in draws for n in counts]
+    todo = [(draw, n) for draw, n in cells if not file.has(draw.number, n)]
+    done = len(cells) - len(todo)
+    summary = CurveSummary(str(config.out), len(labelled.images), counts, len(cells), done)
+    seconds = _seconds(setting, todo)
+    progress.say(
+        f"{len(labelled.images)} labelled images, {len(draws)} draws of "
+        f"{', '.join(map(str, counts))}: {len(cells)} trainings, {done} of them done; about "
+        f"{duration(seconds)} on this machine"
+    )
+    if config.dry_run:
+        return replace(summary, seconds=seconds)
+    with progress.bar("curve", len(todo), "trainings") as advance:
+        for draw, n in todo:
+            file.add(_cell(setting, draw, n, Part(progress, f"draw {draw.number + 1}, {n} images")))
+            advance(1)
+    overlap = 0.0 if test is not None else len(draws[0].held_out) / len(draws[0].order)
+    points = points_of(file.cells_of(draws, counts), overlap)
+    verdict = verdict_of(file.cells_of(draws, counts), overlap)
+    write_report(config.out, points, verdict, labelled.scored.names, _how(config, draws, test))
+    seconds = time.monotonic() - started
+    return replace(summary, points=points, verdict=verdict, seconds=seconds)
+
+
+def _labelled(
+    config: CurveConfig, store: Features, progress: Progress
+) -> tuple[Labelled, list[str] | None]:
+    """Read the label maps; return them with the stems of the test list."""
+    wanted = None if config.list_file is None else read_list(config.list_file)
+    if config.test_list is None:
+        return read_labelled(store, config.labels, wanted, config.ignore, progress), None
+    every = [image.stem for image in store.images]
+    test = select(every, read_list(config.test_list), f"images in {store.where}")
+    if wanted is not None:
+        train = select(every, wanted, f"images in {store.where}")
+        both = [stem for stem in train if stem in set(test)]
+        if both:
+            raise InputError(
+                f"--list and --test-list both name {named(both)}: images to learn from are not "
+                "to be scored on"
+            )
+        wanted = (*train, *test)
+    labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
+    bare = [stem for stem in test if stem not in labelled.images]
+    if bare:
+        raise InputError(
+            f"--test-list names {named(bare)}, without a label map in '{config.labels}'"
+        )
+    return labelled, test
+
+
+def _identity(
+    config: CurveConfig, store: Features, labelled: Labelled, test: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return all that a cell's score depends on, but for its draw and its number of images."""
+    images = {image.stem: image.sha256.hex() for image in store.images}
+    digest = hashlib.sha256()
+    for stem, path in zip(labelled.images, labelled.paths, strict=True):
+        digest.update(
+            f"{stem} {images[stem]} ".encode() + hashlib.sha256(path.read_bytes()).digest()
+        )
+    options = {
+        field.name: getattr(config, field.name)
+        for field in fields(TrainingOptions)
+        if field.name != "memory"
+    }
+    return {
+        "features": store.spec.hash,
+        "images_and_labels": digest.hexdigest(),
+        "classes": list(labelled.classes.names),
+        "ignore": config.ignore,
+        "test": None if test is None else list(test),
+        "options": options,
+    }
+
+
+def _seconds(setting: Setting, todo: Sequence[tuple[Draw, int]]) -> float:
+    """Estimate the time of some cells, at the pace of the largest."""
+    if not todo:
+        return 0.0
+    draw, most = max(todo, key=lambda cell: cell[1])
+    training = setting.training(draw.order[:most])
+    a_step, reading = training.seconds_a_step(), training.reading_seconds()
+    masks = training.masks_seconds(draw.held_out)
+    reads = sum(n for _, n in todo) / most
+    return len(todo) * (training.steps * a_step + masks) + reads * reading
+
+
+def _cell(setting: Setting, draw: Draw, n: int, progress: Progress) -> dict[str, Any]:
+    """Train on the first n images of a draw; return its score as plain values."""
+    started = time.monotonic()
+    seeded = replace(setting, options=replace(setting.options, seed=draw.seed))
+    scores = trial(seeded, draw.order[:n], draw.held_out, progress)
+    return {
+        "draw": draw.number,
+        "images": n,
+        "train": list(draw.order[:n]),
+        "held_out": list(draw.held_out),
+        **_plain(scores, setting.labelled.scored.names),
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _plain(scores: Scores, names: Sequence[str]) -> dict[str, Any]:
+    whole = scores.confusion
+    iou = [None if value != value else value for value in whole.iou_per_class().tolist()]
+    return {
+        "mean_iou": whole.mean_iou(),
+        "pixel_accuracy": whole.pixel_accuracy(),
+        "iou": dict(zip(names, iou, strict=True)),
+    }
+
+
+def _how(config: CurveConfig, draws: Sequence[Draw], test: Sequence[str] | None) -> str:
+    """Say how the curve came about."""
+    held = len(draws[0].held_out)
+    where = (
+        f"the {held} images of `{config.test_list}`, the same in every draw, so the intervals tell "
+        "nothing of other images to score on"
+        if test is not None
+        else f"{held} held-out images, others in every draw; since draws share images, the "
+        "intervals are widened (Nadeau and Bengio 2003)"
+    )
+    steps = f" of {config.max_steps} steps" if config.recipe == "default" else ""
+    return (
+        f"{len(draws)} draws of the images to learn from, each step adding images to those before; "
+        f"scored on {where}. Recipe '{config.recipe}'{steps}, {config.members} members, seed "
+        f"{config.seed}. Intervals: 95 %, Student's t over the draws."
+    )

@@ -1,0 +1,87 @@
+"""The command line of ``dseg curve``: parse, call, report."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from .options import (
+    NUMBERS,
+    device_option,
+    dry_run_option,
+    existing_file,
+    existing_folder,
+    folder,
+    ignore_option,
+    list_option,
+    output_options,
+    overwrite_option,
+    training_options,
+)
+from .reporting import console_of, report
+
+__all__ = ["curve"]
+
+
+@click.command()
+@click.argument("store", type=existing_folder)
+@click.argument("labels", type=existing_folder)
+@click.option(
+    "--out", type=folder, default="curve", show_default=True, help="Folder of what it writes."
+)
+@click.option(
+    "--counts",
+    type=NUMBERS,
+    help="Of how many images to learn, such as 4,8,16; by default all that are not held out, half "
+    "of them, a quarter, …",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="How often to draw the images anew.",
+)
+@click.option(
+    "--test-list",
+    type=existing_file,
+    help="Score on these images, one stem a line; by default each draw holds out another fifth.",
+)
+@ignore_option
+@training_options
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+def curve(**given: Any) -> int:
+    """Tell how the mIoU grows with the labelled images, and whether more labelling is worth it.
+
+    Trains on more and more of the labelled images and scores on others; writes curve.json,
+    curve.md, curve.png and curve.svg. The same command again goes on where it stopped; with more
+    --draws or other --counts, it adds to what is there.
+
+    \b
+    dseg curve feats.zarr labels/
+    dseg curve feats.zarr labels/ --counts 4,8,16 --draws 10 --max-steps 500
+    dseg curve feats.zarr labels/ --list train.txt --test-list test.txt
+    """  # noqa: D301  (click needs the character itself)
+    from .curve import CurveConfig
+    from .curve import curve as run
+    from .selection import duration
+
+    console, as_json = console_of(given)
+    summary = run(CurveConfig(**given), console)
+    if given["dry_run"]:
+        text = (
+            f"{summary.curve}: {summary.cells - summary.done} trainings to do, about "
+            f"{duration(summary.seconds)}; nothing written (--dry-run)"
+        )
+        return report(asdict(summary), text, as_json)
+    lines = ["images    mIoU  95 % interval"]
+    for point in summary.points:
+        between = point.interval
+        words = "–" if between is None else f"{max(0, between.low):.3f} to {between.high:.3f}"
+        lines.append(f"{point.images:6d}  {point.mean_iou:6.3f}  {words}")
+    lines += [summary.verdict, f"{summary.curve}: curve.md, curve.png; {summary.seconds:.0f} s"]
+    return report(asdict(summary), "\n".join(lines), as_json)

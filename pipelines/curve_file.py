@@ -1,0 +1,114 @@
+"""``curve.json``: the finished trainings of a learning curve, and what they depend on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from ..store.errors import InputError
+from ..store.folders import is_free
+from .curve_plan import Draw
+
+__all__ = ["FILE", "CurveFile", "write_whole"]
+
+FILE = "curve.json"
+FORMAT = "dseg-curve"
+
+
+class CurveFile:
+    """The cells of a curve, each on disk as soon as it is added.
+
+    Parameters
+    ----------
+    folder : path
+        Made when the first cell is added.
+    identity : mapping
+        What all cells have in common, as plain JSON values.
+    cells : sequence of dict
+        Those that are there.
+    """
+
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], cells: Sequence[dict[str, Any]]
+    ) -> None:
+        self._path, self._identity = folder / FILE, dict(identity)
+        self._cells = {(cell["draw"], cell["images"]): cell for cell in cells}
+
+    @classmethod
+    def at(cls, folder: Path, identity: Mapping[str, Any], overwrite: bool) -> Self:
+        """Open the curve of a folder, or begin one.
+
+        Raises
+        ------
+        InputError
+            If something else is there, or a curve of other images, labels or settings that may not
+            be replaced.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            if not is_free(folder):
+                raise InputError(
+                    f"'{folder}' exists and holds no curve: choose another folder, --out"
+                )
+            return cls(folder, identity, [])
+        if overwrite:
+            return cls(folder, identity, [])
+        found = _read(path)
+        other = [key for key in identity if found["identity"].get(key) != identity[key]]
+        if other:
+            raise InputError(
+                f"'{folder}' holds the curve of other {_in_words(other)}: choose another folder "
+                "(--out), or replace it (--overwrite)"
+            )
+        return cls(folder, identity, found["cells"])
+
+    def has(self, draw: int, images: int) -> bool:
+        """Say whether a cell is there."""
+        return (draw, images) in self._cells
+
+    def add(self, cell: dict[str, Any]) -> None:
+        """Add a cell, and write all."""
+        self._cells[cell["draw"], cell["images"]] = cell
+        cells = [self._cells[key] for key in sorted(self._cells)]
+        facts = {"format": FORMAT, "version": 1, "identity": self._identity, "cells": cells}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._path, json.dumps(facts, indent=1, allow_nan=False) + "\n")
+
+    def cells_of(self, draws: Sequence[Draw], counts: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the cells of some draws and numbers of images; there may be more."""
+        return [self._cells[draw.number, n] for draw in draws for n in counts]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    made = path.with_name(f".{path.name}.part")
+    made.write_text(text, encoding="utf-8")
+    made.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT or facts["version"] != 1:
+            raise InputError(f"'{path}' is no curve that this dseg can read: choose another --out")
+        for cell in facts["cells"]:
+            _ = cell["draw"], cell["images"], cell["mean_iou"]
+        return {"identity": dict(facts["identity"]), "cells": list(facts["cells"])}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"'{path}' is damaged: {error!r}. Choose another --out, or begin anew (--overwrite)"
+        ) from error
+
+
+def _in_words(keys: Sequence[str]) -> str:
+    words = {
+        "features": "features",
+        "images_and_labels": "images or labels",
+        "classes": "classes",
+        "ignore": "--ignore",
+        "test": "--test-list",
+        "options": "training options",
+    }
+    return ", ".join(words[key] for key in keys)

@@ -1,0 +1,147 @@
+"""Which images a learning curve learns from and scores on: draws, and how many images of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..classify.folds import image_folds
+from ..store.errors import InputError
+from .labelled import Labelled
+from .selection import named
+
+__all__ = ["Draw", "chosen_counts", "make_draws"]
+
+_PARTS = 5
+_SEEDS = 2**63  # what PyTorch and NumPy both take
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Images in the order in which one draw learns from more and more of them.
+
+    Parameters
+    ----------
+    number : int
+    seed : int
+        Of its trainings.
+    order : tuple of str
+        Stems; n images are the first n, so that each step adds images and takes none away.
+    held_out : tuple of str
+        Stems that all its trainings are scored on.
+    """
+
+    number: int
+    seed: int
+    order: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def make_draws(
+    labelled: Labelled, number: int, seed: int, test: Sequence[str] | None
+) -> tuple[Draw, ...]:
+    """Draw images; a draw depends on the seed and its number, not on how many draws there are.
+
+    Parameters
+    ----------
+    labelled : Labelled
+    number : int
+        Of draws.
+    seed : int
+    test : sequence of str, optional
+        Stems to score on, in every draw. By default each draw holds out another fifth of the
+        images (of fewer than ten images, two), dealt as `image_folds` deals: five draws score each
+        image once.
+
+    Raises
+    ------
+    InputError
+        If too few images are left to learn from, or none of those held out has a labelled pixel.
+    """
+    draws, counts = [], labelled.counts_by_image
+    for d in range(number):
+        held = _held_out(labelled, d, seed, test)
+        rest = [i for i in range(len(labelled.images)) if i not in held]
+        if len(rest) < 2:
+            raise InputError(
+                f"{len(rest)} labelled images are left to learn from besides {len(held)} held out: "
+                "a curve needs at least two. Label more"
+            )
+        if not counts[sorted(held)].any():
+            raise InputError(
+                f"none of {named(labelled.images[i] for i in sorted(held))} has a labelled pixel, "
+                "and they are to be scored on: leave them out with --list"
+            )
+        order = np.random.default_rng([seed, d]).permutation(rest)
+        draws.append(
+            Draw(
+                d,
+                (seed + d) % _SEEDS,
+                tuple(labelled.images[i] for i in order),
+                tuple(labelled.images[i] for i in sorted(held)),
+            )
+        )
+    return tuple(draws)
+
+
+def _held_out(labelled: Labelled, d: int, seed: int, test: Sequence[str] | None) -> set[int]:
+    if test is not None:
+        return {i for i, stem in enumerate(labelled.images) if stem in set(test)}
+    n = len(labelled.images)
+    if n < 4:
+        raise InputError(
+            f"{n} labelled images are too few for a curve: at least four, two of them held out. "
+            "Label more, or hold out other images (--test-list)"
+        )
+    parts = min(_PARTS, n // 2)
+    folds = image_folds(labelled.counts_by_image, parts, (seed + d // parts) % _SEEDS)
+    return set(folds[d % parts])
+
+
+def chosen_counts(
+    labelled: Labelled, draws: Sequence[Draw], asked: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return of how many images to learn, ascending.
+
+    By default all that are left to learn from, half of them, a quarter …, down to two: so that the
+    last step is a doubling. Where so few have one class only, the ladder begins higher.
+
+    Raises
+    ------
+    InputError
+        If so many images as asked for are not there, or so few have one class only.
+    """
+    most = min(len(draw.order) for draw in draws)
+    least = _least_learnt(labelled, draws)
+    if asked is None:
+        ladder = {most}
+        while (half := (min(ladder) + 1) // 2) < min(ladder) and half >= 2:
+            ladder.add(half)
+        return tuple(sorted(n for n in ladder if n >= least)) or (most,)
+    if max(asked) > most or min(asked) < 1:
+        raise InputError(
+            f"--counts {','.join(map(str, asked))}: {most} images are left to learn from, so give "
+            f"numbers from 1 to {most}"
+        )
+    if min(asked) < least:
+        raise InputError(
+            f"--counts {min(asked)}: in some draw the first {least - 1} images have one class "
+            f"only, which teaches nothing. Begin with {least}"
+        )
+    return tuple(sorted(set(asked)))
+
+
+def _least_learnt(labelled: Labelled, draws: Sequence[Draw]) -> int:
+    """Return with how many images every draw has two classes."""
+    number = {stem: i for i, stem in enumerate(labelled.images)}
+    least = 1
+    for draw in draws:
+        counts = labelled.counts_by_image[[number[stem] for stem in draw.order]]
+        classes = (counts.cumsum(axis=0) > 0).sum(axis=1)
+        if classes[-1] < 2:
+            raise InputError(
+                f"the images that draw {draw.number + 1} learns from have one class only: label "
+                "pixels of another class in more images"
+            )
+        least = max(least, int((classes >= 2).argmax()) + 1)
+    return least

@@ -1,0 +1,149 @@
+"""What a learning curve says: its points, what the last doubling brought, table and figure."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..classify.intervals import Interval, mean_over_draws
+from .curve_file import write_whole
+from .figures import draw_curve
+
+__all__ = ["Point", "points_of", "verdict_of", "write_report"]
+
+SMALL = 0.01
+"""A gain of mIoU for which hardly anybody would label twice as many images."""
+
+Cells = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of one number of images.
+
+    Parameters
+    ----------
+    images : int
+    mean_iou : float
+        Mean over the draws.
+    interval : Interval or None
+        Of that mean; None of a single draw.
+    by_draw : tuple of float
+        The mIoU of each draw.
+    pixel_accuracy : float
+    iou : dict
+        Mean IoU of each class over the draws in which it counts; None if in none.
+    """
+
+    images: int
+    mean_iou: float
+    interval: Interval | None
+    by_draw: tuple[float, ...]
+    pixel_accuracy: float
+    iou: dict[str, float | None]
+
+
+def points_of(cells: Cells, overlap: float) -> tuple[Point, ...]:
+    """Return the curve.
+
+    Parameters
+    ----------
+    cells : sequence of mappings
+        All draws of each number of images.
+    overlap : float
+        As of `mean_over_draws`.
+    """
+    by_images: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for cell in cells:
+        by_images[cell["images"]].append(cell)
+    return tuple(_point(n, by_images[n], overlap) for n in sorted(by_images))
+
+
+def _point(images: int, cells: Cells, overlap: float) -> Point:
+    scores = tuple(float(cell["mean_iou"]) for cell in cells)
+    mean, interval = mean_over_draws(scores, overlap)
+    accuracy = sum(cell["pixel_accuracy"] for cell in cells) / len(cells)
+    iou: dict[str, float | None] = {}
+    for name in cells[0]["iou"]:
+        counted = [cell["iou"][name] for cell in cells if cell["iou"][name] is not None]
+        iou[name] = sum(counted) / len(counted) if counted else None
+    return Point(images, mean, interval, scores, accuracy, iou)
+
+
+def verdict_of(cells: Cells, overlap: float) -> str:
+    """Say what the last doubling of the images brought, draw by draw, and what follows."""
+    points = points_of(cells, overlap)
+    top = points[-1]
+    if len(points) < 2:
+        return f"{top.images} images give a mIoU of {top.mean_iou:.3f}; one point is no curve."
+    # The one that is nearest to half as many.
+    half = min(points[:-1], key=lambda p: abs(2 * p.images - top.images))
+    gains = [b - a for a, b in zip(half.by_draw, top.by_draw, strict=True)]
+    gain, interval = mean_over_draws(gains, overlap)
+    words = (
+        f"From {half.images} to {top.images} labelled images the mIoU went from "
+        f"{half.mean_iou:.3f} to {top.mean_iou:.3f}, by {gain:+.3f}"
+    )
+    if interval is None:
+        return f"{words}. One draw does not tell how sure that is: give --draws."
+    words += f" (95 % interval {interval.low:+.3f} to {interval.high:+.3f})."
+    return f"{words} {_advice(interval)}"
+
+
+def _advice(interval: Interval) -> str:
+    if interval.low > 0:
+        return (
+            "More labelled images are likely worth it: doubling them again may bring about as "
+            "much, though curves flatten."
+        )
+    if interval.high < SMALL:
+        return (
+            f"More images of the same kind are hardly worth labelling: even the upper end is less "
+            f"than {SMALL} for twice as many."
+        )
+    return (
+        "Whether more are worth it cannot be told from this: the interval holds both nothing and "
+        "a gain. More --draws narrow it a little, more labelled images a lot."
+    )
+
+
+def write_report(
+    folder: Path, points: Sequence[Point], verdict: str, classes: Sequence[str], how: str
+) -> None:
+    """Write ``curve.md``, ``curve.png`` and ``curve.svg``."""
+    lines = ["# mIoU against the number of labelled images", "", verdict, ""]
+    lines += ["![the curve](curve.png)", ""]
+    lines += ["| images | mIoU | 95 % interval | draws | pixel accuracy |", "| --- " * 5 + "|"]
+    lines += [_row(point) for point in points]
+    lines += ["", "IoU of each class, mean over the draws:", ""]
+    lines += ["| class | " + " | ".join(str(p.images) for p in points) + " |"]
+    lines += ["| --- " * (1 + len(points)) + "|"]
+    lines += [
+        f"| {name} | " + " | ".join(_score(p.iou.get(name)) for p in points) + " |"
+        for name in classes
+    ]
+    lines += ["", how, ""]
+    write_whole(folder / "curve.md", "\n".join(lines))
+    draw_curve(
+        [point.images for point in points],
+        [point.mean_iou for point in points],
+        [point.interval for point in points],
+        [point.by_draw for point in points],
+        folder,
+    )
+
+
+def _row(point: Point) -> str:
+    low, high = min(point.by_draw), max(point.by_draw)
+    between = "–"
+    if point.interval is not None:
+        between = f"{max(0, point.interval.low):.3f} to {min(1, point.interval.high):.3f}"
+    return (
+        f"| {point.images} | {point.mean_iou:.3f} | {between} | {low:.3f} to {high:.3f} | "
+        f"{point.pixel_accuracy:.3f} |"
+    )
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
