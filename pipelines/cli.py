@@ -88,7 +88,8 @@ def main() -> None:
 
 def _interrupted() -> int:
     click.echo(
-        "Interrupted. The same command goes on where this one stopped (fit starts over).", err=True
+        "Interrupted. The same command goes on where this one stopped (fit and select start over).",
+        err=True,
     )
     return INTERRUPTED
 
