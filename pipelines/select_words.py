@@ -37,6 +37,8 @@ def _costs(row: ScoredSet) -> list[str]:
         score = f"{row.ensemble.mean_iou:.3f} ({low:.3f}–{high:.3f})"
     size = f"{row.bytes_per_row / 1e6:.2f} ({_percent(row.bytes_share)})"
     spent = f"{row.steps} steps" if row.steps != 1 else "1 step"
+    if not row.steps:
+        return [score, size, "none"]
     if row.seconds_per_row is not None:
         spent = f"{1000 * row.seconds_per_row:.0f} ms"
     return [score, size, f"{spent} ({_percent(row.time_share)})"]
