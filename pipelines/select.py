@@ -5,14 +5,14 @@ confirms the best few on the same folds.
 """
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from .cross_validation import warn_of_folds
 from .memory import return_freed_memory
 from .progress import Progress
 from .select_config import ScoredSet, SelectConfig, SelectSummary
 from .select_confirm import confirm_sets
-from .select_estimate import estimated_seconds
+from .select_estimate import estimated
 from .select_files import write_selection
 from .select_rank import Compared, Costs, commands_of, compared, path_of, ranked, scored
 from .select_search import Search, searched
@@ -36,9 +36,8 @@ def select(config: SelectConfig, progress: Progress | None = None) -> SelectSumm
     warn_of_folds(task.labelled, task.folds, progress)
     summary = _nothing_yet(task)
     if config.dry_run:
-        probe, ensemble = estimated_seconds(task)
-        total = probe + ensemble
-        return replace(summary, probe_seconds=probe, ensemble_seconds=ensemble, seconds=total)
+        cost = estimated(task)
+        return replace(summary, **asdict(cost), seconds=cost.probe_seconds + cost.ensemble_seconds)
     search = searched(task, progress)
     probed = time.monotonic()
     sets = compared(task, search)

@@ -142,7 +142,8 @@ class SelectSummary:
     sampled : int
         Pixels, an image at most so many.
     memory : int
-        Bytes taken at most, above what the imports take.
+        Bytes that the search takes at most, above what the imports take; of a dry run, that all
+        takes.
     n_layers : int
     alone : tuple of ScoredSet
         Each layer by itself.

@@ -20,8 +20,10 @@ from .progress import Progress
 __all__ = ["SamplePlan", "read_sample"]
 
 _MOST, _LEAST = 512, 64  # pixels of an image
-# What torch and scikit-learn bring in at their first use, threads, and what malloc keeps.
-_FIXED = 165_000_000
+# What torch, scikit-learn and matplotlib bring in when first used, threads, what malloc keeps.
+_FIXED = 200_000_000
+# Of the label maps: class, column, and int64 while classes are counted.
+_BYTES_PER_LABELLED_PIXEL = 12
 _COPIES_OF_CHUNK = 3.5  # as stored, as decoded, and in the array that zarr returns
 
 
@@ -43,13 +45,14 @@ class SamplePlan:
     workers: int
 
     @classmethod
-    def of(cls, spec: FeatureSpec, images: int, folds: int, most: int, memory: int) -> Self:
+    def of(cls, spec: FeatureSpec, labelled: Labelled, folds: int, most: int, memory: int) -> Self:
         """Plan for the memory: fewer pixels where it is short.
 
         Parameters
         ----------
         spec : FeatureSpec
-        images, folds : int
+        labelled : Labelled
+        folds : int
         most : int
             Layers of the largest set that is looked for.
         memory : int
@@ -62,7 +65,9 @@ class SamplePlan:
         """
         workers = TaskRunner().workers
         chunk = max(_chunk(spec, size) for size in spec.map_sizes)
-        fixed = _FIXED + math.ceil(workers * _COPIES_OF_CHUNK * chunk)
+        images = len(labelled.images)
+        fixed = _FIXED + _BYTES_PER_LABELLED_PIXEL * labelled.pixels.n
+        fixed += math.ceil(workers * _COPIES_OF_CHUNK * chunk)
         pixel = images * bytes_per_pixel(spec.dims, folds, most - 1, workers)
         least = fixed + _LEAST * pixel
         if memory < least:

@@ -47,13 +47,13 @@ def searched(task: SelectTask, progress: Progress) -> Search:
     """Read the sample, score every layer, grow sets, score what to compare them with."""
     names, k = task.names, len(task.folds)
     seed = task.config.seed
+    sets = _references(task)  # which loads a network: before the sample is there
     table = read_sample(task.features, names, task.labelled, task.plan, seed, progress)
     probe = LinearProbe(table, task.held_out, task.plan.workers)
     with progress.bar("alone", len(names) * k, "fits") as advance:
         found = probe.score([(name,) for name in names], advance)
     alone = [Step((name,), one) for name, one in zip(names, found, strict=True)]
     path = _grown(probe, alone, min(task.config.most, len(names)), progress)
-    sets = _references(task)
     with progress.bar("compare", len(sets) * k, "fits") as advance:
         found = probe.score(list(sets.values()), advance)
     references = {

@@ -85,7 +85,7 @@ def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
     folds = _folds(config, labelled)
     memory = default_memory(device) if config.memory is None else config.memory
     images = len(labelled.images)
-    plan = SamplePlan.of(features.spec, images, len(folds), config.most, memory)
+    plan = SamplePlan.of(features.spec, labelled, len(folds), config.most, memory)
     progress.say(
         f"{len(names)} layers, {features.spec.dims} channels; {images} images in {len(folds)} "
         f"folds, up to {plan.per_image} pixels of each, {plan.memory / 1e6:.0f} MB"

@@ -151,8 +151,8 @@ def _how(summary: SelectSummary) -> str:
         "image, more of rare classes, weighted back to how many there are: its IoU is an estimate "
         "of that over all pixels. A ± is one standard error, by leaving out one image after the "
         "other. Sets were chosen by the scores that stand here, which flatters them a little."
-        f"{confirmed} The search took {duration(summary.probe_seconds)}, the rest "
-        f"{duration(summary.ensemble_seconds)}, in up to {summary.memory / 1e6:.0f} MB."
+        f"{confirmed} The search took {duration(summary.probe_seconds)} in up to "
+        f"{summary.memory / 1e6:.0f} MB, the rest {duration(summary.ensemble_seconds)}."
     )
 
 
