@@ -123,9 +123,9 @@ def ranked(
 ) -> list[ScoredSet]:
     """Return the compared sets, the recommended one first.
 
-    That is the cheapest, by bytes and time, of those that are not behind the best by more than one
-    standard error (or by `WORTH`), as the ensemble finds it. Where no ensemble was asked, it is the
-    probe's choice.
+    That is the probe's choice, unless the ensemble finds it behind the best by more than one
+    standard error (or by `WORTH`, if that is more): then the cheapest, by bytes and time, that is
+    not. Not the cheapest in any case: few steps favour few channels.
     """
     names = task.labelled.classes.names
     rows = [
@@ -146,7 +146,8 @@ def ranked(
         for row in rows
         if row.ensemble and row.ensemble.behind <= max(WORTH, row.ensemble.error)
     ]
-    use = min(good, key=lambda row: row.bytes_share + row.time_share)
+    cheapest = min(good, key=lambda row: row.bytes_share + row.time_share)
+    use = rows[0] if rows[0] in good else cheapest
     return [use, *(row for row in rows if row is not use)]
 
 

@@ -140,8 +140,8 @@ def _how(summary: SelectSummary) -> str:
     ensemble = summary.recommended.ensemble is not None
     confirmed = (
         " The ensemble was trained and scored on the same folds, briefly, so its scores are for "
-        "comparison; the recommended set is the cheapest of those that are not behind the best by "
-        f"more than one standard error or {WORTH}."
+        "comparison. The recommended set is the probe's choice, or where that is behind the best "
+        f"by more than one standard error or {WORTH}, the cheapest that is not."
         if ensemble
         else " No ensemble confirmed it."
     )
