@@ -178,7 +178,7 @@ def test_several_stores_are_compared_and_one_that_is_not_needed_is_left_out(
     layers = tuple(LayerSpec(CLEAN, b, 4, SIDE, SIDE) for b in (2, 11))
     both = make_store(tmp_path / "both.zarr", layers, {"11": 1, "2": 2})
     poor = make_store(tmp_path / "poor.zarr", grid((50,), (5, 6)), {})
-    result = dseg("select", poor, both, labels, "--max-steps", 150, "--members", 2, "--folds", 2)
+    result = dseg("select", poor, both, labels, *QUICK)
     assert result.code == 0, result.err
     facts = json.loads((tmp_path / "select" / "select.json").read_text())
     assert set(facts["sets"][0]["layers"]) == {"2/2", "2/11"}
