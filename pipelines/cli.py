@@ -33,6 +33,7 @@ from .options import (
 from .pretrain_command import pretrain
 from .reporting import console_of, report
 from .robustness_command import robustness
+from .select_command import select
 from .settings import FILE, read_settings
 
 __all__ = ["cli", "main"]
@@ -88,7 +89,8 @@ def main() -> None:
 
 def _interrupted() -> int:
     click.echo(
-        "Interrupted. The same command goes on where this one stopped (fit starts over).", err=True
+        "Interrupted. The same command goes on where this one stopped (fit and select start over).",
+        err=True,
     )
     return INTERRUPTED
 
@@ -256,3 +258,4 @@ cli.add_command(extract)
 cli.add_command(fit)
 cli.add_command(pretrain)
 cli.add_command(robustness)
+cli.add_command(select)

@@ -81,7 +81,7 @@ class PixelSet:
         kept = np.flatnonzero(np.isin(self.images, list(images)))
         if not len(kept):
             raise ValueError(f"no row is of the images {sorted(images)}")
-        masks = [self._mask(int(position)) for position in kept]
+        masks = [self._mask(position) for position in kept.tolist()]
         return type(self)(self.rows[kept].tolist(), self.images[kept].tolist(), masks)
 
     def _mask(self, position: int) -> NDArray[np.bool_]:

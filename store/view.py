@@ -19,7 +19,7 @@ from .joining import joined_order, joined_spec
 from .reader import FeatureStore
 from .spec import FeatureSpec
 
-__all__ = ["FeatureView", "chosen_layers", "view_for", "view_of"]
+__all__ = ["FeatureView", "chosen_layers", "layer_names", "view_for", "view_of"]
 
 Layers = tuple[int, ...]
 
@@ -125,6 +125,19 @@ def chosen_layers(specs: Sequence[FeatureSpec], names: Sequence[str] | None) -> 
         raise InputError(f"layer '{doubles[0]}' is named more than once: name each once")
     wanted = sorted(place[name] for name in names)
     return tuple(tuple(at for n, at in wanted if n == number) for number in range(len(specs)))
+
+
+def layer_names(specs: Sequence[FeatureSpec]) -> tuple[str, ...]:
+    """Return the names, as `chosen_layers` takes them, of the layers that `view_of` joins.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec
+        Of the stores; from several, each extra layer comes once.
+    """
+    if len(specs) == 1:
+        return tuple(layer.name for layer in specs[0].layers)
+    return tuple(f"{n + 1}/{specs[n].layers[at].name}" for n, at in joined_order(specs))
 
 
 class FeatureView:

@@ -10,7 +10,7 @@ from dseg.store.joining import joined_spec
 from dseg.store.pixels import feature_vectors
 from dseg.store.reader import FeatureStore
 from dseg.store.spec import CLEAN, FILTERS, PIXELS, FeatureSpec, LayerSpec
-from dseg.store.view import chosen_layers, view_for, view_of
+from dseg.store.view import chosen_layers, layer_names, view_for, view_of
 from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
 
 EXTRAS = (LayerSpec(FILTERS, FILTERS, 4, 16, 16), LayerSpec(PIXELS, PIXELS, 5, 16, 16))
@@ -74,6 +74,15 @@ def test_joined_vectors_are_the_stores_vectors_side_by_side_and_each_extra_layer
     of_a = vectors(a, 2, YX)
     expected = np.hstack([of_a[:, :-9], beside, of_a[:, -9:]])
     np.testing.assert_array_equal(vectors(view, 2, YX), expected)
+
+
+def test_names_are_in_the_order_of_the_joined_layers_and_choose_them(stores):
+    assert layer_names([stores[0].spec])[-2:] == ("filters", "pixels")
+    names = layer_names([store.spec for store in stores])
+    assert names[6:] == ("2/2", "2/11", "1/filters", "1/pixels")
+    joined = view_of(stores).spec.layers
+    assert [name.split("/")[1] for name in names] == [layer.name for layer in joined]
+    assert view_of(stores, names).spec.layers == joined
 
 
 def test_images_in_another_order_are_matched_by_name(spec, other, make_maps, tmp_path):

@@ -1,0 +1,86 @@
+"""Which of many parts to take together: forward selection, and where to stop."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .estimates import IouEstimate
+
+__all__ = ["WORTH", "Step", "forward_selection", "smallest_within_error"]
+
+WORTH = 0.01
+"""mIoU below which a difference is not worth more layers: seeds alone may differ by as much."""
+
+Names = tuple[str, ...]
+Score = Callable[[Sequence[Names]], list[IouEstimate]]
+
+
+class Step(NamedTuple):
+    """A set of the path, in the order in which its parts were added, and how good it is."""
+
+    names: Names
+    found: IouEstimate
+
+
+def forward_selection(
+    alone: Sequence[Step], score: Score, most: int, at_once: int = 1
+) -> list[Step]:
+    """Add the part that helps most, again and again, up to ``most`` parts.
+
+    From the third part on not all are tried: a part is taken to gain no more beside a larger set
+    than it did beside the last one that it was tried with, and who cannot lead any more is left
+    out (in the second round all are tried, for what a part is worth alone says little of what it
+    adds to another).
+
+    Parameters
+    ----------
+    alone : sequence of Step
+        Every part by itself.
+    score : callable
+        Scores several sets.
+    most : int
+        Parts, at most.
+    at_once : int
+        Sets that are scored together.
+
+    References
+    ----------
+    Minoux, "Accelerated greedy algorithms for maximizing submodular set functions", 1978.
+    """
+    path = [max(alone, key=lambda step: step.found.mean_iou)]
+    bound = {step.names[0]: float("inf") for step in alone}
+    while len(path) < most and (tried := _round(path[-1], bound, score, at_once)):
+        path.append(max(tried, key=lambda step: step.found.mean_iou))
+    return path
+
+
+def _round(last: Step, bound: dict[str, float], score: Score, at_once: int) -> list[Step]:
+    """Try parts beside a set, the most promising first; note what each gains."""
+    left = sorted((name for name in bound if name not in last.names), key=lambda n: -bound[n])
+    tried, best = list[Step](), float("-inf")
+    while left and bound[left[0]] > best:
+        sets = [(*last.names, name) for name in left[:at_once]]
+        left = left[at_once:]
+        for names, found in zip(sets, score(sets), strict=True):
+            tried.append(Step(names, found))
+            bound[names[-1]] = found.mean_iou - last.found.mean_iou
+            best = max(best, bound[names[-1]])
+    return tried
+
+
+def smallest_within_error(path: Sequence[Step]) -> Step:
+    """Return the first set of a path that is not worse than the best one by more than chance.
+
+    That is by more than one standard error of the difference, or by `WORTH`, if that is more.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen, Stone, "Classification and Regression Trees", 1984: the rule of one
+    standard error.
+    """
+    best = max(path, key=lambda step: step.found.mean_iou)
+    return next(
+        step
+        for step in path
+        if best.found.mean_iou - step.found.mean_iou
+        <= max(WORTH, best.found.error_of_gain(step.found))
+    )

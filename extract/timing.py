@@ -1,0 +1,53 @@
+"""How long a backbone takes, measured; and which layers its checkpoint recommends."""
+
+import time
+
+import torch
+
+from ..store.spec import FeatureSpec, LayerSpec
+from .backbone import load_backbone
+from .restore import restore_backbone
+
+__all__ = ["recommended_layers", "seconds_per_row"]
+
+_REPEATS = 2
+
+
+def seconds_per_row(spec: FeatureSpec, device: torch.device) -> float:
+    """Return the seconds in which the backbone of a recipe does one row: the best of two runs.
+
+    The first pass, which warms up, does not count.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Its layers are every block at every step that stands among them.
+    device : torch.device
+
+    Raises
+    ------
+    DsegError
+        If the checkpoint is not where it was, or is another one.
+    """
+    backbone = restore_backbone(spec, device=device)
+    generator = torch.Generator().manual_seed(0)
+    row = torch.rand((1, 3, *spec.row_shape), generator=generator).mul_(2).sub_(1).to(device)
+    seconds = []
+    for _ in range(1 + _REPEATS):
+        start = time.perf_counter()
+        maps = backbone(row)
+        maps[-1].sum().item()  # waits for a GPU
+        seconds.append(time.perf_counter() - start)
+        del maps
+    return min(seconds[1:])
+
+
+def recommended_layers(spec: FeatureSpec) -> tuple[LayerSpec, ...]:
+    """Return the layers that the checkpoint of a recipe gives by default, at its row size.
+
+    Raises
+    ------
+    DsegError
+        If the checkpoint is not where it was.
+    """
+    return load_backbone(spec.source, size=spec.row_shape, device="cpu").layers

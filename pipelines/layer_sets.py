@@ -1,0 +1,204 @@
+"""A set of layers of some stores: which stores it needs, what it costs, the commands to use it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from ..extract.timing import recommended_layers, seconds_per_row
+from ..store.errors import DsegError
+from ..store.features import Features
+from ..store.reader import FeatureStore
+from ..store.spec import FeatureSpec, LayerSpec
+from ..store.view import layer_names, view_of
+
+__all__ = ["LayerSet", "NetworkTimes", "default_names", "split_name"]
+
+
+def split_name(name: str, stores: int) -> tuple[int, str]:
+    """Return the number of the store, from 0, and the layer's name there.
+
+    Examples
+    --------
+    >>> split_name("2/50:6", stores=2), split_name("50:6", stores=1)
+    ((1, '50:6'), (0, '50:6'))
+    """
+    if stores == 1:
+        return 0, name
+    number, _, layer = name.partition("/")
+    return int(number) - 1, layer
+
+
+@dataclass(frozen=True)
+class LayerSet:
+    """Layers of the stores that have them.
+
+    Parameters
+    ----------
+    stores : tuple of FeatureStore
+        Only those that are needed.
+    layers : tuple of tuple of LayerSpec
+        Of each store, in its order.
+    """
+
+    stores: tuple[FeatureStore, ...]
+    layers: tuple[tuple[LayerSpec, ...], ...]
+
+    @classmethod
+    def of(cls, stores: Sequence[FeatureStore], names: Sequence[str]) -> Self:
+        """Return the set of some names, as `layer_names` gives them.
+
+        An extra layer is taken from a store that is needed anyhow, if one has it.
+        """
+        wanted: list[set[str]] = [set() for _ in stores]
+        for name in names:
+            number, layer = split_name(name, len(stores))
+            wanted[number].add(layer)
+        networks = [k for k, some in enumerate(wanted) if some - _extras(stores[k])]
+        for k in range(len(stores)):
+            if wanted[k] and k not in networks:
+                for extra in sorted(wanted[k]):
+                    other = next((n for n in networks if extra in _extras(stores[n])), k)
+                    wanted[k].discard(extra)
+                    wanted[other].add(extra)
+        needed = [k for k, some in enumerate(wanted) if some]
+        layers = [[y for y in stores[k].layers if y.name in wanted[k]] for k in needed]
+        return cls(tuple(stores[k] for k in needed), tuple(map(tuple, layers)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As ``--layers`` takes them of these stores, in feature order."""
+        return layer_names([spec for _, spec in self.parts])
+
+    @property
+    def parts(self) -> list[tuple[FeatureStore, FeatureSpec]]:
+        """Each store with the recipe of its layers."""
+        pairs = zip(self.stores, self.layers, strict=True)
+        return [(store, replace(store.spec, layers=layers)) for store, layers in pairs]
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all layers of the stores."""
+        return self.names == layer_names([store.spec for store in self.stores])
+
+    @property
+    def features(self) -> Features:
+        """The features themselves."""
+        return view_of(self.stores, None if self.whole else self.names)
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Bytes in float16, before compression."""
+        return sum(spec.bytes_per_row for _, spec in self.parts)
+
+    @property
+    def steps(self) -> int:
+        """Passes of a network, one a timestep; one of a network without noise."""
+        return sum(len(_timesteps(spec)) for _, spec in self.parts)
+
+    def fit_command(self, labels: Path, options: Mapping[str, Any]) -> str:
+        """Return the command that trains on these layers.
+
+        Parameters
+        ----------
+        labels : path
+        options : mapping
+            Further ones, by name; those that are None are left out.
+        """
+        words = ["dseg", "fit", *(str(store.path) for store in self.stores), str(labels)]
+        if not self.whole:
+            words += ["--layers", ",".join(self.names)]
+        for name, value in options.items():
+            words += [] if value is None else [name, str(value)]
+        return shlex.join(words)
+
+    def extract_commands(self) -> list[str]:
+        """Return the commands that make a small store with these layers, one a network.
+
+        They make every block at every step that stands among them.
+        """
+        return [
+            _extract_command(spec, f"small{number}.zarr" if number > 1 else "small.zarr")
+            for number, (_, spec) in enumerate(self.parts, 1)
+            if spec.blocks
+        ]
+
+
+def _extras(store: FeatureStore) -> set[str]:
+    return {layer.name for layer in store.layers if layer.is_extra}
+
+
+def _timesteps(spec: FeatureSpec) -> set[int]:
+    return {layer.timestep for layer in spec.layers if not layer.is_extra}
+
+
+def _extract_command(spec: FeatureSpec, out: str) -> str:
+    height, width = spec.row_shape
+    words = ["dseg", "extract", "--images", "photos/", "--out", out, "--checkpoint", spec.source]
+    words += ["--size", f"{height}x{width}", "--fit", spec.fit]
+    words += ["--overlap", str(spec.overlap)] if spec.fit == "tile" else []
+    words += ["--steps", ",".join(map(str, spec.steps))] if spec.steps else []
+    words += ["--blocks", ",".join(map(str, sorted(spec.blocks)))]
+    words += ["--filters" if spec.filters else "--no-filters"]
+    words += ["--pixels" if spec.pixels else "--no-pixels"]
+    words += ["--seed", str(spec.noise_seed)] if spec.noise_seed else []
+    precision = spec.backbone.get("precision")
+    words += ["--precision", precision] if precision else []
+    return shlex.join(words)
+
+
+def default_names(store: FeatureStore) -> tuple[str, ...] | None:
+    """Return the layers that a store's checkpoint recommends.
+
+    None if the checkpoint is not at hand, or the store lacks one of them.
+    """
+    try:
+        wanted = {layer.name for layer in recommended_layers(store.spec)}
+    except (DsegError, OSError):
+        return None
+    names = [layer.name for layer in store.layers if layer.name in wanted]
+    return tuple(names) if len(names) == len(wanted) else None
+
+
+class NetworkTimes:
+    """Measured times of the networks, each pass once.
+
+    A pass does all steps that a set has, up to the last block that it has at any.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._known: dict[tuple[str, tuple[int, ...], int], float] = {}
+
+    def seconds(self, chosen: LayerSet) -> float:
+        """Return the seconds of a row of an image, 0 where no network is needed.
+
+        Raises
+        ------
+        DsegError
+            If a checkpoint is not where it was, or is another one.
+        """
+        total = 0.0
+        for store, spec in chosen.parts:
+            steps = _timesteps(spec)
+            if not steps:
+                continue
+            key = (store.spec.hash, tuple(sorted(steps)), max(spec.blocks))
+            if key not in self._known:
+                self._known[key] = seconds_per_row(_grid(store.spec, spec), self._device)
+            total += self._known[key]
+        return total
+
+
+def _grid(stored: FeatureSpec, spec: FeatureSpec) -> FeatureSpec:
+    """Return the recipe with every block at every step that stands among some layers."""
+    steps, blocks = _timesteps(spec), set(spec.blocks)
+    kept = [
+        layer
+        for layer in stored.layers
+        if layer in spec.layers or (layer.timestep in steps and layer.block in blocks)
+    ]
+    return replace(stored, layers=tuple(kept))

@@ -1,0 +1,98 @@
+"""``dseg select``: which layers of a store carry the classes that are labelled.
+
+A linear probe scores each layer alone, then sets of layers, on images held out; the ensemble
+confirms the best few on the same folds.
+"""
+
+import time
+from dataclasses import asdict, replace
+
+from .cross_validation import warn_of_folds
+from .memory import return_freed_memory
+from .progress import Progress
+from .select_config import ScoredSet, SelectConfig, SelectSummary
+from .select_confirm import confirm_sets
+from .select_estimate import estimated
+from .select_files import write_selection
+from .select_rank import Compared, Costs, commands_of, compared, path_of, ranked, scored
+from .select_search import Search, searched
+from .select_task import SelectTask, prepare
+
+__all__ = ["select"]
+
+
+def select(config: SelectConfig, progress: Progress | None = None) -> SelectSummary:
+    """Find the layers that carry the classes; write tables, pictures and the commands.
+
+    Raises
+    ------
+    DsegError
+        If store and labels do not match, there are too few images or layers, the memory is too
+        little, or a report is there already.
+    """
+    started, progress = time.monotonic(), progress or Progress()
+    return_freed_memory()
+    task = prepare(config, progress)
+    warn_of_folds(task.labelled, task.folds, progress)
+    summary = _nothing_yet(task)
+    if config.dry_run:
+        cost = estimated(task)
+        return replace(summary, **asdict(cost), seconds=cost.probe_seconds + cost.ensemble_seconds)
+    search = searched(task, progress)
+    probed = time.monotonic()
+    sets = compared(task, search)
+    rows, costs = _confirmed(task, sets, progress)
+    layers = next(one.layers for one in sets if one.step.names == rows[0].layers)
+    summary = replace(
+        _with_search(summary, task, search, costs),
+        sets=tuple(rows),
+        commands=tuple(commands_of(task, layers)),
+        probe_seconds=probed - started,
+        ensemble_seconds=time.monotonic() - probed,
+        seconds=time.monotonic() - started,
+    )
+    write_selection(summary, config.out)
+    return summary
+
+
+def _nothing_yet(task: SelectTask) -> SelectSummary:
+    labelled = task.labelled
+    return SelectSummary(
+        out=str(task.config.out),
+        stores=tuple(str(store.path) for store in task.stores),
+        images=len(labelled.images),
+        folds=len(task.folds),
+        classes=dict(zip(labelled.classes.names, labelled.counts.tolist(), strict=True)),
+        sampled=task.plan.per_image,
+        memory=task.plan.memory,
+        n_layers=len(task.names),
+    )
+
+
+def _with_search(
+    summary: SelectSummary, task: SelectTask, search: Search, costs: Costs
+) -> SelectSummary:
+    return replace(
+        summary,
+        alone=tuple(scored(task, step, "alone", costs) for step in search.alone),
+        path=tuple(path_of(task, search.path, costs)),
+    )
+
+
+def _confirmed(
+    task: SelectTask, sets: list[Compared], progress: Progress
+) -> tuple[list[ScoredSet], Costs]:
+    """Have the ensemble say which set it is, unless nobody wants that."""
+    config, confirmed = task.config, None
+    if config.max_steps:
+        confirmed = confirm_sets(
+            config,
+            {one.title: one.layers for one in sets},
+            task.stores[0],
+            task.labelled,
+            task.folds,
+            task.device,
+            progress,
+        )
+    costs = Costs(task, progress)
+    return ranked(task, sets, confirmed, costs), costs

@@ -1,0 +1,111 @@
+"""The command line of ``dseg select``: parse, call, report."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import (
+    BYTES,
+    SEED,
+    device_option,
+    dry_run_option,
+    existing_folder,
+    folder,
+    ignore_option,
+    list_option,
+    output_options,
+    overwrite_option,
+)
+from .reporting import console_of, report
+
+if TYPE_CHECKING:  # what it imports is for its run
+    from .select_config import SelectSummary
+
+__all__ = ["select"]
+
+
+@click.command()
+@click.argument("stores", type=existing_folder, nargs=-1, required=True)
+@click.argument("labels", type=existing_folder)
+@click.option(
+    "--out", type=folder, default="select", show_default=True, help="Folder of the report."
+)
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    default=6,
+    show_default=True,
+    help="Layers of the largest set to look for.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    metavar="K",
+    help="Folds of the labelled images (5; of fewer images, each one alone).",
+)
+@click.option(
+    "--max-steps",
+    type=click.IntRange(0),
+    default=500,
+    show_default=True,
+    help="Of the ensembles that confirm the best sets; 0: only the linear probe.",
+)
+@click.option(
+    "--members",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Of those ensembles.",
+)
+@click.option(
+    "--time/--no-time",
+    "measure_time",
+    default=True,
+    show_default=True,
+    help="Time the network, where its checkpoint is at hand.",
+)
+@click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Of folds, sample and ensembles: the same seed gives the same choice.",
+)
+@ignore_option
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+def select(**given: Any) -> int:
+    """Find out which steps and blocks of a feature store carry the labelled classes.
+
+    On images held out, a linear probe scores each layer alone, then sets of layers; the ensemble
+    confirms the best. Tells the smallest set that is as good as the best, what it costs, and the
+    commands to use it; leaves tables and heat maps. Several STORES, of the same images, compare
+    networks. LABELS as of `dseg fit`.
+
+    \b
+    dseg select feats.zarr labels/
+    dseg select ddpm.zarr mae.zarr labels/ --list train.txt
+    """  # noqa: D301  (click needs the character itself)
+    from .select import select as run
+    from .select_config import SelectConfig
+    from .select_words import short_words
+
+    console, as_json = console_of(given)
+    summary = run(SelectConfig(**given), console)
+    text = _estimate(summary) if given["dry_run"] else short_words(summary)
+    return report(summary.to_dict(), text, as_json)
+
+
+def _estimate(summary: "SelectSummary") -> str:
+    from .selection import duration
+
+    return (
+        f"{summary.n_layers} layers on {summary.images} images: about "
+        f"{duration(summary.probe_seconds)} for the search, about "
+        f"{duration(summary.ensemble_seconds)} for confirming, up to {summary.memory / 1e6:.0f} MB "
+        "of memory beside interpreter and libraries; nothing written (--dry-run)"
+    )

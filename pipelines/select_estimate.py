@@ -1,0 +1,63 @@
+"""What a run of ``dseg select`` will take, from a few fits, steps and reads."""
+
+from dataclasses import dataclass
+
+from ..classify.probe import seconds_per_fit
+from .select_confirm import setting_of
+from .select_task import SelectTask
+
+__all__ = ["Estimate", "estimated"]
+
+_TRIED = 0.15  # of all layers, from the third on: see `forward_selection`
+_SETS = 4  # that are compared, all layers among them
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Parameters
+    ----------
+    probe_seconds, ensemble_seconds : float
+    memory : int
+        Bytes above what the imports take; timing the network takes what a row of `dseg extract`
+        does, if that is more.
+    """
+
+    probe_seconds: float
+    ensemble_seconds: float
+    memory: int
+
+
+def estimated(task: SelectTask) -> Estimate:
+    """Return what the search and confirming will take.
+
+    Which layers will be chosen is not known, so it is right to within a factor of two or so.
+    """
+    layers, folds = len(task.names), len(task.folds)
+    most = min(task.config.most, layers)
+    n_classes = len(task.labelled.classes)
+    training = task.plan.per_image * len(task.labelled.images) * (folds - 1) // folds
+    a_layer = seconds_per_fit(training, n_classes, 1)
+    # a fit's time is nearly proportional to its channels
+    tries = layers + 2 * (layers - 1) + sum(_TRIED * layers * size for size in range(3, most + 1))
+    reading, ensemble, taken = _of_ensemble(task)
+    probe = reading + tries * folds * a_layer / task.plan.workers
+    return Estimate(probe, ensemble, max(taken, task.plan.memory))
+
+
+def _of_ensemble(task: SelectTask) -> tuple[float, float, int]:
+    """Return the seconds of reading all rows once, those of confirming, and its bytes."""
+    every = task.labelled.images
+    stems = [stem for fold in task.folds[1:] for stem in fold]
+    some = task.set_of(task.names[: task.config.most]).features
+    seconds = []
+    for features in (task.features, some):
+        training = setting_of(task.config, features, task.labelled, task.device).training(stems)
+        a_fold = training.reading_seconds() + training.steps * training.seconds_a_step()
+        seconds.append(len(task.folds) * a_fold + training.masks_seconds(every))
+        if features is task.features:
+            reading, taken = training.reading_seconds(), training.taken
+    if not task.config.max_steps:
+        return reading, 0.0, 0
+    return reading, seconds[0] + (_SETS - 1) * seconds[1], taken

@@ -1,0 +1,47 @@
+"""The folder that ``dseg select`` leaves behind, whole or not at all."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..store.errors import InputError
+from ..store.folders import is_free, replace_folder
+from .select_config import SelectSummary
+from .select_plot import draw_classes, draw_layers
+from .select_words import page
+
+__all__ = ["check_select_out", "write_selection"]
+
+FACTS, PAGE = "select.json", "select.md"
+
+
+def check_select_out(out: Path, overwrite: bool) -> None:
+    """Refuse a folder in which something else stands, or a report that may not be replaced."""
+    if is_free(out):
+        return
+    if not (out / FACTS).is_file():
+        raise InputError(
+            f"'{out}' exists and holds no report of `dseg select`: it is not replaced. Give "
+            "another --out"
+        )
+    if not overwrite:
+        raise InputError(
+            f"'{out}' holds a report already: give another --out, or replace it (--overwrite)"
+        )
+
+
+def write_selection(summary: SelectSummary, out: Path) -> None:
+    """Write the facts, the page and the pictures."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        made.chmod(0o755)  # mkdtemp's is for the owner alone
+        text = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
+        (made / FACTS).write_text(text, encoding="utf-8")
+        (made / PAGE).write_text(page(summary), encoding="utf-8")
+        draw_layers(summary, made / "select")
+        draw_classes(summary, made / "select-classes")
+        replace_folder(made, out)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

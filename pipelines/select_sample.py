@@ -1,0 +1,139 @@
+"""The pixels that ``dseg select`` looks at, read once for all layers."""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ..classify.drawing import DrawnPixels, draw_pixels
+from ..classify.probe import PixelTable, bytes_per_pixel
+from ..store.errors import InputError
+from ..store.features import Features
+from ..store.pixelset import PixelSet
+from ..store.sampling import sample_vectors
+from ..store.spec import FeatureSpec
+from ..store.tasks import TaskRunner
+from .labelled import Labelled
+from .progress import Progress
+
+__all__ = ["SamplePlan", "read_sample"]
+
+_MOST, _LEAST = 512, 64  # pixels of an image
+# What torch, scikit-learn and matplotlib bring in when first used, threads, what malloc keeps.
+_FIXED = 200_000_000
+# Of the label maps: class, column, and int64 while classes are counted.
+_BYTES_PER_LABELLED_PIXEL = 12
+_COPIES_OF_CHUNK = 3.5  # as stored, as decoded, and in the array that zarr returns
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """How many pixels to draw, and what that takes.
+
+    Parameters
+    ----------
+    per_image : int
+    memory : int
+        Bytes, above what the imports take.
+    workers : int
+        Readers, and later fits, at once.
+    """
+
+    per_image: int
+    memory: int
+    workers: int
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, labelled: Labelled, folds: int, most: int, memory: int) -> Self:
+        """Plan for the memory: fewer pixels where it is short.
+
+        Parameters
+        ----------
+        spec : FeatureSpec
+        labelled : Labelled
+        folds : int
+        most : int
+            Layers of the largest set that is looked for.
+        memory : int
+            Bytes allowed.
+
+        Raises
+        ------
+        InputError
+            If it is too little; the message names the least.
+        """
+        workers = TaskRunner().workers
+        chunk = max(_chunk(spec, size) for size in spec.map_sizes)
+        images = len(labelled.images)
+        fixed = _FIXED + _BYTES_PER_LABELLED_PIXEL * labelled.pixels.n
+        fixed += math.ceil(workers * _COPIES_OF_CHUNK * chunk)
+        pixel = images * bytes_per_pixel(spec.dims, folds, most - 1, workers)
+        least = fixed + _LEAST * pixel
+        if memory < least:
+            raise InputError(
+                f"--memory {memory / 1e6:.0f}MB is too little: {math.ceil(least / 1e6)}MB is the "
+                f"least for {spec.dims} channels of {images} images"
+            )
+        per_image = min(_MOST, (memory - fixed) // pixel)
+        return cls(per_image, fixed + per_image * pixel, workers)
+
+
+def _chunk(spec: FeatureSpec, size: str) -> int:
+    layers = [spec.layers[number] for number in spec.layers_of(size)]
+    return sum(2 * layer.channels * layer.height * layer.width for layer in layers)
+
+
+def read_sample(
+    store: Features,
+    names: tuple[str, ...],
+    labelled: Labelled,
+    plan: SamplePlan,
+    seed: int,
+    progress: Progress,
+) -> PixelTable:
+    """Draw labelled pixels of each image and read their features.
+
+    Parameters
+    ----------
+    store : Features
+    names : tuple of str
+        Of its layers.
+    labelled : Labelled
+    plan : SamplePlan
+    seed : int
+    progress : Progress
+    """
+    drawn = draw_pixels(labelled.y, labelled.pixels.image_starts, plan.per_image, seed)
+    pixels = _only(labelled.pixels, drawn)
+    spec, runner = store.spec, TaskRunner(workers=plan.workers)
+    with progress.bar("read", len(pixels.rows) * len(spec.map_sizes), "chunks") as advance:
+        maps = sample_vectors(store, pixels, pixels.n, seed, runner, advance)
+    layers = {
+        names[number]: maps[size][:, spec.channel_slices[number]]
+        for size in spec.map_sizes
+        for number in spec.layers_of(size)
+    }
+    return PixelTable(
+        layers=layers,
+        y=labelled.y[drawn.index],
+        weight=drawn.weight,
+        image=drawn.image,
+        n_images=len(labelled.images),
+        n_classes=len(labelled.classes),
+        raw=frozenset(
+            name for name, layer in zip(names, spec.layers, strict=True) if layer.is_extra
+        ),
+    )
+
+
+def _only(pixels: PixelSet, drawn: DrawnPixels) -> PixelSet:
+    """Return the drawn pixels alone, in the same order."""
+    position, yx = pixels.locate(drawn.index)
+    masks = []
+    for place in range(len(pixels.rows)):
+        mask = np.zeros(pixels.row_shape, bool)
+        y, x = yx[position == place].T
+        mask[y, x] = True
+        masks.append(mask)
+    return PixelSet(pixels.rows.tolist(), pixels.images.tolist(), masks)

@@ -1,0 +1,108 @@
+"""What ``dseg select`` is asked, checked, with what is known of it before anything is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..extract.devices import choose_device
+from ..store.errors import InputError
+from ..store.features import Features
+from ..store.reader import FeatureStore
+from ..store.view import layer_names, view_of
+from .cross_validation import Folds, deal
+from .labelled import Labelled, read_labelled
+from .layer_sets import LayerSet
+from .memory import default_memory
+from .progress import Progress
+from .select_config import SelectConfig
+from .select_files import check_select_out
+from .select_sample import SamplePlan
+from .selection import read_list
+
+__all__ = ["SelectTask", "prepare"]
+
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class SelectTask:
+    """One task.
+
+    Parameters
+    ----------
+    config : SelectConfig
+    stores : tuple of FeatureStore
+    features : Features
+        Of all stores.
+    names : tuple of str
+        Of its layers, in feature order.
+    labelled : Labelled
+    folds : tuple of tuples of str
+    plan : SamplePlan
+    device : torch.device
+    """
+
+    config: SelectConfig
+    stores: tuple[FeatureStore, ...]
+    features: Features
+    names: tuple[str, ...]
+    labelled: Labelled
+    folds: Folds
+    plan: SamplePlan
+    device: torch.device
+
+    def set_of(self, names: Sequence[str]) -> LayerSet:
+        """Return some of the layers."""
+        return LayerSet.of(self.stores, names)
+
+    @property
+    def held_out(self) -> list[list[int]]:
+        """The images of each fold, by their places among the labelled ones."""
+        place = {stem: number for number, stem in enumerate(self.labelled.images)}
+        return [[place[stem] for stem in fold] for fold in self.folds]
+
+
+def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
+    """Open stores, read labels, deal folds, plan the memory.
+
+    Raises
+    ------
+    InputError
+        If anything does not fit, or there are too few layers, images or bytes.
+    """
+    device = choose_device(config.device)
+    wanted = None if config.list_file is None else read_list(config.list_file)
+    stores = tuple(FeatureStore.open(path) for path in config.stores)
+    features, names = view_of(stores), layer_names([store.spec for store in stores])
+    check_select_out(config.out, config.overwrite)
+    if len(names) < 2:
+        raise InputError(
+            f"{features.where} has one layer only, '{names[0]}': extract more --steps and --blocks "
+            "to choose from"
+        )
+    labelled = read_labelled(features, config.labels, wanted, config.ignore, progress)
+    folds = _folds(config, labelled)
+    memory = default_memory(device) if config.memory is None else config.memory
+    images = len(labelled.images)
+    plan = SamplePlan.of(features.spec, labelled, len(folds), config.most, memory)
+    progress.say(
+        f"{len(names)} layers, {features.spec.dims} channels; {images} images in {len(folds)} "
+        f"folds, up to {plan.per_image} pixels of each, {plan.memory / 1e6:.0f} MB"
+    )
+    return SelectTask(config, stores, features, names, labelled, folds, plan, device)
+
+
+def _folds(config: SelectConfig, labelled: Labelled) -> Folds:
+    """Deal the images; refuse where what is left to learn from has one class only."""
+    images = len(labelled.images)
+    if images < 2:
+        raise InputError(
+            "one labelled image only: layers are chosen by how well they do on images held out, so "
+            "two are the least, and more are better"
+        )
+    k = min(_FOLDS, images) if config.folds is None else config.folds
+    folds = deal(labelled, k, config.seed)
+    for held_out in folds:
+        labelled.of([stem for fold in folds if fold is not held_out for stem in fold])
+    return folds

@@ -1,0 +1,173 @@
+"""What ``dseg select`` found, for a reader: a page of tables, and a short one for the terminal."""
+
+from collections.abc import Sequence
+
+from ..classify.forward import WORTH
+from .select_config import ScoredSet, SelectSummary
+from .selection import duration
+
+__all__ = ["page", "short_words"]
+
+_MOST_NAMED = 8
+
+
+def short_words(summary: SelectSummary) -> str:
+    """Return the table, the recommended set and its commands."""
+    rows = [["set", "probe", "ensemble", "MB a row", "network", "layers"]]
+    for row in summary.sets:
+        rows.append([row.title, f"{row.mean_iou:.3f}", *_costs(row), _named(row.layers)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Recommended: {_named(summary.recommended.layers)}",
+            *(f"  {command}" for command in summary.commands),
+            f"{summary.out}: tables and pictures; {duration(summary.seconds)}",
+        ]
+    )
+
+
+def _costs(row: ScoredSet) -> list[str]:
+    """Return the ensemble's score, bytes and time as words."""
+    score = "–"
+    if row.ensemble is not None:
+        low, high = row.ensemble.interval
+        score = f"{row.ensemble.mean_iou:.3f} ({low:.3f}–{high:.3f})"
+    size = f"{row.bytes_per_row / 1e6:.2f} ({_percent(row.bytes_share)})"
+    spent = f"{row.steps} steps" if row.steps != 1 else "1 step"
+    if not row.steps:
+        return [score, size, "none"]
+    if row.seconds_per_row is not None:
+        spent = f"{1000 * row.seconds_per_row:.0f} ms"
+    return [score, size, f"{spent} ({_percent(row.time_share)})"]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _named(layers: Sequence[str]) -> str:
+    more = len(layers) - _MOST_NAMED
+    return ",".join(layers[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def page(summary: SelectSummary) -> str:
+    """Return the page, in Markdown."""
+    parts = [
+        _head(summary),
+        _compared(summary),
+        _path(summary),
+        _alone(summary),
+        _how(summary),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(summary: SelectSummary) -> str:
+    stores = ", ".join(f"`{store}`" for store in summary.stores)
+    commands = "\n".join(summary.commands)
+    return (
+        f"# Which layers carry the classes\n\n{stores}: {summary.n_layers} layers, on "
+        f"{summary.images} labelled images in {summary.folds} folds.\n\n"
+        f"Recommended: **{', '.join(summary.recommended.layers)}**\n\n"
+        f"```console\n{commands}\n```\n\n"
+        "![mIoU of each layer alone, by block and step](select.png)"
+    )
+
+
+def _compared(summary: SelectSummary) -> str:
+    rows = [["set", "layers", "probe", "ensemble (95 %)", "behind the best", "MB a row", "network"]]
+    for number, row in enumerate(summary.sets):
+        title = f"**{row.title}**" if number == 0 else row.title
+        score, size, spent = _costs(row)
+        behind = "–"
+        if row.ensemble is not None:
+            behind = f"{row.ensemble.behind:.3f} ± {row.ensemble.error:.3f}"
+        rows.append([title, _named(row.layers), f"{row.mean_iou:.3f}", score, behind, size, spent])
+    measured = summary.recommended.seconds_per_row is not None
+    words = (
+        "The network's time is measured here, on one row: all steps of a set at once, up to its "
+        "last block."
+        if measured
+        else "The network's time was not measured: its share is that of the timesteps alone."
+    )
+    return f"## Sets compared\n\n{_table(rows)}\n\n{words}" + _by_class(summary)
+
+
+def _by_class(summary: SelectSummary) -> str:
+    """Return the IoU of each class by set, of the ensemble if there is one."""
+    found = [
+        (row.title, row.iou if row.ensemble is None else row.ensemble.iou) for row in summary.sets
+    ]
+    classes = list(found[0][1])
+    rows = [["class", *(title for title, _ in found)]]
+    rows += [[name, *(_number(iou.get(name)) for _, iou in found)] for name in classes]
+    return f"\n\nIoU of each class:\n\n{_table(rows)}"
+
+
+def _path(summary: SelectSummary) -> str:
+    rows = [["layers", "added", "mIoU", "gain", "MB a row", "steps"]]
+    for number, row in enumerate(summary.path, 1):
+        gain = "–" if row.gain is None else f"{row.gain:+.3f} ± {row.error:.3f}"
+        size = f"{row.bytes_per_row / 1e6:.2f}"
+        rows.append(
+            [str(number), row.layers[-1], f"{row.mean_iou:.3f}", gain, size, str(row.steps)]
+        )
+    return f"## One layer more at a time, by the probe\n\n{_table(rows)}"
+
+
+def _alone(summary: SelectSummary) -> str:
+    classes = list(summary.alone[0].iou)
+    best = {name: max(_or_zero(row.iou[name]) for row in summary.alone) for name in classes}
+    rows = [["layer", "mIoU", *classes]]
+    for row in sorted(summary.alone, key=lambda row: -row.mean_iou):
+        cells = []
+        for name in classes:
+            words = _number(row.iou[name])
+            top = row.iou[name] is not None and best[name] > 0 and row.iou[name] == best[name]
+            cells.append(f"**{words}**" if top else words)
+        rows.append([row.layers[0], f"{row.mean_iou:.3f}", *cells])
+    return (
+        "## Each layer alone, by the probe\n\n"
+        "IoU of each class; the best layer of each is bold.\n\n"
+        f"{_table(rows)}\n\n![IoU of each class by layer](select-classes.png)"
+    )
+
+
+def _how(summary: SelectSummary) -> str:
+    ensemble = summary.recommended.ensemble is not None
+    confirmed = (
+        " The ensemble was trained and scored on the same folds, briefly, so its scores are for "
+        "comparison. The recommended set is the probe's choice, or where that is behind the best "
+        f"by more than one standard error or {WORTH}, the cheapest that is not."
+        if ensemble
+        else " No ensemble confirmed it."
+    )
+    return (
+        "## How\n\n"
+        f"The probe is a logistic regression on up to {summary.sampled} labelled pixels of each "
+        "image, more of rare classes, weighted back to how many there are: its IoU is an estimate "
+        "of that over all pixels. A ± is one standard error, by leaving out one image after the "
+        "other. Sets were chosen by the scores that stand here, which flatters them a little."
+        f"{confirmed} The search took {duration(summary.probe_seconds)} in up to "
+        f"{summary.memory / 1e6:.0f} MB, the rest {duration(summary.ensemble_seconds)}."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _or_zero(value: float | None) -> float:
+    return 0.0 if value is None else value
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
