@@ -17,7 +17,7 @@ import click
 from .. import __version__
 from ..extract.builtin import BUILTIN
 from ..store.errors import DsegError
-from .curve_command import curve
+from .curve.command import curve
 from .extract_command import extract
 from .fit_command import fit
 from .options import (
@@ -32,8 +32,8 @@ from .options import (
 )
 from .pretrain_command import pretrain
 from .reporting import console_of, report
-from .robustness_command import robustness
-from .select_command import select
+from .robustness.command import robustness
+from .select.command import select
 from .settings import FILE, read_settings
 
 __all__ = ["cli", "main"]

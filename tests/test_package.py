@@ -46,7 +46,7 @@ def imported_parts(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_dependencies_point_one_way(part):
-    files = list((ROOT / part).glob("*.py"))
+    files = list((ROOT / part).rglob("*.py"))
     assert files
     for path in files:
         assert imported_parts(path) <= MAY_IMPORT[part], path
@@ -55,9 +55,9 @@ def test_dependencies_point_one_way(part):
 def modules() -> list[str]:
     parts = [importlib.import_module(f"dseg.{part}") for part in PARTS]
     return ["dseg"] + [
-        f"{part.__name__}.{found.name}"
+        found.name
         for part in parts
-        for found in pkgutil.iter_modules(part.__path__)
+        for found in pkgutil.walk_packages(part.__path__, f"{part.__name__}.")
     ]
 
 

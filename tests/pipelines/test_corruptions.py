@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 from dseg.demo.scenes import draw_scene
-from dseg.pipelines.corruptions import (
+from dseg.pipelines.robustness.corruptions import (
     GROUPS,
     SEVERITIES,
     chosen,

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from dseg import FeatureStore
 from dseg.pipelines.cli import cli
-from dseg.pipelines.curve_plan import chosen_counts, make_draws
-from dseg.pipelines.curve_report import points_of, verdict_of
+from dseg.pipelines.curve.plan import chosen_counts, make_draws
+from dseg.pipelines.curve.report import points_of, verdict_of
 from dseg.pipelines.labelled import read_labelled
 from dseg.pipelines.progress import Progress
 from dseg.store.errors import InputError

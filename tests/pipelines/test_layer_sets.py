@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from dseg.pipelines.layer_sets import LayerSet, NetworkTimes, default_names
+from dseg.pipelines.select.layer_sets import LayerSet, NetworkTimes, default_names
 from dseg.store.errors import InputError
 from dseg.store.reader import FeatureStore
 from dseg.store.spec import CLEAN, FILTERS, PIXELS, FeatureSpec, LayerSpec

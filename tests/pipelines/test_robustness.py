@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dseg.classify.masks import encode_mask
-from dseg.pipelines.corruptions import corrupted, working_size
 from dseg.pipelines.fit import FitConfig, fit
-from dseg.pipelines.robustness import RobustnessConfig, robustness
-from dseg.pipelines.robustness_results import short_names
+from dseg.pipelines.robustness.corruptions import corrupted, working_size
+from dseg.pipelines.robustness.results import short_names
+from dseg.pipelines.robustness.run import RobustnessConfig, robustness
 from dseg.store.errors import InputError
 from PIL import Image
 

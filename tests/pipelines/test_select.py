@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dseg.classify.ensemble import PixelEnsemble
-from dseg.pipelines.select import select
-from dseg.pipelines.select_config import SelectConfig
+from dseg.pipelines.select.config import SelectConfig
+from dseg.pipelines.select.run import select
 from dseg.store.reader import FeatureStore
 from dseg.store.spec import CLEAN, PIXELS, FeatureSpec, LayerSpec
 from dseg.store.writer import FeatureWriter, PlannedImage, plan_store

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import (
+from ..options import (
     BYTES,
     SEED,
     device_option,
@@ -16,10 +16,10 @@ from .options import (
     output_options,
     overwrite_option,
 )
-from .reporting import console_of, report
+from ..reporting import console_of, report
 
 if TYPE_CHECKING:  # what it imports is for its run
-    from .select_config import SelectSummary
+    from .config import SelectSummary
 
 __all__ = ["select"]
 
@@ -90,9 +90,9 @@ def select(**given: Any) -> int:
     dseg select feats.zarr labels/
     dseg select ddpm.zarr mae.zarr labels/ --list train.txt
     """  # noqa: D301  (click needs the character itself)
-    from .select import select as run
-    from .select_config import SelectConfig
-    from .select_words import short_words
+    from .config import SelectConfig
+    from .run import select as run
+    from .words import short_words
 
     console, as_json = console_of(given)
     summary = run(SelectConfig(**given), console)
@@ -101,7 +101,7 @@ def select(**given: Any) -> int:
 
 
 def _estimate(summary: "SelectSummary") -> str:
-    from .selection import duration
+    from ..selection import duration
 
     return (
         f"{summary.n_layers} layers on {summary.images} images: about "

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..classify.estimates import IouEstimate
-from ..classify.forward import Step, forward_selection, smallest_within_error
-from ..classify.probe import LinearProbe
+from ...classify.estimates import IouEstimate
+from ...classify.forward import Step, forward_selection, smallest_within_error
+from ...classify.probe import LinearProbe
+from ..progress import Progress
 from .layer_sets import default_names, split_name
-from .progress import Progress
-from .select_sample import read_sample
-from .select_task import SelectTask
+from .sample import read_sample
+from .task import SelectTask
 
 __all__ = ["Search", "searched"]
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..classify.probe import seconds_per_fit
-from .select_confirm import setting_of
-from .select_task import SelectTask
+from ...classify.probe import seconds_per_fit
+from .confirm import setting_of
+from .task import SelectTask
 
 __all__ = ["Estimate", "estimated"]
 

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..store.errors import InputError
+from ...store.errors import InputError
 
 __all__ = [
     "COMMON",

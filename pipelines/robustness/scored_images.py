@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..classify.classes import Classes, load_classes
-from ..classify.labels import largest_id, read_label_map
-from ..classify.metrics import Confusion
-from ..extract.images import UnreadableImage, image_size, list_images, sha256_of
-from ..store.errors import InputError
-from ..store.layout import stem_of
-from .labelled import match_labels, same_files, unnamed_classes
-from .progress import Progress
+from ...classify.classes import Classes, load_classes
+from ...classify.labels import largest_id, read_label_map
+from ...classify.metrics import Confusion
+from ...extract.images import UnreadableImage, image_size, list_images, sha256_of
+from ...store.errors import InputError
+from ...store.layout import stem_of
+from ..labelled import match_labels, same_files, unnamed_classes
+from ..progress import Progress
 
 __all__ = ["ScoredImages", "read_scored_images"]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from .corruptions import group_of
-from .robustness_results import CLEAN, Results, short_names
+from .results import CLEAN, Results, short_names
 
 __all__ = ["table"]
 

@@ -7,16 +7,16 @@ confirms the best few on the same folds.
 import time
 from dataclasses import asdict, replace
 
-from .cross_validation import warn_of_folds
-from .memory import return_freed_memory
-from .progress import Progress
-from .select_config import ScoredSet, SelectConfig, SelectSummary
-from .select_confirm import confirm_sets
-from .select_estimate import estimated
-from .select_files import write_selection
-from .select_rank import Compared, Costs, commands_of, compared, path_of, ranked, scored
-from .select_search import Search, searched
-from .select_task import SelectTask, prepare
+from ..cross_validation import warn_of_folds
+from ..memory import return_freed_memory
+from ..progress import Progress
+from .config import ScoredSet, SelectConfig, SelectSummary
+from .confirm import confirm_sets
+from .estimate import estimated
+from .files import write_selection
+from .rank import Compared, Costs, commands_of, compared, path_of, ranked, scored
+from .search import Search, searched
+from .task import SelectTask, prepare
 
 __all__ = ["select"]
 

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import torch
 
-from ..classify.masks import write_encoded
-from ..extract.devices import choose_device
-from ..store.errors import InputError
+from ...classify.masks import write_encoded
+from ...extract.devices import choose_device
+from ...store.errors import InputError
+from ..mask_files import fingerprint
+from ..memory import peak_resident, return_freed_memory
+from ..progress import Advance, Progress
+from ..segmenting import load_model, spec_of
+from ..selection import named, read_list
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
-from .mask_files import fingerprint
-from .memory import peak_resident, return_freed_memory
-from .progress import Advance, Progress
-from .robustness_plot import drawn
-from .robustness_report import table
-from .robustness_results import CLEAN, FILE, Cell, Question, Results
+from .plot import drawn
+from .report import table
+from .results import CLEAN, FILE, Cell, Question, Results
 from .scored_images import ScoredImages, read_scored_images
-from .segmenting import load_model, spec_of
-from .selection import named, read_list
 
 __all__ = ["RobustnessConfig", "RobustnessSummary", "robustness"]
 

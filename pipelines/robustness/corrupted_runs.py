@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..classify.labels import read_label_map
-from ..classify.metrics import Confusion
-from ..store.errors import DsegError, InputError
-from ..store.layout import stem_of
+from ...classify.labels import read_label_map
+from ...classify.metrics import Confusion
+from ...store.errors import DsegError, InputError
+from ...store.layout import stem_of
+from ..progress import Advance
+from ..segmenting import Segmenter, load_model, spec_of
+from ..sources import FromImages
+from ..stream import Alter, Job
 from .corruptions import corrupted, working_size
-from .progress import Advance
-from .robustness_results import CLEAN
+from .results import CLEAN
 from .scored_images import ScoredImages
-from .segmenting import Segmenter, load_model, spec_of
-from .sources import FromImages
-from .stream import Alter, Job
 
 __all__ = ["CorruptedRuns", "Pair"]
 

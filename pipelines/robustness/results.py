@@ -19,9 +19,9 @@ from pathlib import Path, PurePath
 from statistics import fmean
 from typing import Any
 
-from ..classify.masks import write_encoded
-from ..classify.metrics import Confusion
-from ..store.errors import InputError
+from ...classify.masks import write_encoded
+from ...classify.metrics import Confusion
+from ...store.errors import InputError
 from .corruptions import GROUPS, group_of
 
 __all__ = ["CLEAN", "FILE", "Cell", "Place", "Question", "Results", "short_names"]

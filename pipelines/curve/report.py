@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..classify.intervals import Interval, mean_over_draws
-from .curve_file import write_whole
-from .figures import draw_curve
+from ...classify.intervals import Interval, mean_over_draws
+from ..figures import draw_curve
+from .file import write_whole
 
 __all__ = ["Point", "points_of", "verdict_of", "write_report"]
 

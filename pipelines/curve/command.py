@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import (
+from ..options import (
     NUMBERS,
     device_option,
     dry_run_option,
@@ -19,7 +19,7 @@ from .options import (
     overwrite_option,
     training_options,
 )
-from .reporting import console_of, report
+from ..reporting import console_of, report
 
 __all__ = ["curve"]
 
@@ -68,9 +68,9 @@ def curve(**given: Any) -> int:
     dseg curve feats.zarr labels/ --counts 4,8,16 --draws 10 --max-steps 500
     dseg curve feats.zarr labels/ --list train.txt --test-list test.txt
     """  # noqa: D301  (click needs the character itself)
-    from .curve import CurveConfig
-    from .curve import curve as run
-    from .selection import duration
+    from ..selection import duration
+    from .run import CurveConfig
+    from .run import curve as run
 
     console, as_json = console_of(given)
     summary = run(CurveConfig(**given), console)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..classify.folds import image_folds
-from ..store.errors import InputError
-from .labelled import Labelled
-from .selection import named
+from ...classify.folds import image_folds
+from ...store.errors import InputError
+from ..labelled import Labelled
+from ..selection import named
 
 __all__ = ["Draw", "chosen_counts", "make_draws"]
 

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import torch
 
-from ..extract.timing import recommended_layers, seconds_per_row
-from ..store.errors import DsegError
-from ..store.features import Features
-from ..store.reader import FeatureStore
-from ..store.spec import FeatureSpec, LayerSpec
-from ..store.view import layer_names, view_of
+from ...extract.timing import recommended_layers, seconds_per_row
+from ...store.errors import DsegError
+from ...store.features import Features
+from ...store.reader import FeatureStore
+from ...store.spec import FeatureSpec, LayerSpec
+from ...store.view import layer_names, view_of
 
 __all__ = ["LayerSet", "NetworkTimes", "default_names", "split_name"]
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from ..store.errors import InputError
-from ..store.folders import is_free
-from .curve_plan import Draw
+from ...store.errors import InputError
+from ...store.folders import is_free
+from .plan import Draw
 
 __all__ = ["FILE", "CurveFile", "write_whole"]
 

@@ -5,11 +5,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..store.errors import InputError
-from ..store.folders import is_free, replace_folder
-from .select_config import SelectSummary
-from .select_plot import draw_classes, draw_layers
-from .select_words import page
+from ...store.errors import InputError
+from ...store.folders import is_free, replace_folder
+from .config import SelectSummary
+from .plot import draw_classes, draw_layers
+from .words import page
 
 __all__ = ["check_select_out", "write_selection"]
 

@@ -6,16 +6,16 @@ from typing import Self
 
 import numpy as np
 
-from ..classify.drawing import DrawnPixels, draw_pixels
-from ..classify.probe import PixelTable, bytes_per_pixel
-from ..store.errors import InputError
-from ..store.features import Features
-from ..store.pixelset import PixelSet
-from ..store.sampling import sample_vectors
-from ..store.spec import FeatureSpec
-from ..store.tasks import TaskRunner
-from .labelled import Labelled
-from .progress import Progress
+from ...classify.drawing import DrawnPixels, draw_pixels
+from ...classify.probe import PixelTable, bytes_per_pixel
+from ...store.errors import InputError
+from ...store.features import Features
+from ...store.pixelset import PixelSet
+from ...store.sampling import sample_vectors
+from ...store.spec import FeatureSpec
+from ...store.tasks import TaskRunner
+from ..labelled import Labelled
+from ..progress import Progress
 
 __all__ = ["SamplePlan", "read_sample"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ..classify.forward import WORTH
-from .select_config import ScoredSet, SelectSummary
-from .selection import duration
+from ...classify.forward import WORTH
+from ..selection import duration
+from .config import ScoredSet, SelectSummary
 
 __all__ = ["page", "short_words"]
 

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 import torch
 
-from ..extract.devices import choose_device
-from ..store.errors import InputError
-from ..store.features import Features
-from ..store.reader import FeatureStore
-from ..store.view import layer_names, view_of
-from .cross_validation import Folds, deal
-from .labelled import Labelled, read_labelled
+from ...extract.devices import choose_device
+from ...store.errors import InputError
+from ...store.features import Features
+from ...store.reader import FeatureStore
+from ...store.view import layer_names, view_of
+from ..cross_validation import Folds, deal
+from ..labelled import Labelled, read_labelled
+from ..memory import default_memory
+from ..progress import Progress
+from ..selection import read_list
+from .config import SelectConfig
+from .files import check_select_out
 from .layer_sets import LayerSet
-from .memory import default_memory
-from .progress import Progress
-from .select_config import SelectConfig
-from .select_files import check_select_out
-from .select_sample import SamplePlan
-from .selection import read_list
+from .sample import SamplePlan
 
 __all__ = ["SelectTask", "prepare"]
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..extract.devices import choose_device
-from ..store.errors import InputError
-from ..store.features import Features
-from ..store.reader import FeatureStore
-from ..store.view import view_of
-from .curve_file import CurveFile
-from .curve_plan import Draw, chosen_counts, make_draws
-from .curve_report import Point, points_of, verdict_of, write_report
-from .labelled import Labelled, read_labelled
-from .memory import return_freed_memory
-from .progress import Part, Progress
-from .selection import duration, named, read_list, select
-from .training import TrainingOptions
-from .trial import Scores, Setting, trial
+from ...extract.devices import choose_device
+from ...store.errors import InputError
+from ...store.features import Features
+from ...store.reader import FeatureStore
+from ...store.view import view_of
+from ..labelled import Labelled, read_labelled
+from ..memory import return_freed_memory
+from ..progress import Part, Progress
+from ..selection import duration, named, read_list, select
+from ..training import TrainingOptions
+from ..trial import Scores, Setting, trial
+from .file import CurveFile
+from .plan import Draw, chosen_counts, make_draws
+from .report import Point, points_of, verdict_of, write_report
 
 __all__ = ["CurveConfig", "CurveSummary", "curve"]
 

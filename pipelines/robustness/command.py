@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import (
+from ..options import (
     NUMBERS,
     SEED,
     device_option,
@@ -16,7 +16,7 @@ from .options import (
     output_options,
     overwrite_option,
 )
-from .reporting import console_of, report
+from ..reporting import console_of, report
 
 __all__ = ["robustness"]
 
@@ -82,9 +82,9 @@ def robustness(**given: Any) -> int:
     dseg robustness photos/ labels/ --list test.txt
     dseg robustness photos/ labels/ --model a/ --model b/ --corruptions blur,fog --severities 1,3,5
     """  # noqa: D301  (click needs the character itself)
-    from .robustness import RobustnessConfig
-    from .robustness import robustness as run
-    from .selection import duration
+    from ..selection import duration
+    from .run import RobustnessConfig
+    from .run import robustness as run
 
     console, as_json = console_of(given)
     names = tuple(word.strip() for word in given.pop("corruptions").split(",") if word.strip())
@@ -107,7 +107,7 @@ def robustness(**given: Any) -> int:
 
 def _lines(mean_iou: dict[str, dict[str, float | None]]) -> list[str]:
     """Return the lines of a table of means by severity."""
-    from .robustness_results import short_names
+    from .results import short_names
 
     names = short_names(list(mean_iou))
     width = max(map(len, ["mIoU at severity", *names]))

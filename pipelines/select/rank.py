@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..classify.forward import WORTH, Step
-from ..store.errors import DsegError
+from ...classify.forward import WORTH, Step
+from ...store.errors import DsegError
+from ..progress import Progress
+from .config import ScoredSet
+from .confirm import Confirmation, by_class
 from .layer_sets import LayerSet, NetworkTimes
-from .progress import Progress
-from .select_config import ScoredSet
-from .select_confirm import Confirmation, by_class
-from .select_search import Search
-from .select_task import SelectTask
+from .search import Search
+from .task import SelectTask
 
 __all__ = ["Compared", "Costs", "commands_of", "compared", "path_of", "ranked", "scored"]
 

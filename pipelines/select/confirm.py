@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..classify.estimates import IouEstimate
-from ..classify.intervals import Interval, bootstrap_mean_iou
-from ..store.features import Features
-from ..store.reader import FeatureStore
-from .cross_validation import Folds
-from .labelled import Labelled, read_labelled
+from ...classify.estimates import IouEstimate
+from ...classify.intervals import Interval, bootstrap_mean_iou
+from ...store.features import Features
+from ...store.reader import FeatureStore
+from ..cross_validation import Folds
+from ..labelled import Labelled, read_labelled
+from ..progress import Part, Progress
+from ..training import TrainingOptions
+from ..trial import Scores, Setting, trial
+from .config import Confirmed, SelectConfig
 from .layer_sets import LayerSet
-from .progress import Part, Progress
-from .select_config import Confirmed, SelectConfig
-from .training import TrainingOptions
-from .trial import Scores, Setting, trial
 
 __all__ = ["Confirmation", "by_class", "confirm_sets", "setting_of"]
 

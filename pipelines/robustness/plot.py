@@ -7,7 +7,7 @@ that any one of these is enough: black and white will do.
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from .robustness_results import Results, short_names
+from .results import Results, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .figures import figure
+from ..figures import figure
+from .config import ScoredSet, SelectSummary
 from .layer_sets import split_name
-from .select_config import ScoredSet, SelectSummary
 
 __all__ = ["draw_classes", "draw_layers"]
 

@@ -1,0 +1,1 @@
+"""``dseg curve``: the mIoU against the number of labelled images."""

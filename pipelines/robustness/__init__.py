@@ -1,0 +1,1 @@
+"""``dseg robustness``: how mIoU falls as images get noisier, blurrier, foggier."""

@@ -1,0 +1,1 @@
+"""``dseg select``: which layers of a store carry the classes."""
