@@ -11,9 +11,11 @@ from .card import CARD, Card, read_json
 from .noise import NoiseSchedule
 
 __all__ = [
+    "AUTOENCODERS",
     "SCHEDULER",
     "WEIGHTS",
     "DiffusersFolder",
+    "autoencoder_beside",
     "find_network",
     "load_model",
     "load_network",
@@ -23,6 +25,8 @@ __all__ = [
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 SCHEDULER = "scheduler_config.json"
+AUTOENCODERS = {"vae": "AutoencoderKL", "vqvae": "VQModel"}
+"""The sub-folders of a pipeline that make latents, and what must be in them."""
 # `Decoder` in unet.py knows these parts; others have skips or attention of their own.
 BLOCKS = frozenset(
     f"{kind}{way}{place}"
@@ -80,6 +84,13 @@ class DiffusersFolder:
 def network_folder(folder: Path) -> Path | None:
     """Return where a folder's network lies: in its sub-folder ``unet`` or in itself."""
     return next((f for f in (folder / "unet", folder) if (f / "config.json").is_file()), None)
+
+
+def autoencoder_beside(network: Path) -> Path | None:
+    """Return the folder of a pipeline's autoencoder, given its U-Net's; None if there is none."""
+    pipeline = network.parent if network.name == "unet" else network
+    places = (pipeline / part for part in AUTOENCODERS)
+    return next((place for place in places if (place / "config.json").is_file()), None)
 
 
 def weights_in(folder: Path) -> Path:

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from ..store.errors import InputError
 from .card import read_json
 from .diffusers_folder import (
+    AUTOENCODERS,
     DiffusersFolder,
+    autoencoder_beside,
     find_network,
     load_model,
     load_network,
@@ -27,8 +29,6 @@ from .diffusers_folder import (
 )
 
 __all__ = ["LatentSpace", "load_latent_network"]
-
-AUTOENCODERS = {"vae": "AutoencoderKL", "vqvae": "VQModel"}
 
 
 @dataclass(frozen=True)
@@ -100,22 +100,21 @@ def load_latent_network(
         If a part is missing, damaged or of an unknown form.
     """
     found = find_network(folder, latent=True)
-    around = found.network.parent if found.network.name == "unet" else found.network
-    part = next((p for p in AUTOENCODERS if (around / p / "config.json").is_file()), None)
-    if part is None:
+    place = autoencoder_beside(found.network)
+    if place is None:
         raise InputError(
-            f"the U-Net in '{found.network}' works on latents, but '{around}' holds no autoencoder "
+            f"the U-Net in '{found.network}' works on latents, but beside it is no autoencoder "
             "that makes them: give the whole pipeline's folder, with 'vae' and 'scheduler'"
         )
-    config = read_json(around / part / "config.json")
+    part, config = place.name, read_json(place / "config.json")
     if config.get("_class_name") != AUTOENCODERS[part]:
         raise InputError(
-            f"the autoencoder in '{around / part}' is a {config.get('_class_name')}: expected a "
+            f"the autoencoder in '{place}' is a {config.get('_class_name')}: expected a "
             f"{AUTOENCODERS[part]}"
         )
-    weights = weights_in(around / part)
-    files = {f"{part} config": around / part / "config.json", f"{part} weights": weights}
-    autoencoder = load_model(AUTOENCODERS[part], around / part, weights)
+    weights = weights_in(place)
+    files = {f"{part} config": place / "config.json", f"{part} weights": weights}
+    autoencoder = load_model(AUTOENCODERS[part], place, weights)
     channels = int(config.get("latent_channels", 4 if part == "vae" else 3))
     if found.config.get("in_channels") != channels:
         raise InputError(
@@ -130,7 +129,7 @@ def load_latent_network(
         factor=2 ** (len(autoencoder.config.block_out_channels) - 1),
         channels=channels,
         files=files,
-        prompt=_prompt(around, found.config, prompt) if text else None,
+        prompt=_prompt(place.parent, found.config, prompt) if text else None,
     )
     return found, load_network(found), space
 

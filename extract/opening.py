@@ -11,7 +11,7 @@ from . import mae, resnet
 from .builtin import BUILTIN, builtin_folder, is_builtin
 from .card import CARD, read_json
 from .checkpoint import StateDict, load_state_dict, some_keys
-from .diffusers_folder import SCHEDULER, network_folder
+from .diffusers_folder import SCHEDULER, autoencoder_beside, network_folder
 from .diffusers_folder import WEIGHTS as DIFFUSERS_WEIGHTS
 from .guided_diffusion import FIRST_CONV
 from .transformers_folder import KIND_OF_MODEL
@@ -32,7 +32,6 @@ KINDS: dict[str, str] = {
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 PARTS = ("unet", "vae", "vqvae", "text_encoder")
-AUTOENCODERS = ("vae", "vqvae")
 # What of a repository on the hub is needed beside the weights.
 SMALL = (
     "model_index.json",
@@ -139,8 +138,7 @@ def _kind_of_folder(folder: Path) -> str:
         return kind
     if config.get("_class_name") == "UNet2DConditionModel":
         return "latent-diffusion"
-    around = [] if network is None else [network.parent, network]
-    if any((place / part / "config.json").is_file() for place in around for part in AUTOENCODERS):
+    if network is not None and autoencoder_beside(network) is not None:
         return "latent-diffusion"
     return "diffusers"
 

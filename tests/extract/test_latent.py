@@ -230,8 +230,10 @@ def test_pipelines_of_another_form_are_refused(
 def test_a_network_of_latents_without_its_autoencoder_is_refused(
     stable: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(stable / "unet", tmp_path / "unet")
-    with pytest.raises(InputError, match="holds no autoencoder that makes them: give the whole"):
-        load_backbone(tmp_path / "unet")
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae/config.json").write_text("{}")  # of something else, beside many networks
+    shutil.copytree(stable / "unet", tmp_path / "net")
+    with pytest.raises(InputError, match="beside it is no autoencoder that makes them: give"):
+        load_backbone(tmp_path / "net")
     with pytest.raises(InputError, match="with their autoencoder: expected a diffusion"):
         load_unet(stable)
