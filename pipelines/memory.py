@@ -146,6 +146,7 @@ def budget_for(
     memory: int,
     spec: FeatureSpec,
     *,
+    chunk: int,
     n_pixels: int,
     n_classes: int,
     members: int,
@@ -163,6 +164,8 @@ def budget_for(
     memory : int
         Bytes.
     spec : FeatureSpec
+    chunk : int
+        Bytes that are read at a time, see `Features.chunk_bytes`.
     n_pixels, n_classes, members, batch_size : int
     recipe : {"default", "paper"}
     readers : int
@@ -180,10 +183,6 @@ def budget_for(
     # in the end the first layer is made to take all channels, one map size after the other
     expansion = 0 if reduced is None else 2 * 4 * members * spec.dims * first
     parameters = dims * first + first * second + second * n_classes + 4 * (first + second)
-    chunk = max(
-        sum(2 * spec.layers[i].channels * spec.layers[i].height * spec.layers[i].width for i in ls)
-        for ls in map(spec.layers_of, spec.map_sizes)
-    )
     fixed = (
         4 * members * parameters * _COPIES_OF_PARAMETERS[recipe]
         + 4 * members * batch_size * dims * _COPIES_OF_BATCH

@@ -85,7 +85,7 @@ class FromStore:
         todo: list[StoredImage] = []
         for image in (self._images[stem] for stem in stems):
             if not image.complete:
-                why = image.failed or "not extracted yet: finish `dseg extract` first"
+                why = image.failed or f"not in {self._store.where} yet: finish `dseg extract` first"
                 yield Segmentable(image.stem, image.name, None, b"", refused=why)
             elif is_done(image.stem, image.sha256):
                 yield image.stem

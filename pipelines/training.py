@@ -258,6 +258,7 @@ def _budget(
     return budget_for(
         memory,
         store.spec,
+        chunk=store.chunk_bytes,
         n_pixels=pixels.n,
         n_classes=len(labelled.classes),
         members=options.members,

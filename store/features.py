@@ -26,6 +26,13 @@ class Features(Protocol):
     def where(self) -> str:
         """The store, or stores, in quotes for a message."""
 
+    @property
+    def chunk_bytes(self) -> int:
+        """The most bytes, in float16, that `map` reads at a time; all of it may be more than asked.
+
+        What it returns is a part of them.
+        """
+
     def rows(self, image: int | str) -> range:
         """Return the rows of an image, given by its number, name or stem."""
 

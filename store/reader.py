@@ -88,6 +88,11 @@ class FeatureStore:
         return f"'{self.path}'"
 
     @property
+    def chunk_bytes(self) -> int:
+        """The most bytes that `map` reads at a time: of the largest map size, in float16."""
+        return max(map(self.spec.map_bytes, self.spec.map_sizes))
+
+    @property
     def layers(self) -> tuple[LayerSpec, ...]:
         """The layers, in feature order."""
         return self.spec.layers

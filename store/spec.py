@@ -149,6 +149,11 @@ class FeatureSpec:
         """
         return tuple(i for i, layer in enumerate(self.layers) if layer.map_size == map_size)
 
+    def map_bytes(self, map_size: str) -> int:
+        """Return the bytes of a row's maps of one size in float16, before compression."""
+        layers = (self.layers[number] for number in self.layers_of(map_size))
+        return sum(2 * layer.channels * layer.height * layer.width for layer in layers)
+
     @property
     def channel_slices(self) -> tuple[slice, ...]:
         """Which channels of the array of its map size each layer has, in feature order."""
@@ -189,7 +194,7 @@ class FeatureSpec:
     @property
     def bytes_per_row(self) -> int:
         """Bytes of one row in float16, before compression."""
-        return sum(2 * layer.channels * layer.height * layer.width for layer in self.layers)
+        return sum(map(self.map_bytes, self.map_sizes))
 
     @property
     def hash(self) -> str:
@@ -240,7 +245,10 @@ class FeatureSpec:
             for key in ("row_shape", "fit", "overlap", "noise_seed", "preprocessing")
             if ours[key] != theirs[key]
         ]
-        for key, mine, other_value in _different(ours["backbone"], theirs["backbone"]):
+        networks = [ours["backbone"], theirs["backbone"]]
+        if networks[0].get("kind") != networks[1].get("kind"):  # then all the rest differs too
+            networks = [{k: n[k] for k in ("kind", "sha256") if k in n} for n in networks]
+        for key, mine, other_value in _different(*networks):
             name = "checkpoint sha256" if key == "sha256" else f"backbone {key}"
             words.append(f"{name}: {_short(mine)} here, {_short(other_value)} there")
         for key in ("steps", "blocks"):

@@ -37,11 +37,12 @@ def view_of(stores: Sequence[FeatureStore], names: Sequence[str] | None = None) 
     Raises
     ------
     InputError
-        If the stores do not belong together, or lack a layer.
+        If the stores do not belong together, two are of one recipe, or they lack a layer.
     """
     if len(stores) == 1 and names is None:
         return stores[0]
     specs = [store.spec for store in stores]
+    _refuse_twins(stores)
     layers = chosen_layers(specs, names)
     unused = [f"'{s.path}'" for s, some in zip(stores, layers, strict=True) if not some]
     if unused:
@@ -64,21 +65,69 @@ def view_for(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Features:
         If they have other features.
     """
     parts = list(spec.parts) or [spec]
-    if len(stores) == len(parts):
-        found = [next((s for s in stores if _has(s, part)), None) for part in parts]
-        ordered = [store for store in found if store is not None]
-        if len(ordered) == len(set(ordered)) == len(parts):
-            if len(parts) == 1 and ordered[0].spec.hash == spec.hash:
-                return ordered[0]
-            layers = tuple(_places(s, part) for s, part in zip(ordered, parts, strict=True))
-            return FeatureView(tuple(ordered), layers)
-    view = view_of(stores)
-    raise SpecMismatchError(
-        f"the model was fitted on other features than {view.where} holds: "
-        + "; ".join(view.spec.differences(spec))
-        + " ('here' is the store, 'there' the model). Fit a model on this store, or give "
-        "the store of the model's recipe"
+    if len(stores) != len(parts):
+        networks = ", ".join(f"'{part.source}'" for part in parts)
+        raise SpecMismatchError(
+            f"the model was fitted on the features of {_counted(len(parts))} (made with "
+            f"{networks}), but {_counted(len(stores))} came: {_quoted(stores)}. Give as many, one "
+            "of each recipe"
+        )
+    ordered = _matched(stores, parts)
+    if ordered is None:
+        raise SpecMismatchError(_mismatch(stores, parts))
+    if not spec.parts and ordered[0].spec.hash == spec.hash:
+        return ordered[0]
+    layers = tuple(_places(s, part) for s, part in zip(ordered, parts, strict=True))
+    return FeatureView(ordered, layers)
+
+
+def _matched(
+    stores: Sequence[FeatureStore], parts: Sequence[FeatureSpec]
+) -> tuple[FeatureStore, ...] | None:
+    """Return a store of its own for each recipe, if there are such: some may have several."""
+    if not parts:
+        return ()
+    for store in stores:
+        if _has(store, parts[0]):
+            rest = _matched([other for other in stores if other is not store], parts[1:])
+            if rest is not None:
+                return (store, *rest)
+    return None
+
+
+def _mismatch(stores: Sequence[FeatureStore], parts: Sequence[FeatureSpec]) -> str:
+    """Say which recipe none of the stores has; and how it differs, where one is left for it."""
+    lacking = [part for part in parts if not any(_has(store, part) for store in stores)]
+    spare = [store for store in stores if not any(_has(store, part) for part in parts)]
+    what = _quoted(spare or stores)
+    words = f"the model was fitted on other features than {what} " + (
+        "holds" if len(spare) == 1 else "hold"
     )
+    if len(lacking) == len(spare) == 1:
+        words += ": " + "; ".join(spare[0].spec.differences(lacking[0]))
+        words += " ('here' is the store, 'there' the model)"
+    elif lacking:
+        words += ": it lacks those of " + ", ".join(f"'{part.source}'" for part in lacking)
+    return f"{words}. Fit a model on what is there, or give stores of the model's recipe"
+
+
+def _refuse_twins(stores: Sequence[FeatureStore]) -> None:
+    """Refuse features that would only stand beside themselves, and could not be told apart."""
+    seen: dict[str, FeatureStore] = {}
+    for store in stores:
+        twin = seen.setdefault(store.spec.hash, store)
+        if twin is not store:
+            raise InputError(
+                f"{twin.where} and {store.where} hold features of one recipe: give one of them"
+            )
+
+
+def _counted(n: int) -> str:
+    return "one store" if n == 1 else f"{n} stores"
+
+
+def _quoted(stores: Sequence[FeatureStore]) -> str:
+    return " and ".join(store.where for store in stores)
 
 
 def _places(store: FeatureStore, part: FeatureSpec) -> Layers:
@@ -173,7 +222,15 @@ class FeatureView:
     @property
     def where(self) -> str:
         """The stores, in quotes."""
-        return " and ".join(store.where for store in self.stores)
+        return _quoted(self.stores)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The most bytes that `map` reads at a time: whole maps of its stores, see `Features`."""
+        return max(
+            sum(self.stores[n].spec.map_bytes(size) for n in {number for number, _ in slots})
+            for size, slots in self._slots.items()
+        )
 
     def rows(self, image: int | str) -> range:
         """Return the rows of an image, given by its number, name or stem."""
@@ -211,13 +268,11 @@ class FeatureView:
 
     def _joined(self, image: StoredImage) -> StoredImage:
         """Return an image as all stores have it."""
-        for store, other in zip(self.stores[1:], self._others, strict=True):
+        for other in self._others:
             twin = other.get(image.stem)
             if twin is None or not twin.complete:
-                why = None if twin is None else twin.failed
-                if twin is None:
-                    why = f"it is not in {store.where}"
-                return replace(image, complete=False, failed=image.failed or why)
+                failed = image.failed or (None if twin is None else twin.failed)
+                return replace(image, complete=False, failed=failed)
         return image
 
     def _row(self, number: int, row: int) -> int:

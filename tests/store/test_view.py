@@ -115,7 +115,7 @@ def test_an_image_that_changed_between_extractions_is_refused(stores, other, mak
         view.map(0, "24x24")
     missing = view.images[1]
     assert not missing.complete
-    assert "is not in '" in str(missing.failed)
+    assert missing.failed is None  # nobody tried it: not extracted yet
 
 
 def test_a_view_travels_to_another_process(stores):
@@ -139,10 +139,51 @@ def test_the_features_of_a_recipe_are_found_in_larger_stores_given_in_any_order(
 
 def test_other_stores_are_refused(stores):
     joined = view_of(stores)
-    with pytest.raises(SpecMismatchError, match="features of 1 stores here, of 2 there"):
+    with pytest.raises(SpecMismatchError, match=r"of 2 stores \(made with .*, but one store came"):
         view_for(stores[:1], joined.spec)
+    with pytest.raises(SpecMismatchError, match=r"of one store \(made with .*, but 2 stores came"):
+        view_for(stores, stores[0].spec)
     with pytest.raises(SpecMismatchError, match="checkpoint sha256"):
         view_for(stores[1:], stores[0].spec)
+
+
+def test_the_store_that_is_not_of_the_recipe_is_named(stores, other, write_all, tmp_path):
+    joined = view_of(stores).spec
+    write_all(tmp_path / "c.zarr", replace(other, noise_seed=7))
+    wrong = FeatureStore.open(tmp_path / "c.zarr")
+    words = r"than '.*c.zarr' holds: noise_seed: 7 here, \d+ there \('here' is the store"
+    with pytest.raises(SpecMismatchError, match=words):
+        view_for([stores[0], wrong], joined)
+    with pytest.raises(SpecMismatchError, match=r"backbone kind: \"vit\" here, [^;]*; checkpoint"):
+        view_for([stores[1]], stores[0].spec)
+
+
+def test_features_that_are_there_already_are_refused(stores):
+    again = FeatureStore.open(stores[0].path)
+    with pytest.raises(InputError, match=r"a.zarr' and '.*a.zarr' hold features of one recipe"):
+        view_of([*stores, again])
+
+
+def test_stores_are_found_though_one_could_serve_for_two(spec, write_all, tmp_path):
+    """The first has the layers of both parts, the second those of one alone."""
+    write_all(tmp_path / "a.zarr", spec)
+    write_all(tmp_path / "b.zarr", replace(spec, layers=spec.layers[:1]))
+    both, one = (FeatureStore.open(tmp_path / f"{name}.zarr") for name in "ab")
+    view = view_of([one, both], [f"1/{spec.layers[0].name}", f"2/{spec.layers[1].name}"])
+    for given in ([one, both], [both, one]):
+        found = view_for(given, view.spec)
+        np.testing.assert_array_equal(vectors(found, 1, YX), vectors(view, 1, YX))
+
+
+def test_what_is_read_at_a_time_are_whole_maps_of_the_stores(stores):
+    """However few layers of them are wanted: a fit counts it."""
+    a, b = stores
+    layer = a.layers[0]
+    few = view_of([a], [layer.name])
+    assert few.chunk_bytes == a.spec.map_bytes(layer.map_size)
+    assert few.chunk_bytes > few.spec.bytes_per_row
+    assert a.chunk_bytes == max(a.spec.map_bytes(size) for size in a.spec.map_sizes)
+    assert view_of(stores).chunk_bytes >= max(a.chunk_bytes, b.chunk_bytes)
 
 
 def test_where_the_checkpoints_were_does_not_change_the_hash_of_joined_features(spec, other):
