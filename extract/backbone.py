@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..store.errors import InputError
 from ..store.spec import FeatureSpec, Fit, LayerSpec
 from .builtin import BUILTIN
 from .images import PREPROCESSING
-from .loading import Hints, LoadedUNet, load_checkpoint
+from .loading import Hints, LoadedUNet, NotTakenError, load_checkpoint
 from .precision import Precision
 from .trunk import TrunkBackbone
 from .unet import UNetBackbone
@@ -132,7 +131,8 @@ def load_backbone(
     Raises
     ------
     InputError
-        If the checkpoint is missing or something else, or does not have what is asked for.
+        If the checkpoint is missing or something else, or does not have what is asked for; a
+        `NotTakenError` if the network takes no such thing.
     """
     # a default is not told: a diffusers folder, which states its own, is not contradicted
     order = None if attention_order == "legacy" else attention_order
@@ -162,7 +162,8 @@ def load_backbone(
         )
     if steps or draws > 1:
         what = f"steps {', '.join(map(str, steps))}" if steps else f"{draws} draws of the noise"
-        raise InputError(f"{what} are asked for, but this network takes no noise: leave them out")
+        words = f"{what} are asked for, but this network takes no noise: leave them out"
+        raise NotTakenError(words, ("steps", "draws"))
     return TrunkBackbone(
         loaded,
         blocks,

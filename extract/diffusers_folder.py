@@ -71,9 +71,23 @@ class DiffusersFolder:
         return None if path is None else NoiseSchedule.from_diffusers(read_json(path))
 
     def sample_size(self) -> tuple[int, int] | None:
-        """Return height and width of what the network was trained on, if it says so."""
-        side = self.config.get("sample_size")
-        return None if side is None else (side, side) if isinstance(side, int) else tuple(side)
+        """Return height and width of what the network was trained on, if it says so.
+
+        Raises
+        ------
+        InputError
+            If it says so in another form.
+        """
+        size = self.config.get("sample_size")
+        if size is None:
+            return None
+        sides = size if isinstance(size, list) else [size, size]
+        if len(sides) != 2 or any(type(side) is not int for side in sides):
+            raise InputError(
+                f"the network in '{self.network}' states a sample_size of {size!r}: expected a "
+                "side, or [height, width]"
+            )
+        return sides[0], sides[1]
 
     def architecture(self) -> dict[str, Any]:
         """Return what of the configuration changes activations."""
@@ -142,7 +156,8 @@ def _refuse_config(config: Mapping[str, Any], network: Path, latent: bool) -> No
     text = latent and kind == "UNet2DConditionModel"
     if kind != "UNet2DModel" and not text:
         raise InputError(f"the network in '{network}' is a {kind}: expected a UNet2DModel")
-    blocks = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
+    stated = (config.get(key) or () for key in ("down_block_types", "up_block_types"))
+    blocks = [str(block) for types in stated for block in types]
     known = TEXT_BLOCKS if text else BLOCKS
     unknown = sorted(set(blocks) - known)
     if unknown:

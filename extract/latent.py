@@ -124,14 +124,22 @@ def load_latent_network(
     text = found.config.get("_class_name") == "UNet2DConditionModel"
     space = LatentSpace(
         autoencoder=autoencoder,
-        scale=float(autoencoder.config.scaling_factor or 1),
-        shift=float(getattr(autoencoder.config, "shift_factor", None) or 0),
+        scale=_number(autoencoder, "scaling_factor", 1),
+        shift=_number(autoencoder, "shift_factor", 0),
         factor=2 ** (len(autoencoder.config.block_out_channels) - 1),
         channels=channels,
         files=files,
         prompt=_prompt(place.parent, found.config, prompt) if text else None,
     )
     return found, load_network(found), space
+
+
+def _number(autoencoder: Any, name: str, default: float) -> float:
+    """Return a number of an autoencoder's configuration; the default where it states none."""
+    value = getattr(autoencoder.config, name, None) or default
+    if not isinstance(value, int | float):
+        raise InputError(f"the autoencoder states a {name} of {value!r}: expected a number")
+    return float(value)
 
 
 def _prompt(folder: Path, config: Mapping[str, Any], text: str | None) -> Tensor:

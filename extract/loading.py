@@ -19,12 +19,25 @@ from .transformers_folder import load_trunk, normalisation, weights_of
 from .trunk import LoadedTrunk
 from .vit import MaeTrunk
 
-__all__ = ["Hints", "LoadedUNet", "load_checkpoint", "load_unet"]
+__all__ = ["Hints", "LoadedUNet", "NotTakenError", "load_checkpoint", "load_unet"]
 
 _MAE_BLOCKS = 12  # the last so many, as published
 _DINO_BLOCKS = 4  # the last so many, as in DINOv2's own segmentation head
 _RESNET_SIZE = (256, 256)  # of the paper; a ResNet itself has none
-_PROCESSOR = "preprocessor_config.json"
+
+
+class NotTakenError(InputError):
+    """A network was told what it does not take.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the arguments of `backbone.load_backbone`.
+    """
+
+    def __init__(self, words: str, names: Sequence[str]) -> None:
+        super().__init__(words)
+        self.names = tuple(names)
 
 
 @dataclass(frozen=True)
@@ -58,13 +71,14 @@ class Hints:
         return NoiseSchedule.named(self.schedule or "linear", steps)
 
     def refuse(self, names: Sequence[str], why: str) -> None:
-        """Raise `InputError` if one of the named hints was given."""
+        """Raise `NotTakenError` if one of the named hints was given."""
         given = [name for name in names if getattr(self, name) is not None]
         if given:
-            raise InputError(f"{', '.join(given)} cannot be told of this checkpoint: {why}")
+            words = f"{', '.join(given)} cannot be told of this checkpoint: {why}"
+            raise NotTakenError(words, given)
 
     def refuse_all_but(self, names: Sequence[str], why: str) -> None:
-        """Raise `InputError` if another hint than those was given."""
+        """Raise `NotTakenError` if another hint than those was given."""
         self.refuse([f.name for f in fields(self) if f.name not in names], why)
 
 
@@ -256,10 +270,9 @@ def _load_transformer(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
     folder = opened.path
     config = read_json(folder / "config.json")
     trunk, architecture = load_trunk(folder, config["model_type"])
-    processor = folder / _PROCESSOR
     side, depth = architecture["image_size"], len(trunk.blocks)
     last = _MAE_BLOCKS if opened.kind == "mae" else _DINO_BLOCKS
-    colours = normalisation(read_json(processor) if processor.is_file() else {})
+    colours = normalisation(folder)
     return LoadedTrunk(
         trunk,
         kind=opened.kind,

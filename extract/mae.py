@@ -4,7 +4,11 @@ Keys are timm's: ``patch_embed.proj``, ``blocks.N.attn.qkv``, …; a decoder may
 out. Shapes show all but the number of heads.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Any
+
+from torch import Tensor
 
 from ..store.errors import InputError
 from .checkpoint import StateDict, some_keys
@@ -12,6 +16,8 @@ from .checkpoint import StateDict, some_keys
 __all__ = ["SIGNS", "build_mae", "mae_config"]
 
 SIGNS = ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "pos_embed", "cls_token")
+# Axes of what the architecture is read off.
+AXES = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
 
 # Of the published sizes, by channels; of others 64 channels a head.
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
@@ -33,6 +39,9 @@ INNER = {
 }
 
 
+KEY = re.compile(rf"blocks\.\d+\.({'|'.join((*INNER, 'attn.qkv'))})\.(weight|bias)")
+
+
 def mae_config(state: StateDict, heads: int | None, head_channels: int | None) -> dict[str, Any]:
     """Read the architecture off a state dict, as values of transformers' ``ViTMAEConfig``.
 
@@ -47,9 +56,7 @@ def mae_config(state: StateDict, heads: int | None, head_channels: int | None) -
     InputError
         If it is no such network, or the heads do not divide its channels.
     """
-    lacking = [key for key in SIGNS if key not in state]
-    if lacking:
-        raise InputError(f"no MAE checkpoint: it lacks {some_keys(lacking)}")
+    _refuse_other_forms(state)
     channels, colours, patch, _ = state["patch_embed.proj.weight"].shape
     positions = state["pos_embed"].shape[1] - 1
     side = round(positions**0.5)
@@ -64,8 +71,7 @@ def mae_config(state: StateDict, heads: int | None, head_channels: int | None) -
         raise InputError(f"{channels} channels cannot be shared by {heads} heads: give --heads")
     return {
         "hidden_size": channels,
-        "num_hidden_layers": 1
-        + max(int(k.split(".")[1]) for k in state if k.startswith("blocks.")),
+        "num_hidden_layers": 1 + max(int(k.split(".")[1]) for k in state if KEY.fullmatch(k)),
         "num_attention_heads": heads,
         "intermediate_size": state["blocks.0.mlp.fc1.weight"].shape[0],
         "image_size": side * patch,
@@ -74,6 +80,18 @@ def mae_config(state: StateDict, heads: int | None, head_channels: int | None) -
         "hidden_act": "gelu",
         "qkv_bias": "blocks.0.attn.qkv.bias" in state,
     }
+
+
+def _refuse_other_forms(state: StateDict) -> None:
+    lacking = [key for key in dict.fromkeys((*SIGNS, *AXES)) if key not in state]
+    strange = [k for k in state if not (k in OUTER or _of_decoder(k) or KEY.fullmatch(k))]
+    odd = [key for key, axes in AXES.items() if key in state and state[key].ndim != axes]
+    if lacking or strange or odd:
+        why = f"lacks {some_keys(lacking)}" if lacking else f"has {some_keys(strange or odd)}"
+        raise InputError(
+            f"no MAE checkpoint: it {why}{'' if lacking or strange else ' of another shape'}. "
+            "Other vision transformers, as DINOv2 and DINOv3, are taken as transformers folders"
+        )
 
 
 def build_mae(state: StateDict, config: dict[str, Any]) -> Any:
@@ -91,7 +109,7 @@ def build_mae(state: StateDict, config: dict[str, Any]) -> Any:
     wanted = {key: value for key, value in state.items() if not _of_decoder(key)}
     return loaded_quietly(
         ViTMAEModel,
-        "the MAE checkpoint",
+        "the weights of the MAE checkpoint",
         None,
         config=ViTMAEConfig(**config, mask_ratio=0.0),
         state_dict=dict(_renamed(wanted)),
@@ -102,7 +120,7 @@ def _of_decoder(key: str) -> bool:
     return key.startswith(("decoder_", "mask_token", "head.", "fc_norm."))
 
 
-def _renamed(state: StateDict) -> Any:
+def _renamed(state: StateDict) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors under transformers' names on the hub, which any version of it knows."""
     for key, value in state.items():
         if key in OUTER:
@@ -114,7 +132,5 @@ def _renamed(state: StateDict) -> Any:
         if part == "attn.qkv":
             for name, rows in zip(("query", "key", "value"), value.chunk(3), strict=True):
                 yield f"{where}.attention.attention.{name}.{kind}", rows.contiguous()
-        elif part in INNER:
-            yield f"{where}.{INNER[part]}.{kind}", value
         else:
-            raise InputError(f"no MAE checkpoint: it has {some_keys([key])}")
+            yield f"{where}.{INNER[part]}.{kind}", value

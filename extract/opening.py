@@ -1,20 +1,18 @@
 """What a checkpoint is, and where it lies: told by its files, whatever they are called."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..store.errors import InputError
 from . import mae, resnet
 from .builtin import BUILTIN, builtin_folder, is_builtin
 from .card import CARD, read_json
 from .checkpoint import StateDict, load_state_dict, some_keys
-from .diffusers_folder import SCHEDULER, autoencoder_beside, network_folder
+from .diffusers_folder import AUTOENCODERS, SCHEDULER, autoencoder_beside, network_folder
 from .diffusers_folder import WEIGHTS as DIFFUSERS_WEIGHTS
 from .guided_diffusion import FIRST_CONV
-from .transformers_folder import KIND_OF_MODEL
+from .transformers_folder import KIND_OF_MODEL, PROCESSOR
 from .transformers_folder import WEIGHTS as TRANSFORMERS_WEIGHTS
 
 __all__ = ["KINDS", "Checkpoint", "is_hub_id", "open_checkpoint"]
@@ -39,7 +37,7 @@ SMALL = (
     SCHEDULER,
     f"scheduler/{SCHEDULER}",
     "config.json",
-    "preprocessor_config.json",
+    PROCESSOR,
     *(f"{part}/config.json" for part in PARTS),
     "tokenizer/*",
 )
@@ -112,9 +110,9 @@ def is_hub_id(checkpoint: str) -> bool:
 
 
 def _kind_of_file(state: StateDict, path: Path) -> str:
-    if mae.SIGNS[0] in state and mae.SIGNS[1] in state:
+    if all(key in state for key in mae.SIGNS[:2]):
         return "mae"
-    if resnet.SIGNS[0] in state and resnet.SIGNS[2] in state:
+    if all(key in state for key in resnet.SIGNS):
         return "swav"
     if FIRST_CONV in state or any(key.startswith("input_blocks.") for key in state):
         return "guided-diffusion"
@@ -127,20 +125,32 @@ def _kind_of_file(state: StateDict, path: Path) -> str:
 def _kind_of_folder(folder: Path) -> str:
     """Tell a folder's network by its configurations; what is wrong with it is said on loading."""
     network = network_folder(folder)
-    config: Mapping[str, Any] = {} if network is None else read_json(network / "config.json")
+    if network is None:
+        return "diffusers"
+    config = read_json(network / "config.json")
     if "_class_name" not in config and "model_type" in config:
-        kind = KIND_OF_MODEL.get(config["model_type"])
+        kind = KIND_OF_MODEL.get(str(config["model_type"]))
         if kind is None:
             raise InputError(
                 f"the network in '{folder}' is a transformers model of type "
                 f"'{config['model_type']}': expected one of {', '.join(KIND_OF_MODEL)}"
             )
         return kind
-    if config.get("_class_name") == "UNet2DConditionModel":
-        return "latent-diffusion"
-    if network is not None and autoencoder_beside(network) is not None:
+    if "_class_name" not in config:
+        raise InputError(
+            f"'{network / 'config.json'}' names no network: expected a _class_name (diffusers) or "
+            "a model_type (transformers). Was the download complete?"
+        )
+    if config["_class_name"] == "UNet2DConditionModel" or _has_autoencoder(network):
         return "latent-diffusion"
     return "diffusers"
+
+
+def _has_autoencoder(network: Path) -> bool:
+    """Say whether an autoencoder stands beside a U-Net, or should: latents may look like RGB."""
+    index = (network.parent if network.name == "unet" else network) / "model_index.json"
+    named = read_json(index) if index.is_file() else {}
+    return autoencoder_beside(network) is not None or any(part in named for part in AUTOENCODERS)
 
 
 def _download(hub_id: str) -> tuple[Path, str]:

@@ -5,6 +5,7 @@ are left out. Its wider network doubles every width under the same names (Caron 
 2020). Blocks are numbered through all four stages, from 0.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,8 +24,12 @@ __all__ = [
     "resnet_config",
 ]
 
-SIGNS = ("conv1.weight", "bn1.running_mean", "layer1.0.conv3.weight", "layer4.0.conv1.weight")
+SIGNS = ("conv1.weight", "layer1.0.conv3.weight")
+"""By which such a network is told from others."""
+
 STAGES = 4
+# In blocks; what a ResNeSt, SE-ResNet or the like has beside these would be left out.
+KEY = re.compile(r"layer[1-4]\.\d+\.((conv|bn)[1-3]|downsample\.[01])\.\w+")
 CELL = 32
 
 
@@ -91,10 +96,13 @@ def resnet_config(state: StateDict) -> dict[str, Any]:
     InputError
         If it is no such network.
     """
-    lacking = [key for key in SIGNS if key not in state]
-    if lacking:
-        raise InputError(f"no ResNet of bottleneck blocks: it lacks {some_keys(lacking)}")
     stages = [f"layer{stage}." for stage in range(1, STAGES + 1)]
+    signs = ("conv1.weight", "bn1.running_mean", *(f"{stage}0.conv3.weight" for stage in stages))
+    lacking = [key for key in signs if key not in state or not state[key].ndim]
+    strange = [key for key in state if key.startswith("layer") and not KEY.fullmatch(key)]
+    if lacking or strange:
+        why = f"lacks {some_keys(lacking)}" if lacking else f"has {some_keys(strange)}"
+        raise InputError(f"no ResNet of bottleneck blocks: it {why}")
     depths = [1 + max(int(k.split(".")[1]) for k in state if k.startswith(s)) for s in stages]
     return {
         "embedding_size": state["conv1.weight"].shape[0],
@@ -119,7 +127,7 @@ def build_resnet(state: StateDict, config: dict[str, Any]) -> Any:
 
     return loaded_quietly(
         ResNetModel,
-        "the ResNet checkpoint",
+        "the weights of the ResNet checkpoint",
         None,
         config=ResNetConfig(**config),
         state_dict=dict(_renamed(state)),
@@ -131,7 +139,7 @@ def _renamed(state: StateDict) -> Iterator[tuple[str, Tensor]]:
     stem = {"conv1": "convolution", "bn1": "normalization"}
     for key, value in state.items():
         first, _, rest = key.partition(".")
-        if first in stem:
+        if first in stem and rest:
             yield f"embedder.embedder.{stem[first]}.{rest}", value
         elif first.startswith("layer"):
             block, part, kind = rest.split(".", 2)

@@ -37,6 +37,15 @@ def restore_backbone(
     """
     if spec.parts:
         return _restore_parts(spec, checkpoint, device)
+    return _restored(spec, checkpoint, device, "Say where it is now with --checkpoint")
+
+
+def _restored(
+    spec: FeatureSpec,
+    checkpoint: str | Path | None,
+    device: str | torch.device | None,
+    advice: str,
+) -> Backbone:
     where = spec.source if checkpoint is None else checkpoint
     try:
         backbone = _load(spec, where, _hints(spec), device)
@@ -44,7 +53,7 @@ def restore_backbone(
         if checkpoint is None and not Path(where).exists():
             raise InputError(
                 f"the checkpoint that the features were made with was at '{where}': {error}. "
-                "Say where it is now with --checkpoint"
+                + advice
             ) from error
         raise
     remade = feature_spec(backbone, spec.fit, spec.overlap)
@@ -67,14 +76,17 @@ def restore_backbone(
 def _restore_parts(
     spec: FeatureSpec, checkpoint: str | Path | None, device: str | torch.device | None
 ) -> Backbone:
+    advice = (
+        "Put it back, or make a store of each network (dseg extract --layers-from with --part and "
+        "--checkpoint) and give those"
+    )
     if checkpoint is not None:
         raise InputError(
-            f"these are features of {len(spec.parts)} networks, so one --checkpoint cannot say "
-            "where they are now: put each back to where it was ("
+            f"these are features of {len(spec.parts)} networks ("
             + ", ".join(f"'{part.source}'" for part in spec.parts)
-            + "), or extract a store of each (--layers-from with --part and --checkpoint)"
+            + f"), so one --checkpoint cannot say where each is now. {advice}"
         )
-    return JoinedBackbone([restore_backbone(part, None, device) for part in spec.parts], spec)
+    return JoinedBackbone([_restored(part, None, device, advice) for part in spec.parts], spec)
 
 
 def _load(

@@ -1,16 +1,18 @@
 """Networks in transformers' own form: a folder with ``config.json`` and weights."""
 
 import textwrap
-from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ..store.errors import InputError
+from .card import read_json
 from .trunk import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from .vit import DinoTrunk, MaeTrunk
 
 __all__ = [
     "KIND_OF_MODEL",
+    "PROCESSOR",
     "WEIGHTS",
     "load_trunk",
     "loaded_quietly",
@@ -27,6 +29,8 @@ KIND_OF_MODEL = {
     "dinov3_vit": "dinov3",
 }
 """The backbone of each ``model_type`` that is known here."""
+
+PROCESSOR = "preprocessor_config.json"
 
 _SILENT = 50  # logging.CRITICAL
 
@@ -71,6 +75,7 @@ def load_trunk(folder: Path, model_type: str) -> tuple[Trunk, dict[str, Any]]:
         use_safetensors=weights.suffix == ".safetensors",
         **({"mask_ratio": 0.0} if model_type == "vit_mae" else {}),
     )
+    _refuse_sizes(model.config, folder)
     config = model.config.to_diff_dict()
     ignored = ("architectures", "dtype", "torch_dtype", "transformers_version", "mask_ratio")
     plain = {key: config[key] for key in sorted(config) if key not in ignored and key[0] != "_"}
@@ -84,13 +89,52 @@ def _sizes(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
-def normalisation(processor: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of colours of a ``preprocessor_config.json``, or ImageNet's."""
-    stated = [processor.get("image_mean"), processor.get("image_std")]
-    if not all(isinstance(values, list) and len(values) == 3 for values in stated):
-        return IMAGENET_MEAN, IMAGENET_STD
-    mean, std = (tuple(float(value) for value in values or ()) for values in stated)
+def _refuse_sizes(config: Any, folder: Path) -> None:
+    """Refuse what the library lets pass and cannot compute, or a trunk cannot lay out."""
+    sides = config.image_size
+    sides = list(sides) if isinstance(sides, list | tuple) else [sides, sides]
+    if not isinstance(config.patch_size, int) or len(sides) != 2:
+        raise InputError(
+            f"the network in '{folder}' has patches of {config.patch_size} and images of "
+            f"{config.image_size}: expected one side of a patch, and one or two of an image"
+        )
+    if config.hidden_size % config.num_attention_heads:
+        raise InputError(
+            f"the network in '{folder}' has {config.hidden_size} channels, which cannot be shared "
+            f"by {config.num_attention_heads} heads: is its config.json damaged?"
+        )
+
+
+def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of colours of a folder's processor; without one, ImageNet's.
+
+    Raises
+    ------
+    InputError
+        If it states them in another form.
+    """
+    path = folder / PROCESSOR
+    processor = read_json(path) if path.is_file() else {}
+    if processor.get("do_normalize") is False:
+        return (0.0,) * 3, (1.0,) * 3
+    mean = _colours(processor.get("image_mean"), IMAGENET_MEAN)
+    std = _colours(processor.get("image_std"), IMAGENET_STD)
+    if mean is None or std is None or min(std) <= 0:
+        raise InputError(
+            f"'{path}' states image_mean {processor.get('image_mean')} and image_std "
+            f"{processor.get('image_std')}: expected a number, or three, each; of image_std above 0"
+        )
     return mean, std
+
+
+def _colours(stated: Any, default: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Return a value for each colour; None if what is stated is no such."""
+    if stated is None:
+        return default
+    values = stated if isinstance(stated, list) else [stated] * 3
+    if len(values) != 3 or not all(type(v) in (int, float) and isfinite(v) for v in values):
+        return None
+    return tuple(map(float, values))
 
 
 def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
@@ -100,7 +144,7 @@ def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
     ----------
     kind : class of transformers
     what : str
-        For messages.
+        The weights, for messages.
     *where, **how
         Of ``from_pretrained``.
 
@@ -123,12 +167,16 @@ def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
     words.disable_progress_bar()
     try:
         model, report = kind.from_pretrained(
-            *where, output_loading_info=True, dtype=torch.float32, **how
+            *where,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # counted below
+            dtype=torch.float32,
+            **how,
         )
     except Exception as error:  # transformers, safetensors and torch each raise their own
         raise InputError(
             f"{what} cannot be loaded: {textwrap.shorten(str(error), 200)}. Was the download "
-            "complete?"
+            "complete, and is the configuration theirs?"
         ) from error
     finally:
         words.set_verbosity(verbosity)
@@ -137,5 +185,5 @@ def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
     faults = {name: len(report.get(name) or ()) for name in ("missing_keys", "mismatched_keys")}
     if any(faults.values()):
         counts = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in faults.items() if n)
-        raise InputError(f"{what} are not those of its configuration ({counts})")
+        raise InputError(f"{what} are not those of the configuration ({counts})")
     return model.eval().requires_grad_(False)

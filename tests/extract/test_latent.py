@@ -216,6 +216,10 @@ def changed(folder: Path, part: str, to: Path, **config: Any) -> Path:
         ("unet", {"addition_embed_type": "text_time"}, r"\(addition_embed_type\).*XL"),
         ("unet", {"down_block_types": ["SimpleCrossAttnDownBlock2D"] * 2}, "blocks of type Simple"),
         ("unet", {"in_channels": 9}, "takes 9 channels, but the latents have 4"),
+        ("unet", {"down_block_types": [1, "a"]}, "blocks of type 1, a: expected only"),
+        ("unet", {"sample_size": "16"}, "states a sample_size of '16': expected a side"),
+        ("unet", {"sample_size": [16, 8, 1]}, r"states a sample_size of \[16, 8, 1\]"),
+        ("vae", {"scaling_factor": "x"}, "states a scaling_factor of 'x': expected a number"),
         ("vae", {"_class_name": "AutoencoderTiny"}, "is a AutoencoderTiny: expected a"),
         ("text_encoder", {"hidden_size": 32}, "cannot be loaded|are not those"),
     ],
@@ -237,3 +241,17 @@ def test_a_network_of_latents_without_its_autoencoder_is_refused(
         load_backbone(tmp_path / "net")
     with pytest.raises(InputError, match="with their autoencoder: expected a diffusion"):
         load_unet(stable)
+
+
+def test_latents_of_three_channels_are_not_taken_for_colours(
+    unconditional: Path, tmp_path: Path
+) -> None:
+    """Half a download: the index names the autoencoder, and it is not there."""
+    folder = shutil.copytree(
+        unconditional, tmp_path / "half", ignore=shutil.ignore_patterns("vqvae")
+    )
+    index = {"_class_name": "LDMPipeline", "vqvae": ["diffusers", "VQModel"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    for given in (folder, folder / "unet"):
+        with pytest.raises(InputError, match="beside it is no autoencoder that makes them"):
+            load_backbone(given)

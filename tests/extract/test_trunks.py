@@ -276,7 +276,7 @@ def test_checkpoints_that_are_not_whole_are_refused(mae_folder: Path, tmp_path: 
     del state["blocks.1.mlp.fc2.weight"]
     torch.save(state, tmp_path / "cut.pth")
     told = {"heads": 2}
-    with pytest.raises(InputError, match=r"are not those of its configuration \(missing keys: 1"):
+    with pytest.raises(InputError, match=r"are not those of the configuration \(missing keys: 1"):
         load_backbone(tmp_path / "cut.pth", **told)
     torch.save({**mae_state(), "blocks.0.gamma.weight": torch.ones(3)}, tmp_path / "odd.pth")
     with pytest.raises(InputError, match=r"no MAE checkpoint: it has 'blocks.0.gamma.weight'"):
@@ -290,6 +290,99 @@ def test_checkpoints_that_are_not_whole_are_refused(mae_folder: Path, tmp_path: 
     (mae_folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(InputError, match="a transformers model of type 'bert': expected one of"):
         load_backbone(mae_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "names no network: expected a _class_name .* or a model_type"),
+        ({"model_type": ["vit_mae"]}, "transformers model of type"),
+        ({"patch_size": [8, 8]}, r"patches of \[8, 8\] and images of 32: expected one side"),
+        ({"image_size": 64}, r"not those of the configuration \(mismatched keys: 1\)"),
+        ({"num_attention_heads": 3}, "not those of the configuration|cannot be shared by 3 heads"),
+    ],
+)
+def test_configurations_that_are_not_the_weights_are_refused(
+    change: dict, words: str, mae_folder: Path
+) -> None:
+    path = mae_folder / "config.json"
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps({**plain, **change} if change else {}))
+    with pytest.raises(InputError, match=words):
+        load_backbone(mae_folder)
+
+
+def test_heads_that_do_not_share_the_channels_are_refused(tmp_path: Path) -> None:
+    """The library lets them pass, and fails on the first image."""
+    folder = saved(tmp_path, dino("dinov3")[0])
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_attention_heads": 3}))
+    with pytest.raises(InputError, match="32 channels, which cannot be shared by 3 heads"):
+        load_backbone(folder)
+
+
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        ({"image_mean": 0.5, "image_std": 0.25}, ((0.5,) * 3, (0.25,) * 3)),
+        ({"image_mean": list(MEAN), "image_std": list(STD)}, (MEAN, STD)),
+        ({"do_normalize": False, "image_mean": list(MEAN)}, ((0.0,) * 3, (1.0,) * 3)),
+        ({}, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))),
+    ],
+)
+def test_colours_are_normalised_as_the_processor_says(
+    processor: dict, expected: tuple, mae_folder: Path
+) -> None:
+    (mae_folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    stated = load_backbone(mae_folder, device="cpu").describe()["normalisation"]
+    assert (tuple(stated["mean"]), tuple(stated["std"])) == expected
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {"image_std": [0, 0, 0]},
+        {"image_mean": ["a", 0, 0]},
+        {"image_mean": [0.5, 0.5]},
+        {"image_mean": [0.5, 0.5, None]},
+    ],
+)
+def test_colours_in_another_form_are_refused(processor: dict, mae_folder: Path) -> None:
+    (mae_folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    with pytest.raises(InputError, match=r"states image_mean .*: expected a number, or three"):
+        load_backbone(mae_folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        (mae_state, {"foo": (1,)}, "no MAE checkpoint: it has 'foo'"),
+        (mae_state, {"blocks.x.y": (1,)}, "no MAE checkpoint: it has 'blocks.x.y'"),
+        (mae_state, {"blocks.0.ls1.gamma": (16,)}, "as DINOv2 and DINOv3, are taken as transf"),
+        (mae_state, {"pos_embed": (5,)}, "it has 'pos_embed' of another shape"),
+        (mae_state, {"pos_embed": None}, r"it lacks 'pos_embed'\. Other vision transformers"),
+        (mae_state, {"blocks.0.mlp.fc1.weight": None}, "it lacks 'blocks.0.mlp.fc1.weight'"),
+        (
+            mae_state,
+            {"patch_embed.proj.weight": (16, 3, 8, 4)},
+            "the weights of the MAE checkpoint",
+        ),
+        (resnet_state, {"layer2.0.conv3.weight": None}, "it lacks 'layer2.0.conv3.weight'"),
+        (resnet_state, {"layer1.0.se.fc1.weight": (3, 3)}, "it has 'layer1.0.se.fc1.weight'"),
+        (resnet_state, {"layer1.0.conv2.weight": (8, 4, 3, 3)}, r"\(mismatched keys: 1\)"),
+    ],
+)
+def test_files_of_another_form_are_refused(
+    kind: Any, change: dict, words: str, tmp_path: Path
+) -> None:
+    state = kind()
+    for key, shape in change.items():
+        state.pop(key, None)
+        if shape is not None:
+            state[key] = torch.ones(shape)
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=words):
+        load_backbone(tmp_path / "x.pth", heads=2 if kind is mae_state else None)
 
 
 def test_training_options_in_a_checkpoint_are_no_obstacle(tmp_path: Path) -> None:
