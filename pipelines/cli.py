@@ -81,8 +81,8 @@ def main() -> None:
     except OSError as error:
         code = _failed(_system(error), 1)
     except Exception as error:
-        # Of a GPU; known by its name, for torch need not be imported.
-        full = type(error).__name__ == "OutOfMemoryError"
+        # Of a GPU, known by its name, for torch need not be imported; of a CPU, by its words.
+        full = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
         code = _failed(OUT_OF_MEMORY if full else _unforeseen(error), 1)
     sys.exit(code)
 
@@ -138,10 +138,10 @@ def _system(error: OSError) -> str:
 def predict(**given: Any) -> int:
     """Write masks for a feature store or a folder of images.
 
-    SOURCES is either; without it, the store that the model was fitted on, and of one that was
-    fitted on several, all of them. Masks are index PNGs of
-    each image's own size, beside a manifest, predictions.jsonl, which also has each image's
-    uncertainty. The same command again goes on where it stopped.
+    SOURCES is either; without it, the store that the model was fitted on, or all of them where
+    there were several. Masks are index PNGs of each image's own size, beside a manifest,
+    predictions.jsonl, which also has each image's uncertainty. The same command again goes on
+    where it stopped.
 
     \b
     dseg predict feats.zarr
@@ -184,7 +184,7 @@ def predict(**given: Any) -> int:
 def demo(**given: Any) -> int:
     """Run all steps on drawn scenes: 12 labelled, 60 to predict; leave a picture and scores.
 
-    
+    \b
     dseg demo
     """
     from .demo import DemoConfig

@@ -154,7 +154,7 @@ DECIDED_BY_MODEL = (
 @output_options
 @click.pass_context
 def extract(context: click.Context, /, **given: Any) -> int:
-    """Store a diffusion model's activations for a folder of images.
+    """Store a network's activations for a folder of images.
 
     The costly pass, once per image. The same command again goes on where it stopped, takes in new
     and changed images, and leaves the others.
@@ -174,7 +174,9 @@ def extract(context: click.Context, /, **given: Any) -> int:
     console, as_json = console_of(given)
     names = BackboneOptions.__dataclass_fields__
     backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
-    summary = run(ExtractConfig(**given, backbone=backbone), console)
+    source = context.get_parameter_source
+    defaults = frozenset(n for n in names if source(n) is ParameterSource.DEFAULT_MAP)
+    summary = run(ExtractConfig(**given, backbone=backbone, yielding=defaults), console)
     if isinstance(summary, Estimate):
         text = (
             f"{summary.images} images in {summary.rows} rows: {summary.n_bytes / 1e6:.0f} MB "

@@ -55,6 +55,9 @@ class ExtractConfig:
     part : int, optional
         Of a model that was fitted on several stores: which of them, from 1, is to be made again.
     backbone : BackboneOptions
+    yielding : frozenset of str
+        Those of its fields that are only defaults, of dseg.toml: they yield where the network does
+        not take them, such as steps where there is no noise.
     fit : {"squash", "pad", "tile"}
     overlap : int, optional
         Of tiles, in pixels; by default a quarter of their shorter side.
@@ -80,6 +83,7 @@ class ExtractConfig:
     layers_from: Path | None = None
     part: int | None = None
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
+    yielding: frozenset[str] = frozenset()
     fit: Fit = "squash"
     overlap: int | None = None
     batch_size: int | None = None

@@ -8,6 +8,7 @@ from ..classify.model_files import FACTS, load
 from ..store.errors import InputError
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
+from .segmenting import recorded_stores
 from .selection import read_list, select
 
 __all__ = ["cross_validation_words", "describe", "in_words"]
@@ -144,8 +145,9 @@ def _model_words(facts: dict[str, Any]) -> list[str]:
         )
     if "images" in facts["extra"]:
         lines.append(f"  images    {len(facts['extra']['images'])} labelled")
-    if "stores" in facts["extra"]:
-        lines.append(f"  store     {', '.join(facts['extra']['stores'])}")
+    stores = recorded_stores(facts["extra"])
+    if stores:
+        lines.append(f"  {'stores' if len(stores) > 1 else 'store ':<8}  {', '.join(stores)}")
     if "cross_validation" in facts["extra"]:
         words = cross_validation_words(facts["extra"]["cross_validation"])
         lines += [f"  held out  {words[0]}", *(f"            {line}" for line in words[1:])]

@@ -24,7 +24,7 @@ from ..store.view import view_for, view_of
 from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
-from .segmenting import Segmenter, load_model, spec_of
+from .segmenting import Segmenter, load_model, recorded_stores, spec_of
 from .selection import read_list, select, shard_of
 from .sources import FromImages, FromStore, Segmentable, Source
 from .stream import ahead
@@ -280,12 +280,12 @@ def _quoted(paths: Sequence[Path]) -> str:
 
 
 def _recorded_stores(config: PredictConfig, model: PixelEnsemble) -> tuple[Path, ...]:
-    recorded = tuple(Path(path) for path in model.extra_.get("stores", ()))
+    recorded = tuple(map(Path, recorded_stores(model.extra_)))
     if not recorded or not all(map(_is_store, recorded)):
-        where = f" (it was at {_quoted(recorded)})" if recorded else ""
+        where = f" (recorded: {_quoted(recorded)})" if recorded else ""
         raise InputError(
-            f"no store is known for the model '{config.model}'{where}: give a feature store or a "
-            "folder of images"
+            f"no store is known for the model '{config.model}'{where}: give its feature store "
+            "(each of them, where there were several) or a folder of images"
         )
     return recorded
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..classify.model_files import FACTS, files_of, load
 from ..extract.backbone import Backbone, feature_spec
 from ..extract.builtin import BUILTIN
+from ..extract.loading import NotTakenError
 from ..extract.restore import restore_backbone
 from ..store.errors import InputError
 from ..store.spec import FeatureSpec
@@ -33,9 +34,23 @@ def recipe_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
                 "--pixels does not go with --tile: a place within a tile says nothing of the image"
             )
         options = replace(options, pixels=False)
-    backbone = options.load(config.checkpoint or BUILTIN)
+    backbone = _loaded(options, config.checkpoint or BUILTIN, config.yielding)
     overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
     return backbone, feature_spec(backbone, config.fit, overlap)
+
+
+def _loaded(options: BackboneOptions, checkpoint: str, yielding: frozenset[str]) -> Backbone:
+    """Load a network; what yields is left out where the network does not take it."""
+    try:
+        return options.load(checkpoint)
+    except NotTakenError as error:
+        plain = {
+            name: value for name, value in vars(BackboneOptions()).items() if name in error.names
+        }
+        told = {name: value for name, value in plain.items() if value != getattr(options, name)}
+        if not told or not yielding.issuperset(told):
+            raise
+    return _loaded(replace(options, **told), checkpoint, yielding)
 
 
 def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpec]:
@@ -56,10 +71,14 @@ def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
     count = len(spec.parts)
     if count == 0 and part is None:
         return spec
+    if count == 0:
+        raise InputError(f"the model '{model}' was fitted on one store only: leave out --part")
     if part is None or not 1 <= part <= count:
-        stores = f"{count} stores" if count else "one store only"
-        say = f"say which is to be made again with --part 1 to {count}" if count else "no --part"
-        raise InputError(f"the model '{model}' was fitted on {stores}: {say}")
+        came = "" if part is None else f", so there is no --part {part}"
+        raise InputError(
+            f"the model '{model}' was fitted on {count} stores{came}: say which is to be made "
+            f"again with --part 1 to {count}"
+        )
     return spec.parts[part - 1]
 
 

@@ -1,7 +1,9 @@
 """From a model's folder, and images with their activations, to masks."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from ..store.errors import DsegError, InputError
 from ..store.spec import FeatureSpec
 from .sources import Segmentable
 
-__all__ = ["TEMPERATURE", "Segmenter", "load_model", "spec_of"]
+__all__ = ["TEMPERATURE", "Segmenter", "load_model", "recorded_stores", "spec_of"]
 
 TEMPERATURE = "temperature"
 """Under which a model keeps, among what is saved with it, that of its probabilities."""
@@ -41,6 +43,15 @@ def spec_of(model: PixelEnsemble, folder: Path) -> FeatureSpec:
             "brought to it. `dseg predict` takes a feature store in their place"
         )
     return model.spec_
+
+
+def recorded_stores(extra: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of the stores that a model was fitted on, of what is saved with it.
+
+    Models of before several stores could be joined have one under ``store``.
+    """
+    one = extra.get("store")
+    return tuple(extra.get("stores", () if one is None else (one,)))
 
 
 class Segmenter:

@@ -1,6 +1,8 @@
 """The three commands on other backbones than a diffusion U-Net, and on several at once."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,98 @@ def test_the_stores_of_a_joined_model_can_be_made_again(dseg, world, store, mae_
         FeatureStore.open(tmp_path / "d.zarr").spec.hash == FeatureStore.open(mae_store).spec.hash
     )
     assert dseg("predict", "c.zarr", "d.zarr").code == 0
+
+
+def test_a_part_that_there_is_not_is_refused(dseg, world, store, mae_store, model):
+    assert dseg("fit", store, mae_store, world.labels, "--members", 2, "--max-steps", 9).code == 0
+    again = ("extract", "--images", world.photos, "--out", "c.zarr", "--layers-from")
+    refused = dseg(*again, "model", "--part", 3)
+    assert refused.code == 2
+    assert "on 2 stores, so there is no --part 3: say which is to be made again" in refused.err
+    refused = dseg(*again, model, "--part", 1)
+    assert refused.code == 2
+    assert "was fitted on one store only: leave out --part" in refused.err
+
+
+def test_joined_models_say_what_to_do_without_a_checkpoint(dseg, world, store, mae, tmp_path):
+    """One --checkpoint cannot name two, so that is no advice."""
+    shutil.copytree(mae, tmp_path / "mae")
+    made = dseg("extract", "--images", world.photos, "--out", "m.zarr", "--checkpoint", "mae")
+    assert made.code == 0
+    assert dseg("fit", store, "m.zarr", world.labels, "--members", 2, "--max-steps", 9).code == 0
+    shutil.move(tmp_path / "mae", tmp_path / "moved")
+    for words in (("predict", world.photos), ("predict", world.photos, "--checkpoint", "moved")):
+        refused = dseg(*words)
+        assert refused.code == 2
+        assert "Put it back, or make a store of each network" in refused.err
+        assert "Say where it is now" not in refused.err
+    again = ("extract", "--images", world.photos, "--layers-from", "model", "--part", 2)
+    assert dseg(*again, "--out", "n.zarr", "--checkpoint", "moved").code == 0
+    assert dseg("predict", store, "n.zarr").code == 0
+
+
+def test_stores_that_do_not_suit_a_joined_model_are_refused(dseg, world, store, mae_store):
+    assert dseg("fit", store, mae_store, world.labels, "--members", 2, "--max-steps", 9).code == 0
+    refused = dseg("predict", store)
+    assert refused.code == 2
+    assert "on the features of 2 stores (made with '" in refused.err
+    assert "but one store came: " in refused.err
+    twice = dseg("fit", store, store, world.labels, "--out", "m2")
+    assert twice.code == 2
+    assert "hold features of one recipe: give one of them" in twice.err
+
+
+def test_a_labelled_image_that_one_store_lacks_is_refused(dseg, world, store, mae, tmp_path):
+    (tmp_path / "list.txt").write_text("p0\np1\n")
+    few = ("--out", "few.zarr", "--checkpoint", mae, "--list", "list.txt")
+    assert dseg("extract", "--images", world.photos, *few).code == 0
+    words = ("fit", store, "few.zarr", world.labels, "--members", 2, "--max-steps", 9)
+    refused = dseg(*words)
+    assert refused.code == 2
+    assert re.search(r"features of 'p2' are not in '.*' and 'few.zarr' yet: finish", refused.err)
+    assert dseg(*words, "--list", "list.txt").code == 0
+    done = dseg("predict")
+    assert done.code == 3
+    assert re.search(r"p5.png: not in '.*' and '.*few.zarr' yet: finish `dseg", done.err)
+
+
+def test_models_of_before_several_stores_could_be_joined_find_theirs(dseg, world, store, tmp_path):
+    assert dseg("fit", store, world.labels, "--members", 2, "--max-steps", 9).code == 0
+    path = tmp_path / "model" / "model.json"
+    facts = json.loads(path.read_text())
+    facts["extra"]["store"] = facts["extra"].pop("stores")[0]
+    path.write_text(json.dumps(facts))
+    assert f"store     {store}" in dseg("info", "model").out
+    assert dseg("predict").code == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('steps = "50"', ("--steps", 50)),
+        ("draws = 2", ("--draws", 2)),
+        ("heads = 2", ("--heads", 2)),
+    ],
+)
+def test_what_a_network_does_not_take_yields_in_settings_alone(
+    setting, words, dseg, world, mae, tmp_path
+):
+    call = ("extract", "--images", world.photos, "--out", "x.zarr", "--checkpoint", mae)
+    refused = dseg(*call, *words)
+    assert refused.code == 2
+    assert not (tmp_path / "x.zarr").exists()
+    (tmp_path / "dseg.toml").write_text(f"[extract]\n{setting}\n")
+    assert dseg(*call, *words).code == 2
+    assert dseg(*call).code == 0
+    assert FeatureStore.open(tmp_path / "x.zarr").spec.steps == ()
+
+
+def test_the_backbones_that_may_be_named_are_those_that_are_known():
+    from dseg.extract.opening import KINDS
+    from dseg.pipelines.extract_command import extract
+
+    (named,) = (p.type.choices for p in extract.params if p.name == "backbone")
+    assert list(named) == list(KINDS)
 
 
 def test_some_layers_of_a_store(dseg, world, store, tmp_path):
