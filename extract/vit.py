@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from .trunk import Shape, Trunk
 
-__all__ = ["DinoTrunk", "MaeTrunk", "block_list"]
+__all__ = ["DinoTrunk", "MaeTrunk"]
 
 
-def block_list(model: nn.Module, count: int) -> nn.ModuleList:
+def _block_list(model: nn.Module, count: int) -> nn.ModuleList:
     """Return a transformer's list of blocks, whatever it is called in the library's version."""
     lists = (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
     return next(lists)
@@ -25,7 +25,7 @@ class _VisionTransformer(Trunk):
 
     def __init__(self, model: Any, prefix: int) -> None:
         config = model.config
-        super().__init__(list(block_list(model, config.num_hidden_layers)), config.patch_size)
+        super().__init__(list(_block_list(model, config.num_hidden_layers)), config.patch_size)
         self.embeddings, self._prefix = model.embeddings, prefix
         self._channels = int(config.hidden_size)
 

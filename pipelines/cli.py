@@ -39,7 +39,7 @@ from .settings import FILE, read_settings
 __all__ = ["cli", "main"]
 
 INTERRUPTED = 130
-OUT_OF_MEMORY = "out of memory: try a smaller --batch-size or --memory, or --device cpu"
+OUT_OF_MEMORY = "out of memory: try a smaller --size, --batch-size or --memory, or --device cpu"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

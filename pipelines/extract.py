@@ -95,9 +95,10 @@ def _find(config: ExtractConfig) -> dict[str, Path]:
 def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
     height, width = spec.row_shape
     at = f" at steps {', '.join(map(str, spec.steps))}" if spec.steps else ""
+    blocks = f", blocks {', '.join(map(str, spec.blocks))}{at}" if spec.blocks else ""
     progress.say(
-        f"{backbone.source}: {KINDS[spec.backbone['kind']]}, blocks "
-        f"{', '.join(map(str, spec.blocks))}{at}{''.join(f', {name}' for name in spec.extras)}; "
+        f"{backbone.source}: {KINDS[spec.backbone['kind']]}{blocks}"
+        f"{''.join(f', {name}' for name in spec.extras)}; "
         f"{spec.dims} channels a pixel; "
         f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
     )

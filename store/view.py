@@ -107,7 +107,7 @@ def _mismatch(stores: Sequence[FeatureStore], parts: Sequence[FeatureSpec]) -> s
         words += ": " + "; ".join(spare[0].spec.differences(lacking[0]))
         words += " ('here' is the store, 'there' the model)"
     elif lacking:
-        words += ": it lacks those of " + ", ".join(f"'{part.source}'" for part in lacking)
+        words += ": there are none made with " + ", ".join(f"'{part.source}'" for part in lacking)
     return f"{words}. Fit a model on what is there, or give stores of the model's recipe"
 
 

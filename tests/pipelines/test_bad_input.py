@@ -374,3 +374,10 @@ def test_a_difference_deep_in_the_architecture_is_named(golden, dseg, world, tmp
     assert extract(dseg, world.photos, "net.pt", "--head-channels", 16).code == 0
     refused = extract(dseg, world.photos, "net.pt", "--head-channels", 32)
     assert_refused(refused, "backbone head_channels: 16 here, 32 there")
+
+
+def test_a_size_beyond_the_memory_is_told_so(dseg, world, ddpm):
+    words = ("extract", "--images", world.photos, "--out", "x.zarr", "--checkpoint", ddpm)
+    refused = dseg(*words, "--size", 10_000_000)
+    assert refused.code == 1
+    assert "out of memory: try a smaller --size" in refused.err

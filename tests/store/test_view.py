@@ -158,6 +158,17 @@ def test_the_store_that_is_not_of_the_recipe_is_named(stores, other, write_all, 
         view_for([stores[1]], stores[0].spec)
 
 
+def test_recipes_that_no_store_has_are_named_by_their_checkpoints(
+    stores, spec, write_all, tmp_path
+):
+    joined = view_of(stores).spec
+    for seed in (7, 8):
+        write_all(tmp_path / f"{seed}.zarr", replace(spec, noise_seed=seed))
+    others = [FeatureStore.open(tmp_path / f"{seed}.zarr") for seed in (7, 8)]
+    with pytest.raises(SpecMismatchError, match=r"8.zarr' hold: there are none made with '"):
+        view_for(others, joined)
+
+
 def test_features_that_are_there_already_are_refused(stores):
     again = FeatureStore.open(stores[0].path)
     with pytest.raises(InputError, match=r"a.zarr' and '.*a.zarr' hold features of one recipe"):
