@@ -166,11 +166,6 @@ def _parse_order(order: str) -> AttentionOrder:
 
 def _refuse_other_networks(state: Mapping[str, Tensor]) -> None:
     expected = "expected the U-Net of guided-diffusion"
-    if "conv_in.weight" in state and "time_embedding.linear_1.weight" in state:
-        raise InputError(
-            "the file holds a diffusers network's weights without its configuration: give the "
-            "folder that has its config.json"
-        )
     if FIRST_CONV in state and FIRST_DECODER not in state:
         raise InputError(
             f"the checkpoint has an encoder but no decoder (a classifier?): {expected}"

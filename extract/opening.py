@@ -28,6 +28,12 @@ KINDS: dict[str, str] = {
 }
 """The networks that are known here, in words."""
 
+# By these keys, weights that mean little without the config.json beside them.
+_OF_FOLDERS = (
+    {"conv_in.weight", "time_embedding.linear_1.weight"},
+    {"embeddings.cls_token", "embeddings.patch_embeddings.projection.weight"},
+    {"vit.embeddings.cls_token", "vit.embeddings.patch_embeddings.projection.weight"},
+)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 PARTS = ("unet", "vae", "vqvae", "text_encoder")
 # What of a repository on the hub is needed beside the weights.
@@ -116,6 +122,11 @@ def _kind_of_file(state: StateDict, path: Path) -> str:
         return "swav"
     if FIRST_CONV in state or any(key.startswith("input_blocks.") for key in state):
         return "guided-diffusion"
+    if any(keys <= state.keys() for keys in _OF_FOLDERS):
+        raise InputError(
+            f"'{path}' holds the weights of a diffusers or transformers network without its "
+            "configuration: give the folder that has its config.json"
+        )
     raise InputError(
         f"'{path}' holds no network that dseg knows: expected a guided-diffusion U-Net, a MAE or a "
         f"ResNet-50 of SwAV; its tensors are {some_keys(state)}, …"

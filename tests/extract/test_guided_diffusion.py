@@ -75,14 +75,17 @@ def changed(state: dict[str, Tensor], key: str, *shape: int) -> dict[str, Tensor
 
 
 CHANGES: list[tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], str]] = [
-    (lambda s: {"fc.weight": torch.zeros(2)}, "another network's, with keys such as 'fc.weight'"),
+    (
+        lambda s: {"fc.weight": torch.zeros(2)},
+        "no network that dseg knows: .* its tensors are 'fc.weight'",
+    ),
     (lambda s: without(s, "output_blocks"), "an encoder but no decoder"),
     (
         lambda s: {
             "conv_in.weight": s["out.0.bias"],
             "time_embedding.linear_1.weight": s["out.0.bias"],
         },
-        "diffusers network's weights without its configuration: give the folder",
+        "transformers network without its configuration: give the folder",
     ),
     (lambda s: changed(s, "label_emb.weight", 10, 128), "class-conditional network"),
     (lambda s: changed(s, "input_blocks.0.0.weight", 32, 6, 3, 3), "takes no RGB image alone"),
