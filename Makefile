@@ -3,7 +3,7 @@
 #   make demo                       set up .venv and run the main job on drawn scenes
 #   make test                       set up .venv and run the tests
 #   make check                      ruff and mypy
-#   make bench                      every stage beside the published way (about 12 minutes)
+#   make bench                      every stage beside the published way (about 13 minutes)
 #   make bench-fit DATA=folder      curves of mIoU by length of training; says how long, resumes
 #   make clean test TORCH_INDEX=URL    another PyTorch build (CUDA, ROCm, CPU), by its package index
 #

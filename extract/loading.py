@@ -163,13 +163,15 @@ def load_unet(checkpoint: str | Path, hints: Hints | None = None) -> LoadedUNet:
     InputError
         If there is no such checkpoint, or it is something else.
     """
-    loaded = load_checkpoint(checkpoint, hints)
-    if not isinstance(loaded, LoadedUNet) or loaded.latents is not None:
-        raise InputError(
-            f"checkpoint '{checkpoint}' is {KINDS[loaded.kind]}: expected a diffusion U-Net for "
-            "RGB images"
-        )
-    return loaded
+    opened = open_checkpoint(checkpoint)
+    if opened.kind == "guided-diffusion":
+        return _load_guided(opened, hints or Hints())
+    if opened.kind == "diffusers":
+        return _load_diffusers(opened, hints or Hints())
+    raise InputError(
+        f"checkpoint '{checkpoint}' is {KINDS[opened.kind]}: expected a diffusion U-Net for RGB "
+        "images"
+    )
 
 
 def _load_guided(opened: Checkpoint, hints: Hints) -> LoadedUNet:

@@ -19,7 +19,6 @@ from .presets import PRESETS, build, choose_preset
 __all__ = ["Start", "begin"]
 
 _SIZE = 64
-_LATENTS = ("movq", "vae", "vqvae")  # parts of a pipeline whose U-Net sees no pixels
 
 
 @dataclass(frozen=True)
@@ -138,12 +137,6 @@ def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
         raise InputError(
             f"'{init}' was trained to predict {aim!r}, not the noise (epsilon): it cannot be "
             "trained further here"
-        )
-    latent = [part for part in _LATENTS if part in _read(folder.parent / "model_index.json")]
-    if latent:
-        raise InputError(
-            f"'{init}' has a {latent[0]}: its network sees latents, not pixels, and cannot be "
-            "trained on images here"
         )
 
 

@@ -119,8 +119,9 @@ def test_another_aim_than_the_noise(folder):
 def test_a_network_of_latents(folder):
     path = folder()
     change(path / "model_index.json", vqvae=["diffusers", "VQModel"])
-    with pytest.raises(InputError, match="has a vqvae: its network sees latents, not pixels"):
-        start(path)
+    for network in (path, path / "unet"):
+        with pytest.raises(InputError, match="of latents, with their autoencoder: expected a diff"):
+            start(network)
 
 
 def test_heads_that_a_folder_cannot_express(golden_checkpoint):
