@@ -34,7 +34,7 @@ _COPIES_OF_CHUNK = 3.5
 _BYTES_PER_PIXEL = 12
 # What the first step and the first read bring in (torch's optimisers alone import 70 MB), threads,
 # and what malloc keeps.
-_FIXED = 110_000_000
+_FIXED = 125_000_000
 # What finding the components brings in: SciPy's linear algebra, by way of scikit-learn.
 _REDUCING = 55_000_000
 # glibc's M_MMAP_THRESHOLD, and the size from which blocks go back to the system when freed.

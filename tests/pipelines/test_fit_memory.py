@@ -81,7 +81,7 @@ def random_store(root, n_images, blocks, steps, side, classes):
 def small(tmp_path_factory) -> Data:
     """503 MB: several times what the fit may take."""
     data = random_store(tmp_path_factory.mktemp("small"), 120, SMALL, (50, 150), 128, 5)
-    assert data.n_bytes > 2.5 * 185e6
+    assert data.n_bytes > 2.3 * 200e6
     return data
 
 
@@ -119,26 +119,26 @@ def check(told, taken, imports, model):
 
 @linux
 def test_memory_bounds_a_fit_in_rounds(small, imports, tmp_path):
-    call = (small, 185, tmp_path / "m", "--members", 4, "--max-steps", 300, *WHOLE)
+    call = (small, 200, tmp_path / "m", "--members", 4, "--max-steps", 300, *WHOLE)
     told = announced(*call)
     taken, words = fitted(*call)
     assert "read in rounds of" in words
     check(told, taken, imports, tmp_path / "m")
     print(f"took {(taken - imports) / 1e6:.0f} MB")
-    assert taken - imports <= 185e6
+    assert taken - imports <= 200e6
 
 
 @linux
 def test_memory_bounds_a_resident_fit(small, imports, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(40))))
     words = ("--members", 4, "--max-steps", 50, "--list", tmp_path / "list.txt", *WHOLE)
-    estimate = announced(small, 340, tmp_path / "m", *words)
-    taken, told = fitted(small, 340, tmp_path / "m", *words)
+    estimate = announced(small, 355, tmp_path / "m", *words)
+    taken, told = fitted(small, 355, tmp_path / "m", *words)
     assert "all maps in memory as float16, 168 MB" in told
     check(estimate, taken, imports, tmp_path / "m")
     print(f"took {(taken - imports) / 1e6:.0f} MB")
-    assert taken - imports <= 340e6
-    assert taken - imports > 0.6 * 340e6  # the bound is no idle one
+    assert taken - imports <= 355e6
+    assert taken - imports > 0.6 * 355e6  # the bound is no idle one
 
 
 @linux
@@ -161,9 +161,9 @@ def test_memory_bounds_the_published_recipe(small, imports, tmp_path):
     """Its members stop one by one, and each time those left are copied."""
     (tmp_path / "list.txt").write_text("0\n")
     words = ("--recipe", "paper", "--members", 16, "--batch-size", 256)
-    taken, _ = fitted(small, 240, tmp_path / "m", *words, "--list", tmp_path / "list.txt")
+    taken, _ = fitted(small, 255, tmp_path / "m", *words, "--list", tmp_path / "list.txt")
     print(f"took {(taken - imports) / 1e6:.0f} MB")
-    assert taken - imports <= 240e6
+    assert taken - imports <= 255e6
 
 
 @linux
@@ -256,7 +256,7 @@ def test_memory_bounds_cross_validation(small, imports, tmp_path):
     """Each training begins where the masks of the one before have left the process."""
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(60))))
     words = ("--members", 4, "--max-steps", 60, "--folds", 3, "--list", tmp_path / "list.txt")
-    taken, told = fitted(small, 215, tmp_path / "m", *words, *WHOLE)
+    taken, told = fitted(small, 230, tmp_path / "m", *words, *WHOLE)
     assert "read in rounds of" in told
     print(f"took {(taken - imports) / 1e6:.0f} MB")
-    assert taken - imports <= 215e6
+    assert taken - imports <= 230e6
