@@ -49,8 +49,8 @@ class Question:
     side : int
         Shorter side of the images that are corrupted.
     seed : int
-    library : str
-        That corrupts, with its version.
+    corrupted_by : str
+        The program that corrupts, with its version.
     """
 
     data: str
@@ -59,7 +59,7 @@ class Question:
     ignore: int
     side: int
     seed: int
-    library: str
+    corrupted_by: str
 
     def differences(self, other: "Question") -> str:
         """Return in words how another question differs."""

@@ -198,7 +198,7 @@ def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> R
         ignore=config.ignore,
         side=config.side,
         seed=config.seed,
-        library=known_as,
+        corrupted_by=known_as,
     )
     results = Results(config.out, question)
     if config.overwrite:
