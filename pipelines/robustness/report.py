@@ -93,7 +93,8 @@ def _notes(results: Results) -> list[str]:
         "`dseg predict` gives.",
         f"- Corruptions of {asked.corrupted_by}, seed {asked.seed}, after Hendrycks and "
         "Dietterich, ICLR 2019, with their constants; frost, motion blur, snow and elastic "
-        "transform as in Michaelis et al., arXiv 1907.07484. An image is given the same noise at all severities.",
+        "transform as in Michaelis et al., arXiv 1907.07484. An image is given the same noise at "
+        "all severities.",
         f"- Larger images are brought to a shorter side of {asked.side} before they are corrupted, "
         "or as much larger as the network needs, for the constants are lengths in pixels of "
         "photographs of about that size.",
