@@ -9,18 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..store.errors import InputError
 from ..store.spec import CLEAN, LayerSpec
-from .averaging import with_mirrored
 from .card import Card
 from .choices import choose_size, refuse_doubles
-from .devices import choose_device
-from .extras import Extras
+from .network import NetworkBackbone
 from .precision import Precision, at_precision, halve_weights
-from .rows import as_rows
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "LoadedTrunk", "Trunk", "TrunkBackbone"]
 
@@ -115,7 +111,7 @@ class LoadedTrunk:
     card: Card = field(default_factory=Card)
 
 
-class TrunkBackbone:
+class TrunkBackbone(NetworkBackbone):
     """The activations of a trunk's blocks.
 
     Parameters
@@ -160,34 +156,23 @@ class TrunkBackbone:
         device: str | torch.device | None = None,
     ) -> None:
         card, trunk = loaded.card, loaded.trunk
-        self.source = loaded.source
-        self.row_shape = choose_size(size, card.size or loaded.size, trunk.cell)
-        self._inputs = loaded.inputs if inputs is None else inputs
+        row_shape = choose_size(size, card.size or loaded.size, trunk.cell)
+        inputs = loaded.inputs if inputs is None else inputs
         wanted = (card.blocks or loaded.blocks) if blocks is None else blocks
         self.blocks = _chosen(wanted, len(trunk.blocks))
-        shapes = trunk.shapes(self.row_shape, self._inputs)
-        self.device = choose_device(device)
-        self._extras = Extras(
-            self.row_shape,
-            filters=card.filters if filters is None else filters,
-            pixels=card.pixels if pixels is None else pixels,
-            device=self.device,
+        shapes = trunk.shapes(row_shape, inputs)
+        super().__init__(
+            loaded,
+            [LayerSpec(CLEAN, number, *shapes[number]) for number in self.blocks],
+            row_shape=row_shape,
+            inputs=inputs,
+            filters=filters,
+            pixels=pixels,
+            precision=precision,
+            flip=flip,
+            device=device,
         )
-        activations = tuple(LayerSpec(CLEAN, number, *shapes[number]) for number in self.blocks)
-        self.layers = activations + self._extras.layers
-        self._description: dict[str, Any] = {
-            "kind": loaded.kind,
-            "sha256": loaded.sha256,
-            "architecture": dict(loaded.architecture),
-            "normalisation": {"mean": list(loaded.mean), "std": list(loaded.std)},
-            "record": "inputs" if self._inputs else "outputs",
-        }
-        self._precision = precision
-        if precision != "float32":
-            self._description["precision"] = precision
-        self._flip = flip
-        if flip:
-            self._description["flip"] = True
+        self._description["normalisation"] = {"mean": list(loaded.mean), "std": list(loaded.std)}
         del trunk.blocks[self.blocks[-1] + 1 :]
         halve_weights(trunk, precision)
         self._trunk = trunk.to(self.device)
@@ -195,33 +180,6 @@ class TrunkBackbone:
             torch.tensor(values, device=self.device).view(1, 3, 1, 1)
             for values in (loaded.mean, loaded.std)
         )
-
-    def describe(self) -> dict[str, Any]:
-        """Return what of the network changes its activations, in plain JSON values."""
-        return dict(self._description)
-
-    @torch.inference_mode()
-    def __call__(self, rows: Tensor | NDArray[Any]) -> list[Tensor]:
-        """Return the activations of some rows.
-
-        Parameters
-        ----------
-        rows : tensor or array of shape (B, 3, H, W), float32, in [-1, 1]
-
-        Returns
-        -------
-        list of tensors of shape (B, C, h, w), float32
-            In the order of ``layers``; on ``device``.
-
-        Raises
-        ------
-        InputError
-            If the rows are not of the row shape.
-        """
-        x = as_rows(rows, self.row_shape, self.device)
-        found = with_mirrored(self._activations, x) if self._flip else self._activations(x)
-        with at_precision("float32", self.device):
-            return found + self._extras(x)
 
     def _activations(self, x: Tensor) -> list[Tensor]:
         normalised = ((x + 1) / 2 - self._mean) / self._std

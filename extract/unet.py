@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..store.spec import LayerSpec
-from .averaging import mean_over, with_mirrored
+from .averaging import mean_over
 from .choices import (
     SMALL_NETWORK_STEPS,
     choose_blocks,
@@ -22,13 +21,11 @@ from .choices import (
     default_blocks,
     small_network_blocks,
 )
-from .devices import choose_device
-from .extras import Extras
 from .loading import LoadedUNet
+from .network import NetworkBackbone
 from .noise import q_sample, shared_noise
 from .precision import Precision, at_precision, halve_weights
 from .residual import work_in_place
-from .rows import as_rows
 
 __all__ = ["UNetBackbone", "recommended_layers"]
 
@@ -142,7 +139,7 @@ def _listening(part: Any, text: Tensor | None) -> dict[str, Tensor]:
     return {"encoder_hidden_states": text}
 
 
-class UNetBackbone:
+class UNetBackbone(NetworkBackbone):
     """The activations of a diffusion U-Net's decoder at several timesteps.
 
     Parameters
@@ -204,73 +201,39 @@ class UNetBackbone:
             default_blocks if latents is None else small_network_blocks,
         )
         own, cell = card.size or loaded.size, factor * 2 ** (len(loaded.unet.up_blocks) - 1)
-        self.row_shape = choose_size(size, own, cell)
-        seen = self.row_shape[0] // factor, self.row_shape[1] // factor  # by the U-Net
-        self.source, self.seed = loaded.source, seed
-        self.layers = _layers(every, strides, self.steps, self.blocks, seen, inputs)
-        self.device = choose_device(device)
-        self._extras = Extras(
-            self.row_shape,
-            filters=card.filters if filters is None else filters,
-            pixels=card.pixels if pixels is None else pixels,
-            device=self.device,
+        row_shape = choose_size(size, own, cell)
+        seen = row_shape[0] // factor, row_shape[1] // factor  # by the U-Net
+        super().__init__(
+            loaded,
+            _layers(every, strides, self.steps, self.blocks, seen, inputs),
+            row_shape=row_shape,
+            inputs=inputs,
+            filters=filters,
+            pixels=pixels,
+            precision=precision,
+            flip=flip,
+            device=device,
         )
-        self.layers += self._extras.layers
-        self._schedule = loaded.schedule
-        self._description: dict[str, Any] = {
-            "kind": loaded.kind,
-            "sha256": loaded.sha256,
-            "architecture": dict(loaded.architecture),
-            "schedule": dict(loaded.schedule.description),
-            "record": "inputs" if inputs else "outputs",
-        }
-        if latents is not None:
-            self._description |= latents.describe()
-        self._precision = precision
-        if precision != "float32":  # which features of old do not state
-            self._description["precision"] = precision
-        # On a CPU, convolutions run 1.15 times faster with the channel axis last in memory; tensor
-        # cores, which compute in 16 bits, want it so.
-        last = self.device.type == "cpu" or precision != "float32"
-        self._format = torch.channels_last if last else torch.contiguous_format
-        self._decoder = Decoder(loaded.unet, self.blocks, inputs)
-        halve_weights(self._decoder, precision, but=self._decoder.time_embedding)
-        self._decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        self.seed, self._schedule = seed, loaded.schedule
+        self._description["schedule"] = dict(loaded.schedule.description)
         if draws > 1:
             self._description["draws"] = draws
-        if flip:
-            self._description["flip"] = True
-        self._flip = flip
+        if latents is not None:
+            self._description |= latents.describe()
         self._latents = None if latents is None else latents.to(self.device)
         channels = 3 if latents is None else latents.channels
         self._noise = shared_noise(seed, seen, channels, draws).to(self.device)
+        self._decoder = self._prepared(loaded.unet)
 
-    def describe(self) -> dict[str, Any]:
-        """Return what of the network changes its activations, in plain JSON values."""
-        return dict(self._description)
-
-    @torch.inference_mode()
-    def __call__(self, rows: Tensor | NDArray[Any]) -> list[Tensor]:
-        """Return the activations of some rows, all timesteps in one batch.
-
-        Parameters
-        ----------
-        rows : tensor or array of shape (B, 3, H, W), float32, in [-1, 1]
-
-        Returns
-        -------
-        list of tensors of shape (B, C, h, w), float32
-            In the order of ``layers``; on ``device``, of any memory format.
-
-        Raises
-        ------
-        InputError
-            If the rows are not of the row shape.
-        """
-        x = as_rows(rows, self.row_shape, self.device)
-        found = with_mirrored(self._activations, x) if self._flip else self._activations(x)
-        with at_precision("float32", self.device):
-            return found + self._extras(x)
+    def _prepared(self, unet: Any) -> Decoder:
+        """Return the part of the network that is needed, on its device."""
+        # On a CPU, convolutions run 1.15 times faster with the channel axis last in memory; tensor
+        # cores, which compute in 16 bits, want it so.
+        last = self.device.type == "cpu" or self._precision != "float32"
+        self._format = torch.channels_last if last else torch.contiguous_format
+        decoder = Decoder(unet, self.blocks, self._inputs)
+        halve_weights(decoder, self._precision, but=decoder.time_embedding)
+        return decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload,no-any-return]
 
     def _activations(self, x: Tensor) -> list[Tensor]:
         with at_precision("float32", self.device):  # autoencoders overflow in float16

@@ -34,6 +34,12 @@ def normalised(x: Tensor) -> Tensor:
     return ((x + 1) / 2 - mean) / std
 
 
+def randomise(model: Any) -> None:
+    """Give every weight a value: a fresh network's norms, scales and positions do nothing."""
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+
+
 def dino(kind: str) -> tuple[Any, Any]:
     """A small random network, and the library's own extractor of all its maps."""
     import transformers as t
@@ -51,8 +57,7 @@ def dino(kind: str) -> tuple[Any, Any]:
     else:
         config = t.Dinov2Config(**SMALL, image_size=56, patch_size=14)
         model, extractor = t.Dinov2Model(config), t.Dinov2Backbone
-    for parameter in model.parameters():  # a fresh network's norms and scales do nothing
-        torch.nn.init.normal_(parameter, std=0.3)
+    randomise(model)
     plain = {k: v for k, v in config.to_dict().items() if k not in ("out_indices", "stage_names")}
     own = extractor(type(config)(**{**plain, "out_features": wanted})).eval()
     own.load_state_dict(model.state_dict(), strict=False)
@@ -97,7 +102,9 @@ def mae_folder(tmp_path: Path) -> Path:
         decoder_intermediate_size=32,
         decoder_num_attention_heads=2,
     )
-    return saved(tmp_path / "mae", ViTMAEForPreTraining(config))
+    mae = ViTMAEForPreTraining(config)
+    randomise(mae)
+    return saved(tmp_path / "mae", mae)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 48)])
