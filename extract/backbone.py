@@ -91,8 +91,8 @@ def load_backbone(
     blocks : sequence of int, optional
         Blocks, of a U-Net's decoder, else of the network; by default those of the card, else of a
         U-Net 5, 6, 7, 8, 12 or, of another than the published one, those in the same places (of
-        latents: one at each size), of a MAE the last 12, of a DINO the last 4, of a ResNet every
-        second of each stage.
+        latents: one at each size), of a MAE the last 12, of a DINO the last 4, of a ConvNeXt the
+        last of each stage, of a ResNet every second of each stage.
     backbone : str, optional
         Which network the checkpoint must hold, see `opening.KINDS`.
     head_channels, heads, attention_order, schedule, diffusion_steps : optional

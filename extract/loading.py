@@ -16,7 +16,7 @@ from .noise import NoiseSchedule
 from .opening import KINDS, Checkpoint, open_checkpoint
 from .resnet import ResNetTrunk, build_resnet, published_blocks, resnet_config
 from .transformers_folder import load_trunk, normalisation, weights_of
-from .trunk import LoadedTrunk
+from .trunk import ConvolutionalTrunk, LoadedTrunk
 from .vit import MaeTrunk
 
 __all__ = ["Hints", "LoadedUNet", "NotTakenError", "load_checkpoint", "load_unet"]
@@ -274,6 +274,7 @@ def _load_transformer(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
     trunk, architecture = load_trunk(folder, config["model_type"])
     side, depth = architecture["image_size"], len(trunk.blocks)
     last = _MAE_BLOCKS if opened.kind == "mae" else _DINO_BLOCKS
+    blocks = tuple(range(max(0, depth - last), depth))
     colours = normalisation(folder)
     return LoadedTrunk(
         trunk,
@@ -282,7 +283,7 @@ def _load_transformer(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
         sha256=digest({"config": folder / "config.json", "weights": weights_of(folder)}),
         architecture=architecture,
         size=(side, side) if isinstance(side, int) else tuple(side),
-        blocks=tuple(range(max(0, depth - last), depth)),
+        blocks=trunk.stage_ends if isinstance(trunk, ConvolutionalTrunk) else blocks,
         mean=colours[0],
         std=colours[1],
         card=Card.read(folder / CARD),

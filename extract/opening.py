@@ -23,8 +23,8 @@ KINDS: dict[str, str] = {
     "latent-diffusion": "a diffusion U-Net of latents, with their autoencoder",
     "mae": "a masked autoencoder (MAE)",
     "swav": "a ResNet, as SwAV trains it",
-    "dinov2": "a DINOv2 transformer",
-    "dinov3": "a DINOv3 transformer",
+    "dinov2": "a DINOv2 network",
+    "dinov3": "a DINOv3 network",
 }
 """The networks that are known here, in words."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..store.errors import InputError
 from .checkpoint import StateDict, some_keys
-from .trunk import Shape, Trunk
+from .trunk import ConvolutionalTrunk
 
 __all__ = [
     "SIGNS",
@@ -30,7 +30,6 @@ SIGNS = ("conv1.weight", "layer1.0.conv3.weight")
 STAGES = 4
 # In blocks; what a ResNeSt, SE-ResNet or the like has beside these would be left out.
 KEY = re.compile(r"layer[1-4]\.\d+\.((conv|bn)[1-3]|downsample\.[01])\.\w+")
-CELL = 32
 
 
 def published_blocks(depths: list[int]) -> tuple[int, ...]:
@@ -47,7 +46,7 @@ def published_blocks(depths: list[int]) -> tuple[int, ...]:
     )
 
 
-class ResNetTrunk(Trunk):
+class ResNetTrunk(ConvolutionalTrunk):
     """The stem and blocks of a residual network.
 
     Parameters
@@ -56,29 +55,14 @@ class ResNetTrunk(Trunk):
     """
 
     def __init__(self, model: Any) -> None:
-        super().__init__([block for stage in model.encoder.stages for block in stage.layers], CELL)
-        self.embedder, config = model.embedder, model.config
-        self._outputs = [
-            (channels, 4 * 2**stage)
-            for stage, (channels, depth) in enumerate(
-                zip(config.hidden_sizes, config.depths, strict=True)
-            )
-            for _ in range(depth)
-        ]
-        self._stem = (int(config.embedding_size), 4)
+        config = model.config
+        blocks = [block for stage in model.encoder.stages for block in stage.layers]
+        super().__init__(blocks, config.embedding_size, config.hidden_sizes, config.depths)
+        self.embedder = model.embedder
 
     def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the stem's output, a quarter of the rows' size."""
         return self.embedder(x), {}
-
-    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the activation, which is a map."""
-        return h
-
-    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
-        """Return channels, height and width of each block's output, or of its input."""
-        outputs = [self._stem, *self._outputs[:-1]] if inputs else self._outputs
-        return [(c, row_shape[0] // stride, row_shape[1] // stride) for c, stride in outputs]
 
 
 def plain_names(state: StateDict) -> StateDict:

@@ -1,12 +1,14 @@
 """Networks in transformers' own form: a folder with ``config.json`` and weights."""
 
 import textwrap
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ..store.errors import InputError
 from .card import read_json
+from .convnext import ConvNextTrunk
 from .trunk import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from .vit import DinoTrunk, MaeTrunk
 
@@ -27,6 +29,7 @@ KIND_OF_MODEL = {
     "dinov2": "dinov2",
     "dinov2_with_registers": "dinov2",
     "dinov3_vit": "dinov3",
+    "dinov3_convnext": "dinov3",
 }
 """The backbone of each ``model_type`` that is known here."""
 
@@ -34,12 +37,23 @@ PROCESSOR = "preprocessor_config.json"
 
 _SILENT = 50  # logging.CRITICAL
 
-CLASSES = {
-    "vit_mae": "ViTMAEModel",
-    "dinov2": "Dinov2Model",
-    "dinov2_with_registers": "Dinov2WithRegistersModel",
-    "dinov3_vit": "DINOv3ViTModel",
+_CLASSES: dict[str, tuple[str, Callable[[Any], Trunk]]] = {
+    "vit_mae": ("ViTMAEModel", MaeTrunk),
+    "dinov2": ("Dinov2Model", DinoTrunk),
+    "dinov2_with_registers": ("Dinov2WithRegistersModel", DinoTrunk),
+    "dinov3_vit": ("DINOv3ViTModel", DinoTrunk),
+    "dinov3_convnext": ("DINOv3ConvNextModel", ConvNextTrunk),
 }
+# What a difference from the library's defaults may leave out.
+_SIZES = (
+    "hidden_size",
+    "hidden_sizes",
+    "num_hidden_layers",
+    "depths",
+    "num_attention_heads",
+    "image_size",
+    "patch_size",
+)
 
 
 def weights_of(folder: Path) -> Path:
@@ -67,8 +81,9 @@ def load_trunk(folder: Path, model_type: str) -> tuple[Trunk, dict[str, Any]]:
     import transformers
 
     weights = weights_of(folder)
+    name, trunk = _CLASSES[model_type]
     model = loaded_quietly(
-        getattr(transformers, CLASSES[model_type]),
+        getattr(transformers, name),
         f"the weights in '{folder}'",
         folder,
         local_files_only=True,
@@ -79,20 +94,22 @@ def load_trunk(folder: Path, model_type: str) -> tuple[Trunk, dict[str, Any]]:
     config = model.config.to_diff_dict()
     ignored = ("architectures", "dtype", "torch_dtype", "transformers_version", "mask_ratio")
     plain = {key: config[key] for key in sorted(config) if key not in ignored and key[0] != "_"}
-    plain = {"model_type": model_type, **_sizes(model.config), **plain}
-    return (MaeTrunk(model) if model_type == "vit_mae" else DinoTrunk(model)), plain
-
-
-def _sizes(config: Any) -> dict[str, Any]:
-    """Return what a difference from the library's defaults may leave out."""
-    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
-    return {name: getattr(config, name) for name in names}
+    sizes = {name: getattr(model.config, name) for name in _SIZES if hasattr(model.config, name)}
+    return trunk(model), {"model_type": model_type, **sizes, **plain}
 
 
 def _refuse_sizes(config: Any, folder: Path) -> None:
     """Refuse what the library lets pass and cannot compute, or a trunk cannot lay out."""
     sides = config.image_size
     sides = list(sides) if isinstance(sides, list | tuple) else [sides, sides]
+    if config.model_type == "dinov3_convnext":
+        if len(sides) != 2 or len(config.depths) != len(config.hidden_sizes):
+            raise InputError(
+                f"the network in '{folder}' has stages of {config.depths} blocks and of "
+                f"{config.hidden_sizes} channels, for images of {config.image_size}: expected as "
+                "many of each, and one or two sides of an image"
+            )
+        return
     if not isinstance(config.patch_size, int) or len(sides) != 2:
         raise InputError(
             f"the network in '{folder}' has patches of {config.patch_size} and images of "

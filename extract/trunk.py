@@ -6,6 +6,7 @@ far into the next, and the activation after (or before) a block is a layer of th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -18,7 +19,14 @@ from .choices import choose_size, refuse_doubles
 from .network import NetworkBackbone
 from .precision import Precision, at_precision, halve_weights
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "LoadedTrunk", "Trunk", "TrunkBackbone"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "ConvolutionalTrunk",
+    "LoadedTrunk",
+    "Trunk",
+    "TrunkBackbone",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -71,6 +79,51 @@ class Trunk(nn.Module):
             if not inputs and number in wanted:
                 found.append(self.as_map(h, size))
         return found
+
+
+class ConvolutionalTrunk(Trunk):
+    """A stem that gives a quarter of the rows' size, then stages that each halve it again.
+
+    Blocks are numbered through all stages, from 0; the first of a stage halves.
+
+    Parameters
+    ----------
+    blocks : sequence of modules
+    stem : int
+        Channels of the stem's output.
+    channels, depths : sequence of int
+        Of each stage, its outputs' channels and its number of blocks.
+
+    Attributes
+    ----------
+    stage_ends : tuple of int
+        The last block of each stage.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        stem: int,
+        channels: Sequence[int],
+        depths: Sequence[int],
+    ) -> None:
+        super().__init__(blocks, cell=4 * 2 ** (len(depths) - 1))
+        self._outputs = [
+            (channels[stage], 4 * 2**stage)
+            for stage, depth in enumerate(depths)
+            for _ in range(depth)
+        ]
+        self._stem = (stem, 4)
+        self.stage_ends = tuple(end - 1 for end in accumulate(depths))
+
+    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the activation, which is a map."""
+        return h
+
+    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
+        """Return channels, height and width of each block's output, or of its input."""
+        outputs = [self._stem, *self._outputs[:-1]] if inputs else self._outputs
+        return [(c, row_shape[0] // stride, row_shape[1] // stride) for c, stride in outputs]
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,54 @@ def test_dino_gives_its_last_four_blocks_unless_told(tmp_path: Path) -> None:
     assert backbone.row_shape == (56, 56)
 
 
+def convnext(**different: Any) -> Any:
+    import transformers as t
+
+    torch.manual_seed(0)
+    sizes = {"hidden_sizes": [8, 12, 16, 20], "depths": [2, 1, 3, 1], "image_size": 64}
+    model = t.DINOv3ConvNextModel(t.DINOv3ConvNextConfig(**{**sizes, **different}))
+    randomise(model)
+    return model.eval()
+
+
+@pytest.mark.parametrize("size", [None, (96, 64)])
+@pytest.mark.parametrize("inputs", [False, True])
+def test_convnext_equals_its_librarys_own_blocks(
+    size: tuple[int, int] | None, inputs: bool, tmp_path: Path
+) -> None:
+    model = convnext()
+    backbone = load_backbone(
+        saved(tmp_path, model), blocks=range(7), size=size, inputs=inputs, device="cpu"
+    )
+    stages, seen = model.model.stages, []  # the stem's output, then each block's
+    for module in [stages[0].downsample_layers[-1], *(b for s in stages for b in s.layers)]:
+        module.register_forward_hook(lambda m, x, y: seen.append(y))
+    x = rows(*backbone.row_shape)
+    with torch.inference_mode():
+        model(normalised(x))
+    assert backbone.describe()["kind"] == "dinov3"
+    expected = seen[:-1] if inputs else seen[1:]
+    for layer, got, one in zip(backbone.layers, backbone(x), expected, strict=True):
+        assert got.shape[1:] == (layer.channels, layer.height, layer.width)
+        torch.testing.assert_close(got, one, **TOLERANCE)
+
+
+def test_convnext_gives_the_end_of_each_stage_unless_told(tmp_path: Path) -> None:
+    backbone = load_backbone(saved(tmp_path, convnext()), device="cpu")
+    assert [layer.name for layer in backbone.layers] == ["1", "2", "5", "6"]
+    assert backbone.row_shape == (64, 64)
+    with pytest.raises(InputError, match="cells of 32 pixels"):
+        load_backbone(tmp_path, size=48)
+
+
+def test_convnext_of_more_depths_than_stages_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path, convnext())
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "depths": [2, 1, 3, 1, 1]}))
+    with pytest.raises(InputError, match="expected as many of each"):
+        load_backbone(folder)
+
+
 @pytest.fixture
 def mae_folder(tmp_path: Path) -> Path:
     from transformers import ViTMAEConfig, ViTMAEForPreTraining

@@ -73,7 +73,7 @@ def test_extract_tells_what_the_checkpoint_is(dseg, world, mae):
         *("--backbone", "dinov2"),
     )
     assert refused.code == 2
-    assert "is a masked autoencoder (MAE), not a DINOv2 transformer" in refused.err
+    assert "is a masked autoencoder (MAE), not a DINOv2 network" in refused.err
 
 
 def test_features_of_two_networks_are_joined(dseg, world, store, mae_store, tmp_path):
