@@ -106,16 +106,8 @@ def load_latent_network(
             f"the U-Net in '{found.network}' works on latents, but beside it is no autoencoder "
             "that makes them: give the whole pipeline's folder, with 'vae' and 'scheduler'"
         )
-    part, config = place.name, read_json(place / "config.json")
-    if config.get("_class_name") != AUTOENCODERS[part]:
-        raise InputError(
-            f"the autoencoder in '{place}' is a {config.get('_class_name')}: expected a "
-            f"{AUTOENCODERS[part]}"
-        )
-    weights = weights_in(place)
-    files = {f"{part} config": place / "config.json", f"{part} weights": weights}
-    autoencoder = load_model(AUTOENCODERS[part], place, weights)
-    channels = int(config.get("latent_channels", 4 if part == "vae" else 3))
+    autoencoder, files = _autoencoder(place)
+    channels = int(autoencoder.config.latent_channels)
     if found.config.get("in_channels") != channels:
         raise InputError(
             f"the U-Net in '{found.network}' takes {found.config.get('in_channels')} channels, but "
@@ -132,6 +124,18 @@ def load_latent_network(
         prompt=_prompt(place.parent, found.config, prompt) if text else None,
     )
     return found, load_network(found), space
+
+
+def _autoencoder(place: Path) -> tuple[Any, dict[str, Path]]:
+    """Load the autoencoder of a pipeline's sub-folder, and return it with its files by role."""
+    part, kind = place.name, read_json(place / "config.json").get("_class_name")
+    if kind != AUTOENCODERS[part]:
+        raise InputError(
+            f"the autoencoder in '{place}' is a {kind}: expected a {AUTOENCODERS[part]}"
+        )
+    weights = weights_in(place)
+    files = {f"{part} config": place / "config.json", f"{part} weights": weights}
+    return load_model(AUTOENCODERS[part], place, weights), files
 
 
 def _number(autoencoder: Any, name: str, default: float) -> float:
