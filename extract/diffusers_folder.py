@@ -37,7 +37,6 @@ BLOCKS = frozenset(
 TEXT_BLOCKS = frozenset({"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"})
 # What such a network may ask for beside a text; any of it would have to be made up.
 CONDITIONS = (
-    "addition_embed_type",
     "class_embed_type",
     "encoder_hid_dim_type",
     "num_class_embeds",
@@ -165,11 +164,14 @@ def _refuse_config(config: Mapping[str, Any], network: Path, latent: bool) -> No
             f"the network in '{network}' has blocks of type {', '.join(unknown)}: expected only "
             f"{', '.join(sorted(known))}"
         )
+    known_additions = (None, "text_time")
     asked = [name for name in CONDITIONS if config.get(name) is not None]
+    if config.get("addition_embed_type") not in known_additions:
+        asked.append("addition_embed_type")
     if text and asked:
         raise InputError(
-            f"the network in '{network}' asks for more than a text and a timestep "
-            f"({', '.join(asked)}): such networks, as Stable Diffusion XL, are not supported"
+            f"the network in '{network}' asks for more than a text, an image's size and a timestep "
+            f"({', '.join(asked)}): such networks are not supported"
         )
     if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
         raise InputError(

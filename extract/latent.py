@@ -5,14 +5,11 @@ U-Net works (Rombach et al., CVPR 2022). The mean of the encoder's distribution 
 the same image gives the same latents. Networks that listen to a text are told the empty one.
 """
 
-import base64
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +24,7 @@ from .diffusers_folder import (
     load_network,
     weights_in,
 )
+from .prompt import Prompt, embed_empty_prompt
 
 __all__ = ["LatentSpace", "load_latent_network"]
 
@@ -47,8 +45,8 @@ class LatentSpace:
         Of the latents.
     files : mapping of str to Path
         Of the autoencoder, by role.
-    prompt : tensor of shape (1, tokens, channels), float32, optional
-        The empty prompt's embedding, of a U-Net that listens to a text. Rounded to float16.
+    prompt : Prompt, optional
+        The empty prompt, of a U-Net that listens to a text.
     """
 
     autoencoder: Any
@@ -57,7 +55,7 @@ class LatentSpace:
     factor: int
     channels: int
     files: Mapping[str, Path]
-    prompt: Tensor | None
+    prompt: Prompt | None
 
     def to(self, device: torch.device) -> "LatentSpace":
         """Move it to a device."""
@@ -73,11 +71,24 @@ class LatentSpace:
         )
         return (latents - self.shift) * self.scale
 
+    @torch.inference_mode()
+    def addition(self, unet: Any, row_shape: tuple[int, int]) -> Tensor | None:
+        """Return what a U-Net adds to its timestep's embedding, (1, channels); None if nothing.
+
+        Stable Diffusion XL adds the pooled text and the image's size, here a whole image of a
+        row's (Podell et al., ICLR 2024, section 2.2).
+        """
+        if self.prompt is None or self.prompt.pooled is None:
+            return None
+        sizes = unet.add_time_proj(torch.tensor(_size_ids(row_shape))).reshape(1, -1)
+        added: Tensor = unet.add_embedding(torch.cat([self.prompt.pooled, sizes], dim=1))
+        return added
+
     def describe(self) -> dict[str, Any]:
         """Return what of it changes activations, in plain JSON values."""
         plain: dict[str, Any] = {"latents": {"scale": self.scale, "shift": self.shift}}
         if self.prompt is not None:
-            plain["prompt"] = _as_text(self.prompt)
+            plain["prompt"] = self.prompt.as_text()
         return plain
 
 
@@ -146,61 +157,29 @@ def _number(autoencoder: Any, name: str, default: float) -> float:
     return float(value)
 
 
-def _prompt(folder: Path, config: Mapping[str, Any], text: str | None) -> Tensor:
-    """Return the empty prompt's embedding: the one given, or the text encoder's."""
-    embedding = _from_text(text) if text is not None else _embedded(folder)
-    wanted = config.get("cross_attention_dim", 1280)
-    if embedding.shape[-1] != wanted:
+def _prompt(folder: Path, config: Mapping[str, Any], text: str | None) -> Prompt:
+    """Return the empty prompt's embedding: the one given, or the text encoders'."""
+    two = config.get("addition_embed_type") == "text_time"
+    prompt = embed_empty_prompt(folder, two=two) if text is None else Prompt.from_text(text)
+    wanted, has = config.get("cross_attention_dim", 1280), prompt.tokens.shape[-1]
+    if has != wanted:
         raise InputError(
-            f"the text encoder in '{folder}' gives {embedding.shape[-1]} channels, but the U-Net "
-            f"takes {wanted}: are they of one pipeline?"
+            f"the text encoder in '{folder}' gives {has} channels, but the U-Net takes {wanted}: "
+            "are they of one pipeline?"
         )
-    return embedding
+    if two:
+        beside = len(_size_ids((1, 1))) * config.get("addition_time_embed_dim", 256)
+        wanted = config.get("projection_class_embeddings_input_dim")
+        has = 0 if prompt.pooled is None else prompt.pooled.shape[-1]
+        if wanted != has + beside:
+            raise InputError(
+                f"the U-Net of '{folder}' adds {wanted} channels to its timestep, but the pooled "
+                f"text and the image's size make {has} + {beside}: it is no Stable Diffusion XL "
+                "base network"
+            )
+    return prompt
 
 
-def _embedded(folder: Path) -> Tensor:
-    """Let the pipeline's text encoder embed the empty prompt, as diffusers does."""
-    from transformers import AutoTokenizer, CLIPTextModel
-
-    from .transformers_folder import loaded_quietly
-
-    lacking = [p for p in ("text_encoder", "tokenizer") if not (folder / p).is_dir()]
-    if lacking:
-        raise InputError(
-            f"the U-Net listens to a text, but '{folder}' lacks {' and '.join(lacking)}, to embed "
-            "the empty one with: give the whole pipeline's folder"
-        )
-    encoder = loaded_quietly(
-        CLIPTextModel,
-        f"the weights in '{folder / 'text_encoder'}'",
-        folder / "text_encoder",
-        local_files_only=True,
-    )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-        tokens = tokenizer(
-            "", padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
-    except Exception as error:  # transformers and tokenizers each raise their own
-        raise InputError(
-            f"the tokenizer in '{folder / 'tokenizer'}' cannot be used: "
-            f"{textwrap.shorten(str(error), 200)}"
-        ) from error
-    with torch.inference_mode():
-        embedding = encoder(tokens.input_ids)[0]
-    return _from_text(_as_text(embedding))
-
-
-def _as_text(embedding: Tensor) -> str:
-    """Return an embedding as ``<tokens>x<channels>:<base64 of float16, little-endian>``."""
-    values = embedding[0].cpu().numpy().astype("<f2")
-    shape = "x".join(map(str, values.shape))
-    return f"{shape}:{base64.b64encode(values.tobytes()).decode()}"
-
-
-def _from_text(text: str) -> Tensor:
-    shape, _, coded = text.partition(":")
-    values = np.frombuffer(base64.b64decode(coded), "<f2")
-    tokens, channels = map(int, shape.split("x"))
-    return torch.from_numpy(values.reshape(1, tokens, channels).astype(np.float32))
+def _size_ids(row_shape: tuple[int, int]) -> list[int]:
+    """Return what Stable Diffusion XL is told of an image: its size, its corner, its size."""
+    return [*row_shape, 0, 0, *row_shape]

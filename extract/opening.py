@@ -35,7 +35,7 @@ _OF_FOLDERS = (
     {"vit.embeddings.cls_token", "vit.embeddings.patch_embeddings.projection.weight"},
 )
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
-PARTS = ("unet", "vae", "vqvae", "text_encoder")
+PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2")
 # What of a repository on the hub is needed beside the weights.
 SMALL = (
     "model_index.json",
@@ -46,6 +46,7 @@ SMALL = (
     PROCESSOR,
     *(f"{part}/config.json" for part in PARTS),
     "tokenizer/*",
+    "tokenizer_2/*",
 )
 
 

@@ -82,10 +82,17 @@ class Decoder(nn.Module):
         Ascending.
     inputs : bool
         Whether the blocks' inputs are wanted, not their outputs.
+    addition : tensor of shape (1, channels), optional
+        Added to the timestep's embedding.
     """
 
-    def __init__(self, unet: Any, blocks: Sequence[int], inputs: bool) -> None:
+    addition: Tensor | None
+
+    def __init__(
+        self, unet: Any, blocks: Sequence[int], inputs: bool, addition: Tensor | None = None
+    ) -> None:
         super().__init__()
+        self.register_buffer("addition", addition)
         self.wanted, self.inputs = frozenset(blocks), inputs
         self.center_input = bool(unet.config.center_input_sample)
         self.time_proj, self.time_embedding = unet.time_proj, unet.time_embedding
@@ -106,6 +113,8 @@ class Decoder(nn.Module):
             text = text.expand(len(x_t), -1, -1)
         with torch.autocast(x_t.device.type, enabled=False):  # stays float32, as published
             embedding = self.time_embedding(self.time_proj(t).to(x_t.dtype))
+            if self.addition is not None:
+                embedding = embedding + self.addition
         h, skips = self._encode(x_t, embedding, text)
         found: list[Tensor] = []
         for number, block in enumerate(self.blocks):
@@ -220,18 +229,19 @@ class UNetBackbone(NetworkBackbone):
             self._description["draws"] = draws
         if latents is not None:
             self._description |= latents.describe()
+        addition = None if latents is None else latents.addition(loaded.unet, row_shape)
+        self._decoder = self._prepared(loaded.unet, addition)
         self._latents = None if latents is None else latents.to(self.device)
         channels = 3 if latents is None else latents.channels
         self._noise = shared_noise(seed, seen, channels, draws).to(self.device)
-        self._decoder = self._prepared(loaded.unet)
 
-    def _prepared(self, unet: Any) -> Decoder:
+    def _prepared(self, unet: Any, addition: Tensor | None) -> Decoder:
         """Return the part of the network that is needed, on its device."""
         # On a CPU, convolutions run 1.15 times faster with the channel axis last in memory; tensor
         # cores, which compute in 16 bits, want it so.
         last = self.device.type == "cpu" or self._precision != "float32"
         self._format = torch.channels_last if last else torch.contiguous_format
-        decoder = Decoder(unet, self.blocks, self._inputs)
+        decoder = Decoder(unet, self.blocks, self._inputs, addition)
         halve_weights(decoder, self._precision, but=decoder.time_embedding)
         return decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload,no-any-return]
 
@@ -243,7 +253,7 @@ class UNetBackbone(NetworkBackbone):
     def _noised(self, x: Tensor, noise: Tensor) -> list[Tensor]:
         """Return the activations of all timesteps in one batch, for one draw of the noise."""
         batch, T = len(x), len(self.steps)
-        text = None if self._latents is None else self._latents.prompt
+        text = self._latents.prompt.tokens if self._latents and self._latents.prompt else None
         x_t = q_sample(x, self.steps, noise, self._schedule).flatten(0, 1)
         t = torch.tensor(self.steps, device=self.device).repeat_interleave(batch)
         with at_precision(self._precision, self.device):

@@ -18,22 +18,26 @@ TOLERANCE = {"atol": 1e-4, "rtol": 1e-5}
 WORDS = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "a": 3}
 
 
-def save_text_encoder(folder: Path, channels: int) -> None:
+def save_text_encoder(folder: Path, channels: int, number: str = "", pooled: int = 0) -> None:
     """Save a random CLIP text encoder of 7 tokens, and a tokenizer of hardly any words."""
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
         vocab_size=len(WORDS),
         hidden_size=channels,
         intermediate_size=2 * channels,
-        num_hidden_layers=2,
+        num_hidden_layers=3,
         num_attention_heads=2,
         max_position_embeddings=7,
         bos_token_id=0,
         eos_token_id=1,
+        projection_dim=pooled,
     )
-    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
-    tokenizer = folder / "tokenizer"
+    encoder = (CLIPTextModelWithProjection if pooled else CLIPTextModel)(config)
+    for parameter in encoder.parameters():  # fresh ones hardly tell one layer from the next
+        torch.nn.init.normal_(parameter, std=0.3)
+    encoder.save_pretrained(folder / f"text_encoder{number}")
+    tokenizer = folder / f"tokenizer{number}"
     tokenizer.mkdir()
     (tokenizer / "vocab.json").write_text(json.dumps(WORDS))
     (tokenizer / "merges.txt").write_text("#version: 0.2\n")
@@ -85,6 +89,36 @@ def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def xl(stable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random pipeline of Stable Diffusion XL's form: two text encoders, an image's size."""
+    from diffusers import UNet2DConditionModel
+
+    folder = tmp_path_factory.mktemp("xl")
+    for part in ("vae", "scheduler"):
+        shutil.copytree(stable / part, folder / part)
+    torch.manual_seed(6)
+    UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        block_out_channels=(16, 32),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2),
+        use_linear_projection=True,
+        cross_attention_dim=16 + 20,
+        attention_head_dim=2,
+        norm_num_groups=8,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=12 + 6 * 8,
+    ).save_pretrained(folder / "unet")
+    save_text_encoder(folder, 16)
+    save_text_encoder(folder, 20, "_2", pooled=12)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def unconditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random pipeline of latents of a VQ model, that listens to nothing."""
     from diffusers import DDIMScheduler, UNet2DModel, VQModel
@@ -115,7 +149,7 @@ def rows(backbone: Backbone) -> Tensor:
     return torch.rand(2, 3, *backbone.row_shape, generator=generator) * 2 - 1
 
 
-def recorded(unet: Any, x_t: Tensor, t: int, **told: Tensor) -> list[Tensor]:
+def recorded(unet: Any, x_t: Tensor, t: int, **told: Any) -> list[Tensor]:
     """Run the whole U-Net as diffusers does; return what its decoder's blocks put out."""
     found: list[Tensor] = []
 
@@ -168,6 +202,54 @@ def test_every_block_of_a_text_to_image_network_equals_diffusers_own(stable: Pat
             torch.testing.assert_close(got, expected, **TOLERANCE)
 
 
+def test_every_block_of_stable_diffusion_xl_equals_diffusers_own(xl: Path) -> None:
+    from diffusers import StableDiffusionXLPipeline
+    from transformers import AutoTokenizer, CLIPTextModel, CLIPTextModelWithProjection
+
+    parts: dict[str, Any] = {
+        "text_encoder": CLIPTextModel.from_pretrained(xl / "text_encoder"),
+        "text_encoder_2": CLIPTextModelWithProjection.from_pretrained(xl / "text_encoder_2"),
+        "tokenizer": AutoTokenizer.from_pretrained(xl / "tokenizer"),
+        "tokenizer_2": AutoTokenizer.from_pretrained(xl / "tokenizer_2"),
+    }
+    pipeline = load_pipeline(StableDiffusionXLPipeline, xl, parts)
+    backbone = load_backbone(xl, [20, 600], range(6), size=(64, 96), seed=3, device="cpu")
+    x = rows(backbone)
+    with torch.inference_mode():
+        tokens, _, pooled, _ = pipeline.encode_prompt("", do_classifier_free_guidance=False)
+        latents = pipeline.vae.encode(x).latent_dist.mode() * 0.5
+    assert tokens.shape == (1, 7, 36)
+    assert pooled.shape == (1, 12)
+    ids = torch.tensor([[64.0, 96, 0, 0, 64, 96]])
+    rounded = [one.half().float().expand(2, *one.shape[1:]) for one in (tokens, pooled)]
+    told = {"text_embeds": rounded[1], "time_ids": ids.expand(2, -1)}
+    schedule = NoiseSchedule.from_diffusers(pipeline.scheduler.config)
+    maps = iter(backbone(x))
+    for t in (20, 600):
+        x_t = q_sample(latents, [t], shared_noise(3, (16, 24), 4), schedule)[0]
+        whole = {"encoder_hidden_states": rounded[0], "added_cond_kwargs": told}
+        for expected in recorded(pipeline.unet, x_t, t, **whole):
+            torch.testing.assert_close(next(maps), expected, **TOLERANCE)
+    spec = feature_spec(backbone, "squash")
+    assert [part.partition(":")[0] for part in spec.backbone["prompt"].split(";")] == [
+        "7x36",
+        "1x12",
+    ]
+    again = restore_backbone(spec, xl, device="cpu")
+    torch.testing.assert_close(again(x)[0], backbone(x)[0], atol=0, rtol=0)
+
+
+def load_pipeline(kind: Any, folder: Path, parts: dict[str, Any]) -> Any:
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+    return kind(
+        vae=AutoencoderKL.from_pretrained(folder / "vae").eval(),
+        unet=UNet2DConditionModel.from_pretrained(folder / "unet").eval(),
+        scheduler=DDPMScheduler.from_pretrained(folder / "scheduler"),
+        **{name: part.eval() if hasattr(part, "eval") else part for name, part in parts.items()},
+    )
+
+
 def test_every_block_of_an_unconditional_network_equals_diffusers_own(unconditional: Path) -> None:
     from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
@@ -213,7 +295,8 @@ def changed(folder: Path, part: str, to: Path, **config: Any) -> Path:
 @pytest.mark.parametrize(
     ("part", "config", "words"),
     [
-        ("unet", {"addition_embed_type": "text_time"}, r"\(addition_embed_type\).*XL"),
+        ("unet", {"addition_embed_type": "image"}, r"a timestep \(addition_embed_type\)"),
+        ("unet", {"addition_embed_type": "text_time"}, "lacks text_encoder_2 and tokenizer_2"),
         ("unet", {"down_block_types": ["SimpleCrossAttnDownBlock2D"] * 2}, "blocks of type Simple"),
         ("unet", {"in_channels": 9}, "takes 9 channels, but the latents have 4"),
         ("unet", {"down_block_types": [1, "a"]}, "blocks of type 1, a: expected only"),
@@ -229,6 +312,13 @@ def test_pipelines_of_another_form_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         load_backbone(changed(stable, part, tmp_path / "copy", **config))
+
+
+def test_a_network_that_is_told_other_sizes_than_xls_is_refused(xl: Path, tmp_path: Path) -> None:
+    other = {"projection_class_embeddings_input_dim": 12 + 5 * 8}  # the refiner's: five numbers
+    folder = changed(xl, "unet", tmp_path / "copy", **other)
+    with pytest.raises(InputError, match=r"adds 52 channels .* make 12 \+ 48: it is no Stable"):
+        load_backbone(folder)
 
 
 def test_a_network_of_latents_without_its_autoencoder_is_refused(
