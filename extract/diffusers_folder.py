@@ -9,6 +9,7 @@ from typing import Any
 from ..store.errors import InputError
 from .card import CARD, Card, read_json
 from .noise import NoiseSchedule
+from .weights import are_safetensors, find_weights
 
 __all__ = [
     "AUTOENCODERS",
@@ -20,7 +21,6 @@ __all__ = [
     "load_model",
     "load_network",
     "network_folder",
-    "weights_in",
 ]
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -55,7 +55,8 @@ class DiffusersFolder:
     config : mapping
         Its configuration.
     files : mapping of str to Path
-        The files that count, by role: ``config``, ``weights``, and ``scheduler`` if there is one.
+        The files that count, by role: ``config``, those of `find_weights`, and ``scheduler`` if
+        there is one.
     card : Card
     """
 
@@ -106,20 +107,6 @@ def autoencoder_beside(network: Path) -> Path | None:
     return next((place for place in places if (place / "config.json").is_file()), None)
 
 
-def weights_in(folder: Path) -> Path:
-    """Return the weights' file of a network's folder.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    weights = next((folder / w for w in WEIGHTS if (folder / w).is_file()), None)
-    if weights is None:
-        raise InputError(f"folder '{folder}' holds no weights: expected {' or '.join(WEIGHTS)}")
-    return weights
-
-
 def find_network(folder: Path, latent: bool = False) -> DiffusersFolder:
     """Find the U-Net in a folder: itself, its ``unet`` sub-folder, or a pipeline's part.
 
@@ -142,7 +129,7 @@ def find_network(folder: Path, latent: bool = False) -> DiffusersFolder:
         )
     config = read_json(network / "config.json")
     _refuse_config(config, network, latent)
-    files = {"config": network / "config.json", "weights": weights_in(network)}
+    files = {"config": network / "config.json", **find_weights(network, WEIGHTS)}
     places = (folder / "scheduler", folder, folder.parent / "scheduler")
     scheduler = next((p / SCHEDULER for p in places if (p / SCHEDULER).is_file()), None)
     if scheduler is not None:
@@ -202,10 +189,10 @@ def load_network(found: DiffusersFolder) -> Any:
     InputError
         If the weights cannot be read or are not those that the configuration asks for.
     """
-    return load_model(found.config["_class_name"], found.network, found.files["weights"])
+    return load_model(found.config["_class_name"], found.network)
 
 
-def load_model(name: str, folder: Path, weights: Path) -> Any:
+def load_model(name: str, folder: Path) -> Any:
     """Load a model of diffusers, by the name of its class: evaluation mode, CPU, float32.
 
     Raises
@@ -226,7 +213,7 @@ def load_model(name: str, folder: Path, weights: Path) -> Any:
             low_cpu_mem_usage=False,
             output_loading_info=True,
             torch_dtype=torch.float32,
-            use_safetensors=weights.suffix == ".safetensors",
+            use_safetensors=are_safetensors(find_weights(folder, WEIGHTS)),
         )
     except Exception as error:  # diffusers, safetensors and torch each raise their own
         raise InputError(

@@ -17,14 +17,15 @@ from ..store.errors import InputError
 from .card import read_json
 from .diffusers_folder import (
     AUTOENCODERS,
+    WEIGHTS,
     DiffusersFolder,
     autoencoder_beside,
     find_network,
     load_model,
     load_network,
-    weights_in,
 )
 from .prompt import Prompt, embed_empty_prompt
+from .weights import find_weights
 
 __all__ = ["LatentSpace", "load_latent_network"]
 
@@ -144,9 +145,9 @@ def _autoencoder(place: Path) -> tuple[Any, dict[str, Path]]:
         raise InputError(
             f"the autoencoder in '{place}' is a {kind}: expected a {AUTOENCODERS[part]}"
         )
-    weights = weights_in(place)
-    files = {f"{part} config": place / "config.json", f"{part} weights": weights}
-    return load_model(AUTOENCODERS[part], place, weights), files
+    files = {"config": place / "config.json", **find_weights(place, WEIGHTS)}
+    by_role = {f"{part} {role}": path for role, path in files.items()}
+    return load_model(AUTOENCODERS[part], place), by_role
 
 
 def _number(autoencoder: Any, name: str, default: float) -> float:

@@ -15,9 +15,10 @@ from .mae import build_mae, mae_config
 from .noise import NoiseSchedule
 from .opening import KINDS, Checkpoint, open_checkpoint
 from .resnet import ResNetTrunk, build_resnet, published_blocks, resnet_config
-from .transformers_folder import load_trunk, normalisation, weights_of
+from .transformers_folder import WEIGHTS, load_trunk, normalisation
 from .trunk import ConvolutionalTrunk, LoadedTrunk
 from .vit import MaeTrunk
+from .weights import find_weights
 
 __all__ = ["Hints", "LoadedUNet", "NotTakenError", "load_checkpoint", "load_unet"]
 
@@ -280,7 +281,7 @@ def _load_transformer(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
         trunk,
         kind=opened.kind,
         source=opened.source,
-        sha256=digest({"config": folder / "config.json", "weights": weights_of(folder)}),
+        sha256=digest({"config": folder / "config.json", **find_weights(folder, WEIGHTS)}),
         architecture=architecture,
         size=(side, side) if isinstance(side, int) else tuple(side),
         blocks=trunk.stage_ends if isinstance(trunk, ConvolutionalTrunk) else blocks,

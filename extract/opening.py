@@ -14,6 +14,7 @@ from .diffusers_folder import WEIGHTS as DIFFUSERS_WEIGHTS
 from .guided_diffusion import FIRST_CONV
 from .transformers_folder import KIND_OF_MODEL, PROCESSOR
 from .transformers_folder import WEIGHTS as TRANSFORMERS_WEIGHTS
+from .weights import patterns_of
 
 __all__ = ["KINDS", "Checkpoint", "is_hub_id", "open_checkpoint"]
 
@@ -189,7 +190,8 @@ def _download(hub_id: str) -> tuple[Path, str]:
     name, _, revision = hub_id.partition("@")
     try:
         # many have both forms: the second only where the first lacks
-        for weights in zip(DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, strict=True):
+        for names in zip(DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, strict=True):
+            weights = patterns_of(names)
             files = [*weights, *(f"{part}/{name}" for part in PARTS for name in weights)]
             folder = Path(
                 snapshot_download(
@@ -199,7 +201,7 @@ def _download(hub_id: str) -> tuple[Path, str]:
                     etag_timeout=5,
                 )
             )
-            if any((folder / file).exists() for file in files):
+            if any(any(folder.glob(file)) for file in files):
                 break
     except Exception as error:  # the hub's client lets errors of several HTTP libraries through
         raise InputError(

@@ -11,6 +11,7 @@ from .card import read_json
 from .convnext import ConvNextTrunk
 from .trunk import IMAGENET_MEAN, IMAGENET_STD, Trunk
 from .vit import DinoTrunk, MaeTrunk
+from .weights import are_safetensors, find_weights
 
 __all__ = [
     "KIND_OF_MODEL",
@@ -19,7 +20,6 @@ __all__ = [
     "load_trunk",
     "loaded_quietly",
     "normalisation",
-    "weights_of",
 ]
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -56,20 +56,6 @@ _SIZES = (
 )
 
 
-def weights_of(folder: Path) -> Path:
-    """Return the weights' file of a folder.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    found = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if found is None:
-        raise InputError(f"folder '{folder}' holds no weights: expected {' or '.join(WEIGHTS)}")
-    return found
-
-
 def load_trunk(folder: Path, model_type: str) -> tuple[Trunk, dict[str, Any]]:
     """Load a network, and return it with what of its configuration changes its activations.
 
@@ -80,14 +66,13 @@ def load_trunk(folder: Path, model_type: str) -> tuple[Trunk, dict[str, Any]]:
     """
     import transformers
 
-    weights = weights_of(folder)
     name, trunk = _CLASSES[model_type]
     model = loaded_quietly(
         getattr(transformers, name),
         f"the weights in '{folder}'",
         folder,
         local_files_only=True,
-        use_safetensors=weights.suffix == ".safetensors",
+        use_safetensors=are_safetensors(find_weights(folder, WEIGHTS)),
         **({"mask_ratio": 0.0} if model_type == "vit_mae" else {}),
     )
     _refuse_sizes(model.config, folder)
