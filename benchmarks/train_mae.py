@@ -2,7 +2,7 @@
 
     python benchmarks/train_mae.py data/clothing nets/mae --minutes 15
     python benchmarks/train_mae.py data/camvid nets/camvid-mae --init nets/mae
-    python benchmarks/real_data.py data/ --also mae=nets/{set}-mae
+    python benchmarks/real_data.py data/ --also MAE=nets/{set}-mae
 
 The folder is one of `real_data.py`'s sets; images of its ``test.txt`` stay out. A fair neighbour of
 `dseg pretrain` has the same images, cut-outs and minutes, and begins, as that does with ``--init
@@ -28,6 +28,7 @@ from torch import Tensor
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 WARM_UP = 0.05  # of the time
+LISTING = "images.sha256"  # which images it has seen: those of `--init` too
 
 
 def network(size: int) -> ViTMAEForPreTraining:
@@ -138,8 +139,10 @@ def main() -> None:
         "pixels": True,
     }
     (given.out / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    lines = [f"{sha256_of(path).hex()}  {path.name}\n" for path in paths]
-    (given.out / "images.sha256").write_text("".join(lines), encoding="utf-8")
+    lines = {f"{sha256_of(path).hex()}  {path.name}\n" for path in paths}
+    if given.init:
+        lines |= set((given.init / LISTING).read_text(encoding="utf-8").splitlines(keepends=True))
+    (given.out / LISTING).write_text("".join(sorted(lines)), encoding="utf-8")
     print(f"{given.out}: {steps} steps of {given.batch_size} images")
 
 
