@@ -8,6 +8,7 @@ scoring, simpler methods::
     python benchmarks/real_data.py data/ --sets camvid --rows colour,forest
     python benchmarks/real_data.py data/ --checkpoint nets/{set}   # instead of pretraining
     python benchmarks/real_data.py data/ --also MAE=nets/{set}-mae # a further backbone's row
+    python benchmarks/real_data.py data/ --also both=nets/{set},nets/{set}-mae   # side by side
     python benchmarks/real_data.py --render                   # table and plot again
 
 A set is a folder with images/, labels/, classes.txt, train.txt and test.txt (stems, one a line).
@@ -131,7 +132,7 @@ def _also(words: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
     for word in words:
         name, _, checkpoint = word.partition("=")
         if (
-            not re.fullmatch(r"[a-z][a-z0-9-]*", name)
+            not re.fullmatch(r"[A-Za-z][A-Za-z0-9+-]*", name)
             or not checkpoint
             or name in {**ROWS, **found}
         ):

@@ -21,6 +21,7 @@ from dseg.pipelines.selection import named
 from dseg.pretrain.folder import scheduler_of, write_network
 from dseg.pretrain.images import Augmentation
 from dseg.store.errors import DsegError, InputError
+from dseg.store.joining import joined_spec
 
 from .layout import DataSet, write_list
 from .measure import Meter
@@ -75,30 +76,46 @@ def pretrain_network(
     return summary
 
 
+def checkpoints_of(checkpoint: str) -> list[str]:
+    """Return the checkpoints of a row: several, apart by commas, give their features together."""
+    return checkpoint.split(",")
+
+
 def describe(checkpoint: str, options: NetworkOptions) -> Network:
-    """Load a checkpoint and tell what it is."""
-    backbone = _load(checkpoint, options)
-    network = dict(backbone.describe())
-    sha256 = network.pop("sha256")
-    layers = [(layer.timestep, layer.block) for layer in backbone.layers]
-    words = json.dumps([network, layers, backbone.row_shape], sort_keys=True)
+    """Load a checkpoint, or several, and tell what it is."""
+    backbones = [_load(one, options) for one in checkpoints_of(checkpoint)]
+    networks = [dict(backbone.describe()) for backbone in backbones]
+    sha256 = ",".join(network.pop("sha256") for network in networks)
+    parts: list[object] = []
+    for network, backbone in zip(networks, backbones, strict=True):
+        layers = [(layer.timestep, layer.block) for layer in backbone.layers]
+        parts += [network, layers, backbone.row_shape]
+    words = json.dumps(parts, sort_keys=True)
+    spec = joined_spec([feature_spec(backbone, "squash") for backbone in backbones])
     return Network(
         checkpoint=checkpoint,
         sha256=sha256,
         architecture=hashlib.sha256(words.encode()).hexdigest()[:16],
-        size=backbone.row_shape,
-        dims=sum(layer.channels for layer in backbone.layers),
+        size=spec.row_shape,
+        dims=spec.dims,
     )
 
 
 def seen(data: DataSet, checkpoint: str) -> int | None:
-    """Return how many of a set's images a checkpoint was pretrained on; None if it does not say.
+    """Return how many of a set's images a row's networks were pretrained on.
+
+    Of several networks the most; None if none of them says.
 
     Raises
     ------
     InputError
         If test images are among them.
     """
+    counts = [_seen(data, one) for one in checkpoints_of(checkpoint)]
+    return max((count for count in counts if count is not None), default=None)
+
+
+def _seen(data: DataSet, checkpoint: str) -> int | None:
     folder = builtin_folder(checkpoint) if is_builtin(checkpoint) else Path(checkpoint)
     listing = folder / "images.sha256"  # of `dseg pretrain`
     if not listing.is_file():
@@ -159,13 +176,15 @@ def segment_by_network(
     ----------
     data : DataSet
     store : path
-        Goes on where it is there already; holds train and test images only.
+        Goes on where it is there already; holds train and test images only. Of several networks,
+        further stores stand beside it.
     folder : path
         Holds ``model`` and ``masks`` afterwards, and the lists by which the commands chose.
     meter : Meter
         Of the stages "extract" (unless the store was there), "fit" and "predict".
     options : NetworkOptions
     checkpoint : str
+        One, or several apart by commas.
     seed : int
         Of the ensemble.
 
@@ -175,21 +194,22 @@ def segment_by_network(
         If an image fails: all methods are to be scored on the same ones.
     """
     progress = _progress(options)
-    extraction = ExtractConfig(
-        images=data.images,
-        out=store,
-        checkpoint=checkpoint,
-        backbone=_backbone(options),
-        list_file=write_list(folder / "extract.txt", (*data.train, *data.test)),
-    )
+    stems = write_list(folder / "extract.txt", (*data.train, *data.test))
+    stores, complete = [], True
     with meter.stage("extract"):
-        extracted = extract(extraction, progress)
-    if isinstance(extracted, Estimate) or extracted.failed:
-        raise DsegError(f"not all images of '{data.name}' were extracted: {extracted}")
-    if extracted.unchanged:  # then its time is in another seed's record, or was two runs'
+        for number, one in enumerate(checkpoints_of(checkpoint)):
+            stores.append(store.with_name(f"{store.stem}{number or ''}{store.suffix}"))
+            extraction = ExtractConfig(
+                data.images, stores[-1], one, backbone=_backbone(options), list_file=stems
+            )
+            extracted = extract(extraction, progress)
+            if isinstance(extracted, Estimate) or extracted.failed:
+                raise DsegError(f"not all images of '{data.name}' were extracted: {extracted}")
+            complete &= not extracted.unchanged
+    if not complete:  # then its time is in another seed's record, or was two runs'
         meter.drop("extract")
     fitting = FitConfig(
-        stores=(store,),
+        stores=tuple(stores),
         labels=data.labels,
         out=folder / "model",
         list_file=write_list(folder / "train.txt", data.train),
@@ -200,7 +220,7 @@ def segment_by_network(
     with meter.stage("fit"):
         fit(fitting, progress)
     prediction = PredictConfig(
-        sources=(store,),
+        sources=tuple(stores),
         model=folder / "model",
         out=folder / "masks",
         list_file=write_list(folder / "test.txt", data.test),

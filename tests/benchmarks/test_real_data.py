@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 from dseg.classify.recipes import Recipe
+from dseg.classify.reduction import default_dims
 from dseg.extract.filters import filter_maps
 from dseg.extract.images import sha256_of
 from dseg.store.errors import DsegError, InputError
@@ -32,7 +33,7 @@ from real.forest import SETTINGS, _drawn_pixels, _features  # noqa: E402
 from real.layout import find_sets, read_set  # noqa: E402
 from real.measure import Meter, apart  # noqa: E402
 from real.results import FILE, Key, Record, Results  # noqa: E402
-from real.runner import ROWS  # noqa: E402
+from real.runner import ROWS, all_rows  # noqa: E402
 from real.scoring import roc_auc, score  # noqa: E402
 
 TRAIN, TEST, OTHERS = ("a", "b"), ("c", "d"), ("e", "f", "g")
@@ -360,6 +361,35 @@ def test_seeds_of_one_checkpoint_share_its_features(shapes, network, tmp_path):
 
     held = {image.stem for image in FeatureStore.open(store).images}
     assert held == {*TRAIN, *TEST}
+
+
+def test_further_networks_have_rows_alone_and_together(shapes, network, tmp_path):
+    from real.networks import describe
+    from real.options import NetworkOptions
+
+    other = shutil.copytree(network, tmp_path / "other")
+    (other / "dseg.json").write_text(json.dumps({"blocks": [2], "steps": [9], "pixels": True}))
+    both = f"{network},{tmp_path}/{{set}}"
+    words = ("--seeds", 2, "--also", f"one={network}", "--also", f"Both={both}")
+    (tmp_path / "shapes").symlink_to(other)
+    computed = compute(shapes, tmp_path / "out", "--rows", "one,Both", *words).computed
+    assert [(key.row, key.seed) for key in computed] == [
+        ("one", 0),
+        ("one", 1),
+        ("Both", 0),
+        ("Both", 1),
+    ]
+    dims = [key.settings["reduced_to"] for key in computed]
+    options = NetworkOptions()
+    alone, together = describe(str(network), options), describe(both.format(set="shapes"), options)
+    assert together.dims > alone.dims + 5
+    assert together.sha256.split(",")[0] == alone.sha256
+    assert dims[0] == default_dims(alone.dims)
+    assert dims[2] == default_dims(together.dims)
+    results = Results(tmp_path / "out" / FILE)
+    assert ["extract" in r.seconds for r in results.records] == [True, False, True, False]
+    assert all_rows(results)["Both"] == "dseg, Both"
+    assert compute(shapes, tmp_path / "out", "--rows", "one,Both", *words).computed == []
 
 
 def test_untrained_networks_differ_by_seed_and_not_in_kind(network, tmp_path):
