@@ -200,3 +200,10 @@ def test_words_follow_from_the_interval_of_the_last_doubling(gains, words):
     point = points_of(cells, 0.2)[0]
     assert point.images == 4
     assert point.iou == {"a": pytest.approx(point.mean_iou), "b": None}
+
+
+def test_a_step_that_is_no_doubling_gives_no_advice_on_one():
+    cells = [cell(d, 10, 0.3) for d in range(3)] + [cell(d, 12, 0.302 + d / 1e4) for d in range(3)]
+    told = verdict_of(cells, 0.2)
+    assert "From 10 to 12 labelled images" in told
+    assert told.endswith("What twice as many would bring is not told: end --counts in a doubling.")
