@@ -11,7 +11,7 @@ from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.loading import load_unet
 from dseg.extract.noise import NoiseSchedule, q_sample, shared_noise
 from dseg.extract.restore import restore_backbone
-from dseg.store.errors import InputError
+from dseg.store.errors import InputError, SpecMismatchError
 from torch import Tensor
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-5}
@@ -209,6 +209,17 @@ def changed(folder: Path, part: str, to: Path, **config: Any) -> Path:
     path = copy / part / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
     return copy
+
+
+def test_another_autoencoder_makes_other_features(stable: Path, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    spec = feature_spec(load_backbone(stable, [20], [1], device="cpu"), "squash")
+    copy = shutil.copytree(stable, tmp_path / "copy")
+    torch.manual_seed(9)
+    AutoencoderKL.from_config(AutoencoderKL.load_config(copy / "vae")).save_pretrained(copy / "vae")
+    with pytest.raises(SpecMismatchError, match="checkpoint sha256"):
+        restore_backbone(spec, copy, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,10 @@ def test_a_resnet_equals_one_written_out_plainly(inputs: bool, tmp_path: Path) -
     for layer, got, one in zip(backbone.layers, backbone(x), expected, strict=True):
         assert got.shape[1:] == (layer.channels, layer.height, layer.width)
         torch.testing.assert_close(got, one, **TOLERANCE)
+    spec = feature_spec(backbone, "squash")
+    assert feature_spec(restore_backbone(spec, device="cpu"), "squash").hash == spec.hash
+    usual = load_backbone(tmp_path / "s.pth", device="cpu")
+    assert usual.describe()["record"] == "inputs"  # as published
 
 
 def test_a_trunk_is_found_again_by_its_spec(mae_folder: Path, tmp_path: Path) -> None:

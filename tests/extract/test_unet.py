@@ -184,6 +184,22 @@ def test_what_changes_the_activations_changes_the_hash(guided_file: Path) -> Non
 # --- choices
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"inputs": True},
+        {"schedule": "cosine", "diffusion_steps": 500},
+        {"heads": 2},
+        {"head_channels": 16, "attention_order": "new"},
+    ],
+)
+def test_what_a_file_was_told_is_told_again(guided_file: Path, told: dict) -> None:
+    backbone = load_backbone(guided_file, [3], [1], device="cpu", **told)
+    again = restore_backbone(feature_spec(backbone, "squash"), device="cpu")
+    x = rows(1, 32, 32)
+    assert torch.equal(again(x)[0], backbone(x)[0])
+
+
 def test_default_blocks_are_found_by_stride() -> None:
     lsun = [32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1]
     assert default_blocks(lsun) == (5, 6, 7, 8, 12)

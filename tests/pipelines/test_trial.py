@@ -9,8 +9,8 @@ from dseg import FeatureStore
 from dseg.classify.masks import read_mask
 from dseg.pipelines.labelled import read_labelled
 from dseg.pipelines.progress import Progress
-from dseg.pipelines.training import TrainingOptions
-from dseg.pipelines.trial import Scores, Setting, trial
+from dseg.pipelines.training import Training, TrainingOptions
+from dseg.pipelines.trial import LEFT_BEHIND, Scores, Setting, trial
 from dseg.store.errors import InputError
 
 OPTIONS = TrainingOptions(members=3, max_steps=120, seed=4)
@@ -63,6 +63,16 @@ def test_images_of_one_class_teach_nothing(setting):
     assert only.counts.sum() == only.pixels.n == len(only.y)
     with pytest.raises(InputError, match="is too little"):
         trial(Setting(setting.store, setting.labelled, OPTIONS, 10**6, setting.device), TRAIN, TEST)
+
+
+def test_a_training_leaves_room_for_what_stands_beside_it(setting):
+    planned = setting.training(TRAIN)
+    alone = Training.of(
+        setting.store, setting.labelled.of(TRAIN), OPTIONS, setting.memory, setting.device
+    )
+    labels = 4 * setting.labelled.pixels.n  # of all images, not those of this training alone
+    assert planned.budget.fixed == alone.budget.fixed + LEFT_BEHIND + labels
+    assert planned.budget.memory == alone.budget.memory
 
 
 def test_scores_of_parts_add_up(setting):
