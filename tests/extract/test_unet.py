@@ -188,8 +188,7 @@ def test_what_changes_the_activations_changes_the_hash(guided_file: Path) -> Non
     "told",
     [
         {"inputs": True},
-        {"schedule": "cosine", "diffusion_steps": 500},
-        {"heads": 2},
+        {"schedule": "cosine", "diffusion_steps": 500, "heads": 2},
         {"head_channels": 16, "attention_order": "new"},
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from dseg import FeatureStore
 from dseg.classify.masks import read_mask
+from dseg.pipelines.cross_validation import _sample
 from dseg.pipelines.labelled import read_labelled
 from dseg.pipelines.progress import Progress
 from dseg.pipelines.training import Training, TrainingOptions
@@ -54,6 +55,10 @@ def test_sampled_probabilities_are_those_of_the_whole_image(setting):
         assert len(other.sample) == 50
         assert (np.diff(other.sample) > 0).all()
         assert np.array_equal(other.prediction.sampled, one.prediction.sampled[other.sample])
+        kept = _sample(other, 3)
+        assert (kept.groups == 3).all()
+        assert np.array_equal(kept.y, other.label.ravel()[other.sample])
+        assert kept.weights == pytest.approx(np.full(50, other.labelled / 50))
 
 
 def test_images_of_one_class_teach_nothing(setting):
