@@ -151,3 +151,20 @@ def test_a_fold_without_a_labelled_pixel_counts_nothing(table):
     for image in range(5):
         here = rest.image == image
         assert found.counts[image].sum() == pytest.approx(rest.weight[here].sum())
+
+
+def test_channels_that_say_the_same_are_not_told_apart_by_rounding():
+    from dseg.classify.probe import _Components
+
+    rng = np.random.default_rng(0)
+    two = rng.normal(0, 1, (400, 2)).astype(np.float16)
+    z = _Components.of(np.hstack([two, two]))(np.hstack([two, two]))
+    assert np.abs(z).max() < 6
+    assert np.abs(z[:, 2:]).max() < 0.1
+
+
+def test_of_many_layers_fewer_components_are_taken_but_of_raw_ones_all(table):
+    probe = LinearProbe(replace(table, raw=frozenset({"one"})), FOLDS)
+    assert probe._layer(0, "wide", 1).shape[1] == 32
+    assert probe._layer(0, "wide", 40).shape[1] == 512 // 40
+    assert probe._layer(0, "one", 400).shape[1] == probe._layer(0, "one", 1).shape[1] == 4 + 10

@@ -116,6 +116,9 @@ def test_an_image_that_changed_between_extractions_is_refused(stores, other, mak
     missing = view.images[1]
     assert not missing.complete
     assert missing.failed is None  # nobody tried it: not extracted yet
+    plan_store(tmp_path / "c.zarr", other, [PlannedImage("sub/0.png", (20, 30))], codec="none")
+    begun = view_of([stores[0], FeatureStore.open(tmp_path / "c.zarr")])
+    assert not begun.images[0].complete  # it is to be, but is not there
 
 
 def test_a_view_travels_to_another_process(stores):
