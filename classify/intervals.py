@@ -55,21 +55,20 @@ def bootstrap_mean_iou(
     ----------
     Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    known = counts[:, :-1].astype(np.float64)  # labelled pixels: (images, C, C + 1)
-    if 0 <= ignore_label < known.shape[1]:
-        known[:, ignore_label] = 0
-    hits = np.diagonal(known[:, :, :-1], axis1=1, axis2=2)  # (images, C)
-    unions = known.sum(axis=2) + known[:, :, :-1].sum(axis=1) - hits
-    if 0 <= ignore_label < known.shape[1]:
-        unions[:, ignore_label] = 0
+    known = counts[:, :-1]  # labelled pixels: (images, C, C + 1)
+    n_classes = known.shape[1]
+    counted = np.arange(n_classes) != ignore_label
+    hits = counted * np.diagonal(known, axis1=1, axis2=2).astype(np.float64)  # (images, C)
+    found = np.einsum("icj,c->ij", known[:, :, :n_classes], counted)
+    unions = counted * (known.sum(axis=2) + found - hits)
     rng, n = np.random.default_rng([seed, len(counts)]), len(counts)
     scores = []
     for start in range(0, resamples, _AT_ONCE):
         times = rng.multinomial(n, np.full(n, 1 / n), size=min(_AT_ONCE, resamples - start))
         hit, union = times @ hits, times @ unions
         iou = np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)
-        counted = (~np.isnan(iou)).sum(axis=1)
-        scores.append(np.nansum(iou, axis=1)[counted > 0] / counted[counted > 0])
+        classes = (~np.isnan(iou)).sum(axis=1)
+        scores.append(np.nansum(iou, axis=1)[classes > 0] / classes[classes > 0])
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(np.concatenate(scores), [tail, 100 - tail])
     return Interval(float(low), float(high), level)

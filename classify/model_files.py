@@ -17,8 +17,6 @@ import hashlib
 import json
 import pickle
 import platform
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +31,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 from ..store.errors import InputError
-from ..store.folders import is_free, replace_folder
+from ..store.folders import is_free, whole_folder
 from ..store.spec import FeatureSpec
 from .classes import Classes, default_classes
 from .ensemble import PixelEnsemble
@@ -109,16 +107,9 @@ def save(
         text = json.dumps(facts, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the model's extra facts cannot be written as JSON: {error}") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        made.chmod(0o755)  # mkdtemp's is for the owner alone
+    with whole_folder(target) as made:
         (made / TENSORS).write_bytes(tensors)
         (made / FACTS).write_text(text + "\n", encoding="utf-8")
-        replace_folder(made, target)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
 
 
 def check_target(target: Path, overwrite: bool) -> None:

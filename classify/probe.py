@@ -13,6 +13,7 @@ them. Without that the probe holds them for worthless (docs/design.md).
 
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -162,14 +163,15 @@ class LinearProbe:
 
     def __init__(self, table: PixelTable, folds: Sequence[Sequence[int]], workers: int = 1) -> None:
         self.table, self.workers = table, workers
-        self._held_out = [np.isin(table.image, list(fold)) for fold in folds]
+        self._folds = [np.sort(fold) for fold in folds]
+        self._held_out = [np.isin(table.image, fold) for fold in self._folds]
         self._components: dict[tuple[int, str], _Components | _Products] = {}
         self._kept: dict[tuple[int, str], NDArray[np.float16]] = {}
         self._finding = Lock()
 
     def keep(self, names: Sequence[str]) -> None:
         """Keep the components of some layers at hand, of which larger sets will be made."""
-        wanted = {(fold, name) for fold in range(len(self._held_out)) for name in names}
+        wanted = {(fold, name) for fold in range(len(self._folds)) for name in names}
         self._kept = {
             key: self._kept[key] if key in self._kept else self._of(*key).astype(np.float16)
             for key in sorted(wanted)
@@ -189,33 +191,34 @@ class LinearProbe:
         """
         from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
-        jobs = [(names, fold) for names in sets for fold in range(len(self._held_out))]
+        table = self.table
+        shape = (table.n_images, table.n_classes, table.n_classes)
+        counts = [np.zeros(shape) for _ in sets]
+        jobs = [(number, fold) for number in range(len(sets)) for fold in range(len(self._folds))]
 
-        def one(job: tuple[Sequence[str], int]) -> NDArray[np.float64]:
-            found = self._fold(*job)
+        def count(job: tuple[int, int]) -> None:
+            number, fold = job
+            counts[number][self._folds[fold]] = self._fold(sets[number], fold)
             advance(1)
-            return found
 
         # many small fits gain more from each other than from threads of their own
         with threadpool_limits(1), ThreadPoolExecutor(self.workers, "dseg-probe") as pool:
-            counts = list(pool.map(one, jobs))
-        k = len(self._held_out)
-        return [
-            IouEstimate(np.sum(counts[start : start + k], axis=0))
-            for start in range(0, len(counts), k)
-        ]
+            deque(pool.map(count, jobs), maxlen=0)
+        return [IouEstimate(one) for one in counts]
 
     def _fold(self, names: Sequence[str], fold: int) -> NDArray[np.float64]:
-        """Return the counts of the images of one fold; 0 for all others."""
-        table, held_out = self.table, self._held_out[fold]
+        """Return the counts of the images of one fold, in the fold's order."""
+        table, held_out, images = self.table, self._held_out[fold], self._folds[fold]
+        if not held_out.any():  # no pixel of them is labelled
+            return np.zeros((len(images), table.n_classes, table.n_classes))
         x = np.hstack([self._layer(fold, name, len(names)) for name in names])
         model = _fitted(x[~held_out], table.y[~held_out], table.weight[~held_out])
         return weighted_counts(
             table.y[held_out],
             model.predict(x[held_out]),
             table.weight[held_out],
-            table.image[held_out],
-            (table.n_images, table.n_classes),
+            np.searchsorted(images, table.image[held_out]),
+            (len(images), table.n_classes),
         )
 
     def _layer(self, fold: int, name: str, layers: int) -> Vectors:

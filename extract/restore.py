@@ -11,7 +11,7 @@ from .backbone import Backbone, feature_spec, load_backbone
 from .chosen import ChosenLayers
 from .joined import JoinedBackbone
 
-__all__ = ["restore_backbone"]
+__all__ = ["hints_of", "restore_backbone"]
 
 
 def restore_backbone(
@@ -48,7 +48,7 @@ def _restored(
 ) -> Backbone:
     where = spec.source if checkpoint is None else checkpoint
     try:
-        backbone = _load(spec, where, _hints(spec), device)
+        backbone = _load(spec, where, hints_of(spec), device)
     except InputError as error:
         if checkpoint is None and not Path(where).exists():
             raise InputError(
@@ -112,8 +112,11 @@ def _load(
     )
 
 
-def _hints(spec: FeatureSpec) -> dict[str, Any]:
-    """Return what must be told of a checkpoint; most folders state their own."""
+def hints_of(spec: FeatureSpec) -> dict[str, Any]:
+    """Return what must be told of a checkpoint, by argument of `load_backbone`.
+
+    Most folders state their own.
+    """
     kind = spec.backbone.get("kind")
     if kind == "latent-diffusion":
         return {"prompt": spec.backbone.get("prompt")}

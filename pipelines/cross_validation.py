@@ -27,6 +27,7 @@ __all__ = [
     "check_folds",
     "cross_validate",
     "deal",
+    "others",
     "sample_bytes",
     "warn_of_folds",
 ]
@@ -60,6 +61,7 @@ class CrossValidation:
     interval : Interval
         Of the mIoU, over images.
     calibration : Calibration
+        Of pixels of classes that had been learnt.
     """
 
     seed: int
@@ -139,7 +141,7 @@ def check_folds(setting: Setting, folds: Folds) -> None:
         If what is left to learn from has one class only, or the memory is too small.
     """
     for fold in folds:
-        setting.training(_others(folds, fold))
+        setting.training(others(folds, fold))
 
 
 def cross_validate(
@@ -175,7 +177,7 @@ def cross_validate(
         scores.append(
             trial(
                 setting,
-                _others(folds, fold),
+                others(folds, fold),
                 fold,
                 part,
                 seen=see,
@@ -190,11 +192,12 @@ def cross_validate(
         labelled.scored.names,
         uncertainty,
         bootstrap_mean_iou(every.counts, labelled.ignore, seed=setting.options.seed),
-        calibrate(_joined(samples)),
+        calibrate(_of_learnt(_joined(samples), labelled, folds)),
     )
 
 
-def _others(folds: Folds, fold: Sequence[str]) -> list[str]:
+def others(folds: Folds, fold: Sequence[str]) -> list[str]:
+    """Return the images of all other folds, to learn from."""
     return [stem for other in folds if other is not fold for stem in other]
 
 
@@ -206,8 +209,9 @@ def _sampled_each(labelled: Labelled) -> int:
 
 def sample_bytes(labelled: Labelled) -> int:
     """Return what is held of all images until the last fold is scored."""
-    each = 4 * len(labelled.classes) + 24  # probabilities; class, weight, fold
-    return _sampled_each(labelled) * len(labelled.images) * each
+    each = _sampled_each(labelled) * (4 * len(labelled.classes) + 24)  # class, weight, fold: 24
+    counts = 2 * 8 * (len(labelled.scored) + 1) ** 2  # twice, when folds are joined
+    return len(labelled.images) * (each + counts)
 
 
 def _sample(seen: Seen, fold: int) -> PixelSample:
@@ -227,3 +231,14 @@ def _joined(samples: Sequence[PixelSample]) -> PixelSample:
         np.concatenate([sample.weights for sample in full]),
         np.concatenate([sample.groups for sample in full]),
     )
+
+
+def _of_learnt(sample: PixelSample, labelled: Labelled, folds: Folds) -> PixelSample:
+    """Return the pixels of classes that had been learnt; if there are none, all.
+
+    The model itself has learnt every class. A class that all images of stand in one fold would
+    only make the temperature higher, for nobody gave it a probability worth the name.
+    """
+    learnt = np.stack([labelled.of(others(folds, fold)).counts > 0 for fold in folds])
+    known = learnt[sample.groups, sample.y]
+    return sample.of(known) if known.any() else sample

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..classify.classes import OKABE_ITO
 from ..classify.intervals import Interval
+from ..classify.masks import write_encoded
 
 __all__ = ["BLUE", "draw_curve", "draw_reliability", "figure"]
 
@@ -33,7 +35,7 @@ _STYLE = {
 def figure(
     stem: Path, columns: int = 1, size: tuple[float, float] = (4.8, 3.4)
 ) -> Iterator[Sequence[Any]]:
-    """Yield axes to draw on; then write ``stem.png`` and ``stem.svg``.
+    """Yield axes to draw on; then write ``stem.png`` and ``stem.svg``, each whole or not at all.
 
     Parameters
     ----------
@@ -52,8 +54,10 @@ def figure(
         made = Figure(figsize=(size[0] * columns, size[1]), layout="constrained")
         FigureCanvasAgg(made)
         yield made.subplots(1, columns, squeeze=False)[0]
-        made.savefig(f"{stem}.png", dpi=200)
-        made.savefig(f"{stem}.svg", metadata={"Date": None})
+        for form, how in (("png", {"dpi": 200}), ("svg", {"metadata": {"Date": None}})):
+            file = BytesIO()
+            made.savefig(file, format=form, **how)
+            write_encoded(f"{stem}.{form}", file.getvalue())
 
 
 def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:

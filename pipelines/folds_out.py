@@ -1,8 +1,6 @@
 """The folder of ``--folds-out``: out-of-fold masks as `dseg predict` writes masks, and figures."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..store.errors import InputError
-from ..store.folders import is_free, replace_folder
+from ..store.folders import is_free, whole_folder
 from .figures import draw_reliability
 from .labelled import Labelled
 from .manifest import FILE
@@ -64,14 +62,8 @@ class FoldsOut:
         cls, target: Path, labelled: Labelled, members: int, recipe: str
     ) -> Iterator["FoldsOut"]:
         """Yield one that writes beside the folder; move it there in the end, if no error comes."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            made.chmod(0o755)  # mkdtemp's is for the owner alone
+        with whole_folder(target) as made:
             yield cls(made, labelled, members, recipe)
-            replace_folder(made, target)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
 
     def __call__(self, seen: Seen, fold: int) -> None:
         """Write an image's mask, and what stands beside it."""

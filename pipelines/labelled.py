@@ -88,7 +88,8 @@ class Labelled:
         InputError
             If nothing can be learnt from them: no pixel has a class, or all have the same.
         """
-        kept = [i for i, stem in enumerate(self.images) if stem in stems]
+        wanted = set(stems)
+        kept = [i for i, stem in enumerate(self.images) if stem in wanted]
         parts = np.split(self.y, self.pixels.image_starts[1:-1])
         y = np.concatenate([parts[i] for i in kept])
         check_trainable(np.bincount(y, minlength=len(self.classes)), self.classes.names)

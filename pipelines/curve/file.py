@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from ...classify.masks import write_encoded
 from ...store.errors import InputError
 from ...store.folders import is_free
 from .plan import Draw
 
-__all__ = ["FILE", "CurveFile", "write_whole"]
+__all__ = ["FILE", "CurveFile"]
 
 FILE = "curve.json"
 FORMAT = "dseg-curve"
@@ -71,19 +72,11 @@ class CurveFile:
         self._cells[cell["draw"], cell["images"]] = cell
         cells = [self._cells[key] for key in sorted(self._cells)]
         facts = {"format": FORMAT, "version": 1, "identity": self._identity, "cells": cells}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, json.dumps(facts, indent=1, allow_nan=False) + "\n")
+        write_encoded(self._path, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
 
     def cells_of(self, draws: Sequence[Draw], counts: Sequence[int]) -> list[dict[str, Any]]:
         """Return the cells of some draws and numbers of images; there may be more."""
         return [self._cells[draw.number, n] for draw in draws for n in counts]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    made = path.with_name(f".{path.name}.part")
-    made.write_text(text, encoding="utf-8")
-    made.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...classify.intervals import Interval, mean_over_draws
+from ...classify.masks import write_encoded
 from ..figures import draw_curve
-from .file import write_whole
 
-__all__ = ["Point", "points_of", "verdict_of", "write_report"]
+__all__ = ["Point", "between_words", "points_of", "verdict_of", "write_report"]
 
 SMALL = 0.01
 """A gain of mIoU for which hardly anybody would label twice as many images."""
@@ -88,6 +88,8 @@ def verdict_of(cells: Cells, overlap: float) -> str:
     if interval is None:
         return f"{words}. One draw does not tell how sure that is: give --draws."
     words += f" (95 % interval {interval.low:+.3f} to {interval.high:+.3f})."
+    if not 1.5 <= top.images / half.images <= 3:
+        return f"{words} What twice as many would bring is not told: end --counts in a doubling."
     return f"{words} {_advice(interval)}"
 
 
@@ -124,7 +126,7 @@ def write_report(
         for name in classes
     ]
     lines += ["", how, ""]
-    write_whole(folder / "curve.md", "\n".join(lines))
+    write_encoded(folder / "curve.md", "\n".join(lines).encode())
     draw_curve(
         [point.images for point in points],
         [point.mean_iou for point in points],
@@ -136,13 +138,17 @@ def write_report(
 
 def _row(point: Point) -> str:
     low, high = min(point.by_draw), max(point.by_draw)
-    between = "–"
-    if point.interval is not None:
-        between = f"{max(0, point.interval.low):.3f} to {min(1, point.interval.high):.3f}"
     return (
-        f"| {point.images} | {point.mean_iou:.3f} | {between} | {low:.3f} to {high:.3f} | "
-        f"{point.pixel_accuracy:.3f} |"
+        f"| {point.images} | {point.mean_iou:.3f} | {between_words(point)} | "
+        f"{low:.3f} to {high:.3f} | {point.pixel_accuracy:.3f} |"
     )
+
+
+def between_words(point: Point) -> str:
+    """Return a point's interval in words, within what a mIoU can be."""
+    if point.interval is None:
+        return "–"
+    return f"{max(0, point.interval.low):.3f} to {min(1, point.interval.high):.3f}"
 
 
 def _score(value: float | None) -> str:

@@ -242,7 +242,8 @@ def _how(config: CurveConfig, draws: Sequence[Draw], test: Sequence[str] | None)
     held = len(draws[0].held_out)
     where = (
         f"the {held} images of `{config.test_list}`, the same in every draw, so the intervals tell "
-        "nothing of other images to score on"
+        f"nothing of other images to score on, and of {len(draws[0].order)} images, which are all "
+        "there are to learn from, only how seeds differ"
         if test is not None
         else f"{held} held-out images, others in every draw; since draws share images, the "
         "intervals are widened (Nadeau and Bengio 2003)"

@@ -11,7 +11,7 @@ from ...classify.estimates import IouEstimate
 from ...classify.intervals import Interval, bootstrap_mean_iou
 from ...store.features import Features
 from ...store.reader import FeatureStore
-from ..cross_validation import Folds
+from ..cross_validation import Folds, others
 from ..labelled import Labelled, read_labelled
 from ..progress import Part, Progress
 from ..training import TrainingOptions
@@ -111,9 +111,8 @@ def confirm_sets(
 def _cross_validated(setting: Setting, folds: Folds, progress: Progress) -> Confirmation:
     scores = []
     for number, held_out in enumerate(folds):
-        others = [stem for fold in folds if fold is not held_out for stem in fold]
         part = Part(progress, f"fold {number + 1}/{len(folds)}")
-        scores.append(trial(setting, others, held_out, part))
+        scores.append(trial(setting, others(folds, held_out), held_out, part))
     every = Scores.joined(scores)
     interval = bootstrap_mean_iou(every.counts, every.ignore, seed=setting.options.seed)
     counts = every.counts[:, :-1, :-1].astype(np.float64)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...classify.probe import seconds_per_fit
+from ..cross_validation import others
 from .confirm import setting_of
 from .task import SelectTask
 
@@ -49,7 +50,7 @@ def estimated(task: SelectTask) -> Estimate:
 def _of_ensemble(task: SelectTask) -> tuple[float, float, int]:
     """Return the seconds of reading all rows once, those of confirming, and its bytes."""
     every = task.labelled.images
-    stems = [stem for fold in task.folds[1:] for stem in fold]
+    stems = others(task.folds, task.folds[0])
     some = task.set_of(task.names[: task.config.most]).features
     seconds = []
     for features in (task.features, some):

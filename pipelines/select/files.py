@@ -1,12 +1,10 @@
 """The folder that ``dseg select`` leaves behind, whole or not at all."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 from ...store.errors import InputError
-from ...store.folders import is_free, replace_folder
+from ...store.folders import is_free, whole_folder
 from .config import SelectSummary
 from .plot import draw_classes, draw_layers
 from .words import page
@@ -33,15 +31,9 @@ def check_select_out(out: Path, overwrite: bool) -> None:
 
 def write_selection(summary: SelectSummary, out: Path) -> None:
     """Write the facts, the page and the pictures."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        made.chmod(0o755)  # mkdtemp's is for the owner alone
+    with whole_folder(out) as made:
         text = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
         (made / FACTS).write_text(text, encoding="utf-8")
         (made / PAGE).write_text(page(summary), encoding="utf-8")
         draw_layers(summary, made / "select")
         draw_classes(summary, made / "select-classes")
-        replace_folder(made, out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)

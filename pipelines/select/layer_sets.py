@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 
+from ...extract.restore import hints_of
 from ...extract.timing import recommended_layers, seconds_per_row
 from ...store.errors import DsegError
 from ...store.features import Features
@@ -145,8 +146,11 @@ def _extract_command(spec: FeatureSpec, out: str) -> str:
     words += ["--filters" if spec.filters else "--no-filters"]
     words += ["--pixels" if spec.pixels else "--no-pixels"]
     words += ["--seed", str(spec.noise_seed)] if spec.noise_seed else []
-    precision = spec.backbone.get("precision")
-    words += ["--precision", precision] if precision else []
+    words += ["--flip"] if spec.backbone.get("flip") else []
+    told = {name: spec.backbone.get(name) for name in ("precision", "draws")}
+    told |= {name: value for name, value in hints_of(spec).items() if name != "prompt"}
+    for name, value in told.items():
+        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 

@@ -12,7 +12,6 @@ from ...store.errors import InputError
 from ...store.features import Features
 from ...store.pixelset import PixelSet
 from ...store.sampling import sample_vectors
-from ...store.spec import FeatureSpec
 from ...store.tasks import TaskRunner
 from ..labelled import Labelled
 from ..progress import Progress
@@ -45,12 +44,12 @@ class SamplePlan:
     workers: int
 
     @classmethod
-    def of(cls, spec: FeatureSpec, labelled: Labelled, folds: int, most: int, memory: int) -> Self:
+    def of(cls, store: Features, labelled: Labelled, folds: int, most: int, memory: int) -> Self:
         """Plan for the memory: fewer pixels where it is short.
 
         Parameters
         ----------
-        spec : FeatureSpec
+        store : Features
         labelled : Labelled
         folds : int
         most : int
@@ -64,24 +63,18 @@ class SamplePlan:
             If it is too little; the message names the least.
         """
         workers = TaskRunner().workers
-        chunk = max(_chunk(spec, size) for size in spec.map_sizes)
-        images = len(labelled.images)
+        images, dims = len(labelled.images), store.spec.dims
         fixed = _FIXED + _BYTES_PER_LABELLED_PIXEL * labelled.pixels.n
-        fixed += math.ceil(workers * _COPIES_OF_CHUNK * chunk)
-        pixel = images * bytes_per_pixel(spec.dims, folds, most - 1, workers)
+        fixed += math.ceil(workers * _COPIES_OF_CHUNK * store.chunk_bytes)
+        pixel = images * bytes_per_pixel(dims, folds, most - 1, workers)
         least = fixed + _LEAST * pixel
         if memory < least:
             raise InputError(
                 f"--memory {memory / 1e6:.0f}MB is too little: {math.ceil(least / 1e6)}MB is the "
-                f"least for {spec.dims} channels of {images} images"
+                f"least for {dims} channels of {images} images"
             )
         per_image = min(_MOST, (memory - fixed) // pixel)
         return cls(per_image, fixed + per_image * pixel, workers)
-
-
-def _chunk(spec: FeatureSpec, size: str) -> int:
-    layers = [spec.layers[number] for number in spec.layers_of(size)]
-    return sum(2 * layer.channels * layer.height * layer.width for layer in layers)
 
 
 def read_sample(
@@ -129,11 +122,11 @@ def read_sample(
 
 def _only(pixels: PixelSet, drawn: DrawnPixels) -> PixelSet:
     """Return the drawn pixels alone, in the same order."""
-    position, yx = pixels.locate(drawn.index)
+    position, yx = pixels.locate(drawn.index)  # ascending
+    starts = np.searchsorted(position, np.arange(1, len(pixels.rows)))
     masks = []
-    for place in range(len(pixels.rows)):
+    for own in np.split(yx, starts):
         mask = np.zeros(pixels.row_shape, bool)
-        y, x = yx[position == place].T
-        mask[y, x] = True
+        mask[own[:, 0], own[:, 1]] = True
         masks.append(mask)
     return PixelSet(pixels.rows.tolist(), pixels.images.tolist(), masks)

@@ -10,7 +10,7 @@ from ...store.errors import InputError
 from ...store.features import Features
 from ...store.reader import FeatureStore
 from ...store.view import layer_names, view_of
-from ..cross_validation import Folds, deal
+from ..cross_validation import Folds, deal, others
 from ..labelled import Labelled, read_labelled
 from ..memory import default_memory
 from ..progress import Progress
@@ -85,7 +85,7 @@ def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
     folds = _folds(config, labelled)
     memory = default_memory(device) if config.memory is None else config.memory
     images = len(labelled.images)
-    plan = SamplePlan.of(features.spec, labelled, len(folds), config.most, memory)
+    plan = SamplePlan.of(features, labelled, len(folds), config.most, memory)
     progress.say(
         f"{len(names)} layers, {features.spec.dims} channels; {images} images in {len(folds)} "
         f"folds, up to {plan.per_image} pixels of each, {plan.memory / 1e6:.0f} MB"
@@ -104,5 +104,5 @@ def _folds(config: SelectConfig, labelled: Labelled) -> Folds:
     k = min(_FOLDS, images) if config.folds is None else config.folds
     folds = deal(labelled, k, config.seed)
     for held_out in folds:
-        labelled.of([stem for fold in folds if fold is not held_out for stem in fold])
+        labelled.of(others(folds, held_out))
     return folds

@@ -138,3 +138,10 @@ def test_a_temperature_that_does_not_help_others_is_not_taken():
     assert found.temperature == 1
     assert found.nll[0] == found.nll[1]
     assert found.after is found.before
+
+
+def test_folds_of_one_image_are_taken_together_in_ten_groups():
+    sample = sample_of(n=1200)
+    alone = PixelSample(sample.probabilities, sample.y, sample.weights, np.arange(1200) % 40)
+    ten = PixelSample(sample.probabilities, sample.y, sample.weights, np.arange(1200) % 10)
+    assert calibrate(alone).nll == calibrate(ten).nll

@@ -95,3 +95,10 @@ def plain_iou(y, predicted):
             for c in range(4)
         ]
     )
+
+
+def test_images_that_are_labelled_alike_do_not_give_the_same_pixels():
+    y = np.tile(np.repeat([0, 1], 300), 2)
+    drawn = draw_pixels(y, np.array([0, 600, 1200]), 60, seed=0)
+    first, second = (drawn.index[drawn.image == image] for image in (0, 1))
+    assert (first != second - 600).any()

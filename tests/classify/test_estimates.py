@@ -53,3 +53,16 @@ def test_what_is_hard_for_both_is_no_error_of_the_difference():
     better = counts + np.array([[1, -1], [-1, 1]]) * (counts > 0)
     gain = IouEstimate(better).mean_iou - IouEstimate(counts).mean_iou
     assert IouEstimate(better).error_of_gain(IouEstimate(counts)) < gain / 3
+
+
+def test_a_class_of_one_image_is_left_out_where_that_image_is():
+    one, two = make_counts(1), make_counts(2)
+    for counts in (one, two):
+        counts[1:, 2] = counts[1:, :, 2] = 0
+    gains = []
+    for left_out in range(6):
+        rest = [i for i in range(6) if i != left_out]
+        each = IouEstimate(one[rest]).iou - IouEstimate(two[rest]).iou
+        gains.append(np.nanmean(each))
+    expected = np.sqrt(5 / 6 * np.sum((gains - np.mean(gains)) ** 2))
+    assert IouEstimate(one).error_of_gain(IouEstimate(two)) == pytest.approx(expected)

@@ -57,3 +57,12 @@ def test_a_class_of_one_image_is_learnt_by_nobody_who_is_scored_on_it():
     counts = np.array([[1, 0, 1], [1, 0, 1], [1, 3, 0], [1, 0, 0]])
     assert unlearnt_classes(counts, image_folds(counts, 2)) == (1,)
     assert unlearnt_classes(counts[:, :1], image_folds(counts, 4)) == ()
+
+
+def test_a_class_is_spread_though_its_images_were_dealt_for_rarer_ones():
+    """The last class came with the first one already: that image counts for it too."""
+    both, middle, last, none = (1, 0, 1), (0, 1, 0), (0, 0, 1), (0, 0, 0)
+    counts = np.array([both, *3 * [middle], *3 * [last], *3 * [none]])
+    for seed in range(10):
+        folds = image_folds(counts, 2, seed)
+        assert [int(counts[list(fold), 2].sum()) for fold in folds] == [2, 2]

@@ -91,3 +91,15 @@ def test_a_gain_that_is_sure_but_small_is_not_worth_a_layer():
     path = steps(estimate(0.5), estimate(0.508))
     assert path[1].found.error_of_gain(path[0].found) < 1e-9
     assert smallest_within_error(path) is path[0]
+
+
+def test_a_part_that_lost_its_worth_does_not_hide_the_one_after_it():
+    """ "same" gains as much as "first" beside "a", and nothing beside both."""
+    things = {"a": {0, 1, 2}, "first": {3}, "same": {3}, "other": {4}}
+
+    def score(sets):
+        return [estimate(0.1 + 0.15 * len(set().union(*map(things.get, n)))) for n in sets]
+
+    singles = [Step((name,), score([(name,)])[0]) for name in things]
+    path = forward_selection(singles, score, 3)
+    assert path[-1].names == ("a", "first", "other")

@@ -110,3 +110,61 @@ def test_a_raw_layer_may_divide_classes_by_more_than_a_line():
 
 def test_a_fit_can_be_timed():
     assert 0 < seconds_per_fit(200, 3, 2) < 10
+
+
+def test_weights_decide_where_classes_overlap():
+    """The same features are of both classes: the one that stands for more pixels is told."""
+    y = np.tile([0, 1], IMAGES * EACH // 2)
+    x = np.random.default_rng(0).normal(0, 1, (len(y), 3)).astype(np.float16)
+    image = np.repeat(np.arange(IMAGES), EACH)
+    for heavy in (0, 1):
+        weight = np.where(y == heavy, 30.0, 1.0)
+        table = PixelTable({"noise": x}, y, weight, image, IMAGES, 2)
+        (found,) = LinearProbe(table, FOLDS).score([("noise",)])
+        assert found.counts[:, :, heavy].sum() > 0.99 * found.counts.sum()
+
+
+def test_a_channel_that_hardly_varies_is_not_blown_up():
+    from dseg.classify.probe import _Components
+
+    rng = np.random.default_rng(0)
+    x = np.hstack([rng.normal(0, 100, (400, 3)), rng.normal(0, 0.01, (400, 1))]).astype(np.float16)
+    flat = x.copy()
+    flat[:, 3] = 0
+    np.testing.assert_allclose(
+        np.abs(_Components.of(x)(x)[:, :3]), np.abs(_Components.of(flat)(flat)[:, :3]), atol=0.01
+    )
+
+
+def test_a_fold_without_a_labelled_pixel_counts_nothing(table):
+    last = table.image == 5
+    rest = PixelTable(
+        {name: x[~last] for name, x in table.layers.items()},
+        table.y[~last],
+        table.weight[~last],
+        table.image[~last],
+        IMAGES,
+        3,
+    )
+    (found,) = LinearProbe(rest, ((0, 2), (4, 1, 3), (5,))).score([("one",)])
+    assert not found.counts[5].any()
+    for image in range(5):
+        here = rest.image == image
+        assert found.counts[image].sum() == pytest.approx(rest.weight[here].sum())
+
+
+def test_channels_that_say_the_same_are_not_told_apart_by_rounding():
+    from dseg.classify.probe import _Components
+
+    rng = np.random.default_rng(0)
+    two = rng.normal(0, 1, (400, 2)).astype(np.float16)
+    z = _Components.of(np.hstack([two, two]))(np.hstack([two, two]))
+    assert np.abs(z).max() < 6
+    assert np.abs(z[:, 2:]).max() < 0.1
+
+
+def test_of_many_layers_fewer_components_are_taken_but_of_raw_ones_all(table):
+    probe = LinearProbe(replace(table, raw=frozenset({"one"})), FOLDS)
+    assert probe._layer(0, "wide", 1).shape[1] == 32
+    assert probe._layer(0, "wide", 40).shape[1] == 512 // 40
+    assert probe._layer(0, "one", 400).shape[1] == probe._layer(0, "one", 1).shape[1] == 4 + 10

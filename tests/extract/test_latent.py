@@ -11,7 +11,7 @@ from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.loading import load_unet
 from dseg.extract.noise import NoiseSchedule, q_sample, shared_noise
 from dseg.extract.restore import restore_backbone
-from dseg.store.errors import InputError
+from dseg.store.errors import InputError, SpecMismatchError
 from torch import Tensor
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-5}
@@ -80,6 +80,7 @@ def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
         layers_per_block=1,
         norm_num_groups=4,
         scaling_factor=0.5,
+        shift_factor=0.3,
     ).save_pretrained(folder / "vae")
     DDPMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012
@@ -186,7 +187,7 @@ def test_every_block_of_a_text_to_image_network_equals_diffusers_own(stable: Pat
     )
     assert tokens.input_ids.shape == (1, 7)
     with torch.inference_mode():
-        latents = vae.encode(x).latent_dist.mode() * 0.5
+        latents = (vae.encode(x).latent_dist.mode() - 0.3) * 0.5
         text = encoder(tokens.input_ids)[0].half().float()  # as the spec holds it
     scheduler = DDPMScheduler.from_pretrained(stable / "scheduler")
     schedule = NoiseSchedule.from_diffusers(scheduler.config)
@@ -290,6 +291,17 @@ def changed(folder: Path, part: str, to: Path, **config: Any) -> Path:
     path = copy / part / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
     return copy
+
+
+def test_another_autoencoder_makes_other_features(stable: Path, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    spec = feature_spec(load_backbone(stable, [20], [1], device="cpu"), "squash")
+    copy = shutil.copytree(stable, tmp_path / "copy")
+    torch.manual_seed(9)
+    AutoencoderKL.from_config(AutoencoderKL.load_config(copy / "vae")).save_pretrained(copy / "vae")
+    with pytest.raises(SpecMismatchError, match="checkpoint sha256"):
+        restore_backbone(spec, copy, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,9 @@ def test_mae_of_transformers_equals_its_own_hidden_states(
 def test_features_of_a_trunk_do_not_depend_on_what_else_is_recorded(mae_folder: Path) -> None:
     x = rows(32, 32)
     every = load_backbone(mae_folder, device="cpu")(x)
-    (one,) = load_backbone(mae_folder, blocks=[2], device="cpu")(x)
-    torch.testing.assert_close(one, every[2], **TOLERANCE)
+    third = load_backbone(mae_folder, blocks=[2], device="cpu")
+    assert len(third._trunk.blocks) == 3  # the others are not held
+    torch.testing.assert_close(third(x)[0], every[2], **TOLERANCE)
     before = load_backbone(mae_folder, blocks=[2], inputs=True, device="cpu")(x)[0]
     torch.testing.assert_close(before, every[1], **TOLERANCE)
 
@@ -259,6 +260,10 @@ def test_a_resnet_equals_one_written_out_plainly(inputs: bool, tmp_path: Path) -
     for layer, got, one in zip(backbone.layers, backbone(x), expected, strict=True):
         assert got.shape[1:] == (layer.channels, layer.height, layer.width)
         torch.testing.assert_close(got, one, **TOLERANCE)
+    spec = feature_spec(backbone, "squash")
+    assert feature_spec(restore_backbone(spec, device="cpu"), "squash").hash == spec.hash
+    usual = load_backbone(tmp_path / "s.pth", device="cpu")
+    assert usual.describe()["record"] == "inputs"  # as published
 
 
 def test_a_trunk_is_found_again_by_its_spec(mae_folder: Path, tmp_path: Path) -> None:
@@ -280,6 +285,47 @@ def test_a_published_mae_with_other_heads_is_found_again(tmp_path: Path) -> None
     again = restore_backbone(spec, device="cpu")
     assert feature_spec(again, "squash").hash == spec.hash
     assert backbone.describe()["architecture"]["num_attention_heads"] == 2
+
+
+def plain_mae(state: dict[str, Tensor], x: Tensor, heads: int) -> list[Tensor]:
+    """Return the patches' tokens after each block, written out plainly."""
+    from torch.nn.functional import conv2d, gelu, layer_norm, linear
+
+    def norm(name: str, h: Tensor) -> Tensor:
+        return layer_norm(h, (16,), state[f"{name}.weight"], state[f"{name}.bias"], 1e-6)
+
+    def dense(name: str, h: Tensor) -> Tensor:
+        return linear(h, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    patches = conv2d(
+        x, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=8
+    ).flatten(2)
+    first = state["cls_token"].expand(len(x), -1, -1)
+    h, found = torch.cat([first, patches.transpose(1, 2)], 1) + state["pos_embed"], []
+    for block in range(2):
+        name = f"blocks.{block}"
+        qkv = dense(f"{name}.attn.qkv", norm(f"{name}.norm1", h)).chunk(3, dim=-1)
+        q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in qkv)
+        weights = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1)
+        h = h + dense(f"{name}.attn.proj", (weights @ v).transpose(1, 2).flatten(2))
+        h = h + dense(f"{name}.mlp.fc2", gelu(dense(f"{name}.mlp.fc1", norm(f"{name}.norm2", h))))
+        found.append(h[:, 1:].transpose(1, 2).unflatten(2, (2, 2)))
+    return found
+
+
+@pytest.mark.parametrize(("told", "heads"), [({"heads": 2}, 2), ({"head_channels": 4}, 4)])
+def test_a_published_mae_equals_one_written_out_plainly(
+    told: dict[str, int], heads: int, tmp_path: Path
+) -> None:
+    torch.save({"model": mae_state()}, tmp_path / "mae.pth")
+    backbone = load_backbone(tmp_path / "mae.pth", device="cpu", **told)
+    x = rows(16, 16)
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    expected = plain_mae(mae_state(), ((x + 1) / 2 - mean) / std, heads)
+    for got, one in zip(backbone(x), expected, strict=True):
+        torch.testing.assert_close(got, one, **TOLERANCE)
 
 
 def mae_state() -> dict[str, Tensor]:

@@ -53,8 +53,15 @@ def test_layers_tell_the_shapes(kind: str, inputs: bool, request: pytest.Fixture
     ]
 
 
-def test_blocks_are_the_places_in_the_network(diffusers_folder: Path) -> None:
-    loaded = load_unet(diffusers_folder)
+@pytest.mark.parametrize("centred", [False, True])
+def test_blocks_are_the_places_in_the_network(
+    centred: bool, diffusers_folder: Path, tmp_path: Path
+) -> None:
+    """Also where the network itself brings [0, 1] to [-1, 1] first."""
+    folder = copy(diffusers_folder, tmp_path)
+    config = json.loads((folder / "unet/config.json").read_text())
+    (folder / "unet/config.json").write_text(json.dumps({**config, "center_input_sample": centred}))
+    loaded = load_unet(folder)
     unet, found, taken = loaded.unet, [], []
     low, high = unet.up_blocks
     places = [
@@ -69,9 +76,9 @@ def test_blocks_are_the_places_in_the_network(diffusers_folder: Path) -> None:
     x_t = q_sample(x, [20], shared_noise(5, (16, 16)), loaded.schedule)[0]
     with torch.inference_mode():
         unet(x_t, 20)
-    ours = load_backbone(diffusers_folder, [20], range(6), seed=5, device="cpu")
+    ours = load_backbone(folder, [20], range(6), seed=5, device="cpu")
     assert_same(ours(x), found)
-    ours = load_backbone(diffusers_folder, [20], range(6), seed=5, inputs=True, device="cpu")
+    ours = load_backbone(folder, [20], range(6), seed=5, inputs=True, device="cpu")
     assert_same(ours(x), taken)
 
 
@@ -175,6 +182,21 @@ def test_what_changes_the_activations_changes_the_hash(guided_file: Path) -> Non
 
 
 # --- choices
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"inputs": True},
+        {"schedule": "cosine", "diffusion_steps": 500, "heads": 2},
+        {"head_channels": 16, "attention_order": "new"},
+    ],
+)
+def test_what_a_file_was_told_is_told_again(guided_file: Path, told: dict) -> None:
+    backbone = load_backbone(guided_file, [3], [1], device="cpu", **told)
+    again = restore_backbone(feature_spec(backbone, "squash"), device="cpu")
+    x = rows(1, 32, 32)
+    assert torch.equal(again(x)[0], backbone(x)[0])
 
 
 def test_default_blocks_are_found_by_stride() -> None:

@@ -13,6 +13,8 @@ from dseg.classify.metrics import Confusion
 from dseg.pipelines.cli import cli
 from PIL import Image
 
+SIZES = ((40, 56), (32, 32), (64, 48), (33, 47), (50, 50), (48, 72))  # of the world's images
+
 WORDS = ("--members", 3, "--max-steps", 120)
 
 
@@ -160,8 +162,11 @@ def test_a_class_of_one_image_is_named(dseg, own_world, store):
         label = np.array(image)
     label[:8, :12] = 3
     Image.fromarray(label).save(own_world.truth / "p4.png")
-    told = dseg("fit", store, own_world.truth, *WORDS, "--folds", 2, "--dry-run")
-    assert "all pixels of 'buoy' stand in images of one fold" in told.err
+    words = ("fit", store, own_world.truth, *WORDS, "--folds", 2)
+    assert "all pixels of 'buoy' stand in images of one fold" in dseg(*words, "--dry-run").err
+    told = json.loads(dseg(*words, "--json").out)["cross_validation"]
+    pixels = sum(height * width for height, width in SIZES)
+    assert told["calibration"]["pixels"] == pixels - 8 * 12  # the model will have learnt it
 
 
 def test_what_is_left_may_have_nothing_to_tell_apart(dseg, own_world, store, tmp_path):

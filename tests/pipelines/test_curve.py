@@ -1,11 +1,13 @@
 """``dseg curve``: draws are nested and held out, cells are kept, words follow from intervals."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from dseg import FeatureStore
+from dseg.classify.intervals import mean_over_draws
 from dseg.pipelines.cli import cli
 from dseg.pipelines.curve.plan import chosen_counts, make_draws
 from dseg.pipelines.curve.report import points_of, verdict_of
@@ -58,7 +60,8 @@ def test_all_is_written_and_said(made):
         scores = [c["mean_iou"] for c in cells if c["images"] == point["images"]]
         assert point["by_draw"] == scores
         assert point["mean_iou"] == pytest.approx(np.mean(scores))
-        assert point["interval"]["low"] < point["mean_iou"] < point["interval"]["high"]
+        between = mean_over_draws(scores, overlap=2 / 4)[1]  # held out, and to learn from
+        assert point["interval"] == pytest.approx(asdict(between))
     text = (folder / "curve.md").read_text()
     assert summary["verdict"] in text
     assert "| boat |" in text
@@ -98,6 +101,14 @@ def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_pat
     assert refused.code == 2
     assert "holds the curve of other training options" in refused.err
     assert dseg(*words, "--members", 2, "--max-steps", 61, "--overwrite").code == 0
+    (tmp_path / "test.txt").write_text("p1\np2\n")
+    for told, what in (
+        (("--ignore", 2), "--ignore"),
+        (("--test-list", "test.txt"), "--test-list"),
+        (("--layers", FeatureStore.open(store).spec.layers[0].name), "features"),
+    ):
+        refused = dseg(*words, *WORDS, *told)
+        assert f"holds the curve of other {what}: choose" in refused.err
     with Image.open(own_world.truth / "p0.png") as image:
         Image.fromarray(np.asarray(image) % 2).save(own_world.truth / "p0.png")
     other = dseg("curve", store, own_world.truth, *WORDS, "--out", folder, "--dry-run")
@@ -123,7 +134,9 @@ def test_test_images_are_the_same_in_every_draw(dseg, world, store, tmp_path):
     (cell,) = cells_of(tmp_path / "curve")
     assert cell["held_out"] == ["p1", "p2"]
     assert len(set(cell["train"]) - {"p1", "p2"}) == 3
-    assert "the 2 images of `test.txt`" in (tmp_path / "curve/curve.md").read_text()
+    text = (tmp_path / "curve/curve.md").read_text()
+    assert "the 2 images of `test.txt`" in text
+    assert "of 4 images, which are all there are to learn from, only how seeds differ" in text
     both = dseg(*words, "--list", "test.txt")
     assert both.code == 2
     assert "--list and --test-list both name 'p1', 'p2'" in both.err
@@ -149,6 +162,9 @@ def test_draws_are_nested_apart_and_depend_on_their_number_alone(labelled):
     for three in (draws[:3], draws[3:]):  # folds of six images in three: each is held out once
         assert sorted(stem for draw in three for stem in draw.held_out) == sorted(labelled.images)
     assert len({draw.order for draw in draws}) > 3
+    tested = make_draws(labelled, 6, 3, ("p1", "p2"))
+    assert {draw.held_out for draw in tested} == {("p1", "p2")}
+    assert len({draw.order for draw in tested}) > 3  # it is the images that are drawn
     assert chosen_counts(labelled, draws, None) == (2, 4)
     assert chosen_counts(labelled, draws, (4, 1, 4)) == (1, 4)
 
@@ -200,3 +216,10 @@ def test_words_follow_from_the_interval_of_the_last_doubling(gains, words):
     point = points_of(cells, 0.2)[0]
     assert point.images == 4
     assert point.iou == {"a": pytest.approx(point.mean_iou), "b": None}
+
+
+def test_a_step_that_is_no_doubling_gives_no_advice_on_one():
+    cells = [cell(d, 10, 0.3) for d in range(3)] + [cell(d, 12, 0.302 + d / 1e4) for d in range(3)]
+    told = verdict_of(cells, 0.2)
+    assert "From 10 to 12 labelled images" in told
+    assert told.endswith("What twice as many would bring is not told: end --counts in a doubling.")

@@ -78,3 +78,32 @@ def test_fewer_steps_and_blocks_take_less_time(store):
     whole, first = (times.seconds(LayerSet.of([opened], some)) for some in (names, names[:1]))
     assert 0 < first < whole
     assert default_names(opened) == tuple(names)
+
+
+def test_the_extracting_command_makes_the_same_features(dseg, world, store, ddpm, tmp_path):
+    (tmp_path / "one.txt").write_text("p1\n")
+    words = ("--images", world.photos, "--list", "one.txt", "--checkpoint", ddpm)
+    words += ("--steps", "50,150", "--blocks", "1,3", "--draws", 2, "--flip", "--filters")
+    words += ("--precision", "bfloat16", "--seed", 3, "--tile", "--overlap", 4)
+    assert dseg("extract", *words, "--out", "wide.zarr").code == 0
+    opened = FeatureStore.open(tmp_path / "wide.zarr")
+    (line,) = LayerSet.of([opened], [layer.name for layer in opened.layers]).extract_commands()
+    made = dseg(*shlex.split(line.replace("photos/", str(world.photos)))[1:], "--list", "one.txt")
+    assert made.code == 0, made.err
+    assert FeatureStore.open(tmp_path / "small.zarr").spec.hash == opened.spec.hash
+
+
+def test_the_extracting_command_tells_what_a_file_cannot_show(tmp_path):
+    architecture = {"head_channels": None, "heads": 4, "attention_order": "new"}
+    backbone = {
+        "kind": "guided-diffusion",
+        "architecture": architecture,
+        "schedule": {"name": "cosine", "timesteps": 4000},
+    }
+    spec = FeatureSpec(backbone, "a.pt", (16, 16), "squash", 0, 0, NOISY)
+    plan_store(tmp_path / "a.zarr", spec, [PlannedImage("0.png", (16, 16))], codec="none")
+    store = FeatureStore.open(tmp_path / "a.zarr")
+    (line,) = LayerSet.of([store], ("50:5",)).extract_commands()
+    told = "--heads 4 --attention-order new --schedule cosine --diffusion-steps 4000"
+    assert line.endswith(told)
+    assert "--head-channels" not in line

@@ -9,7 +9,7 @@ import pytest
 from dseg.classify.masks import encode_mask
 from dseg.pipelines.fit import FitConfig, fit
 from dseg.pipelines.robustness.corruptions import corrupted, working_size
-from dseg.pipelines.robustness.results import short_names
+from dseg.pipelines.robustness.results import Cell, Question, Results, short_names
 from dseg.pipelines.robustness.run import RobustnessConfig, robustness
 from dseg.store.errors import InputError
 from PIL import Image
@@ -312,3 +312,20 @@ def test_models_may_stand_in_the_settings(dseg, world, model, second, tmp_path):
 def test_names_are_as_short_as_tells_them_apart():
     assert short_names(["a/x/m", "b/x/m"]) == ["a/x/m", "b/x/m"]
     assert short_names(["runs/a/m", "runs/b/m", "m2"]) == ["a/m", "b/m", "m2"]
+
+
+def test_means_are_of_what_all_models_have(tmp_path):
+    question = Question("0", 1, ("a",), 255, 256, 0, "test")
+    results = Results(tmp_path, question)
+    results.models = {"x": "one", "y": "two"}
+    for model, name, severity, score in (
+        ("x", "fog", 1, 0.4),
+        ("x", "fog", 3, 0.2),
+        ("x", "snow", 1, 0.9),
+        ("y", "fog", 1, 0.5),
+        ("y", "fog", 3, 0.3),
+    ):
+        results.cells[model, name, severity] = Cell(score, score, (score,))
+    assert results.shared() == ["fog"]
+    assert results.averaged("x", [1]) == 0.4  # without snow, which the other was not tried on
+    assert results.averaged("y", [1, 3]) == pytest.approx(0.4)

@@ -6,9 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dseg.classify.drawing import draw_pixels
 from dseg.classify.ensemble import PixelEnsemble
+from dseg.classify.estimates import IouEstimate
+from dseg.classify.forward import Step
+from dseg.classify.intervals import Interval
+from dseg.pipelines.cross_validation import cross_validate
+from dseg.pipelines.progress import Progress
 from dseg.pipelines.select.config import SelectConfig
+from dseg.pipelines.select.confirm import Confirmation, confirm_sets, setting_of
+from dseg.pipelines.select.rank import Costs, compared, ranked
 from dseg.pipelines.select.run import select
+from dseg.pipelines.select.sample import SamplePlan, read_sample
+from dseg.pipelines.select.search import Search
+from dseg.pipelines.select.task import prepare
 from dseg.store.reader import FeatureStore
 from dseg.store.spec import CLEAN, PIXELS, FeatureSpec, LayerSpec
 from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
@@ -275,3 +286,101 @@ def test_what_cannot_be_learnt_is_said_at_once(dseg, planted, labels, tmp_path):
         Image.fromarray(label).save(folder / f"{i}.png")
     error = refused(dseg, planted, folder)
     assert "only one class is present" in error
+
+
+@pytest.fixture
+def task(planted, labels):
+    return prepare(SelectConfig((planted,), labels, measure_time=False), Progress())
+
+
+def test_a_sample_stands_for_all_pixels_and_holds_their_features(task):
+    plan = SamplePlan(per_image=40, memory=0, workers=2)
+    table = read_sample(task.features, task.names, task.labelled, plan, 0, Progress())
+    known = np.zeros((IMAGES, 3))
+    np.add.at(known, (table.image, table.y), table.weight)
+    np.testing.assert_allclose(known, task.labelled.counts_by_image)
+    assert table.weight.max() > 2
+    labelled = task.labelled
+    drawn = draw_pixels(labelled.y, labelled.pixels.image_starts, 40, 0)
+    position, yx = labelled.pixels.locate(drawn.index)
+    assert (position == table.image).all()
+    for number, layer in enumerate(task.features.spec.layers):
+        own = task.features.spec.channel_slices[number]
+        for image in range(IMAGES):
+            here = table.image == image
+            y, x = yx[here].T
+            maps = task.features.map(image, layer.map_size)[own]
+            np.testing.assert_array_equal(table.layers[layer.name][here], maps[:, y, x].T)
+
+
+def estimate(mean: float) -> IouEstimate:
+    """Four images alike, each class with the IoU that is asked for."""
+    right = 600 * mean / (1 + mean)
+    one = right * np.eye(3) + (300 - right) * np.roll(np.eye(3), 1, axis=1)
+    return IouEstimate(np.stack([one] * 4))
+
+
+@pytest.mark.parametrize(
+    ("by_ensemble", "recommended"),
+    [
+        (None, "chosen by the probe"),
+        ((0.50, 0.505, 0.50, 0.50), "chosen by the probe"),  # a cheaper one is as good
+        ((0.40, 0.50, 0.40, 0.505), "its longest"),  # the cheapest of those that are
+        ((0.40, 0.45, 0.40, 0.50), "all layers"),
+    ],
+)
+def test_the_probes_choice_is_recommended_unless_the_ensemble_finds_it_behind(
+    task, by_ensemble, recommended
+):
+    sets = {
+        "chosen by the probe": ("50:6", "250:5"),
+        "its longest": ("50:6", "250:5", "pixels"),
+        "best alone": ("50:6",),
+        "all layers": task.names,
+    }
+    best, chosen, longest, every = (
+        Step(sets[title], estimate(mean))
+        for title, mean in (
+            ("best alone", 0.3),
+            ("chosen by the probe", 0.6),
+            ("its longest", 0.605),
+            ("all layers", 0.5),
+        )
+    )
+    search = Search([best], [best, chosen, longest], {"all layers": every})
+    rows = compared(task, search)
+    assert [one.title for one in rows] == list(sets)
+    confirmed = by_ensemble and [
+        Confirmation(estimate(mean), Interval(0, 1), task.labelled.classes.names)
+        for mean in by_ensemble
+    ]
+    found = ranked(task, rows, confirmed, Costs(task, Progress()))
+    assert found[0].title == recommended
+    assert sorted(row.title for row in found) == sorted(sets)
+    for row in found:
+        assert set(row.layers) == set(sets[row.title])
+
+
+def test_a_class_that_is_ignored_counts_nowhere(planted, labels, tmp_path):
+    config = SelectConfig(
+        (planted,), labels, tmp_path / "s", ignore=2, most=1, folds=2, max_steps=30, members=2
+    )
+    for row in select(config).sets:
+        for found in (row, row.ensemble):
+            assert found.iou["small"] is None
+            known = [value for value in found.iou.values() if value is not None]
+            assert found.mean_iou == pytest.approx(np.mean(known))
+
+
+def test_the_ensemble_is_scored_on_images_that_it_has_not_learnt_from(planted, labels):
+    """As `fit --folds` scores it."""
+    config = SelectConfig((planted,), labels, folds=3, max_steps=30, members=2)
+    task = prepare(config, Progress())
+    some = task.set_of(("50:6",))
+    (found,) = confirm_sets(
+        config, {"one": some}, task.stores[0], task.labelled, task.folds, task.device, Progress()
+    )
+    setting = setting_of(config, some.features, task.labelled, task.device)
+    told = cross_validate(setting, task.folds, Progress())
+    assert found.found.mean_iou == pytest.approx(told.to_dict()["mean_iou"])
+    assert found.interval == told.interval

@@ -7,10 +7,11 @@ import pytest
 import torch
 from dseg import FeatureStore
 from dseg.classify.masks import read_mask
+from dseg.pipelines.cross_validation import _sample
 from dseg.pipelines.labelled import read_labelled
 from dseg.pipelines.progress import Progress
-from dseg.pipelines.training import TrainingOptions
-from dseg.pipelines.trial import Scores, Setting, trial
+from dseg.pipelines.training import Training, TrainingOptions
+from dseg.pipelines.trial import LEFT_BEHIND, Scores, Setting, trial
 from dseg.store.errors import InputError
 
 OPTIONS = TrainingOptions(members=3, max_steps=120, seed=4)
@@ -54,6 +55,10 @@ def test_sampled_probabilities_are_those_of_the_whole_image(setting):
         assert len(other.sample) == 50
         assert (np.diff(other.sample) > 0).all()
         assert np.array_equal(other.prediction.sampled, one.prediction.sampled[other.sample])
+        kept = _sample(other, 3)
+        assert (kept.groups == 3).all()
+        assert np.array_equal(kept.y, other.label.ravel()[other.sample])
+        assert kept.weights == pytest.approx(np.full(50, other.labelled / 50))
 
 
 def test_images_of_one_class_teach_nothing(setting):
@@ -63,6 +68,16 @@ def test_images_of_one_class_teach_nothing(setting):
     assert only.counts.sum() == only.pixels.n == len(only.y)
     with pytest.raises(InputError, match="is too little"):
         trial(Setting(setting.store, setting.labelled, OPTIONS, 10**6, setting.device), TRAIN, TEST)
+
+
+def test_a_training_leaves_room_for_what_stands_beside_it(setting):
+    planned = setting.training(TRAIN)
+    alone = Training.of(
+        setting.store, setting.labelled.of(TRAIN), OPTIONS, setting.memory, setting.device
+    )
+    labels = 4 * setting.labelled.pixels.n  # of all images, not those of this training alone
+    assert planned.budget.fixed == alone.budget.fixed + LEFT_BEHIND + labels
+    assert planned.budget.memory == alone.budget.memory
 
 
 def test_scores_of_parts_add_up(setting):

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from dseg.store.folders import is_free, replace_folder
+from dseg.store.folders import is_free, replace_folder, whole_folder
 
 
 @pytest.fixture
@@ -46,3 +46,20 @@ def test_an_empty_folder_is_free(tmp_path, target):
     assert is_free(tmp_path / "absent")
     assert not is_free(target)
     assert not is_free(target / "content")
+
+
+def test_a_folder_that_was_not_finished_leaves_nothing(tmp_path, target):
+    def fill(where):
+        with whole_folder(where) as made:
+            (made / "content").write_text("half")
+            raise ValueError
+
+    for where in (target, tmp_path / "deep/new"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            fill(where)
+    assert (target / "content").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["content", "deep", "target"]
+    with whole_folder(tmp_path / "deep/new") as made:
+        (made / "content").write_text("new")
+    assert (tmp_path / "deep/new/content").read_text() == "new"
+    assert (tmp_path / "deep/new").stat().st_mode & 0o777 == 0o755

@@ -116,6 +116,9 @@ def test_an_image_that_changed_between_extractions_is_refused(stores, other, mak
     missing = view.images[1]
     assert not missing.complete
     assert missing.failed is None  # nobody tried it: not extracted yet
+    plan_store(tmp_path / "c.zarr", other, [PlannedImage("sub/0.png", (20, 30))], codec="none")
+    begun = view_of([stores[0], FeatureStore.open(tmp_path / "c.zarr")])
+    assert not begun.images[0].complete  # it is to be, but is not there
 
 
 def test_a_view_travels_to_another_process(stores):
@@ -195,6 +198,8 @@ def test_what_is_read_at_a_time_are_whole_maps_of_the_stores(stores):
     assert few.chunk_bytes > few.spec.bytes_per_row
     assert a.chunk_bytes == max(a.spec.map_bytes(size) for size in a.spec.map_sizes)
     assert view_of(stores).chunk_bytes >= max(a.chunk_bytes, b.chunk_bytes)
+    coarse = view_of(stores, ["1/50:5", "2/2"])  # both of 4x4: two chunks make one map
+    assert coarse.chunk_bytes == a.spec.map_bytes("4x4") + b.spec.map_bytes("4x4")
 
 
 def test_where_the_checkpoints_were_does_not_change_the_hash_of_joined_features(spec, other):
@@ -226,3 +231,34 @@ def test_a_store_of_which_nothing_is_chosen_is_refused(stores):
 def test_tiles_of_another_shape_cannot_be_joined(spec, other):
     with pytest.raises(InputError, match="--fit squash and rows of 16x16, another --fit tile"):
         joined_spec([spec, replace(other, fit="tile")])
+
+
+@pytest.mark.parametrize("fit", ["pad", "tile"])
+def test_rows_that_do_not_cover_each_other_cannot_be_joined(spec, other, fit):
+    one, two = (replace(part, fit=fit) for part in (spec, other))
+    with pytest.raises(InputError, match=f"--fit {fit} and rows of 16x16, another --fit {fit} and"):
+        joined_spec([one, two])
+    assert joined_spec([one, replace(two, row_shape=(16, 16))]).fit == fit
+
+
+def test_each_tile_of_an_image_is_joined_with_the_same_tile(spec, make_maps, tmp_path):
+    tiled = [
+        replace(spec, fit="tile", overlap=4, backbone={"kind": name, "sha256": name})
+        for name in "ab"
+    ]
+    zeros, opened = np.zeros(len(spec.layers), int), []
+    for name, one, order in (("a", tiled[0], "xy"), ("b", tiled[1], "yx")):
+        path = tmp_path / name
+        plan_store(path, one, [PlannedImage(f"{i}.png", (16, 28)) for i in order], codec="none")
+        writer = FeatureWriter(path)
+        for number, image in enumerate(order):
+            rows = [make_maps(one, 10 * ord(image) + tile) for tile in range(2)]
+            sha256 = image.encode() * 32
+            writer.write_image(number, rows, sha256=sha256, nonfinite=zeros, clipped=zeros)
+        opened.append(FeatureStore.open(path))
+    view = view_of(opened)
+    for image in "xy":
+        assert len(view.rows(image)) == 2
+        for tile, row in enumerate(view.rows(image)):
+            both = np.concatenate([make_maps(one, 10 * ord(image) + tile)["4x4"] for one in tiled])
+            np.testing.assert_array_equal(view.map(row, "4x4"), both)
