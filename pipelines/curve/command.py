@@ -69,6 +69,7 @@ def curve(**given: Any) -> int:
     dseg curve feats.zarr labels/ --list train.txt --test-list test.txt
     """  # noqa: D301  (click needs the character itself)
     from ..selection import duration
+    from .report import interval_words
     from .run import CurveConfig
     from .run import curve as run
 
@@ -82,8 +83,6 @@ def curve(**given: Any) -> int:
         return report(asdict(summary), text, as_json)
     lines = ["images    mIoU  95 % interval"]
     for point in summary.points:
-        between = point.interval
-        words = "–" if between is None else f"{max(0, between.low):.3f} to {between.high:.3f}"
-        lines.append(f"{point.images:6d}  {point.mean_iou:6.3f}  {words}")
+        lines.append(f"{point.images:6d}  {point.mean_iou:6.3f}  {interval_words(point)}")
     lines += [summary.verdict, f"{summary.curve}: curve.md, curve.png; {summary.seconds:.0f} s"]
     return report(asdict(summary), "\n".join(lines), as_json)
