@@ -194,6 +194,9 @@ def _feature_words(features: dict[str, Any], name: str = "features") -> list[str
     height, width = features["row_shape"]
     tiles = f", overlapping by {features['overlap']}" if features["fit"] == "tile" else ""
     noise = f"; noise seed {features['noise_seed']}" if features["steps"] else ""
+    draws, flip = features["backbone"].get("draws", 1), features["backbone"].get("flip", False)
+    noise += f"; mean of {draws} draws of the noise" if draws > 1 else ""
+    noise += "; mean with the mirror image" if flip else ""
     return [
         f"  {name:<8}  {features['channels']} channels a pixel{noise}",
         f"  layers    {', '.join(features['layers'])}",

@@ -31,7 +31,7 @@ class StoreError(DsegError):
 
 
 class NoStoreError(StoreError):
-    """What was given for a feature store is none: a wrong call, such as arguments in wrong order."""
+    """What was given for a feature store is none: a wrong call, as with labels before stores."""
 
     exit_code = 2
 

@@ -345,9 +345,7 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
         store = LocalStore(folder, read_only=not write)
         return zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
     except (FileNotFoundError, ContainsArrayError) as error:
-        raise NoStoreError(
-            f"'{path}' is not a feature store: it holds no Zarr v3 group"
-        ) from error
+        raise NoStoreError(f"'{path}' is not a feature store: it holds no Zarr v3 group") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"'{path}/zarr.json' is damaged: {error}") from error
 
