@@ -51,6 +51,8 @@ def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tup
     [1, 1]
     """
     n = len(counts)
+    if n < 2:
+        raise InputError("one labelled image only: to hold one out, two are the least")
     if not 2 <= k <= n:
         raise InputError(
             f"{n} labelled images cannot be dealt into {k} folds: give from 2 to {n}, the number "

@@ -124,8 +124,8 @@ def find_network(folder: Path, latent: bool = False) -> DiffusersFolder:
     network = network_folder(folder)
     if network is None:
         raise InputError(
-            f"folder '{folder}' holds no diffusers network: expected a config.json with "
-            f"{WEIGHTS[0]}, in it or in its sub-folder 'unet'"
+            f"folder '{folder}' holds no network: expected a config.json beside the weights "
+            f"({WEIGHTS[0]}; model.safetensors of transformers), in it or in its sub-folder 'unet'"
         )
     config = read_json(network / "config.json")
     _refuse_config(config, network, latent)

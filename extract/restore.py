@@ -55,6 +55,10 @@ def _restored(
                 f"the checkpoint that the features were made with was at '{where}': {error}. "
                 + advice
             ) from error
+        if checkpoint is not None:  # what it lacks was asked for by the features, not by the call
+            raise InputError(
+                f"'{where}' cannot give the features that '{spec.source}' gave: {error}"
+            ) from error
         raise
     remade = feature_spec(backbone, spec.fit, spec.overlap)
     if remade.hash != spec.hash and _told_schedule(spec, backbone):

@@ -188,8 +188,19 @@ def _folds(config: FitConfig, labelled: Labelled) -> Folds:
             raise InputError("--folds-out is for the masks of --folds: say how many folds")
         return ()
     if config.folds_out is not None:
+        _refuse_nested(config.out, config.folds_out)
         check_folds_out(config.folds_out, config.overwrite, labelled.images)
     return deal(labelled, config.folds, config.seed)
+
+
+def _refuse_nested(model: Path, masks: Path) -> None:
+    """Refuse two folders of which one, once replaced, would take the other with it."""
+    one, other = model.resolve(), masks.resolve()
+    if one.is_relative_to(other) or other.is_relative_to(one):
+        raise InputError(
+            f"--out '{model}' and --folds-out '{masks}' must be folders apart: one would stand in "
+            "the other"
+        )
 
 
 def _announce_folds(

@@ -1,5 +1,6 @@
 """The command line of ``dseg fit``: parse, call, report."""
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +98,8 @@ def _done(summary: "FitSummary", given: dict[str, Any]) -> str:
         lines += cross_validation_words(summary.cross_validation)
         if given["folds_out"] is not None:
             lines.append(f"{given['folds_out']}: masks and uncertainty of the held-out images")
-    stores = " ".join(map(str, given["stores"]))
-    other = "" if summary.model == "model" else f" --model {summary.model}"
+    stores = shlex.join(map(str, given["stores"]))
+    other = "" if summary.model == "model" else f" --model {shlex.quote(summary.model)}"
     lines.append(
         f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images, "
         f"{summary.seconds:.0f} s. Next: dseg predict {stores}{other}"

@@ -185,15 +185,20 @@ def cross_validation_words(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _feature_words(features: dict[str, Any]) -> list[str]:
+def _feature_words(features: dict[str, Any], name: str = "features") -> list[str]:
     if "parts" in features:
         lines = [f"  features  {features['channels']} channels a pixel, of several stores:"]
-        return lines + [line for part in features["parts"] for line in _feature_words(part)]
+        for number, part in enumerate(features["parts"], 1):  # as --part and --layers count them
+            lines += _feature_words(part, f"part {number}")
+        return lines
     height, width = features["row_shape"]
     tiles = f", overlapping by {features['overlap']}" if features["fit"] == "tile" else ""
     noise = f"; noise seed {features['noise_seed']}" if features["steps"] else ""
+    draws, flip = features["backbone"].get("draws", 1), features["backbone"].get("flip", False)
+    noise += f"; mean of {draws} draws of the noise" if draws > 1 else ""
+    noise += "; mean with the mirror image" if flip else ""
     return [
-        f"  features  {features['channels']} channels a pixel{noise}",
+        f"  {name:<8}  {features['channels']} channels a pixel{noise}",
         f"  layers    {', '.join(features['layers'])}",
         f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
         f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",

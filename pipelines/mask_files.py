@@ -18,7 +18,7 @@ from ..store.errors import DsegError, InputError
 from .manifest import Manifest
 from .selection import named
 
-__all__ = ["Asked", "MaskFiles", "Prepared", "fingerprint", "refuse_other_uses"]
+__all__ = ["Asked", "MaskFiles", "Prepared", "fingerprint", "refuse_among", "refuse_other_uses"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,15 @@ def refuse_other_uses(out: Path) -> None:
     for file, what in ((FACTS, "a model"), ("zarr.json", "a feature store")):
         if (out / file).is_file():
             raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
+
+
+def refuse_among(images: Path, out: Path) -> None:
+    """Refuse to write pictures among the images: the next run would take them for images."""
+    if out.resolve().is_relative_to(images.resolve()):
+        raise InputError(
+            f"'{out}' lies in '{images}', so what is written there would be taken for images the "
+            "next time: give another --out"
+        )
 
 
 def fingerprint(folder: Path) -> str:

@@ -21,7 +21,7 @@ from ..store.errors import DsegError, InputError
 from ..store.features import Features
 from ..store.reader import FeatureStore
 from ..store.view import view_for, view_of
-from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_other_uses
+from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_among, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .segmenting import Segmenter, load_model, recorded_stores, spec_of
@@ -253,6 +253,7 @@ def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -
         raise InputError(
             "give one folder of images, or feature stores alone: " + _quoted(sources) + " came"
         )
+    refuse_among(sources[0], config.out)
     spec = spec_of(model, config.model)
     return FromImages(sources[0], spec, config.checkpoint, device, config.batch_size)
 

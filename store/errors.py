@@ -4,7 +4,14 @@ Every message is for the person who typed the command: what came, what was expec
 The command line prints the message of a `DsegError` and exits with its ``exit_code``.
 """
 
-__all__ = ["ChunkCorruptError", "DsegError", "InputError", "SpecMismatchError", "StoreError"]
+__all__ = [
+    "ChunkCorruptError",
+    "DsegError",
+    "InputError",
+    "NoStoreError",
+    "SpecMismatchError",
+    "StoreError",
+]
 
 
 class DsegError(Exception):
@@ -21,6 +28,12 @@ class InputError(DsegError, ValueError):
 
 class StoreError(DsegError):
     """A feature store cannot be read or written as asked."""
+
+
+class NoStoreError(StoreError):
+    """What was given for a feature store is none: a wrong call, as with labels before stores."""
+
+    exit_code = 2
 
 
 class SpecMismatchError(StoreError):

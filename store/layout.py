@@ -17,7 +17,7 @@ from zarr.errors import ContainsArrayError
 from zarr.storage import LocalStore
 
 from .codecs import Codec, codec_named
-from .errors import InputError, StoreError
+from .errors import InputError, NoStoreError, StoreError
 from .spec import CLEAN, EXTRAS, FORMAT, VERSION, FeatureSpec, LayerSpec
 
 __all__ = [
@@ -125,7 +125,7 @@ class Header:
             If it is no store of ours, of another version, not planned to the end, or damaged.
         """
         if attributes.get("format") != FORMAT:
-            raise StoreError(f"{where} is a Zarr group, but not a feature store of dseg")
+            raise NoStoreError(f"{where} is a Zarr group, but not a feature store of dseg")
         if attributes.get("version") != VERSION:
             raise StoreError(
                 f"{where} is in format version {attributes.get('version')}; this dseg reads "
@@ -331,8 +331,10 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
     ------
     InputError
         If nothing is there.
-    StoreError
+    NoStoreError
         If what is there is no Zarr v3 group.
+    StoreError
+        If it is damaged.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -343,7 +345,7 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
         store = LocalStore(folder, read_only=not write)
         return zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
     except (FileNotFoundError, ContainsArrayError) as error:
-        raise StoreError(f"'{path}' is not a feature store: it holds no Zarr v3 group") from error
+        raise NoStoreError(f"'{path}' is not a feature store: it holds no Zarr v3 group") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"'{path}/zarr.json' is damaged: {error}") from error
 

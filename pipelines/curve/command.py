@@ -69,7 +69,7 @@ def curve(**given: Any) -> int:
     dseg curve feats.zarr labels/ --list train.txt --test-list test.txt
     """  # noqa: D301  (click needs the character itself)
     from ..selection import duration
-    from .report import between_words
+    from .report import interval_words
     from .run import CurveConfig
     from .run import curve as run
 
@@ -83,6 +83,6 @@ def curve(**given: Any) -> int:
         return report(asdict(summary), text, as_json)
     lines = ["images    mIoU  95 % interval"]
     for point in summary.points:
-        lines.append(f"{point.images:6d}  {point.mean_iou:6.3f}  {between_words(point)}")
+        lines.append(f"{point.images:6d}  {point.mean_iou:6.3f}  {interval_words(point)}")
     lines += [summary.verdict, f"{summary.curve}: curve.md, curve.png; {summary.seconds:.0f} s"]
     return report(asdict(summary), "\n".join(lines), as_json)

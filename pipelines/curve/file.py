@@ -55,10 +55,10 @@ class CurveFile:
         if overwrite:
             return cls(folder, identity, [])
         found = _read(path)
-        other = [key for key in identity if found["identity"].get(key) != identity[key]]
+        other = _differences(found["identity"], identity)
         if other:
             raise InputError(
-                f"'{folder}' holds the curve of other {_in_words(other)}: choose another folder "
+                f"'{folder}' holds the curve of other {', '.join(other)}: choose another folder "
                 "(--out), or replace it (--overwrite)"
             )
         return cls(folder, identity, found["cells"])
@@ -73,6 +73,11 @@ class CurveFile:
         cells = [self._cells[key] for key in sorted(self._cells)]
         facts = {"format": FORMAT, "version": 1, "identity": self._identity, "cells": cells}
         write_encoded(self._path, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
+
+    def counts_of(self, draws: Sequence[Draw]) -> list[int]:
+        """Return the numbers of images of which the cells of all these draws are there."""
+        known = {images for _, images in self._cells}
+        return sorted(n for n in known if all(self.has(draw.number, n) for draw in draws))
 
     def cells_of(self, draws: Sequence[Draw], counts: Sequence[int]) -> list[dict[str, Any]]:
         """Return the cells of some draws and numbers of images; there may be more."""
@@ -95,13 +100,13 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _in_words(keys: Sequence[str]) -> str:
-    words = {
-        "features": "features",
-        "images_and_labels": "images or labels",
-        "classes": "classes",
-        "ignore": "--ignore",
-        "test": "--test-list",
-        "options": "training options",
-    }
-    return ", ".join(words[key] for key in keys)
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return in words what of an identity differs; the training options by their own names."""
+    words = {"images_and_labels": "images or labels", "ignore": "--ignore", "test": "--test-list"}
+    other = [words.get(key, key) for key in here if there.get(key) != here[key]]
+    if "options" in other:
+        known = there.get("options") or {}
+        names = [name for name, value in here["options"].items() if known.get(name) != value]
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        other[other.index("options")] = f"training options ({told})"
+    return other

@@ -89,8 +89,9 @@ def _held_out(labelled: Labelled, d: int, seed: int, test: Sequence[str] | None)
         return {i for i, stem in enumerate(labelled.images) if stem in set(test)}
     n = len(labelled.images)
     if n < 4:
+        there = "1 labelled image is" if n == 1 else f"{n} labelled images are"
         raise InputError(
-            f"{n} labelled images are too few for a curve: at least four, two of them held out. "
+            f"{there} too few for a curve: at least four, two of them held out. "
             "Label more, or hold out other images (--test-list)"
         )
     parts = min(_PARTS, n // 2)

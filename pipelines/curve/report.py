@@ -10,7 +10,7 @@ from ...classify.intervals import Interval, mean_over_draws
 from ...classify.masks import write_encoded
 from ..figures import draw_curve
 
-__all__ = ["Point", "between_words", "points_of", "verdict_of", "write_report"]
+__all__ = ["Point", "interval_words", "points_of", "verdict_of", "write_report"]
 
 SMALL = 0.01
 """A gain of mIoU for which hardly anybody would label twice as many images."""
@@ -121,10 +121,9 @@ def write_report(
     lines += ["", "IoU of each class, mean over the draws:", ""]
     lines += ["| class | " + " | ".join(str(p.images) for p in points) + " |"]
     lines += ["| --- " * (1 + len(points)) + "|"]
-    lines += [
-        f"| {name} | " + " | ".join(_score(p.iou.get(name)) for p in points) + " |"
-        for name in classes
-    ]
+    for name in classes:
+        scores = [_score(point.iou.get(name)) for point in points]
+        lines.append("| " + " | ".join([name.replace("|", "\\|"), *scores]) + " |")
     lines += ["", how, ""]
     write_encoded(folder / "curve.md", "\n".join(lines).encode())
     draw_curve(
@@ -139,13 +138,13 @@ def write_report(
 def _row(point: Point) -> str:
     low, high = min(point.by_draw), max(point.by_draw)
     return (
-        f"| {point.images} | {point.mean_iou:.3f} | {between_words(point)} | "
+        f"| {point.images} | {point.mean_iou:.3f} | {interval_words(point)} | "
         f"{low:.3f} to {high:.3f} | {point.pixel_accuracy:.3f} |"
     )
 
 
-def between_words(point: Point) -> str:
-    """Return a point's interval in words, within what a mIoU can be."""
+def interval_words(point: Point) -> str:
+    """Return a point's interval, cut to what an mIoU can be."""
     if point.interval is None:
         return "–"
     return f"{max(0, point.interval.low):.3f} to {min(1, point.interval.high):.3f}"

@@ -89,7 +89,7 @@ class CurveSummary:
     cells, done : int
         Trainings in all, and those that were there already.
     points : tuple of Point
-        The curve.
+        The curve, with what of other numbers of images is there already.
     verdict : str
         What the last doubling brought, in words.
     seconds : float
@@ -141,8 +141,8 @@ def curve(config: CurveConfig, progress: Progress | None = None) -> CurveSummary
             file.add(_cell(setting, draw, n, Part(progress, f"draw {draw.number + 1}, {n} images")))
             advance(1)
     overlap = 0.0 if test is not None else len(draws[0].held_out) / len(draws[0].order)
-    points = points_of(file.cells_of(draws, counts), overlap)
-    verdict = verdict_of(file.cells_of(draws, counts), overlap)
+    all_there = file.cells_of(draws, file.counts_of(draws))
+    points, verdict = points_of(all_there, overlap), verdict_of(all_there, overlap)
     write_report(config.out, points, verdict, labelled.scored.names, _how(config, draws, test))
     seconds = time.monotonic() - started
     return replace(summary, points=points, verdict=verdict, seconds=seconds)

@@ -90,7 +90,10 @@ class CorruptedRuns:
                 raise
             except DsegError as error:
                 name, severity = pair
-                raise DsegError(f"image '{image.name}', {name} {severity}: {error}") from error
+                under = f" under {name} {severity}" if severity else ""
+                raise DsegError(
+                    f"image '{image.name}'{under}: {error}. --list can leave it out"
+                ) from error
             counts.add(mask, read_label_map(self._scored.labels[image.stem]), image.stem)
             advance(1)
         return counts

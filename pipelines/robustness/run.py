@@ -6,20 +6,22 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
 from ...classify.masks import write_encoded
 from ...extract.devices import choose_device
 from ...store.errors import InputError
-from ..mask_files import fingerprint
+from ...store.folders import is_free
+from ..mask_files import fingerprint, refuse_among
 from ..memory import peak_resident, return_freed_memory
 from ..progress import Advance, Progress
 from ..segmenting import load_model, spec_of
-from ..selection import named, read_list
+from ..selection import read_list
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
 from .plot import drawn
@@ -102,8 +104,8 @@ class RobustnessSummary:
         For a dry run, the most bytes that the process would have resident, interpreter and
         libraries included; what lies in a GPU's memory is not.
     mean_iou : dict
-        By model: of the clean images ("0"), and at each severity the mean over the corruptions.
-        None where not all models have all of it.
+        By model: of the clean images ("0"), and at each severity the mean over the corruptions
+        that were asked for. None where one has no score.
     """
 
     out: str
@@ -128,6 +130,7 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     pairs, known_as = _asked(config), library()
+    refuse_among(config.images, config.out)
     device = choose_device(config.device)
     scored = _scored(config, device, progress)
     results = _results(config, scored, known_as)
@@ -150,7 +153,7 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
         for number in range(len(models)):
             work.run(number, advance)
     _write(results)
-    summary.mean_iou = _means(results)
+    summary.mean_iou = _means(results, models, pairs)
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -191,6 +194,10 @@ def _scored(config: RobustnessConfig, device: torch.device, progress: Progress) 
 
 def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:
     """Return what is there already, unless it is to be replaced."""
+    if not is_free(config.out) and not (config.out / FILE).is_file():
+        raise InputError(
+            f"'{config.out}' exists and holds no results of `dseg robustness`: give another --out"
+        )
     question = Question(
         data=scored.digest,
         images=len(scored.labels),
@@ -201,15 +208,8 @@ def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> R
         corrupted_by=known_as,
     )
     results = Results(config.out, question)
-    if config.overwrite:
-        return results
-    there = [name for name in (REPORT, *PLOTS) if (config.out / name).exists()]
-    if there and not results.path.is_file():
-        raise InputError(
-            f"'{config.out}' holds {named(there)} but no {FILE}, so `dseg robustness` did not "
-            "write it: give another --out, or --overwrite"
-        )
-    results.take_up()
+    if not config.overwrite:
+        results.take_up()
     return results
 
 
@@ -263,9 +263,23 @@ def _write(results: Results) -> None:
         write_encoded(folder / name, drawn(results, name.rpartition(".")[2]))
 
 
-def _means(results: Results) -> dict[str, dict[str, float | None]]:
+def _means(
+    results: Results, models: Sequence[str], pairs: Sequence[Pair]
+) -> dict[str, dict[str, float | None]]:
+    """Return the means of what was asked for; more may be there, of which not all is finished."""
+    by_severity: dict[int, list[str]] = {}
+    for name, severity in pairs:
+        by_severity.setdefault(severity, []).append(name)
     means = {}
-    for model, path in results.models.items():
-        means[path] = {"0": results.mean_iou(model, CLEAN, 0)}
-        means[path] |= {str(s): results.averaged(model, [s]) for s in results.severities}
+    for model in models:
+        each = {
+            str(severity): [results.mean_iou(model, name, severity) for name in names]
+            for severity, names in sorted(by_severity.items())
+        }
+        means[results.models[model]] = {s: _mean(values) for s, values in each.items()}
     return means
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None

@@ -127,7 +127,7 @@ def test_incomplete_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "unet/config.json").write_text("[]")
     with pytest.raises(InputError, match="must hold a JSON object, got list"):
         load_backbone(folder)
-    with pytest.raises(InputError, match=r"holds no diffusers network: expected a config.json"):
+    with pytest.raises(InputError, match=r"holds no network: expected a config.json"):
         load_backbone(tmp_path)
 
 

@@ -87,7 +87,25 @@ def test_features_of_two_networks_are_joined(dseg, world, store, mae_store, tmp_
     assert dseg("predict", world.photos, "--out", "images").code == 0
     assert_same_masks(tmp_path / "recorded", tmp_path / "given")
     assert_same_masks(tmp_path / "recorded", tmp_path / "images")
-    assert "of several stores" in dseg("info", "model").out
+    told = dseg("info", "model").out
+    assert all(words in told for words in ("of several stores", "  part 1    ", "  part 2    "))
+
+
+def test_another_network_in_place_of_a_models_own(dseg, world, model, mae):
+    """What the MAE does not take was asked for by the model, not by whoever types this."""
+    extract = ("extract", "--images", world.photos, "--out", "x.zarr", "--layers-from", model)
+    for words in (extract, ("predict", world.photos, "--model", model)):
+        refused = dseg(*words, "--checkpoint", mae)
+        assert refused.code == 2
+        assert f"'{mae}' cannot give the features that '" in refused.err
+        assert "takes no noise" in refused.err
+
+
+def test_info_tells_of_averages(dseg, world, ddpm):
+    words = ("--images", world.photos, "--out", "x.zarr", "--checkpoint", ddpm, "--steps", 50)
+    assert dseg("extract", *words, "--draws", 2, "--flip").code == 0
+    told = dseg("info", "x.zarr").out
+    assert "; noise seed 0; mean of 2 draws of the noise; mean with the mirror image" in told
 
 
 def test_the_stores_of_a_joined_model_can_be_made_again(dseg, world, store, mae_store, tmp_path):

@@ -199,9 +199,9 @@ def test_a_store_not_yet_complete(dseg, world, ddpm, tmp_path):
 
 def test_things_that_are_no_store(dseg, world, tmp_path):
     (tmp_path / "folder").mkdir()
-    refused = fit(dseg, "folder", world.labels)
-    assert refused.code in (1, 2)
-    assert "folder" in refused.err
+    for command in ("fit", "select", "curve"):  # as where labels come first
+        refused = dseg(command, world.labels, "folder")
+        assert_refused(refused, f"'{world.labels}' is not a feature store")
     assert_refused(fit(dseg, "gone.zarr", world.labels), "Directory 'gone.zarr' does not exist")
     assert_refused(dseg("info", "folder"), "neither a feature store nor a model")
 
@@ -224,6 +224,13 @@ def test_masks_of_another_model_are_not_replaced(dseg, world, store, model, tmp_
     assert_refused(dseg("predict", store), "masks of", "by another model", "--overwrite")
     assert (tmp_path / "masks/p0.png").read_bytes() == before
     assert "6 masks written" in dseg("predict", store, "--overwrite").out
+
+
+def test_masks_are_not_written_among_the_images(dseg, own_world, model):
+    for out in (own_world.photos, own_world.photos / "masks"):
+        refused = dseg("predict", own_world.photos, "--model", model, "--out", out)
+        assert_refused(refused, "would be taken for images the next time: give another --out")
+    assert sorted(path.stem for path in own_world.photos.iterdir()) == sorted(own_world.stems)
 
 
 def test_files_of_others_are_not_replaced(dseg, own_world, store, model):

@@ -121,7 +121,7 @@ def test_figures_and_folders_are_whole(held_out):
     assert "fold 2/3: mIoU" in words
 
 
-def test_one_image_at_a_time_and_too_many_folds(dseg, world, store):
+def test_one_image_at_a_time_and_too_many_folds(dseg, world, store, tmp_path):
     made = dseg("fit", store, world.labels, *WORDS, "--folds", 3, "--quiet")
     assert made.code == 0, made.err
     assert "mIoU" in made.out
@@ -129,6 +129,9 @@ def test_one_image_at_a_time_and_too_many_folds(dseg, world, store):
     refused = dseg("fit", store, world.labels, *WORDS, "--folds", 4, "--out", "other")
     assert refused.code == 2
     assert "3 labelled images cannot be dealt into 4 folds: give from 2 to 3" in refused.err
+    (tmp_path / "one.txt").write_text("p0\n")
+    words = ("fit", store, world.labels, "--folds", 2, "--list", "one.txt", "--out", "other")
+    assert "one labelled image only: to hold one out, two are the least" in dseg(*words).err
     assert dseg("fit", store, world.labels, "--folds", 1).code == 2
 
 
@@ -154,6 +157,10 @@ def test_folders_that_stand_in_the_way_are_refused(dseg, held_out, world, store,
     assert foreign.code == 2
     assert "exists and holds no out-of-fold masks" in foreign.err
     assert "holds a feature store" in dseg(*words, "--folds", 3, "--folds-out", store).err
+    for model, masks in (("a", "a"), ("a", "a/cv"), ("a/model", "a")):
+        nested = dseg(*words, "--folds", 3, "--out", model, "--folds-out", masks)
+        assert nested.code == 2
+        assert "must be folders apart" in nested.err
 
 
 def test_a_class_of_one_image_is_named(dseg, own_world, store):

@@ -1,6 +1,7 @@
 """``dseg curve``: draws are nested and held out, cells are kept, words follow from intervals."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import numpy as np
@@ -94,12 +95,26 @@ def test_what_is_there_is_not_done_again(dseg, made, world, store, tmp_path):
     assert (more["cells"], more["done"]) == (4, 2)
 
 
+def test_other_numbers_of_images_join_the_curve(dseg, made, world, store, tmp_path):
+    shutil.copytree(made[0], tmp_path / "curve")
+    words = ("curve", store, world.truth, *WORDS, "--draws", 2, "--counts", 3)
+    told = dseg(*words)
+    assert told.code == 0, told.err
+    assert "From 2 to 4 labelled images" in told.out
+    table = (tmp_path / "curve/curve.md").read_text()
+    assert "| class | 2 | 3 | 4 |" in table
+    # Of two draws an interval is wide; what is said of it keeps to what an mIoU can be.
+    shown = [line.split() for line in told.out.splitlines() if " to " in line][:3]
+    assert [line[0] for line in shown] == ["2", "3", "4"]
+    assert all(0 <= float(line[2]) <= float(line[4]) <= 1 for line in shown)
+
+
 def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_path):
     folder, _ = made
     words = ("curve", store, world.truth, "--out", folder, "--dry-run")
     refused = dseg(*words, "--members", 2, "--max-steps", 61)
     assert refused.code == 2
-    assert "holds the curve of other training options" in refused.err
+    assert "holds the curve of other training options (--max-steps): choose" in refused.err
     assert dseg(*words, "--members", 2, "--max-steps", 61, "--overwrite").code == 0
     (tmp_path / "test.txt").write_text("p1\np2\n")
     for told, what in (

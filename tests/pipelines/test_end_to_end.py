@@ -1,6 +1,7 @@
 """The commands as a user types them: three to masks, and what they leave on disk."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -46,6 +47,14 @@ def test_masks_from_images_equal_masks_from_the_store(dseg, world, store, model,
 def test_predict_finds_the_store_of_the_model(dseg, world, model):
     made = dseg("predict", "--model", model)
     assert "6 masks written" in made.out
+
+
+def test_the_next_command_can_be_pasted(dseg, world, store):
+    words = ("--members", 2, "--max-steps", 5, "--out", "my model")
+    made = dseg("fit", store, world.labels, *words)
+    assert made.code == 0, made.err
+    line = made.out.split("Next: dseg ")[1]
+    assert "6 masks written" in dseg(*shlex.split(line)).out
 
 
 def test_the_same_seed_gives_the_same_masks(dseg, world, store, tmp_path):

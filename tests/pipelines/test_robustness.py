@@ -184,8 +184,16 @@ def test_models_and_severities_join_what_is_there(dseg, world, model, second, tm
     made = dseg(*words, "--model", model, "--model", second, "--severities", "1,3")
     assert made.code == 0, made.err
     assert "4 passes over 6 images, 2 done before" in made.out
-    made = dseg(*words, "--model", model, "--corruptions", "snow", "--severities", "5")
+    made = dseg(*words, "--model", model, "--corruptions", "snow", "--severities", "5", "--json")
     assert made.code == 0, made.err
+    found = cells(tmp_path / "robustness")
+    # What was asked for this time has its mean, however little of it the rest has.
+    assert json.loads(made.out)["mean_iou"] == {
+        model.as_posix(): {
+            "0": found[model.as_posix(), "clean", 0]["mean_iou"],
+            "5": found[model.as_posix(), "snow", 5]["mean_iou"],
+        }
+    }
     assert len(cells(tmp_path / "robustness")) == 2 + 4 + 1
     text = (tmp_path / "robustness/robustness.md").read_text()
     assert "| snow | weather |" in text
@@ -222,9 +230,8 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     refused = dseg(*words, "--model", model)
     assert_refused(refused, "was not written by this version of `dseg robustness`")
     (out / "robustness.json").unlink()
-    assert_refused(
-        dseg(*words, "--model", model), "'robustness.md', 'robustness.png', 'robustness.svg' but no"
-    )
+    for more in ((), ("--overwrite",)):
+        assert_refused(dseg(*words, "--model", model, *more), "exists and holds no results of")
 
 
 def test_wrong_calls(dseg, world, model):
@@ -245,6 +252,14 @@ def test_wrong_calls(dseg, world, model):
     )
     with pytest.raises(InputError, match="--side 8 is too small: give at least 32"):
         robustness(RobustnessConfig(world.photos, world.truth, (model,), side=8))
+
+
+def test_nothing_is_written_among_images_or_into_a_model(dseg, own_world, model):
+    words = ("robustness", own_world.photos, own_world.truth, "--model", model)
+    for out in (own_world.photos, own_world.photos / "robustness"):
+        assert_refused(dseg(*words, "--out", out), "would be taken for images the next time")
+    refused = dseg(*words, "--out", model, "--overwrite")
+    assert_refused(refused, "exists and holds no results of `dseg robustness`: give another --out")
 
 
 def test_images_and_labels_that_do_not_fit(dseg, own_world, model, tmp_path):
@@ -294,7 +309,8 @@ def test_an_image_that_cannot_be_decoded_after_all(dseg, own_world, model, tmp_p
     (own_world.photos / "p3.png").write_bytes(cut[: len(cut) // 2])
     failed = dseg("robustness", own_world.photos, own_world.truth, "--model", model, *WORDS)
     assert failed.code == 1
-    assert "image 'p3.png', clean 0: 'p3.png' cannot be decoded" in failed.err
+    assert "image 'p3.png': 'p3.png' cannot be decoded" in failed.err
+    assert "--list can leave it out" in failed.err
 
 
 def test_models_may_stand_in_the_settings(dseg, world, model, second, tmp_path):
