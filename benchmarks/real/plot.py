@@ -23,6 +23,7 @@ COLOURS = {
     "forest-position": "#999999",
     "forest": "#999999",
 }
+FURTHER = "#009E73"  # their green, of further networks
 PANEL, LABELS, LINE = 1.75, 2.6, 0.3  # inches
 ROOM = 1.35  # of a panel over its longest bar: for the number
 
@@ -51,7 +52,7 @@ def draw(results: Results, rows: Mapping[str, str], path: Path) -> None:
         axes.set_title(name.replace("_", " "), fontsize=10)
         found = {row: shown[name, row] for row in present if (name, row) in shown}
         for row, records in found.items():
-            _bar(axes, present.index(row), records, COLOURS[row])
+            _bar(axes, present.index(row), records, COLOURS.get(row, FURTHER))
         highest = max(interval(records, "mean_iou")[1] for records in found.values())
         _frame(axes, ROOM * max(highest, 0.01))
     panels[0].set_yticks(range(len(present)), [rows[row] for row in present], fontsize=9)

@@ -389,6 +389,9 @@ def test_further_networks_have_rows_alone_and_together(shapes, network, tmp_path
     results = Results(tmp_path / "out" / FILE)
     assert ["extract" in r.seconds for r in results.records] == [True, False, True, False]
     assert all_rows(results)["Both"] == "dseg, Both"
+    real_data.render(tmp_path / "out")
+    assert "| dseg, Both |" in (tmp_path / "out/real_data.md").read_text()
+    assert (tmp_path / "out/real_data.png").stat().st_size > 0
     assert compute(shapes, tmp_path / "out", "--rows", "one,Both", *words).computed == []
 
 
