@@ -68,7 +68,10 @@ def mae_config(state: StateDict, heads: int | None, head_channels: int | None) -
     usual = channels // head_channels if head_channels else HEADS.get(channels, channels // 64)
     heads = heads or usual
     if not heads or channels % heads:
-        raise InputError(f"{channels} channels cannot be shared by {heads} heads: give --heads")
+        raise InputError(
+            f"{channels} channels cannot be shared by {heads} heads: give the --heads that it was "
+            "trained with"
+        )
     return {
         "hidden_size": channels,
         "num_hidden_layers": 1 + max(int(k.split(".")[1]) for k in state if KEY.fullmatch(k)),

@@ -141,7 +141,7 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     unchanged = len(models) * len(pairs) - passes
     summary = RobustnessSummary(str(config.out), n_images, passes, unchanged)
     progress.say(
-        f"{n_images} images, {len(models)} models on {device}, {len(pairs)} passes each, "
+        f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} models, "
         f"{unchanged} done already; results to '{config.out}'"
     )
     work = _Work(config, scored, device, results, todo)
