@@ -491,9 +491,7 @@ def test_training_options_in_a_checkpoint_are_no_obstacle(tmp_path: Path) -> Non
 
     torch.save({"model": mae_state(), "args": Namespace(lr=0.1)}, tmp_path / "mae.pth")
     assert load_backbone(tmp_path / "mae.pth", heads=2, device="cpu").row_shape == (16, 16)
-    with pytest.raises(
-        InputError, match="16 channels cannot be shared by 3 heads: give the"
-    ):
+    with pytest.raises(InputError, match="16 channels cannot be shared by 3 heads: give the"):
         load_backbone(tmp_path / "mae.pth", heads=3)
 
 
