@@ -2,13 +2,16 @@
 
     python benchmarks/train_mae.py data/clothing nets/mae --minutes 15
     python benchmarks/train_mae.py data/camvid nets/camvid-mae --init nets/mae
+    python benchmarks/train_mae.py data/neurites_em nets/neurites_em-mae --init nets/mae --crop 0.25
     python benchmarks/real_data.py data/ --also MAE=nets/{set}-mae
+    python benchmarks/real_data.py data/ --also built-in+MAE=builtin:dseg-64,nets/{set}-mae
 
 The folder is one of `real_data.py`'s sets; images of its ``test.txt`` stay out. A fair neighbour of
 `dseg pretrain` has the same images, cut-outs and minutes, and begins, as that does with ``--init
 builtin:dseg-64``, with a network trained on clothing's images. A ViT of 8-pixel patches (He et al.,
 CVPR 2022: three quarters masked, the loss on normalised patches), in transformers' form; its card
-asks for filters, colour and place as those of dseg's own checkpoints do. The run is not resumed.
+asks for filters, colour and place as those of dseg's own checkpoints do. ``--crop`` as the network
+shall see images: 64 pixels of a side that `dseg extract` shows as 128 or 256. Not resumed.
 """
 
 import argparse
