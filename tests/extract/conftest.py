@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import shutil
 from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
@@ -169,3 +170,20 @@ def golden_checkpoint(
         return path
 
     return unpack
+
+
+@pytest.fixture
+def cached_from_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
+    """Put a folder into the hub's cache, as a download leaves it; return its exact id."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def put(folder: Path) -> str:
+        cached = tmp_path / "hub/models--some--net"
+        shutil.copytree(folder, cached / "snapshots" / commit)
+        (cached / "refs").mkdir()
+        (cached / "refs/main").write_text(commit)
+        return f"some/net@{commit}"
+
+    return put

@@ -160,17 +160,11 @@ def test_a_hub_id_without_network_says_what_to_do(
 
 
 def test_a_hub_network_in_the_cache_needs_no_network(
-    diffusers_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    diffusers_folder: Path, cached_from_hub: Callable[[Path], str]
 ) -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    cached = tmp_path / "models--some--net"
-    shutil.copytree(diffusers_folder, cached / "snapshots" / commit)
-    (cached / "refs").mkdir()
-    (cached / "refs/main").write_text(commit)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    backbone = load_backbone("some/net")
-    assert backbone.source == f"some/net@{commit}"
+    exact = cached_from_hub(diffusers_folder)
+    backbone = load_backbone(exact.partition("@")[0])
+    assert backbone.source == exact
     assert load_backbone(backbone.source).describe() == backbone.describe()
     assert backbone.describe() == load_backbone(diffusers_folder).describe()
 

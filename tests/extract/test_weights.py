@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,10 @@ def test_a_missing_shard_is_named(sharded: Path) -> None:
 
 
 def test_shards_of_a_hub_network_are_wanted_too(
-    sharded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sharded: Path, cached_from_hub: Callable[[Path], str]
 ) -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    cached = tmp_path / "hub/models--some--net"
-    shutil.copytree(sharded, cached / "snapshots" / commit)
-    (cached / "refs").mkdir()
-    (cached / "refs/main").write_text(commit)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    assert load_backbone("some/net").describe() == load_backbone(sharded).describe()
+    name = cached_from_hub(sharded).partition("@")[0]
+    assert load_backbone(name).describe() == load_backbone(sharded).describe()
     names = [path.name for path in (sharded / "unet").iterdir() if path.name != "config.json"]
     patterns = patterns_of(["diffusion_pytorch_model.safetensors"])
     assert all(any(Path(name).match(pattern) for pattern in patterns) for name in names)
