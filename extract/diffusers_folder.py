@@ -151,9 +151,8 @@ def _refuse_config(config: Mapping[str, Any], network: Path, latent: bool) -> No
             f"the network in '{network}' has blocks of type {', '.join(unknown)}: expected only "
             f"{', '.join(sorted(known))}"
         )
-    known_additions = (None, "text_time")
     asked = [name for name in CONDITIONS if config.get(name) is not None]
-    if config.get("addition_embed_type") not in known_additions:
+    if config.get("addition_embed_type") not in (None, "text_time"):
         asked.append("addition_embed_type")
     if text and asked:
         raise InputError(
