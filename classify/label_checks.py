@@ -113,7 +113,7 @@ def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
 def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None) -> list[str]:
     """Refuse masks to be scored whose ids are hardly classes; as `check_label_maps`.
 
-    Ids that the label maps have too are not questioned: predictions may be noisy, or few.
+    Ids that the label maps have too are not refused: predictions may be noisy, or few.
     """
     check_palettes(masks)
     ids, ignore = masks.ids, masks.ignore
@@ -126,12 +126,15 @@ def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None
         _refuse_softened(masks)
         if _is_sparse(ids):
             _refuse_as_grey(masks)
+    told = []
+    if masks.softened or masks.edges.softened:
+        told.append(f"{_where_softened(masks)}. {_SOFTENED}")
     if masks.pixels[ignore] and not 0 <= ignore <= labels.highest:
-        return [
+        told.append(
             f"{masks.pixels[ignore]} pixels of {masks.where} are {ignore}, the ignore label: they "
             "are wrong wherever the label map has a class"
-        ]
-    return []
+        )
+    return told
 
 
 def _is_binary(survey: LabelSurvey) -> bool:
