@@ -159,6 +159,12 @@ def test_grey_masks_resized_with_interpolation(maps, surveyed, rule, scale):
     assert "name the classes in classes.txt" in told
 
 
+def test_masks_that_were_jpeg_of_best_quality(maps, surveyed):
+    """Few values beside 0 and 255 then."""
+    told = refused(surveyed([through_jpeg(objects_white(m), 98) for m in maps]))
+    assert SOFT in told or GREY in told
+
+
 @pytest.mark.parametrize("quality", [60, 75, 90, 95])
 def test_masks_that_were_jpeg(maps, surveyed, quality):
     told = refused(surveyed([through_jpeg(objects_white(m), quality) for m in maps]))
