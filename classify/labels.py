@@ -22,7 +22,7 @@ __all__ = [
     "check_trainable",
     "find_labels",
     "label_rows",
-    "largest_id",
+    "read_label_file",
     "read_label_map",
 ]
 
@@ -76,7 +76,12 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
 
 
 def read_label_map(path: str | Path) -> NDArray[np.integer]:
-    """Read one label map.
+    """Read one label map; as `read_label_file`, without the palette."""
+    return read_label_file(path)[0]
+
+
+def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None]:
+    """Read one label map and its palette.
 
     Parameters
     ----------
@@ -86,7 +91,9 @@ def read_label_map(path: str | Path) -> NDArray[np.integer]:
 
     Returns
     -------
-    array of shape (H, W), of an integer dtype
+    label : array of shape (H, W), of an integer dtype
+    palette : bytes or None
+        Red, green and blue of each index; None in a file without a palette.
 
     Raises
     ------
@@ -94,18 +101,19 @@ def read_label_map(path: str | Path) -> NDArray[np.integer]:
         If it is neither, or damaged.
     """
     path = Path(path)
-    label = _read_npy(path) if path.suffix.lower() == ".npy" else _read_png(path)
+    is_npy = path.suffix.lower() == ".npy"
+    label, palette = (_read_npy(path), None) if is_npy else _read_png(path)
     if label.ndim != 2 or label.size == 0:
         raise InputError(
             f"label map '{path}' has the shape {label.shape}: expected one class id a pixel, (H, W)"
         )
     if label.dtype == np.bool_:
-        return label.astype(np.uint8)
+        return label.astype(np.uint8), palette
     if not np.issubdtype(label.dtype, np.integer):
         raise InputError(
             f"label map '{path}' holds {label.dtype}: expected whole numbers, one class id a pixel"
         )
-    return label
+    return label, palette
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -118,7 +126,7 @@ def _read_npy(path: Path) -> NDArray[Any]:
     return label
 
 
-def _read_png(path: Path) -> NDArray[Any]:
+def _read_png(path: Path) -> tuple[NDArray[Any], bytes | None]:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             if image.mode not in ("1", "L", "P", "I", "I;16"):
@@ -127,11 +135,14 @@ def _read_png(path: Path) -> NDArray[Any]:
                     "with class ids. Save it as an index or palette PNG"
                 )
             label: NDArray[Any] = np.asarray(image)
+            palette = bytes(image.getpalette("RGB") or ()) if image.mode == "P" else None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"label map '{path}' cannot be read: {error}") from error
-    return label // np.uint8(_stretch(path)) if label.dtype == np.uint8 else label
+    if label.dtype == np.uint8:
+        label = label // np.uint8(_stretch(path))
+    return label, palette
 
 
 def _stretch(path: Path) -> int:
@@ -186,7 +197,7 @@ def label_rows(
             f"{_size(geometry.size)}: a label map must have its image's size. "
             "Was the image resized or turned?"
         )
-    _check_ids(label, ignore, IGNORED if n_classes is None else n_classes, name)
+    _check_ids(label, ignore, n_classes, name)
     y, x = (nearest_index(*pair) for pair in zip(geometry.size, geometry.resized, strict=True))
     seen = label[y[:, None], x]
     resized = seen.astype(np.uint16)
@@ -203,28 +214,16 @@ def _size(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in reversed(shape))
 
 
-def _check_ids(label: NDArray[np.integer], ignore: int, n_classes: int, name: str) -> None:
-    wrong = label[((label < 0) | (label >= n_classes)) & (label != ignore)]
-    if wrong.size:
-        raise InputError(
-            f"label map '{name}' has the id {wrong[0]} but there are {n_classes} classes, "
-            f"0 to {n_classes - 1}, and the ignore label is {ignore}. Is a class missing in "
-            "classes.txt, or is another id to be ignored (--ignore)?"
-        )
-
-
-def largest_id(label: NDArray[np.integer], ignore: int = 255) -> int:
-    """Return the highest class id of a label map, -1 if all is ignored.
-
-    Without a list of classes there are as many as the highest id of all label maps, plus one.
-
-    Examples
-    --------
-    >>> largest_id(np.array([[0, 3, 255]]))
-    3
-    """
-    labelled = label[label != ignore]
-    return int(labelled.max()) if labelled.size else -1
+def _check_ids(label: NDArray[np.integer], ignore: int, n_classes: int | None, name: str) -> None:
+    n = IGNORED if n_classes is None else min(n_classes, IGNORED)
+    wrong = label[((label < 0) | (label >= n)) & (label != ignore)]
+    if not wrong.size:
+        return
+    there = f"there are {n} classes, 0 to {n - 1}" if n_classes else f"the highest is {n - 1}"
+    raise InputError(
+        f"label map '{name}' has the id {wrong[0]} but {there}, and the ignore label is {ignore}. "
+        "Is a class missing in classes.txt, or is another id to be ignored (--ignore)?"
+    )
 
 
 def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence[str]) -> None:

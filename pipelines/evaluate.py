@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classify.classes import Classes, load_classes
-from ..classify.labels import find_labels, largest_id, read_label_map
+from ..classify.labels import find_labels
 from ..classify.metrics import Confusion
 from ..store.errors import InputError
 from ..store.geometry import nearest_index
 from .labelled import match_labels, same_files, unnamed_classes
 from .manifest import Manifest
+from .pair_survey import PairSurvey
 from .progress import Progress
 from .selection import read_list
 
@@ -70,7 +71,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     Raises
     ------
     InputError
-        If a label map has no mask, sizes differ, or an id is no class.
+        If a label map has no mask, sizes differ, or ids are no classes.
     """
     progress = progress or Progress()
     records = Manifest(config.masks).records
@@ -84,13 +85,18 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     predicted = ((record["image"], record["sha256"]) for record in records.values())
     images = same_files(config.labels, predicted)
     labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
-    classes = load_classes(config.labels) or _unnamed(masks, labels, config.ignore)
+    named, every = load_classes(config.labels), [(masks[stem], labels[stem]) for stem in labels]
+    survey = PairSurvey(
+        config.masks, config.labels, config.ignore, named, paper=config.paper, ours=bool(records)
+    )
+    classes = named or unnamed_classes(survey.read_all(every, progress), "masks and label maps")
     confusion = Confusion(len(classes), config.ignore, paper=config.paper)
     with progress.bar("evaluate", len(labels), "images") as advance:
-        for stem, path in labels.items():
-            mask, label = read_label_map(masks[stem]), read_label_map(path)
+        for stem, (mask_file, label_file) in zip(labels, every, strict=True):
+            mask, label = survey.read(mask_file, label_file)
             confusion.add(mask, _at_size_of(mask, label, stem, config.paper), stem)
             advance(1)
+    survey.check(progress)
     if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
             f"no pixel of the label maps in '{config.labels}' has a class: all are "
@@ -106,14 +112,6 @@ def _masks(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     if not found:
         raise InputError(f"no masks in '{folder}'")
     return found
-
-
-def _unnamed(masks: Mapping[str, Path], labels: Mapping[str, Path], ignore: int) -> Classes:
-    highest = [
-        max(largest_id(read_label_map(path), ignore), largest_id(read_label_map(masks[stem]), -1))
-        for stem, path in labels.items()
-    ]
-    return unnamed_classes(max(highest) + 1, "masks and label maps")
 
 
 def _at_size_of(

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classify.classes import Classes, default_classes, load_classes
+from ..classify.label_checks import check_ids, check_label_maps
+from ..classify.label_survey import LabelSurvey
 from ..classify.labels import (
     IGNORED,
     check_trainable,
     find_labels,
     label_rows,
-    largest_id,
-    read_label_map,
+    read_label_file,
 )
 from ..extract.images import sha256_of
 from ..store.catalogue import StoredImage
@@ -28,10 +29,6 @@ from .selection import named, select
 __all__ = ["Labelled", "match_labels", "read_labelled", "same_files", "unnamed_classes"]
 
 _MOST_UNNAMED = 256
-
-
-# Without names for them, ids that leave so many times more numbers unused are no class ids.
-_FEW = 16
 
 
 @dataclass(frozen=True)
@@ -166,46 +163,38 @@ def read_labelled(
     Raises
     ------
     InputError
-        If labels and images do not match, a label map does not fit, or nothing can be learnt.
+        If labels and images do not match, a label map does not fit, ids are hardly classes, or
+        nothing can be learnt.
     """
     images = {image.stem: image for image in store.images}
     beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
     paths = match_labels(images, folder, wanted, f"images in {store.where}", beside)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder)
-    rows, owners, maps, highest = [], [], [], 0
+    where = f"the label maps in '{folder}'"
+    survey = LabelSurvey(where, ignore)
+    rows, owners, maps = [], [], []
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
-            label = read_label_map(path)
-            highest = max(highest, largest_id(label, ignore))
+            label, palette = read_label_file(path)
+            seen = survey.add(path, label, palette)
+            check_ids(label, seen.ids, ignore, classes, f"label map '{path.name}'")
             maps += list(_label_rows(label, path.name, images[stem], ignore, classes))
             numbers = store.rows(images[stem].index)
             rows += list(numbers)
             owners += [images[stem].index] * len(numbers)
             advance(1)
+    for note in check_label_maps(survey, classes):
+        progress.warn(note)
     y = np.concatenate([label[label != IGNORED] for label in maps])
     scored = classes
     if classes is None:
-        n, where = int(y.max()) + 1 if len(y) else 1, f"the label maps in '{folder}'"
-        classes, scored = unnamed_classes(n, where), unnamed_classes(highest + 1, where)
-        _refuse_grey_values(y, ignore, sum(label.size for label in maps))
+        n = int(y.max()) + 1 if len(y) else 1
+        classes, scored = unnamed_classes(n, where), unnamed_classes(survey.highest + 1, where)
     check_trainable(np.bincount(y, minlength=len(classes)), classes.names)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
     stems, files = tuple(paths), tuple(paths.values())
     return Labelled(pixels, y, classes, stems, files, ignore, scored or classes)
-
-
-def _refuse_grey_values(y: NDArray[np.uint16], ignore: int, pixels: int) -> None:
-    """Refuse ids that look like the grey values of a picture of masks, such as 0, 128 and 255."""
-    ids = np.unique(y)
-    two = [*map(int, ids), *([ignore] if len(y) < pixels else [])]
-    sparse = len(ids) > 0 and ids[-1] >= _FEW * max(2, len(ids))
-    if sparse or (two == [0, 255] and ignore == 255):
-        raise InputError(
-            f"the label maps have only the ids {', '.join(map(str, two))}: are these grey values? "
-            f"Class ids are 0, 1, 2, … ({ignore} means unlabelled): renumber them. If they are "
-            "meant, name the classes in classes.txt"
-        )
 
 
 def _label_rows(
@@ -258,6 +247,7 @@ def unnamed_classes(n: int, where: str) -> Classes:
     if n > _MOST_UNNAMED:
         raise InputError(
             f"{where} have ids up to {n - 1}, and no classes.txt names so "
-            "many classes. If that id means unlabelled, say --ignore; else add classes.txt"
+            "many classes. If that id means unlabelled, say --ignore; if ids are numbers of "
+            "objects, give all objects of a class one id; else add classes.txt"
         )
     return default_classes(max(n, 1))

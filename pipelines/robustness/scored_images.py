@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ...classify.classes import Classes, load_classes
-from ...classify.labels import largest_id, read_label_map
-from ...classify.metrics import Confusion
+from ...classify.label_checks import check_ids, check_label_maps
+from ...classify.label_survey import LabelSurvey
+from ...classify.labels import read_label_file
 from ...extract.images import UnreadableImage, image_size, list_images, sha256_of
 from ...store.errors import InputError
 from ...store.layout import stem_of
@@ -66,27 +65,36 @@ def read_scored_images(
     Raises
     ------
     InputError
-        If they do not match, an image cannot be used, or a label map does not fit it.
+        If they do not match, an image cannot be used, a label map does not fit it, or ids are
+        hardly classes.
     """
     files = {stem_of(path.relative_to(images).as_posix()): path for path in list_images(images)}
     names = [path.relative_to(images).as_posix() for path in files.values()]
     beside = ((n, sha256_of(images / n).hex()) for n in names if (labels / n).is_file())
     paths = match_labels(files, labels, wanted, f"images in '{images}'", same_files(labels, beside))
-    digest, highest = hashlib.sha256(), -1
+    digest, named = hashlib.sha256(), load_classes(labels)
+    survey = LabelSurvey(f"the label maps in '{labels}'", ignore)
     with progress.bar("label maps", len(paths), "images") as advance:
         for stem, path in paths.items():
-            highest = max(highest, _checked(files[stem], path, ignore, smallest))
+            _take_in(survey, files[stem], path, named, smallest)
             for part in (stem.encode(), sha256_of(files[stem]), sha256_of(path)):
                 digest.update(hashlib.sha256(part).digest())
             advance(1)
-    n = max(highest + 1, n_classes)
-    classes = load_classes(labels) or unnamed_classes(n, f"the label maps in '{labels}'")
-    _check_ids(paths, len(classes), ignore, labels)
+    for note in check_label_maps(survey, named):
+        progress.warn(note)
+    if not survey.ids:
+        raise InputError(
+            f"no pixel of {survey.where} has a class: all are {ignore}, the ignore label. "
+            "Is another id to be ignored (--ignore)?"
+        )
+    classes = named or unnamed_classes(max(survey.highest + 1, n_classes), survey.where)
     return ScoredImages(paths, classes, digest.hexdigest())
 
 
-def _checked(image: Path, label: Path, ignore: int, smallest: int) -> int:
-    """Return the highest id of a label map that fits its image."""
+def _take_in(
+    survey: LabelSurvey, image: Path, path: Path, classes: Classes | None, smallest: int
+) -> None:
+    """Refuse an image or a label map that scoring would refuse after the first hour."""
     try:
         size = image_size(image)
     except UnreadableImage as error:
@@ -96,24 +104,12 @@ def _checked(image: Path, label: Path, ignore: int, smallest: int) -> int:
             f"image '{image.name}' is {size[1]}×{size[0]}: the corruptions need {smallest} pixels "
             "a side. Leave it out with --list"
         )
-    ids = read_label_map(label)
-    if ids.shape != size:
+    label, palette = read_label_file(path)
+    if label.shape != size:
         raise InputError(
-            f"label map '{label.name}' is {ids.shape[1]}×{ids.shape[0]} but image '{image.name}' "
-            f"is {size[1]}×{size[0]}: a label map must have its image's size. "
+            f"label map '{path.name}' is {label.shape[1]}×{label.shape[0]} but image "
+            f"'{image.name}' is {size[1]}×{size[0]}: a label map must have its image's size. "
             "Was the image resized or turned?"
         )
-    return largest_id(ids, ignore)
-
-
-def _check_ids(paths: Mapping[str, Path], n_classes: int, ignore: int, folder: Path) -> None:
-    """Refuse what scoring would refuse after the first hour."""
-    confusion = Confusion(n_classes, ignore)
-    for stem, path in paths.items():
-        label = read_label_map(path)
-        confusion.add(label, label, stem)
-    if np.isnan(confusion.pixel_accuracy()):
-        raise InputError(
-            f"no pixel of the label maps in '{folder}' has a class: all are {ignore}, the ignore "
-            "label. Is another id to be ignored (--ignore)?"
-        )
+    seen = survey.add(path, label, palette)
+    check_ids(label, seen.ids, survey.ignore, classes, f"label map '{path.name}'")

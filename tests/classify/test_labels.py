@@ -8,7 +8,7 @@ from dseg.classify.labels import (
     check_trainable,
     find_labels,
     label_rows,
-    largest_id,
+    read_label_file,
     read_label_map,
 )
 from dseg.store.errors import InputError
@@ -57,6 +57,14 @@ class TestRead:
         image.putpalette([7, 7, 7] * 16)
         image.save(tmp_path / "a.png", bits=bits)
         np.testing.assert_array_equal(read_label_map(tmp_path / "a.png"), LABEL % 16)
+
+    def test_the_palette_comes_with_the_index(self, tmp_path):
+        image = Image.fromarray((LABEL % 4).astype(np.uint8)).convert("P")
+        image.putpalette([7, 8, 9, 1, 2, 3])
+        image.save(tmp_path / "a.png")
+        assert (read_label_file(tmp_path / "a.png")[1] or b"")[:6] == bytes([7, 8, 9, 1, 2, 3])
+        Image.fromarray(LABEL.astype(np.uint8)).save(tmp_path / "a.png")
+        assert read_label_file(tmp_path / "a.png")[1] is None
 
     def test_16_bit_png(self, tmp_path):
         Image.fromarray((LABEL * 200).astype(np.uint16)).save(tmp_path / "a.png")
@@ -196,6 +204,13 @@ class TestRows:
         with pytest.raises(InputError, match=f"'a.png' has the id {wrong} but there are 3 classes"):
             label_rows(label, squash(label.shape), n_classes=3, name="a.png")
 
+    @pytest.mark.parametrize("wrong", [65535, 65536, 70000])
+    def test_many_classes_do_not_make_an_id_unlabelled_or_another_one(self, wrong):
+        """65535 marks unlabelled pixels of rows, and 65536 would be read as 0 in their 16 bits."""
+        label = np.array([[0, wrong]])
+        with pytest.raises(InputError, match=f"has the id {wrong} but there are 65535 classes"):
+            label_rows(label, squash(label.shape), n_classes=80000, minimum_pixels=1)
+
     @settings(deadline=None, max_examples=30)
     @given(st.integers(1, 40), st.integers(1, 40), st.randoms(use_true_random=False))
     def test_what_is_left_has_enough_pixels(self, height, width, random):
@@ -217,8 +232,3 @@ class TestTrainable:
     def test_one_class_is_refused(self):
         with pytest.raises(InputError, match="only one class is present, 'b'"):
             check_trainable([0, 9], ["a", "b"])
-
-    @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
-    def test_largest_id(self, dtype):
-        assert largest_id(np.array([[255, 7]], dtype)) == 7
-        assert largest_id(np.array([[255]], dtype)) == -1

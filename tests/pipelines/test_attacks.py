@@ -159,7 +159,8 @@ def test_an_id_that_is_no_class_does_not_take_all_memory(dseg, own_world):
     shutil.copytree(own_world.truth, "masks")
     Image.fromarray(np.full((40, 56), 40000, np.uint16)).save("masks/p0.png")
     refused = dseg("evaluate", "masks", own_world.truth)
-    assert_refused(refused, "masks and label maps have ids up to 40000", "add classes.txt")
+    words = "the masks in 'masks' have only the ids 0, 1, 2, 40000", "in classes.txt"
+    assert_refused(refused, *words)
 
 
 def test_nothing_to_score(dseg, own_world, tmp_path):

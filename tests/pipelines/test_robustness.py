@@ -278,7 +278,7 @@ def test_images_and_labels_that_do_not_fit(dseg, own_world, model, tmp_path):
     wrong = label.copy()
     wrong[0, 0] = 9
     save(truth, "p0.png", wrong)
-    assert_refused(dseg(*words), "the label map of 'p0' has the id 9 but there are 3 classes")
+    assert_refused(dseg(*words), "label map 'p0.png' has the id 9 but there are 3 classes")
     save(truth, "p0.png", label)
     Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(photos / "tiny.png")
     save(truth, "tiny.png", np.zeros((20, 40), np.uint8))

@@ -1,0 +1,133 @@
+"""What the label maps of a run look like, gathered while they are read: ids, borders, palettes.
+
+Nothing is decided here; `label_checks` judges what was gathered. Each map is seen at its own size,
+before shrinking deletes a class or a value.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .edges import N_IDS, Edges
+
+__all__ = ["LabelSurvey", "SeenMap"]
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class SeenMap:
+    """One label map.
+
+    Parameters
+    ----------
+    path : path
+    ids : array of shape (n,), integer
+        The class ids that occur, ascending; the ignore label is not among them.
+    palette : bytes, optional
+        Red, green and blue of each index, where the file has a palette.
+    """
+
+    path: Path
+    ids: NDArray[np.integer]
+    palette: bytes | None
+
+
+class LabelSurvey:
+    """All label maps of one run.
+
+    Parameters
+    ----------
+    where : str
+        What messages call them, such as "the label maps in 'labels'".
+    ignore : int
+        The id of pixels without a class.
+
+    Attributes
+    ----------
+    maps : list of SeenMap
+    pixels, images : Counter
+        By id, the ignore label too: its pixels, and in how many maps it stands.
+    edges : Edges
+        Of all maps.
+    softened : list of path
+        The maps whose own borders look softened.
+    softest : path, optional
+        The map with most pixels of values between those of their neighbours.
+    """
+
+    def __init__(self, where: str, ignore: int) -> None:
+        self.where, self.ignore = where, ignore
+        self.maps: list[SeenMap] = []
+        self.pixels: Counter[int] = Counter()
+        self.images: Counter[int] = Counter()
+        self.edges = Edges.none()
+        self.softened: list[Path] = []
+        self.softest: Path | None = None
+        self._most_steps = 0
+        self._palettes: dict[bytes, bytes] = {}
+
+    @property
+    def ids(self) -> list[int]:
+        """The class ids that occur, ascending."""
+        return sorted(self.pixels.keys() - {self.ignore})
+
+    @property
+    def highest(self) -> int:
+        """The highest class id, -1 if all pixels are ignored."""
+        return max(self.ids, default=-1)
+
+    def add(
+        self,
+        path: Path,
+        label: NDArray[np.integer],
+        palette: bytes | None = None,
+        *,
+        borders: bool = True,
+    ) -> SeenMap:
+        """Take in one map.
+
+        Parameters
+        ----------
+        path : path
+            Its file.
+        label : array of shape (H, W), integer
+        palette : bytes, optional
+            The file's, see `labels.read_label_file`.
+        borders : bool
+            Look at them too.
+        """
+        ids, counts = ids_of(label)
+        self.pixels.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+        self.images.update(ids.tolist())
+        if palette is not None:
+            palette = self._palettes.setdefault(palette, palette)  # one object of equal ones
+        seen = SeenMap(path, ids[ids != self.ignore], palette)
+        self.maps.append(seen)
+        if borders:
+            self._look_at_borders(path, label)
+        return seen
+
+    def _look_at_borders(self, path: Path, label: NDArray[np.integer]) -> None:
+        edges = Edges.of(label)
+        self.edges += edges
+        if edges.softened:
+            self.softened.append(path)
+        if edges.steps > self._most_steps:
+            self.softest, self._most_steps = path, edges.steps
+
+
+def ids_of(label: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """Return the ids of a label map, ascending, and the pixels of each."""
+    flat = label.ravel()
+    if label.dtype != np.uint8 and not 0 <= int(label.min()) <= int(label.max()) < N_IDS:
+        return np.unique(flat, return_counts=True)
+    counts = np.zeros(256 if label.dtype == np.uint8 else N_IDS, np.int64)
+    for start in range(0, len(flat), _CHUNK):  # `bincount` makes a copy, of eight bytes a pixel
+        found = np.bincount(flat[start : start + _CHUNK])
+        counts[: len(found)] += found
+    ids = np.flatnonzero(counts)
+    return ids, counts[ids]
