@@ -10,7 +10,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,10 +31,15 @@ from .options import (
     overwrite_option,
 )
 from .pretrain_command import pretrain
-from .reporting import console_of, report
+from .progress import Console
+from .reporting import console_of, next_command, report
 from .robustness.command import robustness
 from .select.command import select
 from .settings import FILE, read_settings
+
+if TYPE_CHECKING:  # what it imports is for its run
+    from .evaluate import EvaluateSummary
+    from .predict import PredictSummary
 
 __all__ = ["cli", "main"]
 
@@ -164,7 +169,23 @@ def predict(**given: Any) -> int:
             f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
             "(--dry-run)"
         )
+    elif not console.quiet:
+        text = "\n".join([text, *_what_next(summary, console)])
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _what_next(summary: "PredictSummary", console: Console) -> list[str]:
+    """Return the lines of what masks are good for."""
+    from .manifest import FILE
+    from .selection import named
+
+    lines = []
+    if summary.most_uncertain:
+        lines.append(
+            f"Most worth labelling next: {named(summary.most_uncertain)} (the highest "
+            f"image_uncertainty in {Path(summary.masks) / FILE})"
+        )
+    return [*lines, next_command(console, "evaluate", summary.masks, "truth/")]
 
 
 @cli.command()
@@ -220,7 +241,24 @@ def evaluate(**given: Any) -> int:
     rows = _scores(summary.iou, summary.mean_iou, summary.pixel_accuracy)
     width = len(rows[0]) - 8
     rows.append(f"{'images':<{width}}  {summary.images:6d}")
+    if summary.others is not None:
+        rows.append(_of_others(summary))
     return report(asdict(summary), "\n".join(rows), as_json)
+
+
+def _of_others(summary: "EvaluateSummary") -> str:
+    """Return a line about the images that the model has not learnt from."""
+    count, others = summary.learnt_from, summary.others
+    assert others is not None
+    if others.images == 0:
+        return f"The model has learnt from all {count}: on other images it may be much worse"
+    unknown = summary.images - others.images - (count or 0)
+    less = f" (of {unknown} that is not known)" if unknown else ""
+    if others.mean_iou is None or others.pixel_accuracy is None:
+        scores = "no labelled pixel"
+    else:
+        scores = f"mIoU {others.mean_iou:.4f}, pixel accuracy {others.pixel_accuracy:.4f}"
+    return f"The model has learnt from {count} of them{less}; the {others.images} others: {scores}"
 
 
 def _scores(

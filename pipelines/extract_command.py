@@ -20,7 +20,8 @@ from .options import (
     output_options,
     overwrite_option,
 )
-from .reporting import console_of, report
+from .progress import Console
+from .reporting import console_of, next_command, report
 
 __all__ = ["extract"]
 
@@ -198,7 +199,20 @@ def extract(context: click.Context, /, **given: Any) -> int:
         f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
         f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
     )
+    follows = _next(given, console)
+    text += f". {follows}" if follows else ""
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _next(given: dict[str, Any], console: Console) -> str:
+    """Return what to type next: not of a part, nor of what is for other programs."""
+    if given["shard"] or given["part"] is not None or given["layout"] == "dense":
+        return ""
+    store, model = given["out"], given["layers_from"]
+    if model is not None:
+        return next_command(console, "predict", store, "--model", model)
+    chosen = () if given["list_file"] is None else ("--list", given["list_file"])
+    return next_command(console, "fit", store, "labels/", *chosen)
 
 
 def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from ..classify.labels import MINIMUM_PIXELS
-from ..classify.model_files import check_target, save
+from ..classify.model_files import check_target, files_of, save
 from ..classify.model_size import model_bytes
 from ..extract.devices import choose_device
 from ..store.errors import InputError
@@ -28,6 +28,7 @@ from .cross_validation import (
     warn_of_folds,
 )
 from .folds_out import FoldsOut, check_folds_out
+from .images_learnt import images_facts
 from .labelled import Labelled, read_labelled
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
@@ -107,8 +108,8 @@ class FitSummary:
         Measured beforehand, without reading.
     training_seconds : float
         Of all steps at that pace; reading comes on top.
-    reading_seconds : float
-        Of reading and drawing, at the pace of two rows; 0 unless it is a dry run.
+    reading_seconds : float, optional
+        Of reading and drawing, at the pace of two rows; None unless it is a dry run.
     peak_memory : int
         Bytes that the process has resident at most, interpreter and libraries included (the
         ``memory`` allowed is beside them); what lies in a GPU's memory does not count.
@@ -118,8 +119,8 @@ class FitSummary:
         Of the whole run; 0 for a dry run.
     folds : int
         Trainings besides the model's own, for cross-validation.
-    folds_seconds : float
-        What those take, with their reading and masks; 0 unless it is a dry run.
+    folds_seconds : float, optional
+        What those take, with their reading and masks; None unless it is a dry run.
     cross_validation : dict, optional
         `CrossValidation.to_dict`, which the model keeps too.
     """
@@ -136,10 +137,10 @@ class FitSummary:
     training_seconds: float
     peak_memory: int
     n_bytes: int
-    reading_seconds: float = 0.0
+    reading_seconds: float | None = None
     seconds: float = 0.0
     folds: int = 0
-    folds_seconds: float = 0.0
+    folds_seconds: float | None = None
     cross_validation: dict[str, Any] | None = None
 
 
@@ -177,8 +178,9 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         ensemble = training.run(progress)
     extra = _origin(config, training) | found
     save(ensemble, config.out, extra=extra, overwrite=config.overwrite)
+    n_bytes = sum(path.stat().st_size for path in files_of(config.out))
     seconds, facts = time.monotonic() - started, found.get("cross_validation")
-    return replace(summary, seconds=seconds, cross_validation=facts)
+    return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=facts)
 
 
 def _folds(config: FitConfig, labelled: Labelled) -> Folds:
@@ -317,7 +319,7 @@ def _origin(config: FitConfig, training: Training) -> dict[str, Any]:
     return {
         "stores": [str(path.absolute()) for path in config.stores],
         "labels": str(config.labels.absolute()),
-        "images": list(training.labelled.images),
+        **images_facts(training.store, training.labelled.images),
         "ignore_label": config.ignore,
         "seed": config.seed,
         "reduced_to": None if kept is None else kept.dims,

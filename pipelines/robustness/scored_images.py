@@ -30,11 +30,14 @@ class ScoredImages:
     classes : Classes
     digest : str
         sha256 over stems, images and label maps.
+    sha256 : mapping
+        Of each image, in hexadecimal, by its stem.
     """
 
     labels: Mapping[str, Path]
     classes: Classes
     digest: str
+    sha256: Mapping[str, str]
 
 
 def read_scored_images(
@@ -72,17 +75,19 @@ def read_scored_images(
     names = [path.relative_to(images).as_posix() for path in files.values()]
     beside = ((n, sha256_of(images / n).hex()) for n in names if (labels / n).is_file())
     paths = match_labels(files, labels, wanted, f"images in '{images}'", same_files(labels, beside))
-    digest, highest = hashlib.sha256(), -1
+    digest, highest, sha256 = hashlib.sha256(), -1, dict[str, str]()
     with progress.bar("label maps", len(paths), "images") as advance:
         for stem, path in paths.items():
             highest = max(highest, _checked(files[stem], path, ignore, smallest))
-            for part in (stem.encode(), sha256_of(files[stem]), sha256_of(path)):
+            image = sha256_of(files[stem])
+            sha256[stem] = image.hex()
+            for part in (stem.encode(), image, sha256_of(path)):
                 digest.update(hashlib.sha256(part).digest())
             advance(1)
     n = max(highest + 1, n_classes)
     classes = load_classes(labels) or unnamed_classes(n, f"the label maps in '{labels}'")
     _check_ids(paths, len(classes), ignore, labels)
-    return ScoredImages(paths, classes, digest.hexdigest())
+    return ScoredImages(paths, classes, digest.hexdigest(), sha256)
 
 
 def _checked(image: Path, label: Path, ignore: int, smallest: int) -> int:
