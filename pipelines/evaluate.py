@@ -107,7 +107,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     predicted = ((record["image"], record["sha256"]) for record in records.values())
     images = same_files(config.labels, predicted)
     labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
-    classes = load_classes(config.labels) or _unnamed(masks, labels, config.ignore)
+    classes = load_classes(config.labels, progress.say) or _unnamed(masks, labels, config.ignore)
     confusion, others = (Confusion(len(classes), config.ignore, paper=config.paper) for _ in "ab")
     learnt = _learnt(labels, records)
     with progress.bar("evaluate", len(labels), "images") as advance:

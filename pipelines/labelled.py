@@ -172,7 +172,7 @@ def read_labelled(
     beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
     paths = match_labels(images, folder, wanted, f"images in {store.where}", beside)
     paths = _extracted(paths, images, store, progress)
-    classes = load_classes(folder)
+    classes = load_classes(folder, progress.say)
     rows, owners, maps, highest = [], [], [], 0
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():

@@ -85,7 +85,8 @@ def read_scored_images(
                 digest.update(hashlib.sha256(part).digest())
             advance(1)
     n = max(highest + 1, n_classes)
-    classes = load_classes(labels) or unnamed_classes(n, f"the label maps in '{labels}'")
+    named = load_classes(labels, progress.say)
+    classes = named or unnamed_classes(n, f"the label maps in '{labels}'")
     _check_ids(paths, len(classes), ignore, labels)
     return ScoredImages(paths, classes, digest.hexdigest(), sha256)
 
