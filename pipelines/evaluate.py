@@ -109,15 +109,21 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
     classes = load_classes(config.labels, progress.say) or _unnamed(masks, labels, config.ignore)
     confusion, others = (Confusion(len(classes), config.ignore, paper=config.paper) for _ in "ab")
-    learnt = _learnt(labels, records)
+    learnt, labelled = _learnt(labels, records), False
     with progress.bar("evaluate", len(labels), "images") as advance:
         for stem, path in labels.items():
             mask, label = read_label_map(masks[stem]), read_label_map(path)
+            labelled = labelled or bool((label != config.ignore).any())
             label = _at_size_of(mask, label, stem, config.paper)
             confusion.add(mask, label, stem)
             if learnt.get(stem) is False:
                 others.add(mask, label, stem)
             advance(1)
+    if np.isnan(confusion.pixel_accuracy()) and labelled:
+        raise InputError(
+            f"no labelled pixel of the label maps in '{config.labels}' is left at the masks' size, "
+            "to which --paper brings them: score masks of `predict` without --paper"
+        )
     if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
             f"no pixel of the label maps in '{config.labels}' has a class: all are "

@@ -8,7 +8,6 @@ from typing import Any
 import psutil
 import torch
 
-from ..classify.labels import MINIMUM_PIXELS
 from ..classify.model_files import check_target, files_of, save
 from ..classify.model_size import model_bytes
 from ..extract.devices import choose_device
@@ -33,7 +32,7 @@ from .labelled import Labelled, read_labelled
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .segmenting import TEMPERATURE
-from .selection import duration, named, read_list
+from .selection import duration, read_list
 from .training import Training, TrainingOptions
 from .trial import LEFT_BEHIND, Setting
 
@@ -287,12 +286,6 @@ def _announce(training: Training, summary: FitSummary, progress: Progress) -> No
         progress.warn(
             f"--memory is so little that a round takes {at_once} of the {summary.images} images "
             "in turn, not a sample of all: the masks may be a little worse"
-        )
-    absent = [name for name, count in summary.classes.items() if count == 0]
-    if absent:
-        progress.warn(
-            f"no pixel to learn from for {named(absent)} (a class of fewer than "
-            f"{MINIMUM_PIXELS} pixels in an image is left out there, as published)"
         )
     seconds = duration(summary.training_seconds)
     most = "at most " if options.recipe == "paper" else ""

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from ..classify.classes import Classes, default_classes, load_classes
 from ..classify.labels import (
     IGNORED,
-    check_trainable,
     find_labels,
     label_rows,
-    largest_id,
     read_label_map,
 )
 from ..extract.images import sha256_of
@@ -22,6 +20,7 @@ from ..store.catalogue import StoredImage
 from ..store.errors import InputError
 from ..store.features import Features
 from ..store.pixelset import PixelSet
+from .label_facts import LabelFacts, LabelFile
 from .progress import Progress
 from .selection import named, select
 
@@ -53,6 +52,8 @@ class Labelled:
     scored : Classes
         Those that masks are scored by: of the label maps at their own size, where an unnamed class
         of a few pixels may have a higher id than any that is learnt.
+    facts : LabelFacts
+        What stands in the files, one an image.
     """
 
     pixels: PixelSet
@@ -62,6 +63,7 @@ class Labelled:
     paths: tuple[Path, ...]
     ignore: int
     scored: Classes
+    facts: LabelFacts
 
     @property
     def share(self) -> float:
@@ -92,12 +94,13 @@ class Labelled:
         kept = [i for i, stem in enumerate(self.images) if stem in wanted]
         parts = np.split(self.y, self.pixels.image_starts[1:-1])
         y = np.concatenate([parts[i] for i in kept])
-        check_trainable(np.bincount(y, minlength=len(self.classes)), self.classes.names)
+        counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(kept)
+        images = tuple(self.images[i] for i in kept)
+        facts.check_trainable(counts, f"the {len(images)} images to learn from ({named(images)})")
         numbers = list(dict.fromkeys(self.pixels.images.tolist()))
         pixels = self.pixels.of_images([numbers[i] for i in kept])
-        images = tuple(self.images[i] for i in kept)
         paths = tuple(self.paths[i] for i in kept)
-        return replace(self, pixels=pixels, y=y, images=images, paths=paths)
+        return replace(self, pixels=pixels, y=y, images=images, paths=paths, facts=facts)
 
 
 def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
@@ -173,32 +176,37 @@ def read_labelled(
     paths = match_labels(images, folder, wanted, f"images in {store.where}", beside)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder, progress.say)
-    rows, owners, maps, highest = [], [], [], 0
+    rows, owners, maps, files = list[int](), list[int](), list[NDArray[np.uint16]](), []
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
             label = read_label_map(path)
-            highest = max(highest, largest_id(label, ignore))
-            maps += list(_label_rows(label, path.name, images[stem], ignore, classes))
+            parts = _label_rows(label, path.name, images[stem], ignore, classes)
+            files.append(LabelFile.of(label, parts, images[stem].geometry, ignore))
+            maps += list(parts)
             numbers = store.rows(images[stem].index)
             rows += list(numbers)
             owners += [images[stem].index] * len(numbers)
             advance(1)
     y = np.concatenate([label[label != IGNORED] for label in maps])
-    scored = classes
+    where, highest = f"the label maps in '{folder}'", max(max(f.pixels, default=0) for f in files)
+    scored = classes or unnamed_classes(highest + 1, where)
+    seen = None if store.spec.fit == "tile" else store.spec.row_shape
+    facts = LabelFacts(tuple(files), scored.names, ignore, seen)
     if classes is None:
-        n, where = int(y.max()) + 1 if len(y) else 1, f"the label maps in '{folder}'"
-        classes, scored = unnamed_classes(n, where), unnamed_classes(highest + 1, where)
-        _refuse_grey_values(y, ignore, sum(label.size for label in maps))
-    check_trainable(np.bincount(y, minlength=len(classes)), classes.names)
+        classes = unnamed_classes(int(y.max()) + 1 if len(y) else 1, where)
+        _refuse_grey_values(facts)
+    facts.check_trainable(np.bincount(y, minlength=len(classes)), where)
+    for words in (facts.lost_words(), facts.absent_words(len(classes))):
+        if words:
+            progress.warn(words)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
-    stems, files = tuple(paths), tuple(paths.values())
-    return Labelled(pixels, y, classes, stems, files, ignore, scored or classes)
+    return Labelled(pixels, y, classes, tuple(paths), tuple(paths.values()), ignore, scored, facts)
 
 
-def _refuse_grey_values(y: NDArray[np.uint16], ignore: int, pixels: int) -> None:
+def _refuse_grey_values(facts: LabelFacts) -> None:
     """Refuse ids that look like the grey values of a picture of masks, such as 0, 128 and 255."""
-    ids = np.unique(y)
-    two = [*map(int, ids), *([ignore] if len(y) < pixels else [])]
+    ids, ignore = facts.ids, facts.ignore
+    two = [*ids, *([ignore] if facts.unlabelled else [])]
     sparse = len(ids) > 0 and ids[-1] >= _FEW * max(2, len(ids))
     if sparse or (two == [0, 255] and ignore == 255):
         raise InputError(
