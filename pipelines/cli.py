@@ -20,6 +20,7 @@ from ..store.errors import DsegError
 from .curve.command import curve
 from .extract_command import extract
 from .fit_command import fit
+from .idle_options import refuse_idle
 from .options import (
     SHARD,
     device_option,
@@ -140,7 +141,8 @@ def _system(error: OSError) -> str:
 @overwrite_option
 @dry_run_option
 @output_options
-def predict(**given: Any) -> int:
+@click.pass_context
+def predict(context: click.Context, /, **given: Any) -> int:
     """Write masks for a feature store or a folder of images.
 
     SOURCES is either; without it, the store that the model was fitted on, or all of them where
@@ -156,6 +158,7 @@ def predict(**given: Any) -> int:
     from .predict import predict as run
     from .selection import duration
 
+    refuse_idle(context, _idle(given))
     console, as_json = console_of(given)
     summary = run(PredictConfig(**given), console)
     text = (
@@ -172,6 +175,17 @@ def predict(**given: Any) -> int:
     elif not console.quiet:
         text = "\n".join([text, *_what_next(summary, console)])
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _idle(given: dict[str, Any]) -> dict[str, str]:
+    """Return the options of `predict` that it would not use."""
+    idle = {}
+    if all((source / "zarr.json").is_file() for source in given["sources"]):
+        why = "features come from a store; it is for a folder of images"
+        idle = {"checkpoint": why, "batch_size": why}
+    if not given["overlay"]:
+        idle["images"] = "it is for overlays, --overlay"
+    return idle
 
 
 def _what_next(summary: "PredictSummary", console: Console) -> list[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .idle_options import refuse_idle_training
 from .options import (
     device_option,
     dry_run_option,
@@ -49,7 +50,8 @@ __all__ = ["fit"]
 @overwrite_option
 @dry_run_option
 @output_options
-def fit(**given: Any) -> int:
+@click.pass_context
+def fit(context: click.Context, /, **given: Any) -> int:
     """Train the ensemble on the labelled images of a feature store.
 
     Several STORES, of the same images, join their features. LABELS holds a label map for some
@@ -65,6 +67,7 @@ def fit(**given: Any) -> int:
     from .fit import FitConfig
     from .fit import fit as run
 
+    refuse_idle_training(context, given)
     console, as_json = console_of(given)
     summary = run(FitConfig(**given), console)
     text = _estimate(summary) if given["dry_run"] else _done(summary, given, console)
