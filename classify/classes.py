@@ -1,12 +1,13 @@
 """The classes of a label set: their names and the colours they are drawn in."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ..store.errors import InputError
+from .class_lines import entries_by_id, names_of_lines
 
 __all__ = ["Classes", "Colour", "default_classes", "default_colour", "load_classes"]
 
@@ -121,12 +122,20 @@ def named_classes(names: Sequence[str]) -> Classes:
     return Classes(tuple(names), tuple(default_colour(k) for k in range(len(names))))
 
 
-def load_classes(label_folder: str | Path) -> Classes | None:
+def load_classes(
+    label_folder: str | Path, tell: Callable[[str], None] | None = None
+) -> Classes | None:
     """Read the classes that belong to a folder of label maps.
 
     Looked for in the folder, then beside it (in its parent): ``classes.json``, a list with one
     entry a class, or ``classes.txt``, whose line k, counted from 0, names class k. Where both
     stand in one place, the JSON counts, since it can hold colours too, and must not contradict.
+
+    Parameters
+    ----------
+    label_folder : path
+    tell : callable, optional
+        Takes in words what of the file was not taken as it stands, see `class_lines`.
 
     Returns
     -------
@@ -141,7 +150,7 @@ def load_classes(label_folder: str | Path) -> Classes | None:
     folder = Path(label_folder).resolve()
     for place in (folder, folder.parent):
         found = [
-            (path, read(path))
+            (path, *read(path))
             for name, read in (("classes.json", _read_json), ("classes.txt", _read_text))
             if (path := place / name).is_file()
         ]
@@ -150,23 +159,31 @@ def load_classes(label_folder: str | Path) -> Classes | None:
                 f"'{found[0][0]}' and '{found[1][0]}' name different classes: remove one of them"
             )
         if found:
-            return found[0][1]
+            path, classes, notes = found[0]
+            if tell is not None and notes:
+                tell(f"'{path}' {', and '.join(notes)}")
+            return classes
     return None
 
 
-def _read_json(path: Path) -> Classes:
+def _read_json(path: Path) -> tuple[Classes, list[str]]:
     try:
-        classes = Classes.from_list(json.loads(_text(path)))
+        plain, notes = json.loads(_text(path)), list[str]()
+        if isinstance(plain, list):
+            plain, notes = entries_by_id(plain)
+        classes = Classes.from_list(plain)
     except (ValueError, RecursionError) as error:  # an InputError is a ValueError too
         raise InputError(f"'{path}' cannot be read: {error}") from error
-    return _checked(path, classes)
+    return _checked(path, classes), notes
 
 
-def _read_text(path: Path) -> Classes:
-    names = [line.strip() for line in _text(path).rstrip().splitlines()]
-    if not names:
-        raise InputError(f"'{path}' is empty: line k must name class k, counted from 0")
-    return _checked(path, named_classes(names))
+def _read_text(path: Path) -> tuple[Classes, list[str]]:
+    text = _text(path)
+    try:
+        names, notes = names_of_lines(text)
+    except InputError as error:
+        raise InputError(f"'{path}' {error}") from error
+    return _checked(path, named_classes(names)), notes
 
 
 def _text(path: Path) -> str:

@@ -27,12 +27,15 @@ class SeenMap:
     path : path
     ids : array of shape (n,), integer
         The class ids that occur, ascending; the ignore label is not among them.
+    counts : array of shape (n,), int64
+        The pixels of each.
     palette : bytes, optional
         Red, green and blue of each index, where the file has a palette.
     """
 
     path: Path
     ids: NDArray[np.integer]
+    counts: NDArray[np.int64]
     palette: bytes | None
 
 
@@ -105,7 +108,8 @@ class LabelSurvey:
         self.images.update(ids.tolist())
         if palette is not None:
             palette = self._palettes.setdefault(palette, palette)  # one object of equal ones
-        seen = SeenMap(path, ids[ids != self.ignore], palette)
+        known = ids != self.ignore
+        seen = SeenMap(path, ids[known], counts[known], palette)
         self.maps.append(seen)
         if borders:
             self._look_at_borders(path, label)

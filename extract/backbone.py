@@ -62,8 +62,8 @@ def load_backbone(
     backbone: str | None = None,
     head_channels: int | None = None,
     heads: int | None = None,
-    attention_order: str = "legacy",
-    schedule: str = "linear",
+    attention_order: str | None = None,
+    schedule: str | None = None,
     diffusion_steps: int | None = None,
     size: int | tuple[int, int] | None = None,
     inputs: bool | None = None,
@@ -97,8 +97,8 @@ def load_backbone(
         Which network the checkpoint must hold, see `opening.KINDS`.
     head_channels, heads, attention_order, schedule, diffusion_steps : optional
         What a ``.pt`` cannot show: channels of an attention head (64) or a fixed number of heads,
-        the order of qkv ("legacy" or "new"), the noise schedule ("linear" or "cosine") and its
-        timesteps (1000). A diffusers folder states its own.
+        the order of qkv ("legacy", unless told, or "new"), the noise schedule ("linear", unless
+        told, or "cosine") and its timesteps (1000). A diffusers folder states its own.
     size : int or (height, width), optional
         Of a row, pixels; by default that of the card, else the one it was trained on.
     inputs : bool, optional
@@ -113,7 +113,7 @@ def load_backbone(
     precision : {"float32", "float16", "bfloat16"}
         In which the network computes. The halves are faster on GPUs, and other features.
     seed : int
-        Of the noise.
+        Of the noise. Not of networks that take none.
     draws : int
         Average the activations over so many draws of the noise.
     flip : bool
@@ -134,16 +134,7 @@ def load_backbone(
         If the checkpoint is missing or something else, or does not have what is asked for; a
         `NotTakenError` if the network takes no such thing.
     """
-    # a default is not told: a diffusers folder, which states its own, is not contradicted
-    order = None if attention_order == "legacy" else attention_order
-    hints = Hints(
-        head_channels,
-        heads,
-        order,
-        None if schedule == "linear" else schedule,
-        diffusion_steps,
-        prompt,
-    )
+    hints = Hints(head_channels, heads, attention_order, schedule, diffusion_steps, prompt)
     loaded = load_checkpoint(checkpoint, hints, backbone)
     if isinstance(loaded, LoadedUNet):
         return UNetBackbone(
@@ -160,10 +151,11 @@ def load_backbone(
             flip=flip,
             device=device,
         )
-    if steps or draws > 1:
-        what = f"steps {', '.join(map(str, steps))}" if steps else f"{draws} draws of the noise"
-        words = f"{what} are asked for, but this network takes no noise: leave them out"
-        raise NotTakenError(words, ("steps", "draws"))
+    if steps or draws > 1 or seed:
+        what = f"{draws} draws of the noise are" if draws > 1 else f"a seed of noise, {seed}, is"
+        what = f"steps {', '.join(map(str, steps))} are" if steps else what
+        words = f"{what} asked for, but this network takes no noise: leave that out"
+        raise NotTakenError(words, ("steps", "draws", "seed"))
     return TrunkBackbone(
         loaded,
         blocks,

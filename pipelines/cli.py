@@ -10,7 +10,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,7 @@ from ..store.errors import DsegError
 from .curve.command import curve
 from .extract_command import extract
 from .fit_command import fit
+from .idle_options import refuse_idle
 from .options import (
     SHARD,
     device_option,
@@ -31,10 +32,15 @@ from .options import (
     overwrite_option,
 )
 from .pretrain_command import pretrain
-from .reporting import console_of, report
+from .progress import Console
+from .reporting import console_of, next_command, report
 from .robustness.command import robustness
 from .select.command import select
 from .settings import FILE, read_settings
+
+if TYPE_CHECKING:  # what it imports is for its run
+    from .evaluate import EvaluateSummary
+    from .predict import PredictSummary
 
 __all__ = ["cli", "main"]
 
@@ -135,7 +141,8 @@ def _system(error: OSError) -> str:
 @overwrite_option
 @dry_run_option
 @output_options
-def predict(**given: Any) -> int:
+@click.pass_context
+def predict(context: click.Context, /, **given: Any) -> int:
     """Write masks for a feature store or a folder of images.
 
     SOURCES is either; without it, the store that the model was fitted on, or all of them where
@@ -151,6 +158,7 @@ def predict(**given: Any) -> int:
     from .predict import predict as run
     from .selection import duration
 
+    refuse_idle(context, _idle(given))
     console, as_json = console_of(given)
     summary = run(PredictConfig(**given), console)
     text = (
@@ -164,7 +172,34 @@ def predict(**given: Any) -> int:
             f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
             "(--dry-run)"
         )
+    elif not console.quiet:
+        text = "\n".join([text, *_what_next(summary, console)])
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _idle(given: dict[str, Any]) -> dict[str, str]:
+    """Return the options of `predict` that it would not use."""
+    idle = {}
+    if all((source / "zarr.json").is_file() for source in given["sources"]):
+        why = "features come from a store; it is for a folder of images"
+        idle = {"checkpoint": why, "batch_size": why}
+    if not given["overlay"]:
+        idle["images"] = "it is for overlays, --overlay"
+    return idle
+
+
+def _what_next(summary: "PredictSummary", console: Console) -> list[str]:
+    """Return the lines of what masks are good for."""
+    from .manifest import FILE
+    from .selection import named
+
+    lines = []
+    if summary.most_uncertain:
+        lines.append(
+            f"Most worth labelling next: {named(summary.most_uncertain)} (the highest "
+            f"image_uncertainty in {Path(summary.masks) / FILE})"
+        )
+    return [*lines, next_command(console, "evaluate", summary.masks, "truth/")]
 
 
 @cli.command()
@@ -220,7 +255,24 @@ def evaluate(**given: Any) -> int:
     rows = _scores(summary.iou, summary.mean_iou, summary.pixel_accuracy)
     width = len(rows[0]) - 8
     rows.append(f"{'images':<{width}}  {summary.images:6d}")
+    if summary.others is not None:
+        rows.append(_of_others(summary))
     return report(asdict(summary), "\n".join(rows), as_json)
+
+
+def _of_others(summary: "EvaluateSummary") -> str:
+    """Return a line about the images that the model has not learnt from."""
+    count, others = summary.learnt_from, summary.others
+    assert others is not None
+    if others.images == 0:
+        return f"The model has learnt from all {count}: on other images it may be much worse"
+    unknown = summary.images - others.images - (count or 0)
+    less = f" (of {unknown} that is not known)" if unknown else ""
+    if others.mean_iou is None or others.pixel_accuracy is None:
+        scores = "no labelled pixel"
+    else:
+        scores = f"mIoU {others.mean_iou:.4f}, pixel accuracy {others.pixel_accuracy:.4f}"
+    return f"The model has learnt from {count} of them{less}; the {others.images} others: {scores}"
 
 
 def _scores(

@@ -15,6 +15,7 @@ import numpy as np
 from ..classify.calibration import Calibration, PixelSample, calibrate
 from ..classify.folds import image_folds, unlearnt_classes
 from ..classify.intervals import Interval, bootstrap_mean_iou
+from ..classify.labels import MINIMUM_PIXELS
 from .labelled import Labelled
 from .progress import Part, Progress
 from .selection import named
@@ -126,10 +127,23 @@ def warn_of_folds(labelled: Labelled, folds: Folds, progress: Progress) -> None:
     unlearnt = unlearnt_classes(labelled.counts_by_image, held)
     if unlearnt:
         names = named(labelled.classes.names[c] for c in unlearnt)
+        elsewhere = [c for c in unlearnt if _stands_elsewhere(labelled, folds, c)]
+        few = f"; in other images {named(labelled.classes.names[c] for c in elsewhere)} has pixels "
+        few += f"too, but fewer than {MINIMUM_PIXELS} in each at the network's size"
         progress.warn(
-            f"all pixels of {names} stand in images of one fold, often a single image: held out, "
-            "they have not been learnt, and count as wrong"
+            f"all pixels to learn {names} from stand in images of one fold, often a single image: "
+            f"held out, they have not been learnt, and count as wrong{few if elsewhere else ''}"
         )
+
+
+def _stands_elsewhere(labelled: Labelled, folds: Folds, c: int) -> bool:
+    """Say whether label maps of several folds have a class, of which one fold's is learnt."""
+    holding = {
+        stem
+        for stem, file in zip(labelled.images, labelled.facts.files, strict=True)
+        if c in file.pixels
+    }
+    return sum(not holding.isdisjoint(fold) for fold in folds) > 1
 
 
 def check_folds(setting: Setting, folds: Folds) -> None:

@@ -1,7 +1,7 @@
 """``dseg evaluate``: how well masks agree with label maps."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from ..classify.labels import find_labels
 from ..classify.metrics import Confusion
 from ..store.errors import InputError
 from ..store.geometry import nearest_index
+from .images_learnt import LEARNT
 from .labelled import match_labels, same_files, unnamed_classes
 from .manifest import Manifest
 from .pair_survey import PairSurvey
 from .progress import Progress
 from .selection import read_list
 
-__all__ = ["EvaluateConfig", "EvaluateSummary", "evaluate"]
+__all__ = ["EvaluateConfig", "EvaluateSummary", "Others", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,34 @@ class EvaluateSummary:
         0 to 1.
     iou : dict
         IoU of each class by name; None for classes that are not counted.
+    learnt_from : int, optional
+        How many of the images the masks' model has learnt from; None if that is not known of any.
+    others : Others, optional
+        The images that it has not learnt from, where it has learnt from some.
     """
 
     images: int
     mean_iou: float
     pixel_accuracy: float
     iou: dict[str, float | None]
+    learnt_from: int | None = None
+    others: "Others | None" = None
+
+
+@dataclass(frozen=True)
+class Others:
+    """The scores of images that the model has not learnt from.
+
+    Parameters
+    ----------
+    images : int
+    mean_iou, pixel_accuracy : float, optional
+        0 to 1; None without such an image, or without a labelled pixel in them.
+    """
+
+    images: int
+    mean_iou: float | None
+    pixel_accuracy: float | None
 
 
 def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> EvaluateSummary:
@@ -85,24 +108,57 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     predicted = ((record["image"], record["sha256"]) for record in records.values())
     images = same_files(config.labels, predicted)
     labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
-    named, every = load_classes(config.labels), [(masks[stem], labels[stem]) for stem in labels]
+    named, every = (
+        load_classes(config.labels, progress.say),
+        [(masks[stem], labels[stem]) for stem in labels],
+    )
     survey = PairSurvey(
         config.masks, config.labels, config.ignore, named, paper=config.paper, ours=bool(records)
     )
     classes = named or unnamed_classes(survey.read_all(every, progress), "masks and label maps")
-    confusion = Confusion(len(classes), config.ignore, paper=config.paper)
+    confusion, others = (Confusion(len(classes), config.ignore, paper=config.paper) for _ in "ab")
+    learnt, labelled = _learnt(labels, records), False
     with progress.bar("evaluate", len(labels), "images") as advance:
         for stem, (mask_file, label_file) in zip(labels, every, strict=True):
             mask, label = survey.read(mask_file, label_file)
-            confusion.add(mask, _at_size_of(mask, label, stem, config.paper), stem)
+            labelled = labelled or bool((label != config.ignore).any())
+            label = _at_size_of(mask, label, stem, config.paper)
+            confusion.add(mask, label, stem)
+            if learnt.get(stem) is False:
+                others.add(mask, label, stem)
             advance(1)
     survey.check(progress)
+    if np.isnan(confusion.pixel_accuracy()) and labelled:
+        raise InputError(
+            f"no labelled pixel of the label maps in '{config.labels}' is left at the masks' size, "
+            "to which --paper brings them: score masks of `predict` without --paper"
+        )
     if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
             f"no pixel of the label maps in '{config.labels}' has a class: all are "
             f"{config.ignore}, the ignore label. Is another id to be ignored (--ignore)?"
         )
-    return _summary(confusion, classes, len(labels))
+    return _with_others(_summary(confusion, classes, len(labels)), learnt, others)
+
+
+def _learnt(scored: Iterable[str], records: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    """Return of each scored image whether the masks' model has learnt from it, if that is known."""
+    told = {stem: records.get(stem, {}).get(LEARNT) for stem in scored}
+    return {stem: one for stem, one in told.items() if isinstance(one, bool)}
+
+
+def _with_others(
+    summary: EvaluateSummary, learnt: Mapping[str, bool], others: Confusion
+) -> EvaluateSummary:
+    if not learnt:
+        return summary
+    count = sum(learnt.values())
+    summary = replace(summary, learnt_from=count)
+    if count == 0:
+        return summary
+    scores = (others.mean_iou(), others.pixel_accuracy()) if others.counts.any() else (None, None)
+    mean, accuracy = (None if one is None or np.isnan(one) else one for one in scores)
+    return replace(summary, others=Others(len(learnt) - count, mean, accuracy))
 
 
 def _masks(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:

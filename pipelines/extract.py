@@ -54,7 +54,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     backbone, spec = recipe_of(config)
     _describe(backbone, spec, progress)
     _warn_of_labels(found, progress)
-    planned, unreadable = _planned(found)
+    planned, unreadable = _planned(found, progress)
     existing = _existing(config)
     todo = _todo(existing, {name: image for name, image in planned.items() if name in mine})
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
@@ -64,7 +64,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         return _estimate(config, spec, backbone, found, todo, existing, batch, loading)
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
-    with _target(config, spec) as target:
+    with _target(config, spec, progress) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
         if plan.codec != config.codec:
             progress.say(f"'{target}' is there already and keeps its codec, '{plan.codec}'")
@@ -123,17 +123,21 @@ def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:
         )
 
 
-def _planned(found: Mapping[str, Path]) -> tuple[dict[str, PlannedImage], dict[str, str]]:
+def _planned(
+    found: Mapping[str, Path], progress: Progress
+) -> tuple[dict[str, PlannedImage], dict[str, str]]:
     """Read every image's size; return the images, and the reasons of those that have none."""
     planned, unreadable = {}, {}
-    for name, path in found.items():
-        try:
-            name.encode()
-            planned[name] = PlannedImage(name, image_size(path))
-        except UnicodeEncodeError:
-            unreadable[name] = "its name is not UTF-8, as names in a store are: rename it"
-        except (UnreadableImage, OSError) as error:
-            unreadable[name] = str(error)
+    with progress.bar("sizes", len(found), "images") as advance:
+        for name, path in found.items():
+            try:
+                name.encode()
+                planned[name] = PlannedImage(name, image_size(path))
+            except UnicodeEncodeError:
+                unreadable[name] = "its name is not UTF-8, as names in a store are: rename it"
+            except (UnreadableImage, OSError) as error:
+                unreadable[name] = str(error)
+            advance(1)
     if not planned:
         raise DsegError(
             f"none of the {len(found)} images can be read, the first because: "
@@ -198,7 +202,7 @@ def _check_disk(config: ExtractConfig, wanted: int) -> None:
 
 
 @contextmanager
-def _target(config: ExtractConfig, spec: FeatureSpec) -> Iterator[Path]:
+def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[Path]:
     """Yield the native store to write: the one asked for, or one beside it that leads to it.
 
     What is there is replaced only once its replacement is complete.
@@ -218,7 +222,9 @@ def _target(config: ExtractConfig, spec: FeatureSpec) -> Iterator[Path]:
     made = native
     if dense:
         made = out.with_name(f".{out.name}.dense")
-        export_dense(FeatureStore.open(native), made, overwrite=True)  # one of a killed run
+        store = FeatureStore.open(native)
+        with progress.bar("dense", store.n_rows, "rows") as advance:
+            export_dense(store, made, overwrite=True, advance=advance)  # one of a killed run
     replace_folder(made, out)
     shutil.rmtree(native, ignore_errors=True)
 

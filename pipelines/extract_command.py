@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from ..extract.builtin import BUILTIN
+from .idle_options import refuse_idle, written
 from .options import (
     NUMBERS,
     SEED,
@@ -20,7 +21,8 @@ from .options import (
     output_options,
     overwrite_option,
 )
-from .reporting import console_of, report
+from .progress import Console
+from .reporting import console_of, next_command, report
 
 __all__ = ["extract"]
 
@@ -81,16 +83,12 @@ DECIDED_BY_MODEL = (
 @click.option(
     "--attention-order",
     type=click.Choice(["legacy", "new"]),
-    default="legacy",
-    show_default=True,
-    help=".pt: order of the attention weights.",
+    help=".pt: order of the attention weights (legacy).",
 )
 @click.option(
     "--schedule",
     type=click.Choice(["linear", "cosine"]),
-    default="linear",
-    show_default=True,
-    help=".pt: noise schedule it was trained with.",
+    help=".pt: noise schedule it was trained with (linear).",
 )
 @click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
 @click.option("--size", type=SIZE, help="Size that the network sees; by default the checkpoint's.")
@@ -171,6 +169,8 @@ def extract(context: click.Context, /, **given: Any) -> int:
 
     if given["layers_from"] is not None:
         _leave_to_model(context, given)
+    elif given["fit"] != "tile":
+        refuse_idle(context, {"overlap": "it is of tiles, --tile"})
     console, as_json = console_of(given)
     names = BackboneOptions.__dataclass_fields__
     backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
@@ -198,7 +198,20 @@ def extract(context: click.Context, /, **given: Any) -> int:
         f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
         f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
     )
+    follows = _next(given, console)
+    text += f". {follows}" if follows else ""
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _next(given: dict[str, Any], console: Console) -> str:
+    """Return what to type next: not of a part, nor of what is for other programs."""
+    if given["shard"] or given["part"] is not None or given["layout"] == "dense":
+        return ""
+    store, model = given["out"], given["layers_from"]
+    if model is not None:
+        return next_command(console, "predict", store, "--model", model)
+    chosen = () if given["list_file"] is None else ("--list", given["list_file"])
+    return next_command(console, "fit", store, "labels/", *chosen)
 
 
 def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:
@@ -210,7 +223,7 @@ def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:
     source, meant = context.get_parameter_source, {ParameterSource.COMMANDLINE}
     if source("layers_from") is ParameterSource.DEFAULT_MAP:
         meant.add(ParameterSource.DEFAULT_MAP)
-    told = [_written(context, name) for name in DECIDED_BY_MODEL if source(name) in meant]
+    told = [written(context, name) for name in DECIDED_BY_MODEL if source(name) in meant]
     if told:
         raise click.UsageError(
             f"{', '.join(told)} cannot be given with --layers-from: the model says it. Leave out "
@@ -221,9 +234,3 @@ def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:
         del given[name]
     if source("checkpoint") not in meant:
         del given["checkpoint"]
-
-
-def _written(context: click.Context, name: str) -> str:
-    """Return how a parameter is written, in all its forms: ``--fit/--tile``."""
-    parameters = (p for p in context.command.params if p.name == name)
-    return "/".join(word for p in parameters for word in (*p.opts, *p.secondary_opts))

@@ -19,8 +19,8 @@ class BackboneOptions:
     backbone: str | None = None
     head_channels: int | None = None
     heads: int | None = None
-    attention_order: str = "legacy"
-    schedule: str = "linear"
+    attention_order: str | None = None
+    schedule: str | None = None
     diffusion_steps: int | None = None
     size: tuple[int, int] | None = None
     filters: bool | None = None

@@ -8,8 +8,7 @@ from typing import Any
 import psutil
 import torch
 
-from ..classify.labels import MINIMUM_PIXELS
-from ..classify.model_files import check_target, save
+from ..classify.model_files import check_target, files_of, save
 from ..classify.model_size import model_bytes
 from ..extract.devices import choose_device
 from ..store.errors import InputError
@@ -28,11 +27,12 @@ from .cross_validation import (
     warn_of_folds,
 )
 from .folds_out import FoldsOut, check_folds_out
+from .images_learnt import images_facts
 from .labelled import Labelled, read_labelled
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .segmenting import TEMPERATURE
-from .selection import duration, named, read_list
+from .selection import duration, read_list
 from .training import Training, TrainingOptions
 from .trial import LEFT_BEHIND, Setting
 
@@ -107,8 +107,8 @@ class FitSummary:
         Measured beforehand, without reading.
     training_seconds : float
         Of all steps at that pace; reading comes on top.
-    reading_seconds : float
-        Of reading and drawing, at the pace of two rows; 0 unless it is a dry run.
+    reading_seconds : float, optional
+        Of reading and drawing, at the pace of two rows; None unless it is a dry run.
     peak_memory : int
         Bytes that the process has resident at most, interpreter and libraries included (the
         ``memory`` allowed is beside them); what lies in a GPU's memory does not count.
@@ -118,8 +118,8 @@ class FitSummary:
         Of the whole run; 0 for a dry run.
     folds : int
         Trainings besides the model's own, for cross-validation.
-    folds_seconds : float
-        What those take, with their reading and masks; 0 unless it is a dry run.
+    folds_seconds : float, optional
+        What those take, with their reading and masks; None unless it is a dry run.
     cross_validation : dict, optional
         `CrossValidation.to_dict`, which the model keeps too.
     """
@@ -136,10 +136,10 @@ class FitSummary:
     training_seconds: float
     peak_memory: int
     n_bytes: int
-    reading_seconds: float = 0.0
+    reading_seconds: float | None = None
     seconds: float = 0.0
     folds: int = 0
-    folds_seconds: float = 0.0
+    folds_seconds: float | None = None
     cross_validation: dict[str, Any] | None = None
 
 
@@ -177,8 +177,9 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         ensemble = training.run(progress)
     extra = _origin(config, training) | found
     save(ensemble, config.out, extra=extra, overwrite=config.overwrite)
+    n_bytes = sum(path.stat().st_size for path in files_of(config.out))
     seconds, facts = time.monotonic() - started, found.get("cross_validation")
-    return replace(summary, seconds=seconds, cross_validation=facts)
+    return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=facts)
 
 
 def _folds(config: FitConfig, labelled: Labelled) -> Folds:
@@ -286,12 +287,6 @@ def _announce(training: Training, summary: FitSummary, progress: Progress) -> No
             f"--memory is so little that a round takes {at_once} of the {summary.images} images "
             "in turn, not a sample of all: the masks may be a little worse"
         )
-    absent = [name for name, count in summary.classes.items() if count == 0]
-    if absent:
-        progress.warn(
-            f"no pixel to learn from for {named(absent)} (a class of fewer than "
-            f"{MINIMUM_PIXELS} pixels in an image is left out there, as published)"
-        )
     seconds = duration(summary.training_seconds)
     most = "at most " if options.recipe == "paper" else ""
     early = "; each member stops when its losses no longer fall" if most else ""
@@ -317,7 +312,7 @@ def _origin(config: FitConfig, training: Training) -> dict[str, Any]:
     return {
         "stores": [str(path.absolute()) for path in config.stores],
         "labels": str(config.labels.absolute()),
-        "images": list(training.labelled.images),
+        **images_facts(training.store, training.labelled.images),
         "ignore_label": config.ignore,
         "seed": config.seed,
         "reduced_to": None if kept is None else kept.dims,

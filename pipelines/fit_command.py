@@ -1,11 +1,11 @@
 """The command line of ``dseg fit``: parse, call, report."""
 
-import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .idle_options import refuse_idle_training
 from .options import (
     device_option,
     dry_run_option,
@@ -18,7 +18,8 @@ from .options import (
     overwrite_option,
     training_options,
 )
-from .reporting import console_of, report
+from .progress import Console
+from .reporting import console_of, next_command, report
 
 if TYPE_CHECKING:  # what it imports is for its run
     from .fit import FitSummary
@@ -49,7 +50,8 @@ __all__ = ["fit"]
 @overwrite_option
 @dry_run_option
 @output_options
-def fit(**given: Any) -> int:
+@click.pass_context
+def fit(context: click.Context, /, **given: Any) -> int:
     """Train the ensemble on the labelled images of a feature store.
 
     Several STORES, of the same images, join their features. LABELS holds a label map for some
@@ -65,9 +67,10 @@ def fit(**given: Any) -> int:
     from .fit import FitConfig
     from .fit import fit as run
 
+    refuse_idle_training(context, given)
     console, as_json = console_of(given)
     summary = run(FitConfig(**given), console)
-    text = _estimate(summary) if given["dry_run"] else _done(summary, given)
+    text = _estimate(summary) if given["dry_run"] else _done(summary, given, console)
     plain = asdict(summary)
     if not summary.folds:
         for key in ("folds", "folds_seconds", "cross_validation"):
@@ -81,16 +84,16 @@ def _estimate(summary: "FitSummary") -> str:
     text = (
         f"{summary.model}: about {summary.n_bytes / 1e6:.1f} MB on disk, "
         f"{duration(summary.training_seconds)} of training, "
-        f"{duration(summary.reading_seconds)} of reading, and "
+        f"{duration(summary.reading_seconds or 0)} of reading, and "
         f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
         "(--dry-run)"
     )
     if summary.folds:
-        text += f"\n{summary.folds} folds: about {duration(summary.folds_seconds)} more"
+        text += f"\n{summary.folds} folds: about {duration(summary.folds_seconds or 0)} more"
     return text
 
 
-def _done(summary: "FitSummary", given: dict[str, Any]) -> str:
+def _done(summary: "FitSummary", given: dict[str, Any], console: Console) -> str:
     from .info import cross_validation_words
 
     lines = []
@@ -98,10 +101,10 @@ def _done(summary: "FitSummary", given: dict[str, Any]) -> str:
         lines += cross_validation_words(summary.cross_validation)
         if given["folds_out"] is not None:
             lines.append(f"{given['folds_out']}: masks and uncertainty of the held-out images")
-    stores = shlex.join(map(str, given["stores"]))
-    other = "" if summary.model == "model" else f" --model {shlex.quote(summary.model)}"
+    model = () if summary.model == "model" else ("--model", summary.model)
+    follows = next_command(console, "predict", *given["stores"], *model)
     lines.append(
         f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images, "
-        f"{summary.seconds:.0f} s. Next: dseg predict {stores}{other}"
+        f"{summary.seconds:.0f} s" + (f". {follows}" if follows else "")
     )
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from typing import Any
 from ..store.errors import InputError
 from ..store.folders import is_free, whole_folder
 from .figures import draw_reliability
+from .images_learnt import LEARNT
 from .labelled import Labelled
 from .manifest import FILE
 from .mask_files import Asked, MaskFiles, refuse_other_uses
@@ -69,7 +70,8 @@ class FoldsOut:
         """Write an image's mask, and what stands beside it."""
         image = seen.image
         prepared = self._files.prepare(image.stem, image.name, image.sha256, seen.prediction)
-        self._files.finish(replace(prepared, record={**prepared.record, "fold": fold}))
+        told = {"fold": fold, LEARNT: False}
+        self._files.finish(replace(prepared, record={**prepared.record, **told}))
 
     def close(self, facts: Mapping[str, Any]) -> None:
         """Write what was found, and the figures."""

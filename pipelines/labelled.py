@@ -13,7 +13,6 @@ from ..classify.label_checks import check_ids, check_label_maps
 from ..classify.label_survey import LabelSurvey
 from ..classify.labels import (
     IGNORED,
-    check_trainable,
     find_labels,
     label_rows,
     read_label_file,
@@ -23,6 +22,7 @@ from ..store.catalogue import StoredImage
 from ..store.errors import InputError
 from ..store.features import Features
 from ..store.pixelset import PixelSet
+from .label_facts import LabelFacts, LabelFile
 from .progress import Progress
 from .selection import named, select
 
@@ -50,6 +50,8 @@ class Labelled:
     scored : Classes
         Those that masks are scored by: of the label maps at their own size, where an unnamed class
         of a few pixels may have a higher id than any that is learnt.
+    facts : LabelFacts
+        What stands in the files, one an image.
     """
 
     pixels: PixelSet
@@ -59,6 +61,7 @@ class Labelled:
     paths: tuple[Path, ...]
     ignore: int
     scored: Classes
+    facts: LabelFacts
 
     @property
     def share(self) -> float:
@@ -89,12 +92,13 @@ class Labelled:
         kept = [i for i, stem in enumerate(self.images) if stem in wanted]
         parts = np.split(self.y, self.pixels.image_starts[1:-1])
         y = np.concatenate([parts[i] for i in kept])
-        check_trainable(np.bincount(y, minlength=len(self.classes)), self.classes.names)
+        counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(kept)
+        images = tuple(self.images[i] for i in kept)
+        facts.check_trainable(counts, f"the {len(images)} images to learn from ({named(images)})")
         numbers = list(dict.fromkeys(self.pixels.images.tolist()))
         pixels = self.pixels.of_images([numbers[i] for i in kept])
-        images = tuple(self.images[i] for i in kept)
         paths = tuple(self.paths[i] for i in kept)
-        return replace(self, pixels=pixels, y=y, images=images, paths=paths)
+        return replace(self, pixels=pixels, y=y, images=images, paths=paths, facts=facts)
 
 
 def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
@@ -170,16 +174,18 @@ def read_labelled(
     beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
     paths = match_labels(images, folder, wanted, f"images in {store.where}", beside)
     paths = _extracted(paths, images, store, progress)
-    classes = load_classes(folder)
+    classes = load_classes(folder, progress.say)
     where = f"the label maps in '{folder}'"
     survey = LabelSurvey(where, ignore)
-    rows, owners, maps = [], [], []
+    rows, owners, maps, files = list[int](), list[int](), list[NDArray[np.uint16]](), []
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
             label, palette = read_label_file(path)
             seen = survey.add(path, label, palette)
             check_ids(label, seen.ids, ignore, classes, f"label map '{path.name}'")
-            maps += list(_label_rows(label, path.name, images[stem], ignore, classes))
+            parts = _label_rows(label, path.name, images[stem], ignore, classes)
+            files.append(LabelFile.of(label, seen, parts, images[stem].geometry))
+            maps += list(parts)
             numbers = store.rows(images[stem].index)
             rows += list(numbers)
             owners += [images[stem].index] * len(numbers)
@@ -187,14 +193,17 @@ def read_labelled(
     for note in check_label_maps(survey, classes):
         progress.warn(note)
     y = np.concatenate([label[label != IGNORED] for label in maps])
-    scored = classes
+    scored = classes or unnamed_classes(survey.highest + 1, where)
+    seen_at = None if store.spec.fit == "tile" else store.spec.row_shape
+    facts = LabelFacts(tuple(files), scored.names, ignore, seen_at)
     if classes is None:
-        n = int(y.max()) + 1 if len(y) else 1
-        classes, scored = unnamed_classes(n, where), unnamed_classes(survey.highest + 1, where)
-    check_trainable(np.bincount(y, minlength=len(classes)), classes.names)
+        classes = unnamed_classes(int(y.max()) + 1 if len(y) else 1, where)
+    facts.check_trainable(np.bincount(y, minlength=len(classes)), where)
+    for words in (facts.lost_words(), facts.absent_words(len(classes))):
+        if words:
+            progress.warn(words)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
-    stems, files = tuple(paths), tuple(paths.values())
-    return Labelled(pixels, y, classes, stems, files, ignore, scored or classes)
+    return Labelled(pixels, y, classes, tuple(paths), tuple(paths.values()), ignore, scored, facts)
 
 
 def _label_rows(

@@ -68,11 +68,23 @@ def fingerprint(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image all of whose files are written but the mask."""
+    """An image all of whose files are written but the mask.
+
+    Parameters
+    ----------
+    path : path
+        Of the mask.
+    mask : bytes
+    record : mapping
+        Its line of the manifest.
+    n_bytes : int
+        Of all files.
+    """
 
     path: Path
     mask: bytes
     record: Mapping[str, Any]
+    n_bytes: int
 
 
 class MaskFiles:
@@ -188,7 +200,9 @@ class MaskFiles:
             "image_uncertainty": prediction.score,
             **{kind: path.relative_to(self._out).as_posix() for kind, path in files.items()},
         }
-        return Prepared(files["mask"], encode_mask(prediction.mask, self._colours), record)
+        mask = encode_mask(prediction.mask, self._colours)
+        beside = sum(path.stat().st_size for kind, path in files.items() if kind != "mask")
+        return Prepared(files["mask"], mask, record, len(mask) + beside)
 
     def finish(self, prepared: Prepared) -> None:
         """Write the line of the manifest, see there, and then the mask.

@@ -223,7 +223,7 @@ _TRAINING = (
         type=click.IntRange(1),
         default=2000,
         show_default=True,
-        help="Length of the default recipe.",
+        help="Length of the default recipe, in batches.",
     ),
     click.option(
         "--batch-size",

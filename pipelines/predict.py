@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from heapq import nlargest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,8 @@ from ..store.errors import DsegError, InputError
 from ..store.features import Features
 from ..store.reader import FeatureStore
 from ..store.view import view_for, view_of
+from .images_learnt import LEARNT, ImagesLearnt
+from .manifest import Manifest
 from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_among, refuse_other_uses
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
@@ -32,6 +35,7 @@ from .stream import ahead
 __all__ = ["PredictConfig", "PredictSummary", "predict"]
 
 _PROBED = 4
+_SHOWN = 3  # images worth labelling
 # PNG takes about as long as a GPU needs for the next mask; finished predictions, which may be large
 # (probabilities), wait for a writer two at most.
 _WRITERS, _HELD = 2, 2
@@ -107,10 +111,14 @@ class PredictSummary:
     seconds : float
         Of the run; for a dry run, what it would take.
     n_bytes : int
-        For a dry run, of the files it would write, by a few images' files.
+        Of the masks that were written, with what stands beside them; for a dry run, of the files
+        it would write, by a few images' files.
     peak_memory : int
-        For a dry run, the most bytes that the process would have resident, interpreter and
-        libraries included; what lies in a GPU's memory is not.
+        The most bytes that the process has had resident, interpreter and libraries included; for a
+        dry run, that it would have. What lies in a GPU's memory is not.
+    most_uncertain : tuple of str
+        Stems of a few of the images asked for: those whose masks are the least certain, of images
+        that the model has not learnt from.
     """
 
     masks: str
@@ -121,6 +129,7 @@ class PredictSummary:
     seconds: float = 0.0
     n_bytes: int = 0
     peak_memory: int = 0
+    most_uncertain: tuple[str, ...] = ()
 
 
 def predict(config: PredictConfig, progress: Progress | None = None) -> PredictSummary:
@@ -137,6 +146,7 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     refuse_other_uses(config.out)
     model = load_model(config.model, device)
     source = _source(config, model, device)
+    learnt = ImagesLearnt.of(model.extra_, _sources(config, model))
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
     asked = _asked(config)
@@ -160,11 +170,26 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
         return summary
     config.out.mkdir(parents=True, exist_ok=True)
     with progress.bar("predict", len(stems), "images") as advance:
-        for outcome in _written(stems, source, segment, files):
+        for outcome in _written(stems, source, segment, files, learnt):
             outcome.add_to(summary)
             advance(1)
+    summary.most_uncertain = _most_uncertain(config.out, stems)
+    summary.peak_memory = peak_resident()
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _most_uncertain(masks: Path, stems: Sequence[str]) -> tuple[str, ...]:
+    """Return a few of the images, the least certain first."""
+    records = Manifest(masks).records
+    known = [
+        (score, stem)
+        for stem in stems
+        if (record := records.get(stem))
+        and isinstance(score := record.get("image_uncertainty"), float)
+        and not record.get(LEARNT)
+    ]
+    return tuple(stem for _, stem in nlargest(_SHOWN, known))
 
 
 def _asked(config: PredictConfig) -> Asked:
@@ -187,8 +212,9 @@ class _Outcome:
     def add_to(self, summary: PredictSummary) -> None:
         if self.reason is not None:
             summary.failed[self.name] = self.reason
-        elif self.sha256:
+        elif self.prepared is not None:
             summary.predicted += 1
+            summary.n_bytes += self.prepared.n_bytes
         else:
             summary.unchanged += 1
 
@@ -211,17 +237,18 @@ def _written(
     source: Source,
     segment: Segment,
     files: MaskFiles,
+    learnt: ImagesLearnt,
     *,
     redo: bool = False,
 ) -> Iterator[_Outcome]:
     """Segment and write images, and tell what became of each."""
     is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
     segmented = map(partial(_segmented, segment), source.images(stems, is_done))
-    for found in ahead(partial(_prepare, files), segmented, _WRITERS, most=_HELD):
+    for found in ahead(partial(_prepare, files, learnt), segmented, _WRITERS, most=_HELD):
         yield _finish(files, found)
 
 
-def _prepare(files: MaskFiles, found: _Outcome) -> _Outcome:
+def _prepare(files: MaskFiles, learnt: ImagesLearnt, found: _Outcome) -> _Outcome:
     """Write a prediction but for its mask, if there is one, and let go of it."""
     if found.prediction is None:
         return found
@@ -231,6 +258,9 @@ def _prepare(files: MaskFiles, found: _Outcome) -> _Outcome:
         raise
     except DsegError as error:
         return replace(found, prediction=None, reason=str(error))
+    told = learnt.has(found.stem, found.sha256.hex())
+    if told is not None:
+        prepared = replace(prepared, record={**prepared.record, LEARNT: told})
     return replace(found, prediction=None, prepared=prepared)
 
 
@@ -246,7 +276,7 @@ def _finish(files: MaskFiles, found: _Outcome) -> _Outcome:
 
 
 def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -> Source:
-    sources = config.sources or _recorded_stores(config, model)
+    sources = _sources(config, model)
     if all(map(_is_store, sources)):
         return FromStore(_features(sources, model))
     if len(sources) > 1:
@@ -256,6 +286,10 @@ def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -
     refuse_among(sources[0], config.out)
     spec = spec_of(model, config.model)
     return FromImages(sources[0], spec, config.checkpoint, device, config.batch_size)
+
+
+def _sources(config: PredictConfig, model: PixelEnsemble) -> tuple[Path, ...]:
+    return config.sources or _recorded_stores(config, model)
 
 
 def _features(paths: Sequence[Path], model: PixelEnsemble) -> Features:
@@ -304,7 +338,8 @@ def _probe(
     some = todo[:: max(1, len(todo) // _PROBED)][:_PROBED]
     with TemporaryDirectory() as folder:
         stamps = [time.monotonic()]
-        for _ in _written(some, source, segment, files.elsewhere(Path(folder)), redo=True):
+        beside, unknown = files.elsewhere(Path(folder)), ImagesLearnt()
+        for _ in _written(some, source, segment, beside, unknown, redo=True):
             stamps.append(time.monotonic())
         n_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     summary.peak_memory = peak_resident()

@@ -1,6 +1,5 @@
 """The command line of ``dseg pretrain``: parse, call, report."""
 
-import shlex
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +16,7 @@ from .options import (
     list_option,
     output_options,
 )
-from .reporting import console_of, report
+from .reporting import console_of, next_command, report
 
 __all__ = ["pretrain"]
 
@@ -151,14 +150,14 @@ def pretrain(**given: Any) -> int:
             "(--dry-run)"
         )
         return report(asdict(summary), text, as_json, summary.failed)
-    words = f"--images {shlex.quote(str(given['images']))} --out feats.zarr"
-    next_command = f"dseg extract {words} --checkpoint {shlex.quote(summary.checkpoint)}"
+    words = ("--images", given["images"], "--out", "feats.zarr", "--checkpoint", summary.checkpoint)
+    follows = next_command(console, "extract", *words)
     held_out = summary.held_out_loss
     text = (
         f"{summary.checkpoint}: {summary.steps} steps on {summary.images} images in "
         f"{duration(summary.seconds)}"
         + (", finished before" if summary.finished_before else "")
         + ("" if held_out is None else f"; held-out loss {held_out:.4f}")
-        + f". Next: {next_command}"
+        + (f". {follows}" if follows else "")
     )
     return report(asdict(summary), text, as_json, summary.failed)

@@ -1,10 +1,12 @@
-"""How a long run tells where it is: words and bars on stderr, or nothing at all."""
+"""How a long run tells where it is: words and bars or lines on stderr, or nothing at all."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+from .progress_lines import Lines
 
 __all__ = ["Advance", "Console", "Part", "Progress"]
 
@@ -27,12 +29,12 @@ class Progress:
 
 
 class Console(Progress):
-    """Words on stderr, bars only where stderr is a terminal.
+    """Words on stderr; bars where stderr is a terminal, elsewhere a line now and then.
 
     Parameters
     ----------
     quiet : bool
-        No words and no bars; warnings still come.
+        No words, no bars and no such lines; warnings still come.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -47,14 +49,24 @@ class Console(Progress):
         """Write to stderr, quiet or not."""
         tqdm.write(f"Warning: {text}", file=sys.stderr)
 
+    @property
+    def draws(self) -> bool:
+        """Whether bars are drawn."""
+        return not self.quiet and sys.stderr.isatty()
+
     @contextmanager
     def bar(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        """Show a bar on a terminal."""
-        hidden = self.quiet or not sys.stderr.isatty()
-        with tqdm(
-            total=total, desc=label, unit=f" {unit}", disable=hidden, dynamic_ncols=True
-        ) as bar:
+        """Show a bar on a terminal, else a line now and then."""
+        if not self.draws:
+            lines = Lines(label, total, unit)
+            yield lambda n: self._tell(lines.advance(n))
+            return
+        with tqdm(total=total, desc=label, unit=f" {unit}", dynamic_ncols=True) as bar:
             yield lambda n: bar.update(n) and None
+
+    def _tell(self, line: str | None) -> None:
+        if line is not None:
+            self.say(line)
 
 
 class Part(Progress):

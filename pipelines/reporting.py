@@ -1,13 +1,14 @@
 """How a command tells its result: on stdout, in words or as JSON, with what failed on stderr."""
 
 import json
+import shlex
 from typing import Any
 
 import click
 
 from .progress import Console
 
-__all__ = ["console_of", "report"]
+__all__ = ["console_of", "next_command", "report"]
 
 SOME_FAILED = 3
 MOST_LISTED = 20
@@ -17,6 +18,17 @@ def console_of(given: dict[str, Any]) -> tuple[Console, bool]:
     """Take the output options out of what was given; return where to talk, and whether in JSON."""
     given.pop("verbose")
     return Console(given.pop("quiet")), given.pop("as_json")
+
+
+def next_command(console: Console, *words: object) -> str:
+    """Return what to type next, quoted for a shell; nothing for who wants no words.
+
+    Examples
+    --------
+    >>> next_command(Console(), "predict", "my feats.zarr")
+    "Next: dseg predict 'my feats.zarr'"
+    """
+    return "" if console.quiet else f"Next: dseg {shlex.join(map(str, words))}"
 
 
 def report(

@@ -1,6 +1,5 @@
-"""How far a training is: a bar with its step, loss and remaining time."""
+"""How far a training is: a bar, or lines, with its step, loss and remaining time."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,6 +7,7 @@ from tqdm import tqdm
 
 from ..pretrain.loop import Length, Moment
 from .progress import Console, Progress
+from .progress_lines import Now, clock
 
 __all__ = ["remaining", "training_bar"]
 
@@ -18,7 +18,7 @@ _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # tqdm begins a postfix wi
 def training_bar(
     progress: Progress, length: Length, step: int, seconds: float
 ) -> Iterator[Callable[[Moment], None]]:
-    """Show a bar on a terminal; yields a function that takes where the run stands.
+    """Show a bar on a terminal, else lines; yields a function that takes where the run stands.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def training_bar(
     seconds : float
         Where the run stands already.
     """
-    shown = isinstance(progress, Console) and not progress.quiet and sys.stderr.isatty()
-    began = length.progress(step, seconds)
+    shown = isinstance(progress, Console) and progress.draws
+    began, due = length.progress(step, seconds), Now()
     with tqdm(
         total=1.0,
         initial=began,
@@ -47,9 +47,11 @@ def training_bar(
                 words.append(f"loss {moment.loss:.4f}")
             left = remaining(began, seconds, moment)
             if left is not None:
-                words.append(f"{_clock(left)} left")
+                words.append(f"{clock(left)} left")
             bar.unit, bar.n = ", ".join(words), moment.progress
             bar.refresh()
+            if not shown and due():
+                progress.say(f"pretrain: {100 * moment.progress:.0f} %, {bar.unit}")
 
         yield show
 
@@ -69,14 +71,3 @@ def remaining(began: float, seconds: float, moment: Moment) -> float | None:
     if gained <= 0:
         return None
     return (moment.seconds - seconds) / gained * (1 - moment.progress)
-
-
-def _clock(seconds: float) -> str:
-    """Return a time as on a clock.
-
-    >>> _clock(59), _clock(3725)
-    ('0:59', '1:02:05')
-    """
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -5,7 +5,7 @@ no more; dseg itself reads the native layout only.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,13 @@ def dense_codec(codec: str) -> str:
     return DEFAULT_CODEC if codec_named(codec).quantised else codec
 
 
-def export_dense(store: FeatureStore, path: str | Path, *, overwrite: bool = False) -> None:
+def export_dense(
+    store: FeatureStore,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> None:
     """Write the feature vectors of every pixel of all complete images.
 
     One tile of 64x64 pixels is in memory at a time, beside one row's maps. An export that was
@@ -57,6 +63,8 @@ def export_dense(store: FeatureStore, path: str | Path, *, overwrite: bool = Fal
         An absent or empty folder.
     overwrite : bool
         Replace a store or an export that is there.
+    advance : callable, optional
+        Called with 1 for each row.
 
     Raises
     ------
@@ -78,6 +86,8 @@ def export_dense(store: FeatureStore, path: str | Path, *, overwrite: bool = Fal
         if image.complete:
             for row in store.rows(image.index):
                 _export_row(store, row, arrays["features/dense"])
+                if advance is not None:
+                    advance(1)
             arrays["complete"][image.index] = True
     group.attrs.put(header.to_attributes())
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..idle_options import refuse_idle_training
 from ..options import (
     NUMBERS,
     device_option,
@@ -56,7 +57,8 @@ __all__ = ["curve"]
 @overwrite_option
 @dry_run_option
 @output_options
-def curve(**given: Any) -> int:
+@click.pass_context
+def curve(context: click.Context, /, **given: Any) -> int:
     """Tell how the mIoU grows with the labelled images, and whether more labelling is worth it.
 
     Trains on more and more of the labelled images and scores on others; writes curve.json,
@@ -73,6 +75,7 @@ def curve(**given: Any) -> int:
     from .run import CurveConfig
     from .run import curve as run
 
+    refuse_idle_training(context, given)
     console, as_json = console_of(given)
     summary = run(CurveConfig(**given), console)
     if given["dry_run"]:

@@ -58,7 +58,7 @@ def make_draws(
     InputError
         If too few images are left to learn from, or none of those held out has a labelled pixel.
     """
-    draws, counts = [], labelled.counts_by_image
+    draws = []
     for d in range(number):
         held = _held_out(labelled, d, seed, test)
         rest = [i for i in range(len(labelled.images)) if i not in held]
@@ -67,7 +67,7 @@ def make_draws(
                 f"{len(rest)} labelled images are left to learn from besides {len(held)} held out: "
                 "a curve needs at least two. Label more"
             )
-        if not counts[sorted(held)].any():
+        if not labelled.facts.of(sorted(held)).ids:
             raise InputError(
                 f"none of {named(labelled.images[i] for i in sorted(held))} has a labelled pixel, "
                 "and they are to be scored on: leave them out with --list"
@@ -140,9 +140,10 @@ def _least_learnt(labelled: Labelled, draws: Sequence[Draw]) -> int:
         counts = labelled.counts_by_image[[number[stem] for stem in draw.order]]
         classes = (counts.cumsum(axis=0) > 0).sum(axis=1)
         if classes[-1] < 2:
+            lost = labelled.facts.of([number[stem] for stem in draw.order]).lost_words()
             raise InputError(
-                f"the images that draw {draw.number + 1} learns from have one class only: label "
-                "pixels of another class in more images"
+                f"the images that draw {draw.number + 1} learns from have one class only: "
+                + (lost or "label pixels of another class in more images")
             )
         least = max(least, int((classes >= 2).argmax()) + 1)
     return least

@@ -17,6 +17,7 @@ from ...classify.masks import write_encoded
 from ...extract.devices import choose_device
 from ...store.errors import InputError
 from ...store.folders import is_free
+from ..images_learnt import ImagesLearnt
 from ..mask_files import fingerprint, refuse_among
 from ..memory import peak_resident, return_freed_memory
 from ..progress import Advance, Progress
@@ -101,11 +102,13 @@ class RobustnessSummary:
     seconds : float
         Of the run; for a dry run, what it would take, by a few images.
     peak_memory : int
-        For a dry run, the most bytes that the process would have resident, interpreter and
-        libraries included; what lies in a GPU's memory is not.
+        The most bytes that the process has had resident, interpreter and libraries included; for a
+        dry run, that it would have. What lies in a GPU's memory is not.
     mean_iou : dict
         By model: of the clean images ("0"), and at each severity the mean over the corruptions
         that were asked for. None where one has no score.
+    learnt_from : dict
+        By model: from how many of the images it has learnt; None if that is not known.
     """
 
     out: str
@@ -115,6 +118,7 @@ class RobustnessSummary:
     seconds: float = 0.0
     peak_memory: int = 0
     mean_iou: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    learnt_from: dict[str, int | None] = field(default_factory=dict)
 
 
 def robustness(config: RobustnessConfig, progress: Progress | None = None) -> RobustnessSummary:
@@ -132,14 +136,14 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     pairs, known_as = _asked(config), library()
     refuse_among(config.images, config.out)
     device = choose_device(config.device)
-    scored = _scored(config, device, progress)
+    scored, learnt = _scored(config, device, progress)
     results = _results(config, scored, known_as)
     models = [fingerprint(model) for model in config.models]
     results.enter(zip(models, (model.as_posix() for model in config.models), strict=True))
     todo = {model: [p for p in pairs if (model, *p) not in results.cells] for model in models}
     passes, n_images = sum(map(len, todo.values())), len(scored.labels)
     unchanged = len(models) * len(pairs) - passes
-    summary = RobustnessSummary(str(config.out), n_images, passes, unchanged)
+    summary = RobustnessSummary(str(config.out), n_images, passes, unchanged, learnt_from=learnt)
     progress.say(
         f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} models, "
         f"{unchanged} done already; results to '{config.out}'"
@@ -154,6 +158,7 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
             work.run(number, advance)
     _write(results)
     summary.mean_iou = _means(results, models, pairs)
+    summary.peak_memory = peak_resident()
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -175,13 +180,17 @@ def _asked(config: RobustnessConfig) -> list[Pair]:
     return [(CLEAN, 0), *((name, severity) for name in names for severity in severities)]
 
 
-def _scored(config: RobustnessConfig, device: torch.device, progress: Progress) -> ScoredImages:
-    n_classes = 0
+def _scored(
+    config: RobustnessConfig, device: torch.device, progress: Progress
+) -> tuple[ScoredImages, dict[str, int | None]]:
+    """Read what is scored against; return it with how many images each model has learnt from."""
+    n_classes, extras = 0, {}
     for folder in config.models:
         model = load_model(folder, device)
         spec_of(model, folder)  # is refused here, before the models ahead of it take hours
         n_classes = max(n_classes, len(model.class_info_))
-    return read_scored_images(
+        extras[folder.as_posix()] = model.extra_
+    scored = read_scored_images(
         config.images,
         config.labels,
         None if config.list_file is None else read_list(config.list_file),
@@ -190,6 +199,19 @@ def _scored(config: RobustnessConfig, device: torch.device, progress: Progress) 
         n_classes=n_classes,
         progress=progress,
     )
+    learnt = {name: _learnt(ImagesLearnt.of(extra), scored) for name, extra in extras.items()}
+    for name, count in learnt.items():
+        if count:
+            progress.warn(
+                f"the model '{name}' has learnt from {count} of the {len(scored.labels)} images, "
+                "so its scores are higher than on others: choose others with --list"
+            )
+    return scored, learnt
+
+
+def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:
+    told = [model.has(stem, sha256) for stem, sha256 in scored.sha256.items()]
+    return None if None in told else sum(map(bool, told))
 
 
 def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:

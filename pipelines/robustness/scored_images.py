@@ -29,11 +29,14 @@ class ScoredImages:
     classes : Classes
     digest : str
         sha256 over stems, images and label maps.
+    sha256 : mapping
+        Of each image, in hexadecimal, by its stem.
     """
 
     labels: Mapping[str, Path]
     classes: Classes
     digest: str
+    sha256: Mapping[str, str]
 
 
 def read_scored_images(
@@ -72,12 +75,14 @@ def read_scored_images(
     names = [path.relative_to(images).as_posix() for path in files.values()]
     beside = ((n, sha256_of(images / n).hex()) for n in names if (labels / n).is_file())
     paths = match_labels(files, labels, wanted, f"images in '{images}'", same_files(labels, beside))
-    digest, named = hashlib.sha256(), load_classes(labels)
+    digest, named, sha256 = hashlib.sha256(), load_classes(labels, progress.say), dict[str, str]()
     survey = LabelSurvey(f"the label maps in '{labels}'", ignore)
     with progress.bar("label maps", len(paths), "images") as advance:
         for stem, path in paths.items():
             _take_in(survey, files[stem], path, named, smallest)
-            for part in (stem.encode(), sha256_of(files[stem]), sha256_of(path)):
+            image = sha256_of(files[stem])
+            sha256[stem] = image.hex()
+            for part in (stem.encode(), image, sha256_of(path)):
                 digest.update(hashlib.sha256(part).digest())
             advance(1)
     for note in check_label_maps(survey, named):
@@ -88,7 +93,7 @@ def read_scored_images(
             "Is another id to be ignored (--ignore)?"
         )
     classes = named or unnamed_classes(max(survey.highest + 1, n_classes), survey.where)
-    return ScoredImages(paths, classes, digest.hexdigest())
+    return ScoredImages(paths, classes, digest.hexdigest(), sha256)
 
 
 def _take_in(

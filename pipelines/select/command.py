@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..idle_options import refuse_idle
 from ..options import (
     BYTES,
     SEED,
@@ -78,7 +79,8 @@ __all__ = ["select"]
 @overwrite_option
 @dry_run_option
 @output_options
-def select(**given: Any) -> int:
+@click.pass_context
+def select(context: click.Context, /, **given: Any) -> int:
     """Find out which steps and blocks of a feature store carry the labelled classes.
 
     On images held out, a linear probe scores each layer alone, then sets of layers; the ensemble
@@ -94,6 +96,8 @@ def select(**given: Any) -> int:
     from .run import select as run
     from .words import short_words
 
+    if given["max_steps"] == 0:
+        refuse_idle(context, {"members": "with --max-steps 0 no ensemble is trained"})
     console, as_json = console_of(given)
     summary = run(SelectConfig(**given), console)
     text = _estimate(summary) if given["dry_run"] else short_words(summary)

@@ -358,6 +358,7 @@ def mae_state() -> dict[str, Tensor]:
     ("options", "words"),
     [
         ({"steps": [50]}, "steps 50 are asked for, but this network takes no noise"),
+        ({"seed": 3}, "a seed of noise, 3, is asked for, but this network takes no noise"),
         ({"blocks": [7]}, r"no blocks \[7\]: it has 0 to 4"),
         ({"blocks": [1, 1]}, r"blocks \[1\] are given more than once"),
         ({"size": 36}, "cells of 8 pixels, so both sides must be multiples of 8"),

@@ -151,7 +151,8 @@ def test_a_label_id_beyond_the_classes(dseg, own_world, store):
 def test_labels_all_ignored(dseg, own_world, store):
     for stem, size in (("p0", (40, 56)), ("p1", (32, 32)), ("p2", (64, 48))):
         Image.fromarray(np.full(size, 255, np.uint8)).save(own_world.labels / f"{stem}.png")
-    assert_refused(fit(dseg, store, own_world.labels), "no labelled pixel is left")
+    words = "has a class: all are 255, the ignore label. Is another id to be ignored (--ignore)?"
+    assert_refused(fit(dseg, store, own_world.labels), words)
 
 
 def test_one_class_only(dseg, own_world, store):

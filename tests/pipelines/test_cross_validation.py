@@ -170,7 +170,10 @@ def test_a_class_of_one_image_is_named(dseg, own_world, store):
     label[:8, :12] = 3
     Image.fromarray(label).save(own_world.truth / "p4.png")
     words = ("fit", store, own_world.truth, *WORDS, "--folds", 2)
-    assert "all pixels of 'buoy' stand in images of one fold" in dseg(*words, "--dry-run").err
+    assert (
+        "all pixels to learn 'buoy' from stand in images of one fold"
+        in dseg(*words, "--dry-run").err
+    )
     told = json.loads(dseg(*words, "--json").out)["cross_validation"]
     pixels = sum(height * width for height, width in SIZES)
     assert told["calibration"]["pixels"] == pixels - 8 * 12  # the model will have learnt it

@@ -57,6 +57,67 @@ def test_the_next_command_can_be_pasted(dseg, world, store):
     assert "6 masks written" in dseg(*shlex.split(line)).out
 
 
+def test_each_command_says_what_comes_next(dseg, world, ddpm, tmp_path):
+    """Every "Next:" is typed as it stands, but for the folders that only the user knows."""
+    for name in ("labels", "truth"):
+        (tmp_path / name).symlink_to(getattr(world, name))
+    words = ("--images", world.photos, "--out", "my feats.zarr", "--checkpoint", ddpm)
+    made = dseg("extract", *words)
+    (tmp_path / "dseg.toml").write_text("[fit]\nmembers = 2\nmax-steps = 5")
+    for name in ("fit", "predict", "evaluate"):
+        assert made.code == 0, made.err
+        following = shlex.split(made.out.split("Next: dseg ")[1])
+        assert following[0] == name
+        made = dseg(*following)
+    assert "mIoU" in made.out
+    assert "Next" not in made.out
+
+
+def test_no_next_command_where_nobody_wants_words(dseg, world, ddpm, store, model):
+    words = ("--images", world.photos, "--out", "f.zarr", "--checkpoint", ddpm)
+    fit = ("fit", store, world.labels, "--members", 2, "--max-steps", 2, "--overwrite")
+    predict = ("predict", store, "--model", model)
+    for command in (("extract", *words), fit, predict):
+        for option in ("--json", "--quiet"):
+            made = dseg(*command, option)
+            assert made.code == 0, made.err
+            assert "Next" not in made.out + made.err
+    assert "Next" not in dseg("extract", *words, "--shard", "0/2").out
+    assert "Next" in dseg("extract", *words).out
+
+
+def test_a_store_for_a_model_is_predicted_next(dseg, world, store, model):
+    words = ("--images", world.photos, "--out", "new.zarr", "--layers-from", model)
+    made = dseg("extract", *words)
+    assert made.code == 0, made.err
+    assert "6 masks written" in dseg(*shlex.split(made.out.split("Next: dseg ")[1])).out
+
+
+def test_predict_names_the_images_worth_labelling(dseg, world, store, model, tmp_path):
+    made = dseg("predict", store, "--model", model)
+    lines = map(json.loads, (tmp_path / "masks/predictions.jsonl").read_text().splitlines())
+    scores = {line["stem"]: line["image_uncertainty"] for line in lines}
+    unlabelled = sorted(world.stems[3:], key=scores.__getitem__, reverse=True)
+    assert f"Most worth labelling next: {str(unlabelled)[1:-1]} (" in made.out
+    again = json.loads(dseg("predict", store, "--model", model, "--json").out)
+    assert again["most_uncertain"] == unlabelled
+
+
+def test_the_result_tells_the_bytes_written(dseg, world, store, model, tmp_path):
+    words = ("predict", store, "--model", model, "--uncertainty", "--json")
+    made = json.loads(dseg(*words).out)
+    files = [path for path in (tmp_path / "masks").rglob("*") if path.suffix in (".png", ".npy")]
+    assert len(files) == 12
+    assert made["n_bytes"] == sum(path.stat().st_size for path in files) > 0
+    assert made["peak_memory"] > 50e6
+    assert json.loads(dseg(*words).out)["n_bytes"] == 0  # all are there already
+
+    fitted = dseg("fit", store, world.labels, "--members", 2, "--max-steps", 5, "--json")
+    made = json.loads(fitted.out)
+    assert made["n_bytes"] == sum(path.stat().st_size for path in (tmp_path / "model").iterdir())
+    assert made["reading_seconds"] is None  # nobody measured it
+
+
 def test_the_same_seed_gives_the_same_masks(dseg, world, store, tmp_path):
     words = ("--members", 2, "--max-steps", 40)
     for name in "ab":

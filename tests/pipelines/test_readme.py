@@ -1,7 +1,9 @@
 """What the README says can be typed as it stands."""
 
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,70 @@ def test_commands_and_their_options_exist(line):
     _, name, *words = shlex.split(line)
     known = {option for parameter in cli.commands[name].params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
+
+
+SHORT = """
+[extract]
+size = 32
+[fit]
+members = 2
+max-steps = 10
+[select]
+members = 2
+max-steps = 2
+most = 2
+folds = 2
+time = false
+[curve]
+members = 2
+max-steps = 5
+draws = 1
+[robustness]
+corruptions = "brightness"
+severities = "1"
+[pretrain]
+batch-size = 2
+sheets = 0
+"""
+
+
+@pytest.fixture
+def job(world, tmp_path):
+    """What the README begins with: folders, lists, and settings that make each command short."""
+    for name, source in (("photos", "photos"), ("new_photos", "photos"), ("truth", "truth")):
+        shutil.copytree(getattr(world, source), tmp_path / name)
+    shutil.copytree(world.truth, tmp_path / "labels")
+    (tmp_path / "labels/p5.png").unlink()
+    (tmp_path / "train.txt").write_text("p0\np1\np2\n")
+    (tmp_path / "test.txt").write_text("p3\np4\n")
+    (tmp_path / "dseg.toml").write_text(SHORT)
+    return tmp_path
+
+
+def test_all_commands_run_in_the_order_shown(dseg, job):
+    """Typed from top to bottom into one folder; only the time of a training is shorter."""
+    pytest.importorskip("imagecorruptions", reason="corruptions need dseg[robustness]")
+    lines = command_lines()
+    assert len(lines) > 15
+    for line in lines:
+        _, *words = shlex.split(line.replace("--time 2h", "--time 1s"))
+        _foreseen(dseg, job, words)
+        done = dseg(*words)
+        assert done.code == 0, f"{line}: {done.err}"
+
+
+def _foreseen(dseg, job, words):
+    """Make what a line takes as given: other models, stores of other networks."""
+    for model in ("a", "b"):
+        if f"{model}/" in words and not (job / model).exists():
+            shutil.copytree(job / "model", job / model)
+            facts = json.loads((job / model / "model.json").read_text())
+            facts["extra"]["called"] = model
+            (job / model / "model.json").write_text(json.dumps(facts))
+    for size, name in enumerate(("ddpm.zarr", "other.zarr"), 1):
+        if name in words:
+            extract = ("extract", "--images", "photos", "--out", name, "--size", 32 * size)
+            assert dseg(*extract).code == 0
 
 
 def test_options_named_in_the_text_exist():
