@@ -166,7 +166,7 @@ def test_paper_evaluation_tells_what_is_left(dseg, tmp_path):
     (tmp_path / "truth").mkdir()
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "masks/a.png")
     label = np.full((SIDE, SIDE), 255, np.uint8)
-    label[101:105, 101:105] = 0
+    label[101:105, 101:105] = 1
     Image.fromarray(label).save(tmp_path / "truth/a.png")
     refused = dseg("evaluate", "masks", "truth", "--paper")
     assert refused.code == 2

@@ -105,7 +105,7 @@ def test_a_size_at_which_a_class_is_lost_makes_no_grey_values(dseg, own_world, s
 
     change(own_world.labels, rare)
     refused = fit(dseg, store, own_world.labels)
-    assert_refused(refused, "only one class is present")
+    assert_refused(refused, "only one class is left to learn from, 'class 0'", "27 pixels")
     assert "grey values" not in refused.err
 
 
