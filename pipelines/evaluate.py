@@ -83,7 +83,8 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     wanted = None if config.list_file is None else read_list(config.list_file)
     predicted = ((record["image"], record["sha256"]) for record in records.values())
     images = same_files(config.labels, predicted)
-    labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
+    what = f"masks in '{config.masks}'"
+    labels = match_labels(masks, config.labels, wanted, what, images, progress)
     classes = load_classes(config.labels) or _unnamed(masks, labels, config.ignore)
     confusion = Confusion(len(classes), config.ignore, paper=config.paper)
     with progress.bar("evaluate", len(labels), "images") as advance:

@@ -15,6 +15,7 @@ import torch
 
 from ...classify.masks import write_encoded
 from ...extract.devices import choose_device
+from ...extract.images import ImageFiles, find_images
 from ...store.errors import InputError
 from ...store.folders import is_free
 from ..mask_files import fingerprint, refuse_among
@@ -22,6 +23,7 @@ from ..memory import peak_resident, return_freed_memory
 from ..progress import Advance, Progress
 from ..segmenting import load_model, spec_of
 from ..selection import read_list
+from ..survey import tell_of_files
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
 from .plot import drawn
@@ -130,9 +132,11 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     pairs, known_as = _asked(config), library()
-    refuse_among(config.images, config.out)
+    images = find_images([config.images])
+    refuse_among(images, config.out)
+    tell_of_files(images, progress)
     device = choose_device(config.device)
-    scored = _scored(config, device, progress)
+    scored = _scored(config, images, device, progress)
     results = _results(config, scored, known_as)
     models = [fingerprint(model) for model in config.models]
     results.enter(zip(models, (model.as_posix() for model in config.models), strict=True))
@@ -144,7 +148,7 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
         f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} models, "
         f"{unchanged} done already; results to '{config.out}'"
     )
-    work = _Work(config, scored, device, results, todo)
+    work = _Work(config, images, scored, device, results, todo)
     if config.dry_run:
         summary.seconds = sum(work.seconds(number) for number in range(len(models)))
         summary.peak_memory = peak_resident()
@@ -175,14 +179,16 @@ def _asked(config: RobustnessConfig) -> list[Pair]:
     return [(CLEAN, 0), *((name, severity) for name in names for severity in severities)]
 
 
-def _scored(config: RobustnessConfig, device: torch.device, progress: Progress) -> ScoredImages:
+def _scored(
+    config: RobustnessConfig, images: ImageFiles, device: torch.device, progress: Progress
+) -> ScoredImages:
     n_classes = 0
     for folder in config.models:
         model = load_model(folder, device)
         spec_of(model, folder)  # is refused here, before the models ahead of it take hours
         n_classes = max(n_classes, len(model.class_info_))
     return read_scored_images(
-        config.images,
+        images,
         config.labels,
         None if config.list_file is None else read_list(config.list_file),
         config.ignore,
@@ -218,6 +224,7 @@ class _Work:
     """What is to be done with each model; one is in memory at a time."""
 
     config: RobustnessConfig
+    images: ImageFiles
     scored: ScoredImages
     device: torch.device
     results: Results
@@ -228,7 +235,7 @@ class _Work:
         checkpoints = config.checkpoints or (None,)
         return CorruptedRuns(
             config.models[number],
-            config.images,
+            self.images,
             self.scored,
             checkpoint=checkpoints[number if len(checkpoints) > 1 else 0],
             device=self.device,

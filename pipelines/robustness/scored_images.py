@@ -10,11 +10,11 @@ import numpy as np
 from ...classify.classes import Classes, load_classes
 from ...classify.labels import largest_id, read_label_map
 from ...classify.metrics import Confusion
-from ...extract.images import UnreadableImage, image_size, list_images, sha256_of
+from ...extract.images import ImageFiles, UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
-from ...store.layout import stem_of
-from ..labelled import match_labels, same_files, unnamed_classes
+from ..labelled import files_named, match_labels, same_files, unnamed_classes
 from ..progress import Progress
+from ..survey import surveyed
 
 __all__ = ["ScoredImages", "read_scored_images"]
 
@@ -38,7 +38,7 @@ class ScoredImages:
 
 
 def read_scored_images(
-    images: Path,
+    images: ImageFiles,
     labels: Path,
     wanted: Sequence[str] | None,
     ignore: int,
@@ -51,8 +51,9 @@ def read_scored_images(
 
     Parameters
     ----------
-    images, labels : path
-        Folders.
+    images : ImageFiles
+    labels : path
+        Folder of label maps.
     wanted : sequence of str, optional
         Stems to take.
     ignore : int
@@ -68,10 +69,11 @@ def read_scored_images(
     InputError
         If they do not match, an image cannot be used, or a label map does not fit it.
     """
-    files = {stem_of(path.relative_to(images).as_posix()): path for path in list_images(images)}
-    names = [path.relative_to(images).as_posix() for path in files.values()]
-    beside = ((n, sha256_of(images / n).hex()) for n in names if (labels / n).is_file())
-    paths = match_labels(files, labels, wanted, f"images in '{images}'", same_files(labels, beside))
+    files = {stem: images.files[name] for stem, name in images.by_stem.items()}
+    there = files_named(labels, images.files)
+    beside = same_files(labels, ((name, sha256_of(images.files[name]).hex()) for name in there))
+    paths = match_labels(files, labels, wanted, f"images in {images.where}", beside, progress)
+    surveyed({stem: files[stem] for stem in paths}).tell_of_pages(progress)
     digest, highest = hashlib.sha256(), -1
     with progress.bar("label maps", len(paths), "images") as advance:
         for stem, path in paths.items():
