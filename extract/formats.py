@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 from PIL import TiffImagePlugin
 
@@ -21,7 +22,7 @@ _KINDS = (
     (b"PK\x03\x04", 0, (b"",), "ZIP"),
     (b"<svg", 0, (b"",), "SVG"),
 )
-_SAMPLES, _BITS, _FORMAT, _PHOTOMETRIC = 277, 258, 339, 262
+_WIDTH, _SAMPLES, _BITS, _FORMAT, _PHOTOMETRIC = 256, 277, 258, 339, 262
 _FORMATS = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
 
 
@@ -43,10 +44,12 @@ def why_unknown(path: Path) -> str:
 
 def _of_tiff(path: Path, head: bytes) -> str:
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, catch_warnings(action="error"):
             tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if head[2:3] == b"+" else 8))
             file.seek(tags.next)
             tags.load(file)
+        if _WIDTH not in tags:
+            return "is a TIFF without an image: is it damaged?"
         return _words(tags)
     except Exception:  # whatever damaged bytes make of the tags
         return "is a TIFF that cannot be decoded: is it damaged?"

@@ -163,7 +163,7 @@ def match_labels(
         If a label map has no image, or a listed image no label map; the message names them.
     """
     labels = find_labels(folder, images)
-    over = passed_over(folder, {*labels, *known} if labels else (), images)
+    over = passed_over(folder, labels, images, known)
     if not labels:
         raise InputError(f"no label maps (.png or .npy) in '{folder}'{over and f': {over}'}")
     if over and progress is not None:

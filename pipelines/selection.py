@@ -18,8 +18,8 @@ _SHOWN = 5
 T = TypeVar("T")
 
 
-def _listed_stem(entry: str, known: Collection[str]) -> str | None:
-    """Return which known stem an entry of a list means, if any.
+def _listed_stem(entry: str, known: Collection[str]) -> tuple[str, str] | None:
+    """Return which known stem an entry of a list means, and the folder before it; None if none.
 
     A path, of the system or Windows', means the stem that its last parts are, the longest such. The
     extension of an image or label map does not count; other endings are part of the name:
@@ -32,7 +32,7 @@ def _listed_stem(entry: str, known: Collection[str]) -> str | None:
             for first in range(len(whole.parts)):
                 stem = "/".join(whole.parts[first:])
                 if stem in known:
-                    return stem
+                    return stem, "/".join(whole.parts[:first])
     return None
 
 
@@ -88,7 +88,8 @@ def read_list(path: Path) -> tuple[str, ...]:
 def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> list[str]:
     """Return the known stems that a list asks for, in the order they are known.
 
-    An entry of the list may also be a path to the image or its label map, see `_listed_stem`.
+    Entries of the list may also be paths to images or label maps, see `_listed_stem`: all of one
+    folder, for the folder is not looked at.
 
     Parameters
     ----------
@@ -102,37 +103,37 @@ def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> lis
     Raises
     ------
     InputError
-        If something is asked for that there is not, or two paths lead to one stem.
+        If something is asked for that there is not, or paths do not lie in one folder.
     """
     if wanted is None:
         return list(known)
-    there, asked, missing = set(known), dict[str, str](), list[str]()
-    for entry in wanted:
-        stem = _listed_stem(composed(entry), there)
-        if stem is None:
-            missing.append(entry)
-        elif _folder_of(asked.setdefault(stem, entry)) != _folder_of(entry):
-            raise InputError(
-                f"--list names '{asked[stem]}' and '{entry}', but there is only one '{stem}' among "
-                f"the {len(known)} {what}: list the names as they are there"
-            )
+    there = set(known)
+    found = {entry: _listed_stem(composed(entry), there) for entry in wanted}
+    missing = [entry for entry, stem in found.items() if stem is None]
+    asked = {entry: stem for entry, stem in found.items() if stem is not None}
+    folders = {folder: entry for entry, (_, folder) in asked.items()}
+    if "" in folders:  # names as they are, so what else lies in some folder is another image
+        missing += [entry for entry, (_, folder) in asked.items() if folder]
+    elif len(folders) > 1:
+        raise InputError(
+            f"--list names files of several folders, such as {named(folders.values())}, but stems "
+            f"such as '{known[0]}' are the {what}: list the names as they are there"
+        )
     if missing:
+        lacking = set(missing)
+        missing = [entry for entry in wanted if entry in lacking]
         raise InputError(
             f"--list names {named(missing)}, not among the {len(known)} {what}"
             + _nearest(missing[0], known)
         )
-    return [stem for stem in known if stem in asked]
-
-
-def _folder_of(entry: str) -> str:
-    """Return the folder of a path in a list; a bare name's may be any."""
-    return PurePosixPath(entry.replace("\\", "/")).parent.as_posix()
+    chosen = {stem for stem, _ in asked.values()}
+    return [stem for stem in known if stem in chosen]
 
 
 def _nearest(entry: str, known: Sequence[str]) -> str:
     """Return which stem may have been meant, as the end of a message."""
     name = PurePosixPath(entry.replace("\\", "/")).name
-    bare = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or name
+    bare, _ = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or (name, "")
     near = [stem for stem in known if PurePosixPath(stem).name == bare]
     near = near or get_close_matches(entry, known, 1) or get_close_matches(bare, known, 1)
     return f"; is '{near[0]}' meant?" if near else f", such as '{known[0]}'" if known else ""

@@ -153,8 +153,8 @@ def passed_over(found: Walk, endings: frozenset[str]) -> str:
     parts = [
         (others, in_words(others)),
         (hidden, f"{len(hidden)} hidden"),
-        (found.repeated, f"{_counted(found.repeated, 'link')} to folders that are seen already"),
-        (found.closed, f"{_counted(found.closed, 'folder')} that cannot be opened"),
+        (found.repeated, _counted(found.repeated, "link", "to folders that are seen already")),
+        (found.closed, _counted(found.closed, "folder", "that cannot be opened")),
     ]
     return ", ".join(words for which, words in parts if which)
 
@@ -167,6 +167,6 @@ def _holds(folder: Path, endings: Collection[str]) -> bool:
         return False
 
 
-def _counted(paths: Collection[Path], what: str) -> str:
-    first = f" ('{next(iter(paths))}')" if paths else ""
-    return f"{len(paths)} {what}{'s' if len(paths) > 1 else ''}{first}"
+def _counted(paths: Collection[Path], what: str, which: str) -> str:
+    first = next(iter(paths), None)
+    return f"{len(paths)} {what}{'s' if len(paths) > 1 else ''} {which} ('{first}')"

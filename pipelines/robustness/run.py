@@ -16,6 +16,7 @@ import torch
 from ...classify.masks import write_encoded
 from ...extract.devices import choose_device
 from ...extract.images import ImageFiles, find_images
+from ...extract.levels import FULL
 from ...store.errors import InputError
 from ...store.folders import is_free
 from ..mask_files import fingerprint, refuse_among
@@ -23,7 +24,8 @@ from ..memory import peak_resident, return_freed_memory
 from ..progress import Advance, Progress
 from ..segmenting import load_model, spec_of
 from ..selection import read_list
-from ..survey import tell_of_files
+from ..sources import white_of
+from ..survey import surveyed, tell_of_files, warn_of_levels
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
 from .plot import drawn
@@ -182,12 +184,13 @@ def _asked(config: RobustnessConfig) -> list[Pair]:
 def _scored(
     config: RobustnessConfig, images: ImageFiles, device: torch.device, progress: Progress
 ) -> ScoredImages:
-    n_classes = 0
+    n_classes, whites = 0, set()
     for folder in config.models:
         model = load_model(folder, device)
-        spec_of(model, folder)  # is refused here, before the models ahead of it take hours
+        # what is wrong with it is refused here, before the models ahead of it take hours
+        whites.add(white_of(spec_of(model, folder)))
         n_classes = max(n_classes, len(model.class_info_))
-    return read_scored_images(
+    scored = read_scored_images(
         images,
         config.labels,
         None if config.list_file is None else read_list(config.list_file),
@@ -196,6 +199,13 @@ def _scored(
         n_classes=n_classes,
         progress=progress,
     )
+    names = images.by_stem
+    survey = surveyed({names[stem]: images.files[names[stem]] for stem in scored.labels})
+    survey.tell_of_pages(progress)
+    if FULL in whites:
+        advice = "extract with --white {0} and fit a model on that"
+        warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, progress)
+    return scored
 
 
 def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:

@@ -14,7 +14,6 @@ from ...extract.images import ImageFiles, UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
 from ..labelled import files_named, match_labels, same_files, unnamed_classes
 from ..progress import Progress
-from ..survey import surveyed
 
 __all__ = ["ScoredImages", "read_scored_images"]
 
@@ -73,7 +72,6 @@ def read_scored_images(
     there = files_named(labels, images.files)
     beside = same_files(labels, ((name, sha256_of(images.files[name]).hex()) for name in there))
     paths = match_labels(files, labels, wanted, f"images in {images.where}", beside, progress)
-    surveyed({stem: files[stem] for stem in paths}).tell_of_pages(progress)
     digest, highest = hashlib.sha256(), -1
     with progress.bar("label maps", len(paths), "images") as advance:
         for stem, path in paths.items():
