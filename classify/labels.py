@@ -82,7 +82,12 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
     return found
 
 
-def passed_over(folder: str | Path, labels: Collection[str], images: Collection[Path] = ()) -> str:
+def passed_over(
+    folder: str | Path,
+    labels: Collection[str],
+    images: Collection[Path],
+    stems: Collection[str],
+) -> str:
     """Say in words which files of a label folder may be labels too, but are not read.
 
     Parameters
@@ -92,6 +97,9 @@ def passed_over(folder: str | Path, labels: Collection[str], images: Collection[
         Stems of the label maps that `find_labels` found; what has one is nothing apart.
     images : collection of path
         Files known to be images.
+    stems : collection of str
+        Of the images that label maps are wanted for; where there is any label map, other names
+        are of no concern.
 
     Returns
     -------
@@ -105,7 +113,8 @@ def passed_over(folder: str | Path, labels: Collection[str], images: Collection[
         for path in found.files
         if ending(path) in _OTHER_LABELS
         and path.name not in ("classes.json", "predictions.jsonl")
-        and stem_of(path.relative_to(root).as_posix()) not in labels
+        and (stem := stem_of(path.relative_to(root).as_posix())) not in labels
+        and (stem in stems or not labels)
         and path.resolve() not in known
     ]
     hidden = sum(ending(path) in SUFFIXES for path in found.hidden)

@@ -63,7 +63,8 @@ def figure(
 def _legend(axis: Any) -> None:
     """Draw the legend above the axes, what is drawn last first: in them it may hide something."""
     lines, names = (part[::-1] for part in axis.get_legend_handles_labels())
-    axis.figure.legend(lines, names, loc="outside upper center", ncols=len(names), frameon=False)
+    how = {"loc": "outside upper center", "frameon": False, "columnspacing": 1.2}
+    axis.figure.legend(lines, names, ncols=len(names), handlelength=1.6, **how)
 
 
 def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:

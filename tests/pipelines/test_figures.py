@@ -48,9 +48,8 @@ def test_the_legend_of_a_curve_hides_no_interval(drawn, tmp_path):
 
 
 def test_the_legend_of_reliability_hides_no_line(drawn, tmp_path):
-    bins = [
-        {"confidence": c, "accuracy": c**0.2, "share": 0.1} for c in np.linspace(0.05, 0.95, 10)
-    ]
+    said = np.linspace(0.05, 0.95, 10)
+    bins = [{"confidence": c, "accuracy": c**0.2, "share": 0.1} for c in said]
     calibration = {
         "temperature": 1.5,
         "reliability": {"before": bins, "after": bins},
@@ -92,4 +91,4 @@ def test_layers_that_hardly_differ_look_alike(drawn, tmp_path):
     scores = {f"50:{block}": {"sky": 0.4 + 0.001 * block} for block in range(3)}
     plot.draw_layers(summary(scores), tmp_path / "select")
     low, high = drawn[0].axes[0].images[0].get_clim()
-    assert high - low >= 0.05
+    assert high - low == pytest.approx(0.05)
