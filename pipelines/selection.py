@@ -25,6 +25,8 @@ def _listed_stem(entry: str, known: Collection[str]) -> tuple[str, str] | None:
     extension of an image or label map does not count; other endings are part of the name:
     ``cat.front`` is not ``cat``.
     """
+    if entry in known:
+        return entry, ""
     for written in (entry, entry.replace("\\", "/")):
         path = PurePosixPath(written)
         bare = path.with_suffix("") if path.suffix.lower() in EXTENSIONS | {".npy"} else path
