@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..store.errors import InputError
+from ..store.texts import read_text
 from .class_lines import entries_by_id, names_of_lines
 
 __all__ = ["Classes", "Colour", "default_classes", "default_colour", "load_classes"]
@@ -188,7 +189,7 @@ def _read_text(path: Path) -> tuple[Classes, list[str]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except UnicodeDecodeError as error:
         raise InputError(f"'{path}' is not UTF-8 text: save it as UTF-8") from error
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 from ..store.errors import InputError
 from ..store.geometry import Geometry, nearest_index
+from ..store.layout import stem_of
+from ..store.walking import ending, in_words, walk
 
 __all__ = [
     "IGNORED",
@@ -22,6 +24,7 @@ __all__ = [
     "check_trainable",
     "find_labels",
     "label_rows",
+    "passed_over",
     "read_label_file",
     "read_label_map",
 ]
@@ -33,10 +36,16 @@ MINIMUM_PIXELS = 20
 """Published: a class of fewer pixels in a resized image is not trained on there."""
 
 SUFFIXES = (".png", ".npy")
+_JPEG = (".jpg", ".jpeg")
+_OTHER_LABELS = frozenset(
+    {*_JPEG, ".bmp", ".gif", ".gz", ".json", ".mat", ".nii", ".npz", ".tif", ".tiff", ".webp"}
+    | {".xml"}
+)
+"""Endings of what other programs keep labels in."""
 
 
 def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, Path]:
-    """Find the label maps of a folder and its sub-folders.
+    """Find the label maps of a folder and its sub-folders; links to folders are followed.
 
     Parameters
     ----------
@@ -48,7 +57,8 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
     -------
     dict
         Path of each ``.png`` and ``.npy``, by its stem: the path within the folder without the
-        ending, with ``/`` between sub-folders. Hidden files and folders are skipped.
+        ending, with ``/`` between sub-folders, in Unicode's composed form. Hidden files and
+        folders are skipped.
 
     Raises
     ------
@@ -60,19 +70,61 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
         raise InputError(f"the label folder '{root}' does not exist")
     known = {Path(image).resolve() for image in images}
     found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
-        if path.suffix.lower() not in SUFFIXES or any(p.startswith(".") for p in inside.parts):
+    for path in walk(root).files:
+        if ending(path) not in SUFFIXES or not path.is_file() or path.resolve() in known:
             continue
-        if not path.is_file() or path.resolve() in known:
-            continue
-        stem = inside.with_suffix("").as_posix()
+        stem = stem_of(path.relative_to(root).as_posix())
         if stem in found:
             raise InputError(
                 f"two label maps for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
             )
         found[stem] = path
     return found
+
+
+def passed_over(
+    folder: str | Path,
+    labels: Collection[str],
+    images: Collection[Path],
+    stems: Collection[str],
+) -> str:
+    """Say in words which files of a label folder may be labels too, but are not read.
+
+    Parameters
+    ----------
+    folder : path
+    labels : collection of str
+        Stems of the label maps that `find_labels` found; what has one is nothing apart.
+    images : collection of path
+        Files known to be images.
+    stems : collection of str
+        Of the images that label maps are wanted for; where there is any label map, other names
+        are of no concern.
+
+    Returns
+    -------
+    str
+        Empty if there are none.
+    """
+    root = Path(folder)
+    found, known = walk(root), {Path(image).resolve() for image in images}
+    others = [
+        path
+        for path in found.files
+        if ending(path) in _OTHER_LABELS
+        and path.name not in ("classes.json", "predictions.jsonl")
+        and (stem := stem_of(path.relative_to(root).as_posix())) not in labels
+        and (stem in stems or not labels)
+        and path.resolve() not in known
+    ]
+    hidden = sum(ending(path) in SUFFIXES for path in found.hidden)
+    parts = [*([in_words(others)] if others else []), *([f"{hidden} hidden"] if hidden else [])]
+    if not parts:
+        return ""
+    why = "label maps are .png or .npy"
+    if any(ending(path) in _JPEG for path in others):
+        why += "; JPEG cannot hold exact class ids, so save them as PNG from where they were made"
+    return f"passed over in '{root}': {', '.join(parts)} ({why})"
 
 
 def read_label_map(path: str | Path) -> NDArray[np.integer]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..store.spec import FeatureSpec, Fit, LayerSpec
 from .builtin import BUILTIN
 from .images import PREPROCESSING
+from .levels import FULL
 from .loading import Hints, LoadedUNet, NotTakenError, load_checkpoint
 from .precision import Precision
 from .trunk import TrunkBackbone
@@ -169,7 +170,7 @@ def load_backbone(
     )
 
 
-def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0) -> FeatureSpec:
+def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FULL) -> FeatureSpec:
     """Return the recipe of the features that a backbone makes.
 
     Parameters
@@ -179,7 +180,10 @@ def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0) -> FeatureSpec:
         How images come to the row shape.
     overlap : int
         Of neighbouring tiles, pixels; counts only for "tile".
+    white : int
+        The value of images of 16 bits a channel that is white.
     """
+    told = {} if white == FULL else {"white": white}  # so that hashes of old stay what they are
     return FeatureSpec(
         backbone=backbone.describe(),
         source=backbone.source,
@@ -188,5 +192,5 @@ def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0) -> FeatureSpec:
         overlap=overlap if fit == "tile" else 0,
         noise_seed=backbone.seed,
         layers=backbone.layers,
-        preprocessing=PREPROCESSING,
+        preprocessing=PREPROCESSING | told,
     )

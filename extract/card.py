@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..store.errors import InputError
+from ..store.texts import read_text
 
 __all__ = ["CARD", "Card", "read_json"]
 
@@ -79,7 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If it is none.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise InputError(f"'{path}' is not readable JSON: {error}") from error
     if not isinstance(plain, dict):

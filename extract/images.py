@@ -2,17 +2,16 @@
 
 What comes out of `read_image` is RGB as published: ``PIL.Image.convert("RGB")``. So alpha is
 dropped, CMYK and palettes are converted, of several frames the first counts. EXIF orientation is
-applied. Two things Pillow leaves open are settled here: 16-bit grey is divided by 257 and rounded
-(so that white stays white), and floating-point or wider integer pixels are refused, for nothing
-says which value is white.
+applied. What Pillow leaves open is settled in `levels`: 16-bit values are scaled by their white;
+floating-point or wider integer pixels are refused, for nothing says which value is white there.
 """
 
 import hashlib
-import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,21 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..store.errors import DsegError, InputError
 from ..store.geometry import Geometry
+from ..store.layout import stem_of
+from ..store.walking import ending, passed_over, walk
+from .formats import why_unknown
+from .levels import FULL, WHITES, brightest_value, is_deep, to_rgb
 
 __all__ = [
     "EXTENSIONS",
     "PREPROCESSING",
+    "ImageFacts",
+    "ImageFiles",
     "ImageRows",
     "UnreadableImage",
+    "brightest_of",
+    "find_images",
+    "image_facts",
     "image_size",
     "list_images",
     "read_image",
@@ -77,10 +85,38 @@ class UnreadableImage(DsegError):  # noqa: N818  (a fact about one image, counte
     """One image cannot be used; its text says which and why."""
 
 
+@dataclass(frozen=True)
+class ImageFiles:
+    """The images that a command is given.
+
+    Parameters
+    ----------
+    where : str
+        The folder, or the only image, in quotes for a message.
+    files : dict
+        Path of each by its name: the path within the folder, with "/" and with extension.
+    folders : tuple of Path
+        Real folders that hold images: the one given, and those that links in it lead to; none where
+        single images are given.
+    passed : str
+        In words, which files of the folder are not taken; empty if there are none worth a word.
+    """
+
+    where: str
+    files: dict[str, Path]
+    folders: tuple[Path, ...] = ()
+    passed: str = ""
+
+    @property
+    def by_stem(self) -> dict[str, str]:
+        """The name of each by its stem."""
+        return {stem_of(name): name for name in self.files}
+
+
 def list_images(folder: str | Path) -> list[Path]:
     """Return the images in a folder and its sub-folders, sorted by their relative paths.
 
-    Hidden files and folders are left out, links to folders are not followed.
+    Hidden files and folders are left out, links to folders are followed, see `walking`.
 
     Parameters
     ----------
@@ -101,36 +137,79 @@ def list_images(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"images folder '{folder}' {what}: give a folder of images")
-    found = sorted(_walk(folder), key=lambda path: path.relative_to(folder).as_posix())
-    if not found:
-        known = " ".join(sorted(EXTENSIONS))
-        raise InputError(f"no image in '{folder}': looked for files ending in {known}")
-    _refuse_shared_stems(found, folder)
-    return found
+    return list(find_images([folder]).files.values())
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(parent) / name
+def find_images(sources: Sequence[Path]) -> ImageFiles:
+    """Return the images of a folder, see `list_images`, or those that are given themselves.
 
-
-def _refuse_shared_stems(images: list[Path], folder: Path) -> None:
-    by_stem: dict[Path, Path] = {}
-    for path in images:
-        other = by_stem.setdefault(path.with_suffix(""), path)
-        if other is not path:
-            names = [f"'{one.relative_to(folder).as_posix()}'" for one in (other, path)]
+    Raises
+    ------
+    InputError
+        If there are none, two have one stem, or a file is no image by its ending.
+    """
+    if len(sources) == 1 and sources[0].is_dir():
+        return _in_folder(sources[0])
+    for path in sources:
+        if path.is_dir():
+            raise InputError(f"'{path}' is a folder: give one folder of images, or images alone")
+        if ending(path) not in EXTENSIONS:
             raise InputError(
-                f"images {names[0]} and {names[1]} differ only in their extension, but labels and "
-                "masks are matched by name without extension: rename or remove one"
+                f"'{path}' is no image by its ending: images end in {' '.join(sorted(EXTENSIONS))}"
+            )
+    _refuse_shared_stems((path.name, str(path)) for path in sources)
+    where = f"'{sources[0]}'" if len(sources) == 1 else f"the {len(sources)} files given"
+    return ImageFiles(where, {path.name: path for path in sources})
+
+
+def _in_folder(folder: Path) -> ImageFiles:
+    found = walk(folder)
+    images = [path for path in found.files if ending(path) in EXTENSIONS]
+    names = [path.relative_to(folder).as_posix() for path in images]
+    passed = passed_over(found, EXTENSIONS)
+    if not images:
+        known = " ".join(sorted(EXTENSIONS))
+        there = f"; passed over are {passed}" if passed else ""
+        raise InputError(f"no image in '{folder}': looked for files ending in {known}{there}")
+    _refuse_shared_stems((name, name) for name in names)
+    folders = (folder.resolve(), *found.followed)
+    return ImageFiles(f"'{folder}'", dict(zip(names, images, strict=True)), folders, passed)
+
+
+def _refuse_shared_stems(names: Iterable[tuple[str, str]]) -> None:
+    """Refuse images, by name and what to call them, that labels and masks cannot tell apart."""
+    by_stem: dict[str, str] = {}
+    for name, called in names:
+        other = by_stem.setdefault(stem_of(name), called)
+        if other != called:
+            raise InputError(
+                f"images '{other}' and '{called}' differ only in their extension, their folder or "
+                "the Unicode form of their names, but labels and masks are matched by name without "
+                "extension: rename or remove one"
             )
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Return height and width of an image as `read_image` gives it, from its header alone.
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image's header says of it.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of what `read_image` returns.
+    deep : bool
+        Whether it has 16 bits a channel, and does not say which value is white.
+    paged : bool
+        Whether the file has further pages or frames.
+    """
+
+    size: tuple[int, int]
+    deep: bool
+    paged: bool
+
+
+def image_facts(path: str | Path) -> ImageFacts:
+    """Return what an image's header says of it.
 
     Raises
     ------
@@ -139,11 +218,42 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     with _opened(Path(path)) as image:
         width, height = image.size
-        return (width, height) if _orientation(image) in SIDES_SWAPPED else (height, width)
+        size = (width, height) if _orientation(image) in SIDES_SWAPPED else (height, width)
+        # an MPO's further pictures are thumbnails and maps of depth or gain, as phones write them
+        paged = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+        return ImageFacts(size, is_deep(image), paged)
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return height and width of an image as `read_image` gives it, see `image_facts`."""
+    return image_facts(path).size
+
+
+def brightest_of(paths: Iterable[Path]) -> int:
+    """Return the highest value of images of 16 bits a channel; no more are read than needed.
+
+    One that uses all bits ends the search. What cannot be read is left out.
+    """
+    highest = 0
+    for path in paths:
+        try:
+            with _opened(path) as image:
+                highest = max(highest, brightest_value(image))
+        except UnreadableImage:
+            continue
+        if highest > WHITES[-2]:
+            break
+    return highest
+
+
+def read_image(path: str | Path, white: int = FULL) -> NDArray[np.uint8]:
     """Decode an image to RGB, turned as its EXIF orientation says.
+
+    Parameters
+    ----------
+    path : path
+    white : int
+        The value of 16-bit channels that is white.
 
     Returns
     -------
@@ -152,12 +262,12 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises
     ------
     UnreadableImage
-        If the file is damaged, no image, larger than Pillow's pixel limit, or of a pixel type
-        that has no defined white.
+        If the file is damaged, no image, larger than Pillow's pixel limit, of a pixel type that
+        has no defined white, or brighter than white.
     """
     with _opened(Path(path)) as image:
         turn = TURNS.get(_orientation(image))  # before decoding, which may apply and drop the tag
-        rgb = _to_rgb(image)
+        rgb = to_rgb(image, white)
         return np.array(rgb if turn is None else rgb.transpose(turn))
 
 
@@ -169,11 +279,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError as error:
-        raise UnreadableImage(f"'{path.name}' is not there any more: was it moved?") from error
+        gone = "is a link to what is not there" if path.is_symlink() else "is not there any more"
+        raise UnreadableImage(f"'{path.name}' {gone}: was it moved?") from error
     except UnidentifiedImageError as error:
-        raise UnreadableImage(
-            f"'{path.name}' is not an image that can be decoded: is it damaged or misnamed?"
-        ) from error
+        raise UnreadableImage(f"'{path.name}' {why_unknown(path)}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(
             f"'{path.name}' is larger than Pillow's limit against decompression bombs: {error} "
@@ -192,29 +301,6 @@ def _orientation(image: Image.Image) -> int:
         return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except DECODER_ERRORS:
         return 1  # broken metadata is no reason to refuse the pixels
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        return _grey_from_16_bit(image)
-    if image.mode == "F":
-        raise ValueError(
-            "floating-point pixels have no defined white; convert it to 8 or 16 bits a channel"
-        )
-    # A palette with several transparent entries makes Pillow warn unless it goes through RGBA.
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def _grey_from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise ValueError(
-            f"grey values from {values.min()} to {values.max()} do not fit 16 bits; "
-            "convert it to 8 or 16 bits a channel"
-        )
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
 
 
 class ImageRows:

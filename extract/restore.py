@@ -10,6 +10,7 @@ from ..store.spec import FeatureSpec
 from .backbone import Backbone, feature_spec, load_backbone
 from .chosen import ChosenLayers
 from .joined import JoinedBackbone
+from .levels import white_in
 
 __all__ = ["hints_of", "restore_backbone"]
 
@@ -60,14 +61,14 @@ def _restored(
                 f"'{where}' cannot give the features that '{spec.source}' gave: {error}"
             ) from error
         raise
-    remade = feature_spec(backbone, spec.fit, spec.overlap)
+    remade = _remade(backbone, spec)
     if remade.hash != spec.hash and _told_schedule(spec, backbone):
         backbone = _load(spec, where, _told_schedule(spec, backbone), device)
-        remade = feature_spec(backbone, spec.fit, spec.overlap)
+        remade = _remade(backbone, spec)
     if remade.layers != spec.layers and set(spec.layers) <= set(remade.layers):
         # not every block at every step was wanted
         backbone = ChosenLayers(backbone, spec.layers)
-        remade = feature_spec(backbone, spec.fit, spec.overlap)
+        remade = _remade(backbone, spec)
     if remade.hash != spec.hash:
         raise SpecMismatchError(
             f"'{where}' is not the checkpoint that the features were made with: "
@@ -75,6 +76,11 @@ def _restored(
             + " ('here' is this checkpoint, 'there' the features). Give the right --checkpoint"
         )
     return backbone
+
+
+def _remade(backbone: Backbone, spec: FeatureSpec) -> FeatureSpec:
+    """Return the recipe of what a backbone gives where all that it does not decide is as it was."""
+    return feature_spec(backbone, spec.fit, spec.overlap, white_in(spec.preprocessing))
 
 
 def _restore_parts(

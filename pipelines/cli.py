@@ -26,10 +26,12 @@ from .options import (
     device_option,
     dry_run_option,
     existing_folder,
+    existing_path,
     folder,
     list_option,
     output_options,
     overwrite_option,
+    white_option,
 )
 from .pretrain_command import pretrain
 from .progress import Console
@@ -63,7 +65,18 @@ def cli(context: click.Context) -> None:
 
     Defaults of any option may stand in dseg.toml in the working folder, one table a command.
     """
-    context.default_map = read_settings(Path(FILE), cli)
+    command = context.invoked_subcommand or ""
+    asked_for_help = any(word in context.help_option_names for word in sys.argv[1:])
+    try:
+        context.default_map = read_settings(Path(FILE), cli, command, _warn)
+    except click.UsageError as error:
+        if not asked_for_help:
+            raise
+        _warn(error.message)
+
+
+def _warn(words: str) -> None:
+    click.echo(f"Warning: {words}", err=True)
 
 
 def main() -> None:
@@ -121,7 +134,7 @@ def _system(error: OSError) -> str:
 
 
 @cli.command()
-@click.argument("sources", type=existing_folder, nargs=-1)
+@click.argument("sources", type=existing_path, nargs=-1)
 @click.option(
     "--model", type=existing_folder, default="model", show_default=True, help="From `dseg fit`."
 )
@@ -136,6 +149,7 @@ def _system(error: OSError) -> str:
 )
 @click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
 @click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@white_option
 @list_option
 @device_option
 @overwrite_option
@@ -143,16 +157,17 @@ def _system(error: OSError) -> str:
 @output_options
 @click.pass_context
 def predict(context: click.Context, /, **given: Any) -> int:
-    """Write masks for a feature store or a folder of images.
+    """Write masks for a feature store, a folder of images, or single images.
 
-    SOURCES is either; without it, the store that the model was fitted on, or all of them where
-    there were several. Masks are index PNGs of each image's own size, beside a manifest,
+    SOURCES is one of these; without it, the store that the model was fitted on, or all of them
+    where there were several. Masks are index PNGs of each image's own size, beside a manifest,
     predictions.jsonl, which also has each image's uncertainty. The same command again goes on
     where it stopped.
 
     \b
     dseg predict feats.zarr
     dseg predict photos/ --model model/ --out masks/ --overlay
+    dseg predict one.jpg other.jpg
     """
     from .predict import PredictConfig
     from .predict import predict as run

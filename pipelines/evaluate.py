@@ -107,11 +107,10 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     wanted = None if config.list_file is None else read_list(config.list_file)
     predicted = ((record["image"], record["sha256"]) for record in records.values())
     images = same_files(config.labels, predicted)
-    labels = match_labels(masks, config.labels, wanted, f"masks in '{config.masks}'", images)
-    named, every = (
-        load_classes(config.labels, progress.say),
-        [(masks[stem], labels[stem]) for stem in labels],
-    )
+    what = f"masks in '{config.masks}'"
+    labels = match_labels(masks, config.labels, wanted, what, images, progress)
+    named = load_classes(config.labels, progress.say)
+    every = [(masks[stem], labels[stem]) for stem in labels]
     survey = PairSurvey(
         config.masks, config.labels, config.ignore, named, paper=config.paper, ours=bool(records)
     )

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from ..extract.backbone import Backbone
-from ..extract.images import UnreadableImage, image_size, list_images
+from ..extract.backbone import Backbone, feature_spec
+from ..extract.images import ImageFiles, find_images
+from ..extract.levels import FULL, white_in
 from ..extract.opening import KINDS
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
 from ..store.folders import is_free, replace_folder
 from ..store.geometry import plan_rows
-from ..store.layout import open_group, read_header, stem_of, store_bytes
+from ..store.layout import composed, open_group, read_header, stem_of, store_bytes
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
@@ -24,6 +25,7 @@ from .progress import Progress
 from .recipe import recipe_of
 from .selection import named, read_list, select, shard_of
 from .stream import Job, Refused, RowActivations, Unchanged, activations, decoded, rows_at_once
+from .survey import Survey, found_white, surveyed, tell_of_files, warn_of_levels
 from .writing import ImageWriting
 
 __all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "extract"]
@@ -49,13 +51,18 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             "--shard adds its part to a native store, so it goes with neither --overwrite nor "
             "--layout dense: each part would replace what the others wrote"
         )
-    found = _find(config)
+    files = find_images([config.images])
+    tell_of_files(files, progress)
+    found = _find(config, files)
     mine = set(shard_of(list(found), config.shard))
     backbone, spec = recipe_of(config)
     _describe(backbone, spec, progress)
     _warn_of_labels(found, progress)
-    planned, unreadable = _planned(found, progress)
+    survey = surveyed(found, progress)
+    planned, unreadable = _planned(survey)
+    survey.tell_of_pages(progress)
     existing = _existing(config)
+    spec = _with_white(config, spec, backbone, existing, survey, progress)
     todo = _todo(existing, {name: image for name, image in planned.items() if name in mine})
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
     batch = rows_at_once(config.batch_size, backbone)
@@ -70,7 +77,8 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             progress.say(f"'{target}' is there already and keeps its codec, '{plan.codec}'")
         _drop_unreadable(target, summary.failed, plan.vanished)
         if not (config.list_file or config.shard):
-            summary.vanished = tuple(name for name in plan.vanished if name not in found)
+            names = {composed(name) for name in found}
+            summary.vanished = tuple(name for name in plan.vanished if composed(name) not in names)
         jobs = [
             _job(plan.indices[name], found[name], image, spec)
             for name, image in planned.items()
@@ -82,14 +90,39 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     return summary
 
 
-def _find(config: ExtractConfig) -> dict[str, Path]:
+def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Path]:
     """Return the images asked for, by name within the folder."""
-    paths = {p.relative_to(config.images).as_posix(): p for p in list_images(config.images)}
     if config.list_file is None:
-        return paths
-    stems = {stem_of(name): name for name in paths}
-    chosen = select(list(stems), read_list(config.list_file), f"images in '{config.images}'")
-    return {stems[stem]: paths[stems[stem]] for stem in chosen}
+        return files.files
+    stems = files.by_stem
+    chosen = select(list(stems), read_list(config.list_file), f"images in {files.where}")
+    return {stems[stem]: files.files[stems[stem]] for stem in chosen}
+
+
+def _with_white(
+    config: ExtractConfig,
+    spec: FeatureSpec,
+    backbone: Backbone,
+    existing: FeatureStore | None,
+    survey: Survey,
+    progress: Progress,
+) -> FeatureSpec:
+    """Return the recipe with the white of images of 16 bits a channel: told, kept, or found."""
+    fixed = spec if config.layers_from is not None else existing.spec if existing else None
+    n = len(survey.sizes)
+    if config.white is not None:
+        white = config.white
+    elif fixed is None:
+        white = found_white(survey.deep, n, progress)
+    else:
+        white = white_in(fixed.preprocessing)
+        if white == FULL:
+            what = "the model" if config.layers_from is not None else f"'{config.out}'"
+            advice = (
+                "extract them into a store of their own with --white {0}, and fit a model on it"
+            )
+            warn_of_levels(survey.deep, n, what, advice, progress)
+    return feature_spec(backbone, spec.fit, spec.overlap, white)
 
 
 def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
@@ -123,24 +156,18 @@ def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:
         )
 
 
-def _planned(
-    found: Mapping[str, Path], progress: Progress
-) -> tuple[dict[str, PlannedImage], dict[str, str]]:
-    """Read every image's size; return the images, and the reasons of those that have none."""
-    planned, unreadable = {}, {}
-    with progress.bar("sizes", len(found), "images") as advance:
-        for name, path in found.items():
-            try:
-                name.encode()
-                planned[name] = PlannedImage(name, image_size(path))
-            except UnicodeEncodeError:
-                unreadable[name] = "its name is not UTF-8, as names in a store are: rename it"
-            except (UnreadableImage, OSError) as error:
-                unreadable[name] = str(error)
-            advance(1)
+def _planned(survey: Survey) -> tuple[dict[str, PlannedImage], dict[str, str]]:
+    """Return the images with their sizes, and the reasons of those that have none."""
+    planned, unreadable = {}, dict(survey.refused)
+    for name, size in survey.sizes.items():
+        try:
+            name.encode()
+            planned[name] = PlannedImage(name, size)
+        except UnicodeEncodeError:
+            unreadable[name] = "its name is not UTF-8, as names in a store are: rename it"
     if not planned:
         raise DsegError(
-            f"none of the {len(found)} images can be read, the first because: "
+            f"none of the {len(unreadable)} images can be read, the first because: "
             f"{next(iter(unreadable.values()))}"
         )
     return planned, unreadable
@@ -254,7 +281,8 @@ def _work(
 ) -> None:
     """Decode, run the network and write, each beside the others."""
     writer = FeatureWriter(target)
-    images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256))
+    white = white_in(spec.preprocessing)
+    images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white)
     with (
         progress.bar("extract", len(jobs), "images") as advance,
         ImageWriting(writer, summary, advance) as writing,

@@ -16,10 +16,12 @@ from .options import (
     device_option,
     dry_run_option,
     existing_folder,
+    existing_path,
     folder,
     list_option,
     output_options,
     overwrite_option,
+    white_option,
 )
 from .progress import Console
 from .reporting import console_of, next_command, report
@@ -44,12 +46,13 @@ DECIDED_BY_MODEL = (
     "attention_order",
     "schedule",
     "diffusion_steps",
+    "white",
 )
 """What --layers-from takes from the model, so that nothing else may say it."""
 
 
 @click.command()
-@click.option("--images", type=existing_folder, required=True, help="Folder of images.")
+@click.option("--images", type=existing_path, required=True, help="Folder of images, or one.")
 @click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
 @click.option(
     "--checkpoint",
@@ -145,6 +148,7 @@ DECIDED_BY_MODEL = (
     help="dense: literal vectors of every pixel, 22 times larger, for other programs.",
 )
 @click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@white_option
 @list_option
 @device_option
 @overwrite_option

@@ -43,7 +43,7 @@ class ExtractConfig:
     Parameters
     ----------
     images : path
-        Folder of images, sub-folders included.
+        Folder of images, sub-folders included; or one image.
     out : path
         The store: new, or one of the same recipe, which is then completed.
     checkpoint : str, optional
@@ -67,6 +67,9 @@ class ExtractConfig:
         Compression of the store.
     layout : {"native", "dense"}
         "dense" writes literal vectors of every pixel instead, for other programs.
+    white : int, optional
+        The value of images of 16 bits a channel that is white; by default that of the store or
+        model, else the one of the fewest bits that hold all values of all images.
     list_file : path, optional
         Stems of the images to take.
     shard : (i, n), optional
@@ -89,6 +92,7 @@ class ExtractConfig:
     batch_size: int | None = None
     codec: str = "lz4"
     layout: str = "native"
+    white: int | None = None
     list_file: Path | None = None
     shard: tuple[int, int] | None = None
     overwrite: bool = False

@@ -60,6 +60,13 @@ def figure(
             write_encoded(f"{stem}.{form}", file.getvalue())
 
 
+def _legend(axis: Any) -> None:
+    """Draw the legend above the axes, what is drawn last first: in them it may hide something."""
+    lines, names = (part[::-1] for part in axis.get_legend_handles_labels())
+    how = {"loc": "outside upper center", "frameon": False, "columnspacing": 1.2}
+    axis.figure.legend(lines, names, ncols=len(names), handlelength=1.6, **how)
+
+
 def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
     """Draw how often the likeliest class is right, by how likely it is said to be.
 
@@ -86,7 +93,7 @@ def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
             axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the likeliest class")
             axis.set_title(f"{title}: error {error:.3f}", fontsize=9)
         axes[0].set_ylabel("how often it is right")
-        axes[0].legend(frameon=False, loc="upper left")
+        _legend(axes[0])
 
 
 def draw_curve(
@@ -120,11 +127,11 @@ def draw_curve(
                 [min(1, one.high) for _, one in known],
                 color=BLUE,
                 linewidth=1.2,
-                label="95 % interval of the mean",
+                label="its 95 % interval",
             )
         axis.plot(images, means, color=BLUE, marker="o", markersize=5, label="mean of the draws")
         axis.set_xscale("log", base=2)
         axis.set_xticks(images, [str(n) for n in images])
         axis.minorticks_off()
         axis.set(xlabel="labelled images", ylabel="mIoU on held-out images")
-        axis.legend(frameon=False)
+        _legend(axis)

@@ -15,18 +15,28 @@ from ..classify.labels import (
     IGNORED,
     find_labels,
     label_rows,
+    passed_over,
     read_label_file,
 )
 from ..extract.images import sha256_of
 from ..store.catalogue import StoredImage
 from ..store.errors import InputError
 from ..store.features import Features
+from ..store.layout import composed
 from ..store.pixelset import PixelSet
+from ..store.walking import walk
 from .label_facts import LabelFacts, LabelFile
 from .progress import Progress
 from .selection import named, select
 
-__all__ = ["Labelled", "match_labels", "read_labelled", "same_files", "unnamed_classes"]
+__all__ = [
+    "Labelled",
+    "files_named",
+    "match_labels",
+    "read_labelled",
+    "same_files",
+    "unnamed_classes",
+]
 
 _MOST_UNNAMED = 256
 
@@ -106,8 +116,21 @@ def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
 
     As published, where ``1.png`` is the image and ``1.npy`` its label map.
     """
-    there = [(folder / name, sha256) for name, sha256 in images if (folder / name).is_file()]
-    return [path for path, sha256 in there if sha256_of(path).hex() == sha256]
+    hashes = dict(images)
+    there = files_named(folder, hashes)
+    return [path for name, path in there.items() if sha256_of(path).hex() == hashes[name]]
+
+
+def files_named(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the files of a folder that have some names, in whatever Unicode form, by name."""
+    every = list(names)
+    found = {name: folder / name for name in every if (folder / name).is_file()}
+    rest = {composed(name): name for name in every if name not in found and not name.isascii()}
+    for path in walk(folder).files if rest else ():
+        name = rest.get(composed(path.relative_to(folder).as_posix()))
+        if name is not None:
+            found[name] = path
+    return found
 
 
 def match_labels(
@@ -116,6 +139,7 @@ def match_labels(
     wanted: Sequence[str] | None,
     what: str,
     images: Collection[Path] = (),
+    progress: Progress | None = None,
 ) -> dict[str, Path]:
     """Return the label map of each image that is to be used, by stem, in the images' order.
 
@@ -131,6 +155,8 @@ def match_labels(
         What the known ones are, such as "images in 'feats.zarr'".
     images : collection of path
         Files that are images, not label maps, see `same_files`.
+    progress : Progress, optional
+        Where to warn of files that may be labels too, but are not read.
 
     Raises
     ------
@@ -138,8 +164,11 @@ def match_labels(
         If a label map has no image, or a listed image no label map; the message names them.
     """
     labels = find_labels(folder, images)
+    over = passed_over(folder, labels, images, known)
     if not labels:
-        raise InputError(f"no label maps (.png or .npy) in '{folder}'")
+        raise InputError(f"no label maps (.png or .npy) in '{folder}'{over and f': {over}'}")
+    if over and progress is not None:
+        progress.warn(over)
     if wanted is not None:
         chosen = select(list(known), wanted, what)
         bare = [stem for stem in chosen if stem not in labels]
@@ -172,7 +201,8 @@ def read_labelled(
     """
     images = {image.stem: image for image in store.images}
     beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
-    paths = match_labels(images, folder, wanted, f"images in {store.where}", beside)
+    what = f"images in {store.where}"
+    paths = match_labels(images, folder, wanted, what, beside, progress)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder, progress.say)
     where = f"the label maps in '{folder}'"

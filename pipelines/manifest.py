@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..store.layout import composed
+
 __all__ = ["FILE", "Manifest"]
 
 FILE = "predictions.jsonl"
@@ -39,7 +41,7 @@ class Manifest:
         try:
             record = json.loads(line)
             if all(isinstance(record[key], str) for key in ("stem", "image", "sha256")):
-                self.records[record["stem"]] = record
+                self.records[composed(record["stem"])] = record
         except (ValueError, KeyError, TypeError, RecursionError):
             return
 
@@ -50,7 +52,7 @@ class Manifest:
             if file.tell() and self._torn(file):
                 line = "\n" + line
             file.write(line.encode())
-        self.records[record["stem"]] = dict(record)
+        self.records[composed(record["stem"])] = dict(record)
 
     @staticmethod
     def _torn(file: BinaryIO) -> bool:

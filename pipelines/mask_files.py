@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from ..classify.classes import Colour
 from ..classify.masks import encode_mask, write_array, write_encoded, write_overlay
 from ..classify.model_files import FACTS, files_of
 from ..classify.prediction import Prediction
-from ..extract.images import read_image, sha256_of
+from ..extract.images import ImageFiles, read_image, sha256_of
+from ..extract.levels import FULL
 from ..store.errors import DsegError, InputError
 from .manifest import Manifest
 from .selection import named
@@ -31,15 +32,18 @@ class Asked:
         Beside the mask.
     paper : bool
         Masks of the row's size.
-    images : path, optional
-        Where the images are, to draw overlays over.
+    images : mapping of str to path, optional
+        The images by stem, to draw overlays over.
+    white : int
+        The value of images of 16 bits a channel that is white.
     """
 
     probabilities: bool = False
     uncertainty: bool = False
     overlay: bool = False
     paper: bool = False
-    images: Path | None = None
+    images: Mapping[str, Path] | None = None
+    white: int = FULL
 
 
 def refuse_other_uses(out: Path) -> None:
@@ -49,12 +53,22 @@ def refuse_other_uses(out: Path) -> None:
             raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
 
 
-def refuse_among(images: Path, out: Path) -> None:
-    """Refuse to write pictures among the images: the next run would take them for images."""
-    if out.resolve().is_relative_to(images.resolve()):
+def refuse_among(images: ImageFiles, out: Path) -> None:
+    """Refuse to write pictures among the images: the next run would take them for images.
+
+    Or to write over them, where single ones are given.
+    """
+    whole = out.resolve()
+    if any(whole.is_relative_to(folder) for folder in images.folders):
         raise InputError(
-            f"'{out}' lies in '{images}', so what is written there would be taken for images the "
-            "next time: give another --out"
+            f"'{out}' lies in {images.where}, so what is written there would be taken for images "
+            "the next time: give another --out"
+        )
+    taken = {path.resolve() for path in images.files.values()} if not images.folders else set()
+    over = [stem for stem in images.by_stem if whole / f"{stem}.png" in taken]
+    if over:
+        raise InputError(
+            f"the mask '{out / over[0]}.png' would replace the image itself: give another --out"
         )
 
 
@@ -188,7 +202,7 @@ class MaskFiles:
         if "uncertainty" in files:
             write_array(files["uncertainty"], _there(prediction.uncertainty))
         if "overlay" in files:
-            pixels = self._pixels(name, sha256)
+            pixels = self._pixels(stem, name, sha256)
             write_overlay(files["overlay"], pixels, prediction.mask, self._colours)
         record = {
             "stem": stem,
@@ -214,15 +228,17 @@ class MaskFiles:
         self._manifest.add(prepared.record)
         write_encoded(prepared.path, prepared.mask)
 
-    def _pixels(self, name: str, sha256: bytes) -> NDArray[np.uint8]:
+    def _pixels(self, stem: str, name: str, sha256: bytes) -> NDArray[np.uint8]:
         assert self._asked.images is not None  # `__init__` checked it
-        path = self._asked.images / PurePosixPath(name)
+        path = self._asked.images.get(stem)
+        if path is None:
+            raise DsegError(f"'{name}' is not among --images, so its mask cannot be drawn over it")
         if sha256_of(path) != sha256:
             raise DsegError(
                 f"'{path}' is not the image that the features are of, so its mask cannot be drawn "
                 "over it: run extract again, or give the right --images"
             )
-        return read_image(path)
+        return read_image(path, self._asked.white)
 
 
 def _there(array: NDArray[Any] | None) -> NDArray[Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "dry_run_option",
     "existing_file",
     "existing_folder",
+    "existing_path",
     "folder",
     "list_option",
     "ignore_option",
@@ -28,11 +29,13 @@ __all__ = [
     "output_options",
     "overwrite_option",
     "training_options",
+    "white_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+existing_path = click.Path(exists=True, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 folder = click.Path(file_okay=False, path_type=Path)
 
@@ -149,7 +152,7 @@ def list_option(command: F) -> F:
         "--list",
         "list_file",
         type=existing_file,
-        help="Only these images: a file with one stem (name without extension) a line.",
+        help="Only these images: a file with one stem (name without extension) or path a line.",
     )(command)
 
 
@@ -169,6 +172,16 @@ def dry_run_option(command: F) -> F:
     """Add ``--dry-run``."""
     return click.option(
         "--dry-run", is_flag=True, help="Only tell what it would do, and what that takes."
+    )(command)
+
+
+def white_option(command: F) -> F:
+    """Add ``--white``."""
+    return click.option(
+        "--white",
+        type=click.IntRange(1, 65535),
+        help="Value that is white in images of 16 bits a channel, such as 4095 where 12 of them "
+        "are used; by default found from all images, or as the features have it.",
     )(command)
 
 

@@ -18,6 +18,8 @@ import torch
 from ..classify.ensemble import PixelEnsemble
 from ..classify.prediction import Prediction
 from ..extract.devices import choose_device
+from ..extract.images import find_images
+from ..extract.levels import FULL
 from ..store.errors import DsegError, InputError
 from ..store.features import Features
 from ..store.reader import FeatureStore
@@ -29,8 +31,9 @@ from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .segmenting import Segmenter, load_model, recorded_stores, spec_of
 from .selection import read_list, select, shard_of
-from .sources import FromImages, FromStore, Segmentable, Source
+from .sources import FromImages, FromStore, Segmentable, Source, white_of
 from .stream import ahead
+from .survey import tell_of_files
 
 __all__ = ["PredictConfig", "PredictSummary", "predict"]
 
@@ -50,8 +53,8 @@ class PredictConfig:
     Parameters
     ----------
     sources : tuple of path
-        A feature store, those of a model that was fitted on several, or a folder of images; by
-        default the stores the model was fitted on.
+        A feature store, those of a model that was fitted on several, a folder of images, or
+        images; by default the stores the model was fitted on.
     model : path
         What ``dseg fit`` wrote, or a folder of published ``model_<i>.pth`` (with a store only).
     out : path
@@ -66,6 +69,8 @@ class PredictConfig:
         Vote at the row's size and write that.
     batch_size : int, optional
         Rows through the network at once.
+    white : int, optional
+        For images: the value of 16 bits a channel that is white; by default the model's.
     shard : (i, n), optional
         Take the i-th, from 0, of n parts of the images.
     list_file : path, optional
@@ -87,6 +92,7 @@ class PredictConfig:
     overlay: bool = False
     paper: bool = False
     batch_size: int | None = None
+    white: int | None = None
     shard: tuple[int, int] | None = None
     list_file: Path | None = None
     device: str | None = None
@@ -145,12 +151,12 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     device = choose_device(config.device)
     refuse_other_uses(config.out)
     model = load_model(config.model, device)
-    source = _source(config, model, device)
+    source = _source(config, model, device, progress)
     learnt = ImagesLearnt.of(model.extra_, _sources(config, model))
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
-    asked = _asked(config)
-    colours, recipe = model.class_info_.colours, fingerprint(config.model)
+    asked = _asked(config, source)
+    colours, recipe = model.class_info_.colours, _fingerprint(config)
     files = MaskFiles(config.out, asked, colours, model.n_members, recipe)
     files.check_apart(source.stems)
     if not config.overwrite:
@@ -192,10 +198,23 @@ def _most_uncertain(masks: Path, stems: Sequence[str]) -> tuple[str, ...]:
     return tuple(stem for _, stem in nlargest(_SHOWN, known))
 
 
-def _asked(config: PredictConfig) -> Asked:
-    folders = [source for source in config.sources if not _is_store(source)]
-    images = config.images or next(iter(folders), None)
-    return Asked(config.probabilities, config.uncertainty, config.overlay, config.paper, images)
+def _asked(config: PredictConfig, source: Source) -> Asked:
+    images = source.paths if isinstance(source, FromImages) else None
+    if config.overlay and config.images is not None:
+        files = find_images([config.images])
+        images = {stem: files.files[name] for stem, name in files.by_stem.items()}
+    white = source.white if isinstance(source, FromImages) else FULL
+    if isinstance(source, FromStore) and config.overlay:
+        white = white_of(source.spec)
+    return Asked(
+        config.probabilities, config.uncertainty, config.overlay, config.paper, images, white
+    )
+
+
+def _fingerprint(config: PredictConfig) -> str:
+    """Return by what masks are known again: model, and white if it is told."""
+    model = fingerprint(config.model)
+    return model if config.white is None else f"{model}-white{config.white}"
 
 
 @dataclass(frozen=True)
@@ -275,17 +294,30 @@ def _finish(files: MaskFiles, found: _Outcome) -> _Outcome:
     return found
 
 
-def _source(config: PredictConfig, model: PixelEnsemble, device: torch.device) -> Source:
+def _source(
+    config: PredictConfig, model: PixelEnsemble, device: torch.device, progress: Progress
+) -> Source:
     sources = _sources(config, model)
     if all(map(_is_store, sources)):
+        if config.white is not None:
+            raise InputError(
+                "--white says how images are read, but the features of a store are made already: "
+                "give it to extract, or give images here"
+            )
         return FromStore(_features(sources, model))
-    if len(sources) > 1:
+    if len(sources) > 1 and any(source.is_dir() for source in sources):
         raise InputError(
-            "give one folder of images, or feature stores alone: " + _quoted(sources) + " came"
+            "give one folder of images, images alone, or feature stores alone: "
+            + _quoted(sources)
+            + " came"
         )
-    refuse_among(sources[0], config.out)
+    files = find_images(sources)
+    refuse_among(files, config.out)
+    tell_of_files(files, progress)
     spec = spec_of(model, config.model)
-    return FromImages(sources[0], spec, config.checkpoint, device, config.batch_size)
+    return FromImages(
+        files, spec, config.checkpoint, device, config.batch_size, config.white, progress
+    )
 
 
 def _sources(config: PredictConfig, model: PixelEnsemble) -> tuple[Path, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from ..extract.images import list_images
+from ..extract.images import ImageFiles, find_images
+from ..extract.levels import FULL
 from ..pretrain.card import card_of
 from ..pretrain.compiling import check_compiler
 from ..pretrain.dataset import Dataset, read_dataset, read_listing
@@ -25,11 +26,11 @@ from ..pretrain.run_folder import RunFolder
 from ..pretrain.start import Start, begin
 from ..pretrain.training import Training
 from ..store.errors import DsegError, InputError
-from ..store.layout import stem_of
 from .memory import default_memory
 from .pretrain_config import PretrainConfig, PretrainEstimate, PretrainSummary
 from .progress import Progress
 from .selection import duration, named, read_list, select
+from .survey import found_white, surveyed, tell_of_files
 from .training_bar import training_bar
 
 __all__ = ["PretrainConfig", "PretrainEstimate", "PretrainSummary", "pretrain"]
@@ -55,10 +56,11 @@ def pretrain(
         If the process was asked to stop; the state is saved.
     """
     with processes(config.device) as here:
-        _check(config, here)
+        files = find_images([config.images])
+        _check(config, files, here)
         told = (progress or Progress()) if here.first else Progress()
         folder = RunFolder(config.out)
-        dataset = _dataset(config, folder, here, told)
+        dataset, white = _dataset(config, files, folder, here, told)
         start = begin(
             init=config.init,
             hints=config.hints,
@@ -69,7 +71,7 @@ def pretrain(
             seed=config.recipe.seed,
         )
         with _memory_errors():
-            return _Run(config, dataset, start, folder, here, told).outcome()
+            return _Run(config, dataset, white, start, folder, here, told).outcome()
 
 
 @contextmanager
@@ -86,15 +88,15 @@ def _memory_errors() -> Iterator[None]:
         raise
 
 
-def _check(config: PretrainConfig, here: Processes) -> None:
+def _check(config: PretrainConfig, images: ImageFiles, here: Processes) -> None:
     """Refuse what can be seen before anything is read."""
     if config.recipe.batch_size < here.world:
         raise InputError(
             f"a batch of {config.recipe.batch_size} cannot be shared by {here.world} processes: "
             "give a --batch-size of at least one image each"
         )
-    out, images = config.out.resolve(), config.images.resolve()
-    if out == images or images in out.parents:
+    out = config.out.resolve()
+    if any(out.is_relative_to(folder) for folder in images.folders):
         raise InputError(
             f"--out '{config.out}' lies in the folder of images, whose images it would add to: "
             "give another"
@@ -105,19 +107,28 @@ def _check(config: PretrainConfig, here: Processes) -> None:
 
 
 def _dataset(
-    config: PretrainConfig, folder: RunFolder, here: Processes, progress: Progress
-) -> Dataset:
-    paths = {
-        stem_of(p.relative_to(config.images).as_posix()): p for p in list_images(config.images)
-    }
+    config: PretrainConfig,
+    files: ImageFiles,
+    folder: RunFolder,
+    here: Processes,
+    progress: Progress,
+) -> tuple[Dataset, int]:
+    """Return the images that can be read, and which value is white in those of 16 bits."""
+    tell_of_files(files, progress)
+    names = files.by_stem
     listed = None if config.list_file is None else read_list(config.list_file)
-    chosen = select(list(paths), listed, f"images in '{config.images}'")
+    chosen = select(list(names), listed, f"images in {files.where}")
+    images = {names[stem]: files.files[names[stem]] for stem in chosen}
+    survey = surveyed(images, progress)
+    survey.tell_of_pages(progress)
+    white = config.white or found_white(survey.deep, len(survey.sizes), progress)
     with progress.bar("read images", -(-len(chosen) // here.world), "images") as advance:
         dataset = read_dataset(
             config.images,
-            [paths[stem] for stem in chosen],
+            list(images.values()),
             here,
             known=read_listing(folder.images),
+            white=white,
             advance=advance,
         )
     if not dataset.files:
@@ -125,10 +136,10 @@ def _dataset(
             f"none of the {len(dataset.refused)} images can be read, the first because: "
             f"{next(iter(dataset.refused.values()))}"
         )
-    return dataset
+    return dataset, white
 
 
-def _settings(config: PretrainConfig, dataset: Dataset, start: Start) -> dict[str, Any]:
+def _settings(config: PretrainConfig, dataset: Dataset, white: int, start: Start) -> dict[str, Any]:
     """Return what a run must keep when it goes on: all that decides what is learnt but its end."""
     return {
         "images_sha256": dataset.sha256,
@@ -140,6 +151,7 @@ def _settings(config: PretrainConfig, dataset: Dataset, start: Start) -> dict[st
         "init_sha256": start.facts.get("init", {}).get("sha256"),
         "augmentation": asdict(config.augmentation),
         "recipe": asdict(config.recipe),
+        **({} if white == FULL else {"white": white}),
     }
 
 
@@ -150,14 +162,15 @@ class _Run:
         self,
         config: PretrainConfig,
         dataset: Dataset,
+        white: int,
         start: Start,
         folder: RunFolder,
         here: Processes,
         progress: Progress,
     ) -> None:
         self.config, self.dataset, self.start, self.folder = config, dataset, start, folder
-        self.here, self.progress = here, progress
-        self.settings = _settings(config, dataset, start)
+        self.here, self.progress, self.white = here, progress, white
+        self.settings = _settings(config, dataset, white, start)
         standing = folder.standing(self.settings, config.length, overwrite=config.overwrite)
         self.resumes = standing is not None
         self.done = int(standing["step"]) if standing else 0
@@ -301,7 +314,8 @@ class _Run:
     def _images(self, numbers: list[int], augmentation: Augmentation) -> TrainingImages:
         room = default_memory(torch.device("cpu")) // (2 * self.here.world)
         paths = [self.dataset.files[self.names[number]] for number in numbers]
-        return TrainingImages(paths, self.start.size, augmentation, self.config.recipe.seed, room)
+        seed = self.config.recipe.seed
+        return TrainingImages(paths, self.start.size, augmentation, seed, room, self.white)
 
     def _held_out(self) -> HeldOut | None:
         if not self.held_out:

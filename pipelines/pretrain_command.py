@@ -15,6 +15,7 @@ from .options import (
     folder,
     list_option,
     output_options,
+    white_option,
 )
 from .reporting import console_of, next_command, report
 
@@ -103,6 +104,7 @@ __all__ = ["pretrain"]
     is_flag=True,
     help="Begin anew where --out has a run of other settings, or a finished one.",
 )
+@white_option
 @list_option
 @device_option
 @dry_run_option

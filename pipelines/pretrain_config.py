@@ -49,6 +49,9 @@ class PretrainConfig:
         end, where that does not take too long.
     workers : int, optional
         Threads that decode; by default one a core, 8 at most.
+    white : int, optional
+        The value of images of 16 bits a channel that is white; by default the one of the fewest
+        bits that hold all values of all images.
     list_file : path, optional
         Stems of the images to take.
     device : str, optional
@@ -75,6 +78,7 @@ class PretrainConfig:
     save_seconds: float = 300.0
     sheets: int | None = None
     workers: int | None = None
+    white: int | None = None
     list_file: Path | None = None
     device: str | None = None
     overwrite: bool = False

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..extract.backbone import Backbone
+from ..extract.levels import white_in
 from ..store.geometry import plan_rows
 from ..store.measuring import MeasuringWriter, dense_row_bytes
 from ..store.spec import FeatureSpec
@@ -142,7 +143,8 @@ def _run(
     """Return how fast rows went, and the maps of the last one."""
     start, first, rows = time.monotonic(), 0.0, 0
     seen, maps = set[str](), dict[str, Any]()
-    images = decoded(jobs, lambda job, sha256: False)
+    white = white_in(writer.spec.preprocessing)
+    images = decoded(jobs, lambda job, sha256: False, white=white)
     with (
         ImageWriting(writer, ExtractSummary("", len(jobs)), lambda n: None) as writing,
         closing(activations(images, backbone, writer.spec, batch)) as events,  # type: ignore[type-var]

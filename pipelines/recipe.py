@@ -6,6 +6,7 @@ from pathlib import Path
 from ..classify.model_files import FACTS, files_of, load
 from ..extract.backbone import Backbone, feature_spec
 from ..extract.builtin import BUILTIN
+from ..extract.levels import white_in
 from ..extract.loading import NotTakenError
 from ..extract.restore import restore_backbone
 from ..store.errors import InputError
@@ -63,7 +64,8 @@ def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpe
         )
     spec = _part(_spec_of(model), config.part, model)
     backbone = restore_backbone(spec, config.checkpoint, config.backbone.device)
-    return backbone, feature_spec(backbone, spec.fit, spec.overlap)
+    white = white_in(spec.preprocessing)
+    return backbone, feature_spec(backbone, spec.fit, spec.overlap, white)
 
 
 def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:

@@ -1,11 +1,15 @@
 """Which images a command is about: ``--list`` files, shards, and what does not match."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from ..extract.images import EXTENSIONS
 from ..store.errors import InputError
+from ..store.layout import composed
+from ..store.texts import read_text
 
 __all__ = ["duration", "named", "read_list", "select", "shard_of"]
 
@@ -14,14 +18,24 @@ _SHOWN = 5
 T = TypeVar("T")
 
 
-def _listed_stem(entry: str) -> str:
-    """Return an entry of a list without the extension of an image or label map, if it has one.
+def _listed_stem(entry: str, known: Collection[str]) -> tuple[str, str] | None:
+    """Return which known stem an entry of a list means, and the folder before it; None if none.
 
-    Other endings are part of the name: ``cat.front`` is not ``cat``.
+    A path, of the system or Windows', means the stem that its last parts are, the longest such. The
+    extension of an image or label map does not count; other endings are part of the name:
+    ``cat.front`` is not ``cat``.
     """
-    path = PurePosixPath(entry)
-    known = path.suffix.lower() in EXTENSIONS | {".npy"}
-    return str(path.with_suffix("") if known else path)
+    if entry in known:
+        return entry, ""
+    for written in (entry, entry.replace("\\", "/")):
+        path = PurePosixPath(written)
+        bare = path.with_suffix("") if path.suffix.lower() in EXTENSIONS | {".npy"} else path
+        for whole in (path, bare):
+            for first in range(len(whole.parts)):
+                stem = "/".join(whole.parts[first:])
+                if stem in known:
+                    return stem, "/".join(whole.parts[:first])
+    return None
 
 
 def named(names: Iterable[str]) -> str:
@@ -59,13 +73,15 @@ def read_list(path: Path) -> tuple[str, ...]:
         If the file is not text, empty, or names a stem twice.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_text(path).splitlines()]
     except UnicodeDecodeError as error:
-        raise InputError(f"--list '{path}' is not a text file: give one stem a line") from error
-    stems = tuple(line for line in lines if line and not line.startswith("#"))
+        raise InputError(
+            f"--list '{path}' is not a text file, or not in UTF-8: give one stem a line"
+        ) from error
+    stems = tuple(composed(line) for line in lines if line and not line.startswith("#"))
     if not stems:
         raise InputError(f"--list '{path}' names no image: give one stem a line")
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    twice = sorted(stem for stem, count in Counter(stems).items() if count > 1)
     if twice:
         raise InputError(f"--list '{path}' names {named(twice)} more than once")
     return stems
@@ -74,7 +90,8 @@ def read_list(path: Path) -> tuple[str, ...]:
 def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> list[str]:
     """Return the known stems that a list asks for, in the order they are known.
 
-    An entry of the list may carry an extension; the stem without it counts too.
+    Entries of the list may also be paths to images or label maps, see `_listed_stem`: all of one
+    folder, for the folder is not looked at.
 
     Parameters
     ----------
@@ -88,16 +105,40 @@ def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> lis
     Raises
     ------
     InputError
-        If something is asked for that there is not.
+        If something is asked for that there is not, or paths do not lie in one folder.
     """
     if wanted is None:
         return list(known)
     there = set(known)
-    asked = {entry if entry in there else _listed_stem(entry) for entry in wanted}
-    missing = sorted(asked - there)
+    found = {entry: _listed_stem(composed(entry), there) for entry in wanted}
+    missing = [entry for entry, stem in found.items() if stem is None]
+    asked = {entry: stem for entry, stem in found.items() if stem is not None}
+    folders = {folder: entry for entry, (_, folder) in asked.items()}
+    if "" in folders:  # names as they are, so what else lies in some folder is another image
+        missing += [entry for entry, (_, folder) in asked.items() if folder]
+    elif len(folders) > 1:
+        raise InputError(
+            f"--list names files of several folders, such as {named(folders.values())}, but stems "
+            f"such as '{known[0]}' are the {what}: list the names as they are there"
+        )
     if missing:
-        raise InputError(f"--list names {named(missing)}, not among the {len(known)} {what}")
-    return [stem for stem in known if stem in asked]
+        lacking = set(missing)
+        missing = [entry for entry in wanted if entry in lacking]
+        raise InputError(
+            f"--list names {named(missing)}, not among the {len(known)} {what}"
+            + _nearest(missing[0], known)
+        )
+    chosen = {stem for stem, _ in asked.values()}
+    return [stem for stem in known if stem in chosen]
+
+
+def _nearest(entry: str, known: Sequence[str]) -> str:
+    """Return which stem may have been meant, as the end of a message."""
+    name = PurePosixPath(entry.replace("\\", "/")).name
+    bare, _ = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or (name, "")
+    near = [stem for stem in known if PurePosixPath(stem).name == bare]
+    near = near or get_close_matches(entry, known, 1) or get_close_matches(bare, known, 1)
+    return f"; is '{near[0]}' meant?" if near else f", such as '{known[0]}'" if known else ""
 
 
 def shard_of(items: Sequence[T], shard: tuple[int, int] | None) -> list[T]:

@@ -1,14 +1,18 @@
 """Settings from ``dseg.toml`` in the working folder: defaults under the command line.
 
 One table a command, with the names of its options: ``[extract]`` / ``checkpoint = "lsun.pt"``.
+What is wrong in a table stops its own command; others warn of it.
 """
 
 import tomllib
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..store.texts import read_text
 from .options import NUMBERS
 
 __all__ = ["FILE", "read_settings"]
@@ -16,27 +20,61 @@ __all__ = ["FILE", "read_settings"]
 FILE = "dseg.toml"
 
 
-def read_settings(path: Path, group: click.Group) -> dict[str, dict[str, Any]]:
-    """Return the settings as click's ``default_map``: by command, then parameter.
+def read_settings(
+    path: Path, group: click.Group, command: str, warn: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of a command as click's ``default_map``: by command, then parameter.
+
+    Parameters
+    ----------
+    path : path
+    group : click.Group
+        The commands there are.
+    command : str
+        The one that is to run.
+    warn : callable
+        Is told what is wrong with the settings of others.
 
     Raises
     ------
     click.UsageError
-        If the file is no TOML, or names a command or option that there is not.
+        If the file is no TOML, or names an option that the command has not; or has a table that
+        looks like the command's, misspelt.
     """
     if not path.is_file():
         return {}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise click.UsageError(f"'{path}' cannot be read: {error}") from error
-    return {command: _table(path, command, values, group) for command, values in tables.items()}
+    found = {}
+    for name, values in tables.items():
+        try:
+            found[name] = _table(path, name, values, group)
+        except click.UsageError as error:
+            if command in (name, *_near(name, group.commands)):
+                raise
+            warn(f"{error.message} (`dseg {command}` goes on without it)")
+    return found
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known name that another looks like, if there is one."""
+    return get_close_matches(name.replace("_", "-").lower(), list(known), 1)
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Return what may have been meant, as the end of a message."""
+    near = _near(name, known)
+    return f"; is '{near[0]}' meant?" if near else f": use {', '.join(sorted(known))}"
 
 
 def _table(path: Path, command: str, values: Any, group: click.Group) -> dict[str, Any]:
-    if command not in group.commands or not isinstance(values, dict):
-        known = ", ".join(f"[{name}]" for name in sorted(group.commands))
-        raise click.UsageError(f"'{path}' has '{command}', which is no command: use {known}")
+    if command not in group.commands:
+        meant = _meant(command, [f"[{name}]" for name in group.commands])
+        raise click.UsageError(f"'{path}' has '{command}', which is no command{meant}")
+    if not isinstance(values, dict):
+        raise click.UsageError(f"'{path}' has '{command}', which is no table: write [{command}]")
     options = {
         option.removeprefix("--"): parameter
         for parameter in group.commands[command].params
@@ -46,8 +84,8 @@ def _table(path: Path, command: str, values: Any, group: click.Group) -> dict[st
     unknown = [key for key in values if key not in options]
     if unknown:
         raise click.UsageError(
-            f"'{path}' sets '{unknown[0]}' in [{command}], which `dseg {command}` does not take: "
-            f"use {', '.join(sorted(options))}"
+            f"'{path}' sets '{unknown[0]}' in [{command}], which `dseg {command}` does not take"
+            + _meant(unknown[0], options)
         )
     words = {
         str(options[key].name): _word(path, f"{key} in [{command}]", value, options[key])

@@ -4,18 +4,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, Protocol
 
 from ..extract.backbone import Backbone
-from ..extract.images import UnreadableImage, image_size, list_images
+from ..extract.images import ImageFiles
+from ..extract.levels import FULL, white_in
 from ..extract.restore import restore_backbone
 from ..store.catalogue import StoredImage
-from ..store.errors import StoreError
+from ..store.errors import InputError, StoreError
 from ..store.features import Features
 from ..store.geometry import Geometry, plan_rows
 from ..store.layout import stem_of
 from ..store.spec import FeatureSpec
+from .progress import Progress
 from .stream import (
     Alter,
     Job,
@@ -27,8 +28,9 @@ from .stream import (
     decoded,
     rows_at_once,
 )
+from .survey import Survey, surveyed, warn_of_levels
 
-__all__ = ["FromImages", "FromStore", "Segmentable", "Source"]
+__all__ = ["FromImages", "FromStore", "Segmentable", "Source", "white_of"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class FromImages:
 
     Parameters
     ----------
-    folder : path
+    files : ImageFiles
     spec : FeatureSpec
         The model's.
     checkpoint : str, optional
@@ -125,29 +127,40 @@ class FromImages:
     device : str, optional
     batch_size : int, optional
         Rows at once; by default 1 on a CPU, 8 elsewhere.
+    white : int, optional
+        The value of images of 16 bits a channel that is white; by default the features' own.
+    progress : Progress, optional
+        Where to tell of the images what a user should know.
+
+    Attributes
+    ----------
+    paths : dict
+        The images by stem.
+    white : int
     """
 
     def __init__(
         self,
-        folder: Path,
+        files: ImageFiles,
         spec: FeatureSpec,
         checkpoint: str | None,
         device: Any,
         batch_size: int | None,
+        white: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self._progress = spec, progress or Progress()
+        self.white, self._told = white or white_of(spec), white is not None
         self._shapes = tuple(part.row_shape for part in spec.parts)
-        self._paths = {
-            stem_of(path.relative_to(folder).as_posix()): path for path in list_images(folder)
-        }
-        self._folder = folder
+        self._names = files.by_stem
+        self.paths = {stem: files.files[name] for stem, name in self._names.items()}
         self._backbone: Backbone = restore_backbone(spec, checkpoint, device)
         self._batch = rows_at_once(batch_size, self._backbone)
 
     @property
     def stems(self) -> tuple[str, ...]:
         """The images of the folder."""
-        return tuple(self._paths)
+        return tuple(self.paths)
 
     def images(
         self,
@@ -159,18 +172,28 @@ class FromImages:
 
         ``alter`` may change their pixels first, see `decoded`.
         """
-        jobs, refused = [], []
-        for number, stem in enumerate(stems):
-            path = self._paths[stem]
-            name = path.relative_to(self._folder).as_posix()
-            try:
-                geometry = self._geometry(image_size(path))
-                jobs.append(Job(number, name, path, geometry, self._shapes))
-            except (UnreadableImage, OSError) as error:
-                refused.append(Segmentable(stem, name, None, b"", refused=str(error)))
-        yield from refused
-        images = decoded(jobs, lambda job, sha256: is_done(stem_of(job.name), sha256), alter=alter)
+        names = {self._names[stem]: self.paths[stem] for stem in stems}
+        survey = surveyed(names, Progress())  # inside the bar of its caller
+        self._tell(survey)
+        jobs = [
+            Job(number, name, names[name], self._geometry(size), self._shapes)
+            for number, (name, size) in enumerate(survey.sizes.items())
+        ]
+        for name, reason in survey.refused.items():
+            yield Segmentable(stem_of(name), name, None, b"", refused=reason)
+        images = decoded(
+            jobs,
+            lambda job, sha256: is_done(stem_of(job.name), sha256),
+            alter=alter,
+            white=self.white,
+        )
         yield from self._by_image(activations(images, self._backbone, self.spec, self._batch))
+
+    def _tell(self, survey: Survey) -> None:
+        survey.tell_of_pages(self._progress)
+        if self.white == FULL and not self._told:
+            advice = "say --white {0}"
+            warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, self._progress)
 
     def _geometry(self, size: tuple[int, int]) -> Geometry:
         return plan_rows(size, self.spec.row_shape, self.spec.fit, self.spec.overlap)
@@ -193,3 +216,14 @@ class FromImages:
                     maps = (row.maps for row in chain([event], rest))  # type: ignore[union-attr]
                     yield Segmentable(stem, name, image.job.geometry, image.sha256, maps)
                     deque(rest, maxlen=0)
+
+
+def white_of(spec: FeatureSpec) -> int:
+    """Return the white of the images that features were made from."""
+    whites = {white_in(part.preprocessing) for part in spec.parts or (spec,)}
+    if len(whites) > 1:
+        raise InputError(
+            "the model was fitted on stores that have different values for white in images of 16 "
+            f"bits a channel ({', '.join(map(str, sorted(whites)))}): say --white"
+        )
+    return whites.pop()

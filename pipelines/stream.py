@@ -17,6 +17,7 @@ from ..extract.backbone import Backbone
 from ..extract.half import to_float16
 from ..extract.images import ImageRows, UnreadableImage, read_image, sha256_of
 from ..extract.joined import JoinedBackbone
+from ..extract.levels import FULL
 from ..store.geometry import Geometry, plan_rows
 from ..store.spec import FeatureSpec
 
@@ -115,11 +116,12 @@ def decoded(
     is_done: Callable[[Job, bytes], bool],
     workers: int = 2,
     alter: Alter | None = None,
+    white: int = FULL,
 ) -> Iterator[Decoded | Unchanged | Refused]:
     """Read images in threads, a few ahead of the one that is asked for, in order.
 
     ``alter`` may put other pixels in place of an image's own, of any size: the network sees those,
-    and the mask still has the image's size.
+    and the mask still has the image's size. ``white`` is that of images of 16 bits a channel.
     """
 
     def decode(job: Job) -> Decoded | Unchanged | Refused:
@@ -128,7 +130,7 @@ def decoded(
             sha256 = sha256_of(job.path)
             if is_done(job, sha256):
                 return Unchanged(job)
-            image = read_image(job.path)
+            image = read_image(job.path, white)
             if image.shape[:2] != job.geometry.size:
                 return Refused(job, "the file changed while it was read", sha256)
             if alter is not None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..extract.images import UnreadableImage, image_size, read_image, sha256_of
+from ..extract.levels import FULL
 from .processes import Processes
 
 __all__ = ["Dataset", "read_dataset", "read_listing"]
@@ -59,6 +60,7 @@ def read_dataset(
     here: Processes,
     *,
     known: Collection[str] = (),
+    white: int = FULL,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Dataset:
     """Hash each image and decode it once; leave out those that cannot be decoded.
@@ -73,12 +75,14 @@ def read_dataset(
     here : Processes
     known : collection of str
         Hashes of images that were decoded before, and need not be again.
+    white : int
+        The value of images of 16 bits a channel that is white.
     advance : callable
         Is told how many files were read meanwhile.
     """
-    mine = []
+    mine, look = [], partial(_hash_or_reason, known, white)
     with ThreadPoolExecutor(_THREADS) as pool:
-        for outcome in pool.map(partial(_hash_or_reason, known), paths[here.rank :: here.world]):
+        for outcome in pool.map(look, paths[here.rank :: here.world]):
             mine.append(outcome)
             advance(1)
     parts = here.gathered(mine)
@@ -93,13 +97,13 @@ def read_dataset(
     return Dataset(files, hashes, refused)
 
 
-def _hash_or_reason(known: Collection[str], path: Path) -> tuple[str, str]:
+def _hash_or_reason(known: Collection[str], white: int, path: Path) -> tuple[str, str]:
     """Return the sha256 of an image, or why it cannot be used; the other is empty."""
     try:
         image_size(path)  # refuses what can only be waited for, such as a pipe
         digest = sha256_of(path).hex()
         if digest not in known:
-            read_image(path)
+            read_image(path, white)
         return digest, ""
     except UnreadableImage as error:
         return "", str(error)

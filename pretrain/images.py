@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..extract.images import UnreadableImage, read_image
+from ..extract.levels import FULL
 
 __all__ = ["Augmentation", "TrainingImages"]
 
@@ -51,6 +52,8 @@ class TrainingImages:
     seed : int
     cache_bytes : int
         Decoded images are kept up to this size, no larger than cut-outs need them.
+    white : int
+        The value of images of 16 bits a channel that is white.
 
     Attributes
     ----------
@@ -65,9 +68,10 @@ class TrainingImages:
         augmentation: Augmentation,
         seed: int,
         cache_bytes: int,
+        white: int = FULL,
     ) -> None:
         self._paths, self._size, self._augmentation = list(paths), size, augmentation
-        self._seed, self._room = seed, cache_bytes
+        self._seed, self._room, self._white = seed, cache_bytes, white
         self._kept: dict[int, NDArray[np.uint8]] = {}
         self._lock = threading.Lock()
         self.lost: dict[int, str] = {}
@@ -129,7 +133,7 @@ class TrainingImages:
     def _image(self, number: int) -> NDArray[np.uint8]:
         image = self._kept.get(number)
         if image is None:
-            image = self._shrunk(read_image(self._paths[number]))
+            image = self._shrunk(read_image(self._paths[number], self._white))
             with self._lock:
                 if number not in self._kept and image.nbytes <= self._room:
                     self._room -= image.nbytes

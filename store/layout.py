@@ -5,6 +5,7 @@ Written by `dseg.store.writer`, read by `dseg.store.reader`.
 
 import json
 import platform
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ __all__ = [
     "ArrayLayout",
     "Header",
     "array_layouts",
+    "composed",
     "create_store",
     "open_arrays",
     "open_group",
@@ -295,13 +297,24 @@ def store_bytes(spec: FeatureSpec, n_rows: int) -> int:
     return spec.bytes_per_row * n_rows
 
 
+def composed(name: str) -> str:
+    """Return a name in the form in which names are compared, Unicode's NFC.
+
+    macOS and what comes from it may write "é" as "e" and an accent, others as one letter.
+
+    >>> composed("e\u0301") == "\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def stem_of(name: str) -> str:
-    """Return an image's name without its extension.
+    """Return an image's name without its extension, `composed`: by it files of one image are found.
 
     >>> stem_of("cats/1.front.png")
     'cats/1.front'
     """
-    return PurePosixPath(name).with_suffix("").as_posix()
+    return PurePosixPath(composed(name)).with_suffix("").as_posix()
 
 
 def create_store(group: zarr.Group, header: Header) -> None:

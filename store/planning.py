@@ -25,6 +25,7 @@ from .layout import (
     NO_IMAGE,
     Header,
     array_layouts,
+    composed,
     create_store,
     open_arrays,
     open_group,
@@ -138,7 +139,8 @@ def _refuse_twins(images: Sequence[PlannedImage]) -> None:
         if image.stem in seen:
             raise InputError(
                 f"images '{seen[image.stem]}' and '{image.name}' have one name but for the "
-                "extension, so labels and masks cannot tell them apart: rename one"
+                "extension or the Unicode form, so labels and masks cannot tell them apart: "
+                "rename one"
             )
         seen[image.stem] = image.name
 
@@ -262,7 +264,8 @@ class _Book:
             for image in images
             for number in [self.numbers.get(image.stem)]
             if number is not None
-            and (self.names[number], self.sizes[number]) != (image.name, image.size)
+            and (composed(self.names[number]), self.sizes[number])
+            != (composed(image.name), image.size)
         ]
 
     def _geometry(self, image: PlannedImage) -> Geometry:

@@ -16,7 +16,16 @@ from .catalogue import StoredImage, read_images
 from .codecs import codec_named, dequantise
 from .errors import ChunkCorruptError, InputError, StoreError
 from .keys import exists
-from .layout import DENSE, NO_IMAGE, Array, Header, open_arrays, open_group, read_header
+from .layout import (
+    DENSE,
+    NO_IMAGE,
+    Array,
+    Header,
+    composed,
+    open_arrays,
+    open_group,
+    read_header,
+)
 from .pixels import feature_vectors, rectangle
 from .spec import FeatureSpec, LayerSpec
 
@@ -48,7 +57,7 @@ class FeatureStore:
         self._arrays = arrays
         self.images = read_images(arrays, header, f"'{path}'")
         self._by_name = {image.stem: image for image in self.images}
-        self._by_name |= {image.name: image for image in self.images}
+        self._by_name |= {composed(image.name): image for image in self.images}
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -111,9 +120,9 @@ class FeatureStore:
             If there is none.
         """
         if isinstance(which, str):
-            if which not in self._by_name:
+            if composed(which) not in self._by_name:
                 raise InputError(f"'{self.path}' has no image '{which}'")
-            return self._by_name[which]
+            return self._by_name[composed(which)]
         if not 0 <= which < len(self.images):
             raise InputError(f"'{self.path}' has {len(self.images)} images, so no number {which}")
         return self.images[which]

@@ -242,9 +242,12 @@ class FeatureSpec:
         ours, theirs = self.to_dict(), other.to_dict()
         words = [
             f"{key}: {_short(ours[key])} here, {_short(theirs[key])} there"
-            for key in ("row_shape", "fit", "overlap", "noise_seed", "preprocessing")
+            for key in ("row_shape", "fit", "overlap", "noise_seed")
             if ours[key] != theirs[key]
         ]
+        for key, mine, other_value in _different(ours["preprocessing"], theirs["preprocessing"]):
+            values = ["not told" if v is None else _short(v) for v in (mine, other_value)]
+            words.append(f"preprocessing {key}: {values[0]} here, {values[1]} there")
         networks = [ours["backbone"], theirs["backbone"]]
         if networks[0].get("kind") != networks[1].get("kind"):  # then all the rest differs too
             networks = [{k: n[k] for k in ("kind", "sha256") if k in n} for n in networks]

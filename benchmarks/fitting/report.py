@@ -7,6 +7,7 @@ from statistics import mean, median
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from real.results import Record, Results
 
 __all__ = ["draw", "soonest", "tables"]
@@ -115,9 +116,11 @@ def draw(results: Results, path: Path) -> None:
             axes.plot(x, y, "kx", label="published loop")
             axes.axhline(y, color="k", lw=0.5, ls=":")
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())  # of less than a decade they overlap
         axes.tick_params(labelsize=8)
     panels[0].set_ylabel("mIoU", fontsize=9)
-    panels[0].legend(fontsize=7, loc="lower right")
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, fontsize=7, loc="outside upper center", ncols=len(names))
     figure.supxlabel("seconds of training, ten members", fontsize=9)
     figure.savefig(path)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...classify.labels import read_label_map
 from ...classify.metrics import Confusion
+from ...extract.images import ImageFiles
 from ...store.errors import DsegError, InputError
 from ...store.layout import stem_of
 from ..progress import Advance
@@ -39,8 +40,7 @@ class CorruptedRuns:
     ----------
     model : path
         Its folder.
-    images : path
-        Their folder.
+    images : ImageFiles
     scored : ScoredImages
     checkpoint : str, optional
         Where the model's checkpoint is now.
@@ -54,7 +54,7 @@ class CorruptedRuns:
     def __init__(
         self,
         model: Path,
-        images: Path,
+        images: ImageFiles,
         scored: ScoredImages,
         *,
         checkpoint: str | None,

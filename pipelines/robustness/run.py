@@ -15,6 +15,8 @@ import torch
 
 from ...classify.masks import write_encoded
 from ...extract.devices import choose_device
+from ...extract.images import ImageFiles, find_images
+from ...extract.levels import FULL
 from ...store.errors import InputError
 from ...store.folders import is_free
 from ..images_learnt import ImagesLearnt
@@ -23,6 +25,8 @@ from ..memory import peak_resident, return_freed_memory
 from ..progress import Advance, Progress
 from ..segmenting import load_model, spec_of
 from ..selection import read_list
+from ..sources import white_of
+from ..survey import surveyed, tell_of_files, warn_of_levels
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
 from .plot import drawn
@@ -134,9 +138,11 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     pairs, known_as = _asked(config), library()
-    refuse_among(config.images, config.out)
+    images = find_images([config.images])
+    refuse_among(images, config.out)
+    tell_of_files(images, progress)
     device = choose_device(config.device)
-    scored, learnt = _scored(config, device, progress)
+    scored, learnt = _scored(config, images, device, progress)
     results = _results(config, scored, known_as)
     models = [fingerprint(model) for model in config.models]
     results.enter(zip(models, (model.as_posix() for model in config.models), strict=True))
@@ -148,7 +154,7 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
         f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} models, "
         f"{unchanged} done already; results to '{config.out}'"
     )
-    work = _Work(config, scored, device, results, todo)
+    work = _Work(config, images, scored, device, results, todo)
     if config.dry_run:
         summary.seconds = sum(work.seconds(number) for number in range(len(models)))
         summary.peak_memory = peak_resident()
@@ -181,17 +187,18 @@ def _asked(config: RobustnessConfig) -> list[Pair]:
 
 
 def _scored(
-    config: RobustnessConfig, device: torch.device, progress: Progress
+    config: RobustnessConfig, images: ImageFiles, device: torch.device, progress: Progress
 ) -> tuple[ScoredImages, dict[str, int | None]]:
     """Read what is scored against; return it with how many images each model has learnt from."""
-    n_classes, extras = 0, {}
+    n_classes, extras, whites = 0, {}, set()
     for folder in config.models:
         model = load_model(folder, device)
-        spec_of(model, folder)  # is refused here, before the models ahead of it take hours
+        # what is wrong with it is refused here, before the models ahead of it take hours
+        whites.add(white_of(spec_of(model, folder)))
         n_classes = max(n_classes, len(model.class_info_))
         extras[folder.as_posix()] = model.extra_
     scored = read_scored_images(
-        config.images,
+        images,
         config.labels,
         None if config.list_file is None else read_list(config.list_file),
         config.ignore,
@@ -199,6 +206,7 @@ def _scored(
         n_classes=n_classes,
         progress=progress,
     )
+    _tell_of_images(images, scored, whites, progress)
     learnt = {name: _learnt(ImagesLearnt.of(extra), scored) for name, extra in extras.items()}
     for name, count in learnt.items():
         if count:
@@ -207,6 +215,18 @@ def _scored(
                 "so its scores are higher than on others: choose others with --list"
             )
     return scored, learnt
+
+
+def _tell_of_images(
+    images: ImageFiles, scored: ScoredImages, whites: set[int], progress: Progress
+) -> None:
+    names = images.by_stem
+    headers = {names[stem]: images.files[names[stem]] for stem in scored.labels}
+    survey = surveyed(headers, progress)
+    survey.tell_of_pages(progress)
+    if FULL in whites:
+        advice = "extract with --white {0} and fit a model on that"
+        warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, progress)
 
 
 def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:
@@ -240,6 +260,7 @@ class _Work:
     """What is to be done with each model; one is in memory at a time."""
 
     config: RobustnessConfig
+    images: ImageFiles
     scored: ScoredImages
     device: torch.device
     results: Results
@@ -250,7 +271,7 @@ class _Work:
         checkpoints = config.checkpoints or (None,)
         return CorruptedRuns(
             config.models[number],
-            config.images,
+            self.images,
             self.scored,
             checkpoint=checkpoints[number if len(checkpoints) > 1 else 0],
             device=self.device,

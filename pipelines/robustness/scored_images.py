@@ -9,10 +9,9 @@ from ...classify.classes import Classes, load_classes
 from ...classify.label_checks import check_ids, check_label_maps
 from ...classify.label_survey import LabelSurvey
 from ...classify.labels import read_label_file
-from ...extract.images import UnreadableImage, image_size, list_images, sha256_of
+from ...extract.images import ImageFiles, UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
-from ...store.layout import stem_of
-from ..labelled import match_labels, same_files, unnamed_classes
+from ..labelled import files_named, match_labels, same_files, unnamed_classes
 from ..progress import Progress
 
 __all__ = ["ScoredImages", "read_scored_images"]
@@ -40,7 +39,7 @@ class ScoredImages:
 
 
 def read_scored_images(
-    images: Path,
+    images: ImageFiles,
     labels: Path,
     wanted: Sequence[str] | None,
     ignore: int,
@@ -53,8 +52,9 @@ def read_scored_images(
 
     Parameters
     ----------
-    images, labels : path
-        Folders.
+    images : ImageFiles
+    labels : path
+        Folder of label maps.
     wanted : sequence of str, optional
         Stems to take.
     ignore : int
@@ -71,10 +71,10 @@ def read_scored_images(
         If they do not match, an image cannot be used, a label map does not fit it, or ids are
         hardly classes.
     """
-    files = {stem_of(path.relative_to(images).as_posix()): path for path in list_images(images)}
-    names = [path.relative_to(images).as_posix() for path in files.values()]
-    beside = ((n, sha256_of(images / n).hex()) for n in names if (labels / n).is_file())
-    paths = match_labels(files, labels, wanted, f"images in '{images}'", same_files(labels, beside))
+    files = {stem: images.files[name] for stem, name in images.by_stem.items()}
+    there = files_named(labels, images.files)
+    beside = same_files(labels, ((name, sha256_of(images.files[name]).hex()) for name in there))
+    paths = match_labels(files, labels, wanted, f"images in {images.where}", beside, progress)
     digest, named, sha256 = hashlib.sha256(), load_classes(labels, progress.say), dict[str, str]()
     survey = LabelSurvey(f"the label maps in '{labels}'", ignore)
     with progress.bar("label maps", len(paths), "images") as advance:

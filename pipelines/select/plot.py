@@ -18,6 +18,7 @@ __all__ = ["draw_classes", "draw_layers"]
 # Perceptually uniform, the same to the colour-blind, and rising in grey.
 _COLOURS = "cividis"
 _CELL, _FLAT = 0.5, 0.72  # width in inches, height as a share of it
+_LEAST_SPAN = 0.05  # of mIoU from darkest to brightest: less is hardly a difference
 _GAP = 1.8  # cells on the left of a panel, for the names of its lines
 
 
@@ -35,7 +36,8 @@ def draw_layers(summary: SelectSummary, stem: Path) -> None:
     panels = _panels(summary)
     chosen = set(summary.recommended.layers)
     scores = [row.mean_iou for row in summary.alone]
-    low, high = min(scores), max(max(scores), min(scores) + 1e-6)
+    high = max(scores)
+    low = min(*scores, high - _LEAST_SPAN)
     tallest = max(len(panel.lines) for panel in panels)
     ends = list(accumulate(len(panel.columns) + _GAP for panel in panels))
     size = (_CELL * (ends[-1] + 1) + 1, _CELL * _FLAT * (tallest + 3))
@@ -50,23 +52,27 @@ def draw_layers(summary: SelectSummary, stem: Path) -> None:
 
 
 def draw_classes(summary: SelectSummary, stem: Path) -> None:
-    """Draw the IoU of each class by layer; colours by the class's best layer."""
+    """Draw the IoU of each class by layer, all on one scale; each class's best layer is framed."""
     classes = list(summary.alone[0].iou)
     iou = np.array(
         [[_or_nan(row.iou[name]) for name in classes] for row in summary.alone], np.float64
     )
-    best = np.where(np.isnan(iou), 0, iou).max(axis=0)
-    share = iou / np.where(best > 0, best, 1)
+    known = np.where(np.isnan(iou), 0, iou)
+    highest = float(known.max()) or 1.0
     names = [row.layers[0] for row in summary.alone]
     size = (_CELL * len(classes) + 2.2, 0.22 * len(names) + 1.6)
     with figure(stem, size=size) as axes:
         (axis,) = axes
-        image = axis.imshow(share, cmap=_COLOURS, vmin=0, vmax=1, aspect="auto")
-        _numbers(axis, iou, share)
+        image = axis.imshow(iou, cmap=_COLOURS, vmin=0, vmax=highest, aspect="auto")
+        _numbers(axis, iou, iou / highest)
+        for column, line in enumerate(known.argmax(axis=0)):
+            if known[line, column] > 0:
+                _frame(axis, column - 0.5, line - 0.5)
         axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
         axis.set_yticks(range(len(names)), names)
         axis.tick_params(length=0)
-        label = "IoU, as a share of the class's best layer"
+        axis.set_xlabel("framed: the class's best layer", fontsize=8)
+        label = "IoU of the class with the layer alone"
         axis.figure.colorbar(image, ax=axis, label=label, shrink=0.8)
 
 

@@ -31,7 +31,7 @@ def extract(dseg, photos, checkpoint, *more, out="f.zarr"):
 def test_no_images(dseg, ddpm, tmp_path):
     (tmp_path / "empty").mkdir()
     assert_refused(extract(dseg, "empty", ddpm), "no image in 'empty': looked for files ending in")
-    assert_refused(extract(dseg, "nowhere", ddpm), "Directory 'nowhere' does not exist")
+    assert_refused(extract(dseg, "nowhere", ddpm), "'--images': Path 'nowhere' does not exist")
 
 
 def test_an_unreadable_image_among_good_ones(dseg, own_world, ddpm, tmp_path):
