@@ -8,6 +8,7 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -15,8 +16,9 @@ import torch
 
 from ...classify.masks import write_encoded
 from ...extract.devices import choose_device
+from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.folders import is_free
+from ...store.folders import is_free, remove_parts
 from ..mask_files import fingerprint, refuse_among
 from ..memory import peak_resident, return_freed_memory
 from ..progress import Advance, Progress
@@ -127,10 +129,19 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     DsegError
         If an image cannot be used after all.
     """
-    started, progress = time.monotonic(), progress or Progress()
+    progress = progress or Progress()
+    refuse_among(config.images, config.out)
+    if config.dry_run:
+        return _robustness(config, progress)
+    tidy = partial(remove_parts, config.out)
+    with claimed(config.out, None, "dseg robustness", tidy=tidy, warn=progress.warn):
+        return _robustness(config, progress)
+
+
+def _robustness(config: RobustnessConfig, progress: Progress) -> RobustnessSummary:
+    started = time.monotonic()
     return_freed_memory()
     pairs, known_as = _asked(config), library()
-    refuse_among(config.images, config.out)
     device = choose_device(config.device)
     scored = _scored(config, device, progress)
     results = _results(config, scored, known_as)
