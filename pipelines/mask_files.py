@@ -267,6 +267,8 @@ class MaskFiles:
         What takes time; different images may be prepared by several threads at once.
         """
         files = self._files(stem)
+        for kind, path in files.items():
+            self._check_inside(f"the {kind} of '{stem}'", path.parent)
         parts = {kind: (part_of(path), path) for kind, path in files.items()}
         record = {
             "stem": stem,
@@ -281,7 +283,6 @@ class MaskFiles:
         self._unfinished.update(part for part, _ in parts.values())
         try:
             for kind, (part, path) in parts.items():
-                self._check_inside(f"the {kind} of '{stem}'", path.parent)
                 self._write(kind, path, part, name, sha256, prediction)
         except BaseException:
             self._discard(parts)

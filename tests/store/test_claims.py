@@ -143,9 +143,9 @@ def test_a_name_as_long_as_can_be(tmp_path):
 @pytest.mark.skipif(not Path("/sys/fs").is_dir(), reason="needs a folder that takes no files")
 def test_where_no_lock_can_be_had_the_run_goes_on_and_says_so():
     told = []
-    with claimed(Path("/sys/fs"), None, "a test", beside=True, warn=told.append) as claim:
-        with claim.alone():
-            pass
+    claim = claimed(Path("/sys/fs"), None, "a test", beside=True, warn=told.append)
+    with claim as held, held.alone():
+        pass
     assert len(told) == 1
     assert "no lock can be had at '/sys', so nothing keeps another run" in told[0]
 
