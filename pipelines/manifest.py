@@ -6,6 +6,7 @@ lines, of which the last counts; when a run has ended it has one.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,7 @@ FILE = "predictions.jsonl"
 KINDS = ("mask", "probabilities", "uncertainty", "overlay")
 """The files of an image; under these keys a record has their paths within the folder."""
 
-_NEEDED = ("stem", "image", "sha256", "mask")
+_NEEDED, _NAMES = ("stem", "image", "sha256", "mask"), ("stem", "image", *KINDS)
 
 
 def of_one_prediction(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -87,8 +88,10 @@ class Manifest:
 
     def _check(self, record: Mapping[str, Any]) -> None:
         """Refuse names that nobody but a forger writes."""
-        for key in ("stem", "image", *KINDS):
-            name = record.get(key, "mask")
+        for key in _NAMES:
+            if key not in record:
+                continue
+            name = record[key]
             why = unsafe(name) if isinstance(name, str) else "it is no text"
             if why is not None:
                 raise InputError(
@@ -97,12 +100,13 @@ class Manifest:
                 )
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append a record; no other run may be writing the file (`Claim.alone`)."""
+        """Append a record; after `catch_up`, and while no other run may write (`Claim.alone`)."""
         line = json.dumps(record) + "\n"
         with self.path.open("a+b") as file:
             if file.tell() and self._torn(file):
                 line = "\n" + line
             file.write(line.encode())
+            self._file, self._read = os.fstat(file.fileno()).st_ino, file.tell()
         self.records[record["stem"]] = dict(record)
 
     @staticmethod

@@ -33,7 +33,13 @@ __all__ = [
     "refuse_other_uses",
 ]
 
-_OVERLAYS, _LEGEND = "overlays", "legend"
+_LEGEND = "legend"
+_PLACES = {
+    "mask": (".", ".png"),
+    "probabilities": ("probabilities", ".npy"),
+    "uncertainty": ("uncertainty", ".npy"),
+    "overlay": ("overlays", ".png"),
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class MaskFiles:
     ) -> None:
         self._out, self._asked, self._members, self._model = out, asked, members, model
         self._classes, self._alone = classes, alone
+        self._kinds = [kind for kind in KINDS if kind == "mask" or getattr(asked, kind)]
         self._unfinished: set[Path] = set()
         if asked.overlay and asked.images is None:
             raise InputError("overlays are drawn over the images: say where they are, --images")
@@ -147,26 +154,14 @@ class MaskFiles:
         """Return the same, but in another folder."""
         return MaskFiles(out, self._asked, self._classes, self._members, self._model)
 
-    def _every(self, stem: str) -> dict[str, Path]:
-        """Return all files that an image can have, by kind."""
-        out = self._out
-        return {
-            "mask": out / f"{stem}.png",
-            "probabilities": out / "probabilities" / f"{stem}.npy",
-            "uncertainty": out / "uncertainty" / f"{stem}.npy",
-            "overlay": out / _OVERLAYS / f"{stem}.png",
-        }
+    def _path(self, kind: str, stem: str) -> Path:
+        """Return the file of a kind that an image has, if it has one."""
+        folder, ending = _PLACES[kind]
+        return self._out / folder / f"{stem}{ending}"
 
     def _files(self, stem: str) -> dict[str, Path]:
         """Return the files of an image that are asked for, by kind."""
-        asked = self._asked
-        wanted = {
-            "mask": True,
-            "probabilities": asked.probabilities,
-            "uncertainty": asked.uncertainty,
-            "overlay": asked.overlay,
-        }
-        return {kind: path for kind, path in self._every(stem).items() if wanted[kind]}
+        return {kind: self._path(kind, stem) for kind in self._kinds}
 
     def _check_inside(self, what: str, path: Path) -> None:
         """Refuse to write what would lie elsewhere, by a name or by a link in the folder.
@@ -182,21 +177,19 @@ class MaskFiles:
 
     def check_apart(self, stems: Sequence[str]) -> None:
         """Refuse images whose masks would be what is written beside other masks, or elsewhere."""
-        folders = {
-            path.parent: f"the {kind} of '{stem}'"
-            for stem in stems
-            for kind, path in self._files(stem).items()
-        }
-        for folder, what in folders.items():
-            self._check_inside(what, folder)
-        owner = {self._files(stem)["mask"]: stem for stem in stems}
-        for stem in stems:
-            for kind, path in self._files(stem).items():
+        files = {stem: self._files(stem) for stem in stems}
+        owner = {paths["mask"]: stem for stem, paths in files.items()}
+        folders = dict[Path, str]()
+        for stem, paths in files.items():
+            for kind, path in paths.items():
+                folders.setdefault(path.parent, f"the {kind} of '{stem}'")
                 if owner.get(path, stem) != stem:
                     raise InputError(
                         f"'{path}' would be both the mask of '{owner[path]}' and the {kind} of "
                         f"'{stem}': rename that sub-folder of the images, or do without --{kind}"
                     )
+        for folder, what in folders.items():
+            self._check_inside(what, folder)
 
     def check_free(self, stems: list[str]) -> None:
         """Refuse to write over what this model has not written."""
@@ -259,7 +252,7 @@ class MaskFiles:
         name, taken = _LEGEND, self._manifest.records.keys() | set(stems)
         while name in taken:
             name += "_"
-        return self._out / _OVERLAYS / f"{name}.png"
+        return self._path("overlay", name)
 
     def prepare(self, stem: str, name: str, sha256: bytes, prediction: Prediction) -> Prepared:
         """Write all of a prediction under temporary names.
@@ -324,13 +317,14 @@ class MaskFiles:
     def _beside(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Return what else there is of a prediction; remove what is of another one."""
         stem = record["stem"]
-        old, every = self._manifest.records.get(stem, {}), self._every(stem)
-        more = {kind: old[kind] for kind in KINDS if kind in old and kind not in record}
+        old = self._manifest.records.get(stem, {})
+        more = [kind for kind in KINDS if kind in old and kind not in record]
         if of_one_prediction(old, record):
-            return {kind: name for kind, name in more.items() if every[kind].is_file()}
+            return {kind: old[kind] for kind in more if self._path(kind, stem).is_file()}
         for kind in more:
-            self._check_inside(f"the {kind} of '{stem}'", every[kind].parent)
-            every[kind].unlink(missing_ok=True)
+            path = self._path(kind, stem)
+            self._check_inside(f"the {kind} of '{stem}'", path.parent)
+            path.unlink(missing_ok=True)
         return {}
 
     def _discard(self, parts: Mapping[str, tuple[Path, Path]]) -> None:

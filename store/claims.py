@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from filelock import lock_descriptor, unlock_descriptor
 
 from .errors import DsegError, InputError
 
@@ -140,30 +140,49 @@ def short_name(name: str) -> str:
     return sha256(os.fsencode(name)).hexdigest()[:32] if long else name
 
 
-def _lock(path: Path) -> FileLock:
-    return FileLock(path, thread_local=False, fallback_to_soft=False)
+def _locked(path: Path, patience: float) -> int | None:
+    """Return the descriptor of a file, made if need be, that is locked; None if another has it."""
+    deadline = time.monotonic() + patience
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            locked = lock_descriptor(file, blocking=False)
+            if locked and os.fstat(file).st_nlink:
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+        if locked:  # who had it has removed it: what is under its name now is another file
+            continue
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(_POLL)
+
+
+def _release(file: int) -> None:
+    unlock_descriptor(file)  # a process that was forked meanwhile may have it open, too
+    os.close(file)
 
 
 @contextmanager
 def _moment(guard: Path, words: str) -> Iterator[None]:
-    lock = _lock(guard)
-    try:
-        lock.acquire(timeout=PATIENCE, poll_interval=_POLL)
-    except Timeout:
+    file = _locked(guard, PATIENCE)
+    if file is None:
         held = ", ".join(_holder(path) for path in _claims(guard)) or "another process"
         raise DsegError(
             f"waited {PATIENCE:.0f} s for {words}, held by {held}: is that process stopped? End it "
             "or let it go on, then run this again"
-        ) from None
+        )
     try:
         yield
     finally:
-        lock.release()
+        _release(file)
 
 
 def _made_and_entered(
     guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
-) -> FileLock | None:
+) -> tuple[Path, int] | None:
     """Make the folder and claim it, again where a run that ends has just removed it, empty."""
     for left in reversed(range(_TRIES)):
         guard.parent.mkdir(parents=True, exist_ok=True)
@@ -177,11 +196,10 @@ def _made_and_entered(
 
 def _enter(
     guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
-) -> FileLock | None:
+) -> tuple[Path, int] | None:
     """Claim a folder unless another run has; return the lock to hold, None if there are none."""
     kind = sha256((uuid4().hex if key is None else key).encode()).hexdigest()[:16]
     mine = guard.with_name(f"{guard.name.removesuffix('.lock')}.{kind}.{uuid4().hex[:16]}.lock")
-    lock = _lock(mine)
     try:
         with _moment(guard, words):
             others = [path for path in _claims(guard) if _is_live(path)]
@@ -193,32 +211,39 @@ def _enter(
                 )
             if not others:
                 tidy()
-            lock.acquire(timeout=PATIENCE)
+            file = _locked(mine, 0)
+            assert file is not None  # nobody else knows its name
             facts = {"host": socket.gethostname(), "pid": os.getpid(), "doing": doing}
-            with suppress(OSError):  # Windows: a locked file is written by its lock alone
-                mine.write_text(json.dumps({**facts, "since": time.time()}), encoding="utf-8")
+            os.write(file, json.dumps({**facts, "since": time.time()}).encode())
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         return None
-    return lock
+    return mine, file
 
 
-def _leave(guard: Path, mine: FileLock, words: str) -> None:
+def _leave(guard: Path, mine: tuple[Path, int], words: str) -> None:
     """Give a claim up; the last one removes the lock for moments, too."""
     with _moment(guard, words):
-        _remove(mine)
-        if not _claims(guard):
+        _remove(*mine)
+        last = not _claims(guard)
+        if last:
             # Who waits for this file sees that its name is gone, and makes it anew.
             with suppress(OSError):
                 guard.unlink()
+    if last and os.name == "nt":  # which removes no open files, nor one that another run opened
+        with suppress(OSError):
+            guard.unlink()
 
 
-def _remove(lock: FileLock) -> None:
+def _remove(lock: Path, file: int) -> None:
     """Remove a lock's file while it is held, and release it."""
     with suppress(OSError):
-        Path(lock.lock_file).unlink()
-    lock.release()
+        lock.unlink()
+    _release(file)
+    if lock.exists():  # Windows removes no open files
+        with suppress(OSError):
+            lock.unlink()
 
 
 def _claims(guard: Path) -> list[Path]:
@@ -230,12 +255,10 @@ def _claims(guard: Path) -> list[Path]:
 
 def _is_live(claim: Path) -> bool:
     """Say whether a claim's process lives; remove the claim if not."""
-    lock = _lock(claim)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
+    file = _locked(claim, 0)
+    if file is None:
         return True
-    _remove(lock)
+    _remove(claim, file)
     return False
 
 
