@@ -26,27 +26,59 @@ OKABE_ITO: tuple[Colour, ...] = (
     (204, 121, 167),
 )
 
+# From the ninth class on: of colours neither dark nor nearly white, always the one that is farthest
+# in CIELAB from black and from all before it (and from violet, in which overlays show black): any
+# two of the first 32 are 26 apart.
+FARTHEST: tuple[Colour, ...] = (
+    (0, 255, 0),
+    (240, 225, 195),
+    (255, 15, 195),
+    (255, 0, 90),
+    (0, 105, 255),
+    (75, 165, 0),
+    (135, 105, 45),
+    (0, 255, 150),
+    (0, 255, 255),
+    (210, 135, 255),
+    (105, 120, 120),
+    (180, 240, 150),
+    (255, 135, 120),
+    (255, 0, 0),
+    (165, 240, 0),
+    (240, 210, 255),
+    (210, 15, 120),
+    (150, 150, 15),
+    (255, 195, 120),
+    (120, 150, 255),
+    (150, 210, 210),
+    (180, 45, 210),
+    (75, 120, 45),
+    (165, 90, 90),
+)
+
 
 def default_colour(k: int) -> Colour:
     """Return the colour of class k where nobody chose one; all classes' colours differ.
 
-    The first eight are those of Okabe and Ito. From the ninth on it is the colour map of the PASCAL
-    VOC challenge, which spreads the bits of k over the high bits of red, green and blue.
+    The first eight are those of Okabe and Ito, then come colours far from those and from each
+    other. From the 33rd on it is the colour map of the PASCAL VOC challenge, which spreads the bits
+    of k over the high bits of red, green and blue; made lighter, for none is to be nearly black.
 
     Examples
     --------
     >>> default_colour(1), default_colour(8)
-    ((230, 159, 0), (64, 0, 0))
+    ((230, 159, 0), (0, 255, 0))
     """
-    if k < len(OKABE_ITO):
-        return OKABE_ITO[k]
+    chosen = OKABE_ITO + FARTHEST
+    if k < len(chosen):
+        return chosen[k]
     red = green = blue = 0
     for shift in range(8):
         bits = k >> (3 * shift)
         red |= (bits & 1) << (7 - shift)
         green |= (bits >> 1 & 1) << (7 - shift)
         blue |= (bits >> 2 & 1) << (7 - shift)
-    return red, green, blue
+    return 80 + red * 11 // 16, 80 + green * 11 // 16, 80 + blue * 11 // 16
 
 
 @dataclass(frozen=True)

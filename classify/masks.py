@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..store.errors import DsegError, InputError
+from ..store.folders import part_of
 
 __all__ = [
     "encode_mask",
@@ -35,7 +35,13 @@ __all__ = [
 Colours = Sequence[tuple[int, int, int]]
 
 
-def write_mask(path: Path | str, mask: NDArray[np.unsignedinteger], colours: Colours) -> None:
+def write_mask(
+    path: Path | str,
+    mask: NDArray[np.unsignedinteger],
+    colours: Colours,
+    *,
+    under: Path | None = None,
+) -> None:
     """Write a mask as an index PNG; `read_mask` is the inverse.
 
     Parameters
@@ -46,6 +52,8 @@ def write_mask(path: Path | str, mask: NDArray[np.unsignedinteger], colours: Col
         Class ids. In uint8 it is written with a palette, in uint16 as 16-bit grey.
     colours : sequence of (red, green, blue)
         The colour of each class id.
+    under : path, optional
+        A temporary name beside it, under which to leave the file for the caller to rename.
 
     Raises
     ------
@@ -54,7 +62,8 @@ def write_mask(path: Path | str, mask: NDArray[np.unsignedinteger], colours: Col
     DsegError
         If the file cannot be written.
     """
-    write_encoded(path, encode_mask(mask, colours))
+    encoded = encode_mask(mask, colours)
+    _write_whole(path, lambda file: file.write(encoded), under)
 
 
 def encode_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> bytes:
@@ -117,6 +126,8 @@ def write_overlay(
     image: NDArray[np.uint8],
     mask: NDArray[np.unsignedinteger],
     colours: Colours,
+    *,
+    under: Path | None = None,
 ) -> None:
     """Write the image with each pixel halfway to its class's colour, as RGB PNG.
 
@@ -127,6 +138,9 @@ def write_overlay(
     image : array of shape (H, W, 3), uint8
     mask : array of shape (H, W), uint8 or uint16
     colours : sequence of (red, green, blue)
+        Dark ones would only darken the image: see `overlay_colours`.
+    under : path, optional
+        As of `write_mask`.
 
     Raises
     ------
@@ -144,18 +158,20 @@ def write_overlay(
     table = np.asarray(colours, np.uint8)
     mixed = (image // 2) + (table // 2)[mask]  # at most 254: no overflow
     picture = Image.fromarray(mixed)
-    _write_whole(path, lambda file: picture.save(file, format="PNG"))
+    _write_whole(path, lambda file: picture.save(file, format="PNG"), under)
 
 
-def write_array(path: Path | str, values: NDArray[np.floating]) -> None:
-    """Write probabilities or uncertainty as ``.npy``.
+def write_array(
+    path: Path | str, values: NDArray[np.floating], *, under: Path | None = None
+) -> None:
+    """Write probabilities or uncertainty as ``.npy``; ``under`` as of `write_mask`.
 
     Raises
     ------
     DsegError
         If the file cannot be written.
     """
-    _write_whole(path, lambda file: np.save(file, values, allow_pickle=False))
+    _write_whole(path, lambda file: np.save(file, values, allow_pickle=False), under)
 
 
 def _check_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> None:
@@ -170,16 +186,20 @@ def _check_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> None:
         )
 
 
-def _write_whole(path: Path | str, write: Callable[[BinaryIO], object]) -> None:
+def _write_whole(
+    path: Path | str, write: Callable[[BinaryIO], object], under: Path | None = None
+) -> None:
     path = Path(path)
-    part = path.with_name(f".{uuid4().hex}.part")  # short: the name may be as long as can be
+    part = under or part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
                 write(file)
-            part.replace(path)
-        finally:
+            if under is None:
+                part.replace(path)
+        except BaseException:
             part.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise DsegError(f"cannot write '{path}': {error.strerror or error}") from error

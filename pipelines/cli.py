@@ -143,7 +143,7 @@ def _system(error: OSError) -> str:
 @click.option("--images", type=existing_folder, help="For overlays from a store: its images.")
 @click.option("--probabilities", is_flag=True, help="Also mean class probabilities, .npy float16.")
 @click.option("--uncertainty", is_flag=True, help="Also each pixel's uncertainty, .npy float32.")
-@click.option("--overlay", is_flag=True, help="Also the masks drawn over the images, PNG.")
+@click.option("--overlay", is_flag=True, help="Also the masks over the images, and a legend.")
 @click.option(
     "--paper", is_flag=True, help="Vote at the network's size and write that, as published."
 )

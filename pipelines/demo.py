@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import numpy as np
 from PIL import Image
 
 from ..classify.classes import Classes
-from ..classify.masks import read_mask, write_mask
+from ..classify.masks import read_mask, write_encoded, write_mask
 from ..classify.model_files import FACTS
 from ..demo.picture import Example, draw_picture
 from ..demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
 from ..extract.builtin import BUILTIN
 from ..extract.images import read_image
+from ..store.claims import claimed
 from ..store.errors import DsegError, InputError
-from ..store.folders import is_free
+from ..store.folders import is_free, remove_parts
 from .evaluate import EvaluateConfig, EvaluateSummary, evaluate
 from .extract import BackboneOptions, ExtractConfig, extract
 from .fit import FitConfig, fit
@@ -105,9 +107,16 @@ def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
         If the folder holds something else or was made with other settings, a number is out of
         range, or one of the steps fails.
     """
-    started, progress = time.monotonic(), progress or Progress()
+    progress = progress or Progress()
     _check(config)
     BackboneOptions(device=config.device).load(config.checkpoint)  # a wrong one leaves no folder
+    tidy = partial(remove_parts, config.out)
+    with claimed(config.out, None, "dseg demo", beside=True, tidy=tidy, warn=progress.warn):
+        return _demo(config, progress)
+
+
+def _demo(config: DemoConfig, progress: Progress) -> DemoSummary:
+    started = time.monotonic()
     _claim(config)
     train, test = _stems(config)
     _write_scenes(config, train, test, progress)
@@ -162,7 +171,7 @@ def _claim(config: DemoConfig) -> None:
     elif not is_free(out):
         _check_foreign(config)
     out.mkdir(parents=True, exist_ok=True)
-    _replace(mark, (json.dumps(_settings(config), indent=1) + "\n").encode())
+    write_encoded(mark, (json.dumps(_settings(config), indent=1) + "\n").encode())
 
 
 def _settings(config: DemoConfig) -> dict[str, Any]:
@@ -249,27 +258,20 @@ def _write_scenes(
     with progress.bar("draw", len(stems), "scenes") as advance:
         for seed, stem in zip(DEMO_SEEDS, stems, strict=False):
             scene = draw_scene(seed, config.size)
-            _replace(out / "photos" / f"{stem}.png", _png(scene.image))
+            write_encoded(out / "photos" / f"{stem}.png", _png(scene.image))
             folder = "labels" if stem in train else "truth"
             write_mask(out / folder / f"{stem}.png", scene.label, COLOURS)
             advance(1)
     classes = json.dumps(Classes(CLASSES, COLOURS).to_list(), indent=1)
-    _replace(out / "classes.json", (classes + "\n").encode())
+    write_encoded(out / "classes.json", (classes + "\n").encode())
     for name, lines in (("classes", CLASSES), ("train", train), ("test", test)):
-        _replace(out / f"{name}.txt", ("\n".join(lines) + "\n").encode())
+        write_encoded(out / f"{name}.txt", ("\n".join(lines) + "\n").encode())
 
 
 def _png(image: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="PNG")
     return file.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _extract(config: DemoConfig, progress: Progress) -> None:
@@ -346,4 +348,4 @@ def _draw(config: DemoConfig, test: list[str], scores: EvaluateSummary) -> None:
     note = f"{config.labelled} labelled scenes; mIoU {scores.mean_iou:.2f} over {len(test)} others"
     file = io.BytesIO()
     draw_picture(examples, CLASSES, COLOURS, note).save(file, format="PNG", optimize=True)
-    _replace(out / "demo.png", file.getvalue())
+    write_encoded(out / "demo.png", file.getvalue())

@@ -4,15 +4,17 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ..extract.backbone import Backbone, feature_spec
 from ..extract.images import ImageFiles, find_images
 from ..extract.levels import FULL, white_in
 from ..extract.opening import KINDS
+from ..store.claims import claimed
 from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
-from ..store.folders import is_free, replace_folder
+from ..store.folders import finish_replacement, is_free, replace_folder
 from ..store.geometry import plan_rows
 from ..store.layout import composed, open_group, read_header, stem_of, store_bytes
 from ..store.reader import FeatureStore
@@ -71,7 +73,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         return _estimate(config, spec, backbone, found, todo, existing, batch, loading)
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
-    with _target(config, spec, progress) as target:
+    with _claimed(config, spec, progress), _target(config, spec, progress) as target:
         plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
         if plan.codec != config.codec:
             progress.say(f"'{target}' is there already and keeps its codec, '{plan.codec}'")
@@ -229,6 +231,30 @@ def _check_disk(config: ExtractConfig, wanted: int) -> None:
 
 
 @contextmanager
+def _claimed(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[None]:
+    """Keep runs that make another store out; those that add to the same one may go on together."""
+    key = None if config.overwrite or config.layout == "dense" else spec.hash
+    tidy = partial(_tidy, config.out)
+    with claimed(config.out, key, "dseg extract", beside=True, tidy=tidy, warn=progress.warn):
+        yield
+
+
+def _tidy(out: Path) -> None:
+    """Make an end of what killed runs left, but for a native store that the same run goes on with.
+
+    A dense one is made anew from that.
+    """
+    for made in _beside(out):
+        finish_replacement(made, out)
+    shutil.rmtree(_beside(out)[1], ignore_errors=True)
+
+
+def _beside(out: Path) -> tuple[Path, Path]:
+    """Return where a store that is to be replaced, or its dense form, is made."""
+    return out.with_name(f".{out.name}.native"), out.with_name(f".{out.name}.dense")
+
+
+@contextmanager
 def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[Path]:
     """Yield the native store to write: the one asked for, or one beside it that leads to it.
 
@@ -243,13 +269,12 @@ def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Ite
     if not dense and not (taken and config.overwrite):
         yield out
         return
-    native = out.with_name(f".{out.name}.native")
+    native, made_dense = _beside(out)
     _remove_other(native, spec)
     yield native
     made = native
     if dense:
-        made = out.with_name(f".{out.name}.dense")
-        store = FeatureStore.open(native)
+        made, store = made_dense, FeatureStore.open(native)
         with progress.bar("dense", store.n_rows, "rows") as advance:
             export_dense(store, made, overwrite=True, advance=advance)  # one of a killed run
     replace_folder(made, out)

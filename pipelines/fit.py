@@ -1,7 +1,10 @@
 """``dseg fit``: an ensemble from the labelled images of a feature store."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,10 @@ import torch
 from ..classify.model_files import check_target, files_of, save
 from ..classify.model_size import model_bytes
 from ..extract.devices import choose_device
+from ..store.claims import claimed
 from ..store.errors import InputError
+from ..store.features import Features
+from ..store.folders import tidy_beside
 from ..store.reader import FeatureStore
 from ..store.residence import ResidencePlan
 from ..store.rounds import group_size
@@ -158,6 +164,32 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
     return_freed_memory()
     wanted = None if config.list_file is None else read_list(config.list_file)
     store = view_of([FeatureStore.open(path) for path in config.stores], config.layers)
+    with _claimed(config, progress):
+        return _fit(config, store, wanted, device, imports, progress, started)
+
+
+@contextmanager
+def _claimed(config: FitConfig, progress: Progress) -> Iterator[None]:
+    """Keep other runs from writing the same model, or the same masks, at the same time."""
+    folders = () if config.dry_run else (config.out, config.folds_out)
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(one for one in folders if one is not None):
+            tidy = partial(tidy_beside, folder)
+            stack.enter_context(
+                claimed(folder, None, "dseg fit", beside=True, tidy=tidy, warn=progress.warn)
+            )
+        yield
+
+
+def _fit(
+    config: FitConfig,
+    store: Features,
+    wanted: tuple[str, ...] | None,
+    device: torch.device,
+    imports: int,
+    progress: Progress,
+    started: float,
+) -> FitSummary:
     check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     folds = _folds(config, labelled)
@@ -245,6 +277,7 @@ def _cross_validated(
     with FoldsOut.writing(config.folds_out, setting.labelled, members, recipe) as out:
         found = cross_validate(setting, folds, progress, out)
         out.close(found.to_dict())
+        check_folds_out(config.folds_out, config.overwrite, setting.labelled.images)  # by now
     return _kept(found)
 
 

@@ -54,7 +54,7 @@ class FoldsOut:
     def __init__(self, out: Path, labelled: Labelled, members: int, recipe: str) -> None:
         self._out = out
         asked = Asked(uncertainty=members > 1)
-        self._files = MaskFiles(out, asked, labelled.classes.colours, members, recipe)
+        self._files = MaskFiles(out, asked, labelled.classes, members, recipe)
         self._files.check_apart(labelled.images)
 
     @classmethod

@@ -6,7 +6,8 @@ in the images' order.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import nlargest
@@ -20,13 +21,23 @@ from ..classify.prediction import Prediction
 from ..extract.devices import choose_device
 from ..extract.images import find_images
 from ..extract.levels import FULL
+from ..store.claims import claimed
 from ..store.errors import DsegError, InputError
 from ..store.features import Features
+from ..store.folders import remove_parts
 from ..store.reader import FeatureStore
 from ..store.view import view_for, view_of
 from .images_learnt import LEARNT, ImagesLearnt
 from .manifest import Manifest
-from .mask_files import Asked, MaskFiles, Prepared, fingerprint, refuse_among, refuse_other_uses
+from .mask_files import (
+    Asked,
+    MaskFiles,
+    Prepared,
+    fingerprint,
+    recipe_of,
+    refuse_among,
+    refuse_other_uses,
+)
 from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .segmenting import Segmenter, load_model, recorded_stores, spec_of
@@ -44,6 +55,7 @@ _SHOWN = 3  # images worth labelling
 _WRITERS, _HELD = 2, 2
 
 Segment = Callable[[Segmentable], Prediction]
+Alone = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -152,12 +164,38 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     refuse_other_uses(config.out)
     model = load_model(config.model, device)
     source = _source(config, model, device, progress)
-    learnt = ImagesLearnt.of(model.extra_, _sources(config, model))
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
-    asked = _asked(config, source)
-    colours, recipe = model.class_info_.colours, _fingerprint(config)
-    files = MaskFiles(config.out, asked, colours, model.n_members, recipe)
+    with _claimed(config, progress) as alone:
+        return _predict(config, model, source, stems, alone, device, progress, started)
+
+
+@contextmanager
+def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Alone]:
+    """Keep runs that make other masks out of the folder; yield what keeps all out for a moment."""
+    if config.dry_run:
+        yield nullcontext
+        return
+    key = recipe_of(_fingerprint(config), paper=config.paper)
+    doing = f"dseg predict, model '{config.model}'"
+    tidy = partial(remove_parts, config.out)
+    with claimed(config.out, key, doing, tidy=tidy, warn=progress.warn) as claim:
+        yield claim.alone
+
+
+def _predict(
+    config: PredictConfig,
+    model: PixelEnsemble,
+    source: Source,
+    stems: list[str],
+    alone: Alone,
+    device: torch.device,
+    progress: Progress,
+    started: float,
+) -> PredictSummary:
+    asked, classes = _asked(config, source), model.class_info_
+    learnt = ImagesLearnt.of(model.extra_, _sources(config, model))
+    files = MaskFiles(config.out, asked, classes, model.n_members, _fingerprint(config), alone)
     files.check_apart(source.stems)
     if not config.overwrite:
         files.check_free(stems)
@@ -174,9 +212,12 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     if config.dry_run:
         _probe(stems, source, segment, files, summary)
         return summary
-    config.out.mkdir(parents=True, exist_ok=True)
-    with progress.bar("predict", len(stems), "images") as advance:
-        for outcome in _written(stems, source, segment, files, learnt):
+    with (
+        files.writing(source.stems),
+        progress.bar("predict", len(stems), "images") as advance,
+        closing(_written(stems, source, segment, files, learnt)) as outcomes,
+    ):
+        for outcome in outcomes:
             outcome.add_to(summary)
             advance(1)
     summary.most_uncertain = _most_uncertain(config.out, stems)
@@ -259,7 +300,7 @@ def _written(
     learnt: ImagesLearnt,
     *,
     redo: bool = False,
-) -> Iterator[_Outcome]:
+) -> Generator[_Outcome]:
     """Segment and write images, and tell what became of each."""
     is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
     segmented = map(partial(_segmented, segment), source.images(stems, is_done))
@@ -268,7 +309,7 @@ def _written(
 
 
 def _prepare(files: MaskFiles, learnt: ImagesLearnt, found: _Outcome) -> _Outcome:
-    """Write a prediction but for its mask, if there is one, and let go of it."""
+    """Write a prediction under temporary names, if there is one, and let go of it."""
     if found.prediction is None:
         return found
     try:
@@ -284,7 +325,7 @@ def _prepare(files: MaskFiles, learnt: ImagesLearnt, found: _Outcome) -> _Outcom
 
 
 def _finish(files: MaskFiles, found: _Outcome) -> _Outcome:
-    """Write the mask."""
+    """Give an image's files their names."""
     if found.prepared is None:
         return found
     try:

@@ -8,12 +8,15 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...extract.devices import choose_device
+from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.features import Features
+from ...store.folders import remove_parts
 from ...store.reader import FeatureStore
 from ...store.view import view_of
 from ..labelled import Labelled, read_labelled
@@ -115,7 +118,16 @@ def curve(config: CurveConfig, progress: Progress | None = None) -> CurveSummary
         If store and labels do not match, there is too little to learn from, or another curve is
         there already.
     """
-    started, progress = time.monotonic(), progress or Progress()
+    progress = progress or Progress()
+    if config.dry_run:
+        return _curve(config, progress)
+    tidy = partial(remove_parts, config.out)
+    with claimed(config.out, None, "dseg curve", tidy=tidy, warn=progress.warn):
+        return _curve(config, progress)
+
+
+def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
+    started = time.monotonic()
     device = choose_device(config.device)
     return_freed_memory()
     store = view_of([FeatureStore.open(path) for path in config.stores], config.layers)

@@ -8,6 +8,7 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -17,8 +18,9 @@ from ...classify.masks import write_encoded
 from ...extract.devices import choose_device
 from ...extract.images import ImageFiles, find_images
 from ...extract.levels import FULL
+from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.folders import is_free
+from ...store.folders import is_free, remove_parts
 from ..images_learnt import ImagesLearnt
 from ..mask_files import fingerprint, refuse_among
 from ..memory import peak_resident, return_freed_memory
@@ -135,12 +137,23 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     DsegError
         If an image cannot be used after all.
     """
-    started, progress = time.monotonic(), progress or Progress()
-    return_freed_memory()
-    pairs, known_as = _asked(config), library()
+    progress = progress or Progress()
     images = find_images([config.images])
     refuse_among(images, config.out)
     tell_of_files(images, progress)
+    if config.dry_run:
+        return _robustness(config, images, progress)
+    tidy = partial(remove_parts, config.out)
+    with claimed(config.out, None, "dseg robustness", tidy=tidy, warn=progress.warn):
+        return _robustness(config, images, progress)
+
+
+def _robustness(
+    config: RobustnessConfig, images: ImageFiles, progress: Progress
+) -> RobustnessSummary:
+    started = time.monotonic()
+    return_freed_memory()
+    pairs, known_as = _asked(config), library()
     device = choose_device(config.device)
     scored, learnt = _scored(config, images, device, progress)
     results = _results(config, scored, known_as)

@@ -1,15 +1,19 @@
 """The folder that ``dseg select`` leaves behind, whole or not at all."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.folders import is_free, whole_folder
+from ...store.folders import is_free, tidy_beside, whole_folder
 from .config import SelectSummary
 from .plot import draw_classes, draw_layers
 from .words import page
 
-__all__ = ["check_select_out", "write_selection"]
+__all__ = ["check_select_out", "claimed_report", "write_selection"]
 
 FACTS, PAGE = "select.json", "select.md"
 
@@ -29,8 +33,17 @@ def check_select_out(out: Path, overwrite: bool) -> None:
         )
 
 
-def write_selection(summary: SelectSummary, out: Path) -> None:
+@contextmanager
+def claimed_report(out: Path, warn: Callable[[str], None]) -> Iterator[None]:
+    """Keep other runs from writing the same report at the same time."""
+    tidy = partial(tidy_beside, out)
+    with claimed(out, None, "dseg select", beside=True, tidy=tidy, warn=warn):
+        yield
+
+
+def write_selection(summary: SelectSummary, out: Path, overwrite: bool) -> None:
     """Write the facts, the page and the pictures."""
+    check_select_out(out, overwrite)  # by now: it took a while
     with whole_folder(out) as made:
         text = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
         (made / FACTS).write_text(text, encoding="utf-8")

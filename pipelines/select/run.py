@@ -13,7 +13,7 @@ from ..progress import Progress
 from .config import ScoredSet, SelectConfig, SelectSummary
 from .confirm import confirm_sets
 from .estimate import estimated
-from .files import write_selection
+from .files import claimed_report, write_selection
 from .rank import Compared, Costs, commands_of, compared, path_of, ranked, scored
 from .search import Search, searched
 from .task import SelectTask, prepare
@@ -30,7 +30,15 @@ def select(config: SelectConfig, progress: Progress | None = None) -> SelectSumm
         If store and labels do not match, there are too few images or layers, the memory is too
         little, or a report is there already.
     """
-    started, progress = time.monotonic(), progress or Progress()
+    progress = progress or Progress()
+    if config.dry_run:
+        return _select(config, progress)
+    with claimed_report(config.out, progress.warn):
+        return _select(config, progress)
+
+
+def _select(config: SelectConfig, progress: Progress) -> SelectSummary:
+    started = time.monotonic()
     return_freed_memory()
     task = prepare(config, progress)
     warn_of_folds(task.labelled, task.folds, progress)
@@ -51,7 +59,7 @@ def select(config: SelectConfig, progress: Progress | None = None) -> SelectSumm
         ensemble_seconds=time.monotonic() - probed,
         seconds=time.monotonic() - started,
     )
-    write_selection(summary, config.out)
+    write_selection(summary, config.out, config.overwrite)
     return summary
 
 

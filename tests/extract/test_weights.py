@@ -49,6 +49,17 @@ def test_a_diffusers_network_in_shards(diffusers_folder: Path, sharded: Path) ->
     assert load_backbone(sharded).describe()["sha256"] != before
 
 
+@pytest.mark.parametrize("name", ["../secret.safetensors", "/etc/secret.safetensors"])
+def test_an_index_that_names_files_elsewhere(sharded: Path, tmp_path: Path, name: str) -> None:
+    (sharded / "secret.safetensors").write_bytes(b"")  # it is there
+    index = next((sharded / "unet").glob("*.index.json"))
+    plain = json.loads(index.read_text())
+    plain["weight_map"][next(iter(plain["weight_map"]))] = name
+    index.write_text(json.dumps(plain))
+    with pytest.raises(InputError, match=rf"names the shard '{name}', no file beside it: it "):
+        find_weights(sharded / "unet", ("diffusion_pytorch_model.safetensors",))
+
+
 def test_a_transformers_network_in_shards(tmp_path: Path) -> None:
     from transformers import Dinov2Config, Dinov2Model
 
