@@ -1,0 +1,61 @@
+"""Names that come from elsewhere: whether one can be a path within a folder of ours.
+
+Names of images stand in stores, models, manifests and lists, and become paths of masks. Who wrote
+them is not known, so each is checked where it is read, before anything is made of it.
+"""
+
+import os
+
+__all__ = ["unsafe"]
+
+
+def unsafe(name: str, *, windows: bool = os.name == "nt") -> str | None:
+    r"""Say why a name cannot be a path within a folder; None if it can.
+
+    Parameters
+    ----------
+    name : str
+        With "/" between its parts, as dseg writes names on every system.
+    windows : bool
+        Whether the name is for Windows, where more is special: drives, backslashes, streams, and
+        dots and spaces at the end of a part, which are dropped.
+
+    Examples
+    --------
+    >>> unsafe("cats/1.front.png")
+    >>> unsafe("../../x.png")
+    "it has a part '..', which leads out of its folder"
+    >>> unsafe("/etc/x.png")
+    "it begins with '/', so it is no path within a folder"
+    >>> unsafe(r"..\x.png", windows=True)
+    "it has a '\\', which parts paths on Windows"
+    """
+    if not name:
+        return "it is empty"
+    if "\0" in name:
+        return "it has a NUL character"
+    if name.startswith("/"):
+        return "it begins with '/', so it is no path within a folder"
+    if windows:
+        for sign, why in (("\\", "parts paths on Windows"), (":", "names a drive on Windows")):
+            if sign in name:
+                return f"it has a '{sign}', which {why}"
+    parts = name.split("/")
+    # Labels and masks know an image by its stem, and that of "...png" is "..".
+    for part in (*parts, parts[-1].rpartition(".")[0] or parts[-1]):
+        if (why := _unsafe(part, windows)) is not None:
+            return why
+    return None
+
+
+def _unsafe(part: str, windows: bool) -> str | None:
+    """Say why a part of a name cannot be a folder or a file."""
+    if not part:
+        return "it has an empty part"
+    if part == "..":
+        return "it has a part '..', which leads out of its folder"
+    if part == ".":
+        return "it has a part '.', which is no name"
+    if windows and part.endswith((".", " ")):
+        return f"it has a part '{part}', the end of which Windows drops"
+    return None

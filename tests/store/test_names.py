@@ -1,0 +1,63 @@
+"""Names from elsewhere are paths within a folder, or refused with the reason."""
+
+import posixpath
+
+import pytest
+from dseg.store.names import unsafe
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.png",
+        "cats/1.front.png",
+        "a b/ä é.jpg",
+        "x..y/..z.png",
+        "猫.png",
+        "no-ending",
+        ".a/.b.png",
+    ],
+)
+def test_ordinary_names_are_taken(name):
+    assert unsafe(name) is None
+    assert unsafe(name, windows=True) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "is empty"),
+        ("a\0.png", "NUL"),
+        ("/abs/x.png", "begins with '/'"),
+        ("//host/x.png", "begins with '/'"),
+        ("../../x.png", r"a part '..', which leads out"),
+        ("a/../../x.png", "leads out"),
+        ("a/..", "leads out"),
+        ("...png", "leads out"),
+        ("a/...png", "leads out"),
+        ("./x.png", "which is no name"),
+        ("..png", "which is no name"),
+        ("a//x.png", "an empty part"),
+        ("a/", "an empty part"),
+    ],
+)
+def test_a_name_that_is_no_path_within_a_folder_says_why(name, why):
+    for windows in (False, True):
+        assert why in (unsafe(name, windows=windows) or "")
+
+
+@pytest.mark.parametrize(
+    "name", ["..\\x.png", "C:x.png", "C:\\x.png", "\\\\host\\x", "a.png:stream", "a /x.png", "a."]
+)
+def test_what_only_windows_takes_for_more_is_refused_there(name):
+    assert unsafe(name, windows=True)
+    assert unsafe(name, windows=False) is None
+
+
+@given(st.text(st.sampled_from("./a\\:\0 "), max_size=12))
+def test_what_is_taken_stays_in_its_folder(name):
+    if unsafe(name, windows=False) is None:
+        joined = posixpath.normpath(f"/folder/{name}")
+        assert joined == f"/folder/{name}"
