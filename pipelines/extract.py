@@ -65,7 +65,9 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
     with _target(config, spec) as target:
-        plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
+        plan = plan_store(
+            target, spec, list(planned.values()), codec=config.codec, say=progress.say
+        )
         if plan.codec != config.codec:
             progress.say(f"'{target}' is there already and keeps its codec, '{plan.codec}'")
         _drop_unreadable(target, summary.failed, plan.vanished)

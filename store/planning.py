@@ -1,10 +1,10 @@
 """Plan a store: enter the images in its tables and give every array its length.
 
-One process at a time, under a lock key; afterwards nobody resizes while workers run. Every step
+One process at a time, under a lock; afterwards nobody resizes while workers run. Every step
 can be repeated after a kill at any point: what counts is the header, written after the tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .catalogue import read_names, read_table
 from .codecs import DEFAULT_CODEC, codec_named
 from .errors import InputError, SpecMismatchError
 from .geometry import Geometry, plan_rows
-from .keys import LOCK, PARTIAL, exclusive, exists, list_folder, remove_partials
+from .keys import LOCK, PARTIAL, exists, list_folder, remove_leftovers, remove_partials
 from .layout import (
     DENSE,
     GROUPS,
@@ -32,9 +32,12 @@ from .layout import (
     started_attributes,
     stem_of,
 )
+from .locks import locked, say_nothing
 from .spec import FeatureSpec
 
 __all__ = ["Plan", "PlannedImage", "plan_store", "refuse_foreign"]
+
+PATIENCE = 60.0  # seconds for which another process may plan
 
 Size = tuple[int, int]
 
@@ -88,6 +91,8 @@ def plan_store(
     images: Sequence[PlannedImage],
     *,
     codec: str = DEFAULT_CODEC,
+    say: Callable[[str], None] = say_nothing,
+    patience: float = PATIENCE,
 ) -> Plan:
     """Make room for images in a store; create the store if there is none.
 
@@ -102,6 +107,10 @@ def plan_store(
     images : sequence of PlannedImage
     codec : str
         Name of the compression; a store that exists keeps its own.
+    say : callable
+        Told on whom this waits, where another process plans the store.
+    patience : float
+        Seconds to wait for it.
 
     Raises
     ------
@@ -120,7 +129,10 @@ def plan_store(
     planned = _open_planned(folder, spec)
     if planned and not planned.missing(images):
         return planned.summary(images, created=False)  # nothing to do, so no lock
-    with exclusive(store):
+    folder.mkdir(parents=True, exist_ok=True)
+    busy, advice = f"'{folder}' is being planned by", "Wait for it, then run the same again"
+    with locked(folder / LOCK, busy, advice, patience=patience, say=say):
+        remove_leftovers(store)
         for group in ("", *GROUPS):
             remove_partials(store, group)
         book = _open_planned(folder, spec)
@@ -154,10 +166,14 @@ def refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file: give a folder for the feature store")
     store = LocalStore(folder)
-    # The lock is the first key of a store, the group's zarr.json the second; a kill while either is
-    # written leaves zarr's partial file.
-    names = [name for name in list_folder(store, "") if not name.endswith(PARTIAL)]
-    if not names or LOCK in names or exists(store, "zarr.json"):
+    # The lock is the first file in a store, the group's zarr.json the second; a kill while that is
+    # written leaves zarr's partial file, and locks of older versions left more.
+    names = [
+        name
+        for name in list_folder(store, "")
+        if not (name.endswith(PARTIAL) or name.startswith(LOCK))
+    ]
+    if not names or exists(store, "zarr.json"):
         return
     raise InputError(
         f"'{folder}' is not a feature store, but holds '{min(names)}': "
