@@ -5,6 +5,8 @@ The command line prints the message of a `DsegError` and exits with its ``exit_c
 """
 
 __all__ = [
+    "ANEW",
+    "ELSEWHERE",
     "ChunkCorruptError",
     "DsegError",
     "InputError",
@@ -12,6 +14,12 @@ __all__ = [
     "SpecMismatchError",
     "StoreError",
 ]
+
+
+ELSEWHERE = "Extract into another folder"
+ANEW = "Extract it anew with --overwrite, or into another folder"
+"""What to do about a store that is damaged as a whole: where one cannot tell that it is ours, dseg
+does not overwrite it."""
 
 
 class DsegError(Exception):

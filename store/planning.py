@@ -14,11 +14,18 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from .catalogue import read_names, read_table
 from .codecs import DEFAULT_CODEC, codec_named
 from .errors import InputError, SpecMismatchError
 from .geometry import Geometry, plan_rows
-from .keys import LOCK, PARTIAL, exists, list_folder, remove_leftovers, remove_partials
+from .keys import (
+    LOCK,
+    PARTIAL,
+    exists,
+    list_folder,
+    list_numbers,
+    remove_leftovers,
+    remove_partials,
+)
 from .layout import (
     DENSE,
     GROUPS,
@@ -34,6 +41,7 @@ from .layout import (
 )
 from .locks import locked, say_nothing
 from .spec import FeatureSpec
+from .tables import check_layers, read_entries, read_table
 
 __all__ = ["Plan", "PlannedImage", "plan_store", "refuse_foreign"]
 
@@ -222,14 +230,16 @@ class _Book:
         self.group = open_group(folder, write=True)
         self.header = read_header(self.group, self.where)
         self.arrays = open_arrays(self.group, self.header, self.where)
-        n = self.header.images
-        self.names = read_names(self.arrays, self.header, self.where)
-        self.sizes = [(int(h), int(w)) for h, w in self._table("images/size")[:n]]
+        check_layers(self.arrays, self.header, self.where)
+        entries = read_entries(self.arrays, self.header, self.where)
+        entries.refuse_doubts(list_numbers(self.group.store, "complete/c"), self.where)
+        self.names, self.doubts = entries.names, entries.doubts
+        self.sizes = [geometry.size for geometry in entries.geometries]
         # By stem, as labels and masks know an image: with another extension it is the same one.
         self.numbers = {stem_of(name): i for i, name in enumerate(self.names)}
 
     def missing(self, images: Sequence[PlannedImage]) -> bool:
-        """Whether some images are new, or have another size or extension than the tables say."""
+        """Whether images are new, or other than the tables say: in size, extension or rows."""
         return bool(self._new(images) or self._changed(images))
 
     def summary(self, images: Sequence[PlannedImage], *, created: bool) -> Plan:
@@ -278,7 +288,10 @@ class _Book:
             for image in images
             for number in [self.numbers.get(image.stem)]
             if number is not None
-            and (self.names[number], self.sizes[number]) != (image.name, image.size)
+            and (
+                (self.names[number], self.sizes[number]) != (image.name, image.size)
+                or number in self.doubts  # a killed plan was about to enter it
+            )
         ]
 
     def _geometry(self, image: PlannedImage) -> Geometry:
@@ -288,11 +301,15 @@ class _Book:
     def _place(self, entered: "_Entries") -> tuple[list[int], int]:
         """Return the first row of each image, and how many rows the store then has."""
         first_row, row_count = self._table("images/first_row"), self._table("images/row_count")
+        owner = self._table("rows/image")[: self.header.rows]
         total, firsts = self.header.rows, []
         for number, geometry in zip(entered.numbers, entered.geometries, strict=True):
             count = len(geometry.offsets)
-            if number < self.header.images and row_count[number] == count:
-                firsts.append(int(first_row[number]))
+            known = number < self.header.images and row_count[number] == count
+            first = int(first_row[number]) if known else 0
+            own = owner[first : first + count] if first >= 0 else owner[:0]
+            if known and len(own) == count and (own == number).all():
+                firsts.append(first)
             else:
                 firsts.append(total)
                 total += count

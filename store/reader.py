@@ -312,8 +312,7 @@ class FeatureStore:
         layers = ", ".join(map(str, members))
         return (
             f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of '{self.path}' "
-            f"{words}. Delete the key 'complete/c/{image.index}' there and run the same extract "
-            "again: it writes this image anew"
+            f"{words}. Run the same extract again, with --verify: it writes this image anew"
         )
 
 
