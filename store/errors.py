@@ -13,6 +13,7 @@ __all__ = [
     "NoStoreError",
     "SpecMismatchError",
     "StoreError",
+    "VERIFY",
 ]
 
 
@@ -20,6 +21,9 @@ ELSEWHERE = "Extract into another folder"
 ANEW = "Extract it anew with --overwrite, or into another folder"
 """What to do about a store that is damaged as a whole: where one cannot tell that it is ours, dseg
 does not overwrite it."""
+
+VERIFY = "Run the same extract again, with --verify"
+"""What to do about an image of a store that is damaged."""
 
 
 class DsegError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ANEW, ChunkCorruptError, StoreError
+from .errors import ANEW, VERIFY, ChunkCorruptError, StoreError
 from .geometry import Geometry, count_rows, plan_rows
 from .layout import FACTS, Array, Header, stem_of
 from .names import unsafe
@@ -210,5 +210,5 @@ def read_table(array: Array, which: int | slice) -> NDArray[Any]:
         of_an_image = array.path.startswith(FACTS)
         raise ChunkCorruptError(
             f"the table '{array.path}' of {array.store} does not match its checksum. "
-            + ("Run the same extract again, with --verify" if of_an_image else ANEW)
+            + (VERIFY if of_an_image else ANEW)
         ) from error
