@@ -39,5 +39,5 @@ def to_mend(
             f"again, {' and '.join(of_which)}. The first: {found[min(found)]}"
         )
     elif verify:
-        progress.say(f"verified: all of {len(complete)} complete images of {store.where} is whole")
+        progress.say(f"verified: all chunks of {len(complete)} complete images of {store.where}")
     return set(found)

@@ -5,6 +5,7 @@ can be repeated after a kill at any point: what counts is the header, written af
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
 from .codecs import DEFAULT_CODEC, codec_named
-from .errors import InputError, SpecMismatchError
+from .errors import InputError, SpecMismatchError, StoreError
 from .geometry import Geometry, plan_rows
 from .keys import (
     LOCK,
@@ -136,6 +137,7 @@ def plan_store(
     store = LocalStore(folder)
     planned = _open_planned(folder, spec)
     if planned and not planned.missing(images):
+        _tidy(folder)
         return planned.summary(images, created=False)  # nothing to do, so no lock
     folder.mkdir(parents=True, exist_ok=True)
     busy, advice = f"'{folder}' is being planned by", "Wait for it, then run the same again"
@@ -150,6 +152,14 @@ def plan_store(
         if book.missing(images):
             book.extend(images)
     return _Book(folder).summary(images, created=created)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what dead processes have left of locks, unless another process plans."""
+    store = LocalStore(folder)
+    if any(name.startswith(LOCK) for name in list_folder(store, "")):
+        with suppress(StoreError, OSError), locked(folder / LOCK, "", ""):
+            remove_leftovers(store)
 
 
 def _refuse_twins(images: Sequence[PlannedImage]) -> None:

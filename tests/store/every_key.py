@@ -12,7 +12,7 @@ from dseg.store.geometry import plan_rows
 from dseg.store.intact import damaged, lacking
 from dseg.store.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
-from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
+from dseg.store.writer import FeatureWriter, Plan, PlannedImage, plan_store
 
 LAYERS = tuple(
     LayerSpec(50, block, channels, side, side) for block, channels, side in ((5, 6, 4), (6, 2, 8))
@@ -45,10 +45,17 @@ def sha256(number: int, taller: int = 0) -> bytes:
 
 
 def write(path: Path, numbers: list[int], spec: FeatureSpec = SPEC, taller: int = 0) -> None:
-    writer, zeros = FeatureWriter(path), np.zeros(len(LAYERS), int)
-    found = {stored.name: stored.index for stored in FeatureStore.open(path).images}
+    plan = plan_store(path, spec, [image(number, taller) for number in numbers], codec="uint8")
+    fill(FeatureWriter(path), plan, numbers, spec, taller)
+
+
+def fill(
+    writer: FeatureWriter, plan: Plan, numbers: list[int], spec: FeatureSpec, taller: int = 0
+) -> None:
+    zeros = np.zeros(len(LAYERS), int)
     for number in numbers:
-        at, sha, name = found[f"{number}.png"], sha256(number, taller), f"{number}.png"
+        sha, name = sha256(number, taller), f"{number}.png"
+        at = plan.indices[name]
         if number == FAILED:
             writer.fail_image(at, f"{name} cannot be read", sha)
         elif not writer.is_current(at, sha):
@@ -63,7 +70,7 @@ def make(path: Path, spec: FeatureSpec = SPEC) -> None:
 
 def extract_again(path: Path, spec: FeatureSpec = SPEC, *, verify: bool = False) -> None:
     """Do what ``dseg extract`` does, without the network."""
-    plan_store(path, spec, [image(number) for number in range(N)], codec="uint8")
+    plan = plan_store(path, spec, [image(number) for number in range(N)], codec="uint8")
     store, writer = FeatureStore.open(path), FeatureWriter(path)
     complete = [stored for stored in store.images if stored.complete]
     found = lacking(store, complete)
@@ -71,7 +78,7 @@ def extract_again(path: Path, spec: FeatureSpec = SPEC, *, verify: bool = False)
         found |= damaged(store, [i for i in complete if i.index not in found], lambda n: None)
     for number in found:
         writer.forget(number)
-    write(path, list(range(N)), spec)
+    fill(writer, plan, list(range(N)), spec)
 
 
 def read(path: Path, spec: FeatureSpec = SPEC) -> set[str]:

@@ -166,11 +166,12 @@ def leave_locks(store):
     (store / f"{LOCK}.6f2a.partial").write_text("{")
 
 
-@pytest.mark.parametrize("new", [True, False])
-def test_planning_takes_over_what_dead_processes_left(tmp_path, spec, new):
+@pytest.mark.parametrize("before", [None, "a.png", "b.png"])
+def test_planning_takes_over_what_dead_processes_left(tmp_path, spec, before):
+    """In a new store, in one that gets another image, and in one that has all."""
     store, told = tmp_path / "s", []
-    if not new:
-        plan_store(store, spec, [PlannedImage("a.png", (9, 9))])
+    if before is not None:
+        plan_store(store, spec, [PlannedImage(before, (9, 9))])
     leave_locks(store)
     start = time.monotonic()
     plan_store(store, spec, [PlannedImage("b.png", (9, 9))], say=told.append)
