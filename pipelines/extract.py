@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,12 +16,20 @@ from ..store.dense import dense_bytes, export_dense
 from ..store.errors import DsegError, InputError
 from ..store.folders import finish_replacement, is_free, replace_folder
 from ..store.geometry import plan_rows
-from ..store.layout import composed, open_group, read_header, stem_of, store_bytes
+from ..store.layout import (
+    composed,
+    open_group,
+    read_header,
+    started_attributes,
+    stem_of,
+    store_bytes,
+)
 from ..store.reader import FeatureStore
 from ..store.spec import FeatureSpec
 from ..store.writer import FeatureWriter, PlannedImage, plan_store
 from .extract_config import BackboneOptions, Estimate, ExtractConfig, ExtractSummary
 from .memory import peak_resident, return_freed_memory
+from .mending import to_mend
 from .probe import probe_of
 from .progress import Progress
 from .recipe import recipe_of
@@ -48,11 +56,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     """
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
-    if config.shard and (config.overwrite or config.layout == "dense"):
-        raise InputError(
-            "--shard adds its part to a native store, so it goes with neither --overwrite nor "
-            "--layout dense: each part would replace what the others wrote"
-        )
+    _refuse_contradictions(config)
     files = find_images([config.images])
     tell_of_files(files, progress)
     found = _find(config, files)
@@ -65,7 +69,10 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     survey.tell_of_pages(progress)
     existing = _existing(config)
     spec = _with_white(config, spec, backbone, existing, survey, progress)
-    todo = _todo(existing, {name: image for name, image in planned.items() if name in mine})
+    asked = {name: image for name, image in planned.items() if name in mine}
+    stems = {image.stem for image in asked.values()}
+    again = to_mend(existing, stems, progress, verify=config.verify) if existing else set()
+    todo = _todo(existing, asked, again)
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
     batch = rows_at_once(config.batch_size, backbone)
     if config.dry_run:
@@ -74,22 +81,39 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
     with _claimed(config, spec, progress), _target(config, spec, progress) as target:
-        plan = plan_store(target, spec, list(planned.values()), codec=config.codec)
+        plan = plan_store(
+            target, spec, list(planned.values()), codec=config.codec, say=progress.say
+        )
         if plan.codec != config.codec:
             progress.say(f"'{target}' is there already and keeps its codec, '{plan.codec}'")
         _drop_unreadable(target, summary.failed, plan.vanished)
         if not (config.list_file or config.shard):
             names = {composed(name) for name in found}
             summary.vanished = tuple(name for name in plan.vanished if composed(name) not in names)
-        jobs = [
-            _job(plan.indices[name], found[name], image, spec)
-            for name, image in planned.items()
-            if name in mine
-        ]
-        _work(jobs, target, spec, backbone, batch, summary, progress)
+        if existing is None:  # what a killed run has left beside the store
+            again = to_mend(FeatureStore.open(target), stems, progress, verify=config.verify)
+        summary.damaged = len(again)
+        jobs = [_job(plan.indices[name], found[name], i, spec) for name, i in asked.items()]
+        writer = FeatureWriter(target)
+        for number in again:
+            writer.forget(number)
+        _work(jobs, writer, backbone, batch, summary, progress)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _refuse_contradictions(config: ExtractConfig) -> None:
+    if config.shard and (config.overwrite or config.layout == "dense"):
+        raise InputError(
+            "--shard adds its part to a native store, so it goes with neither --overwrite nor "
+            "--layout dense: each part would replace what the others wrote"
+        )
+    if config.verify and (config.overwrite or config.layout == "dense"):
+        raise InputError(
+            "--verify is for a store that is kept, so it goes with neither --overwrite nor "
+            "--layout dense, which make a new one"
+        )
 
 
 def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Path]:
@@ -204,19 +228,31 @@ def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
 
 
 def _existing(config: ExtractConfig) -> FeatureStore | None:
-    """Return the store that a run would go on with; what is wrong with it is said elsewhere."""
+    """Return the store that a run would go on with, if there is one.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged.
+    """
     if config.overwrite or config.layout == "dense" or not (config.out / "zarr.json").is_file():
         return None
-    with suppress(DsegError):
+    if open_group(config.out).attrs.asdict() == started_attributes():
+        return None
+    with suppress(InputError):  # a dense export, of which planning says more
         return FeatureStore.open(config.out)
     return None
 
 
 def _todo(
-    existing: FeatureStore | None, planned: Mapping[str, PlannedImage]
+    existing: FeatureStore | None, planned: Mapping[str, PlannedImage], again: Collection[int]
 ) -> dict[str, PlannedImage]:
-    """Return the images that a store does not hold yet; changed ones take no room of their own."""
-    done = {image.stem for image in existing.images if image.complete} if existing else set()
+    """Return the images that a store does not hold whole; changed ones take no room of their own.
+
+    Those to be extracted ``again`` are given by their numbers.
+    """
+    stored = existing.images if existing else ()
+    done = {image.stem for image in stored if image.complete and image.index not in again}
     return {name: image for name, image in planned.items() if image.stem not in done}
 
 
@@ -297,22 +333,20 @@ def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job
 
 def _work(
     jobs: list[Job],
-    target: Path,
-    spec: FeatureSpec,
+    writer: FeatureWriter,
     backbone: Backbone,
     batch: int,
     summary: ExtractSummary,
     progress: Progress,
 ) -> None:
     """Decode, run the network and write, each beside the others."""
-    writer = FeatureWriter(target)
-    white = white_in(spec.preprocessing)
+    white = white_in(writer.spec.preprocessing)
     images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white)
     with (
         progress.bar("extract", len(jobs), "images") as advance,
         ImageWriting(writer, summary, advance) as writing,
     ):
-        for event in activations(images, backbone, spec, batch):
+        for event in activations(images, backbone, writer.spec, batch):
             match event:
                 case Unchanged():
                     summary.unchanged += 1

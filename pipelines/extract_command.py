@@ -148,6 +148,11 @@ DECIDED_BY_MODEL = (
     help="dense: literal vectors of every pixel, 22 times larger, for other programs.",
 )
 @click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read all that the store holds of the images, and extract again what is damaged.",
+)
 @white_option
 @list_option
 @device_option

@@ -74,6 +74,8 @@ class ExtractConfig:
         Stems of the images to take.
     shard : (i, n), optional
         Take the i-th, from 0, of n parts of the images; the parts may run at the same time.
+    verify : bool
+        Read every chunk of the images that are there, and extract those again that are damaged.
     overwrite : bool
         Replace a store of another recipe.
     dry_run : bool
@@ -95,6 +97,7 @@ class ExtractConfig:
     white: int | None = None
     list_file: Path | None = None
     shard: tuple[int, int] | None = None
+    verify: bool = False
     overwrite: bool = False
     dry_run: bool = False
 
@@ -110,6 +113,8 @@ class ExtractSummary:
         Images asked for.
     extracted, unchanged : int
         Images written, and images that were there already.
+    damaged : int
+        Images that were there, but of which a part was not: they are extracted again.
     failed : dict
         Reason by name of image.
     vanished : tuple of str
@@ -125,6 +130,7 @@ class ExtractSummary:
     images: int
     extracted: int = 0
     unchanged: int = 0
+    damaged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     vanished: tuple[str, ...] = ()
     clipped: dict[str, int] = field(default_factory=dict)

@@ -5,14 +5,14 @@ own to put there. What is not ours is never touched.
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..store.errors import DsegError, InputError
 from ..store.folders import is_free
+from ..store.locks import locked
 from .folder import PARTS, read_card, write_network
 from .loop import Length
 from .state import has_state, read_state, read_values, write_state
@@ -111,7 +111,7 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes on this machine from training in the folder meanwhile.
+        """Keep other processes from training in the folder meanwhile.
 
         The lock goes with the process, however that ends.
 
@@ -121,16 +121,15 @@ class RunFolder:
             If one does already.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = self.path / _LOCK
-        with lock.open("w") as file:
-            if not _locked(file):
-                raise InputError(
-                    f"another process is training in '{self.path}': wait for it, or {_ELSE}"
-                )
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
+        # A run that was killed on one machine of a cluster goes on at once on another.
+        with locked(
+            self.path / _LOCK,
+            f"another process is training in '{self.path}':",
+            f"Wait for it, or {_ELSE}",
+            abandoned=0,
+            error=InputError,
+        ):
+            yield
 
     def prepare(self, listing: str, *, step: int | None) -> None:
         """Make ready for a run.
@@ -218,21 +217,6 @@ class RunFolder:
         card = read_card(self.path)
         whole = all((self.path / part).exists() for part in PARTS)
         return card if whole and card.get("trained_steps") == step else {}
-
-
-def _locked(file: IO[str]) -> bool:
-    """Lock a file; say whether another process has not. Where there are no locks, none has."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True
 
 
 def _step_of(line: str) -> int:

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .errors import ChunkCorruptError, StoreError
 from .geometry import Geometry
-from .keys import list_numbers
+from .keys import exists, list_numbers
 from .layout import Array, Header, stem_of
+from .tables import check_layers, read_entries, read_table
 
-__all__ = ["StoredImage", "read_images", "read_names", "read_table"]
+__all__ = ["StoredImage", "read_images"]
+
+_NO_SHA256 = bytes(32)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class StoredImage:
         Path within the images' folder, with extension.
     geometry : Geometry
     first_row, row_count : int
-        Its rows in the store.
+        Its rows in the store; none of an image that a killed plan has left in between.
     complete : bool
         Whether all of it had been written when the store was opened.
     failed : str or None
@@ -50,8 +49,26 @@ class StoredImage:
 
     @property
     def sha256(self) -> bytes:
-        """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Read anew."""
-        return bytes(read_table(self._sha256, self.index))
+        """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Read anew.
+
+        Raises
+        ------
+        StoreError
+            If it is not known, though the image is complete.
+        """
+        array, key = self._sha256, f"{self._sha256.path}/c/{self.index}/0"
+        try:
+            found = bytes(read_table(array, self.index))
+        except ChunkCorruptError:
+            if self.complete:
+                raise
+            return _NO_SHA256
+        if self.complete and found == _NO_SHA256 and not exists(array.store, key):
+            raise StoreError(
+                f"the key '{key}' of {array.store} is gone, so nobody knows of which file image "
+                f"'{self.name}' is. Run the same extract again: it writes this image anew"
+            )
+        return found
 
 
 def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tuple[StoredImage, ...]:
@@ -64,70 +81,34 @@ def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tupl
     ChunkCorruptError
         If a table does not match its checksum.
     StoreError
-        If the tables give an image rows that are not there.
+        If the tables contradict each other about an image that is complete, or name one that they
+        must not.
     """
-    keys = ("size", "resized", "first_row", "row_count")
-    columns = [read_table(arrays[f"images/{key}"], slice(header.images)) for key in keys]
-    names = read_names(arrays, header, where)
-    offsets = read_table(arrays["rows/offset"], slice(header.rows))
+    check_layers(arrays, header, where)
+    entries = read_entries(arrays, header, where)
     store = arrays["complete"].store
     complete, failed = list_numbers(store, "complete/c"), list_numbers(store, "failed/c")
+    entries.refuse_doubts(complete, where)
     images = []
-    for number, (name, size, resized, first, count) in enumerate(zip(names, *columns, strict=True)):
-        if first < 0 or count < 1 or first + count > header.rows:
-            raise StoreError(
-                f"{where} is damaged: image '{name}' has rows {first} to {first + count - 1} of "
-                f"{header.rows}. If planning was interrupted, run the same extract again"
-            )
-        corners = tuple((int(y), int(x)) for y, x in offsets[first : first + count])
+    for number, (name, geometry) in enumerate(zip(entries.names, entries.geometries, strict=True)):
+        sure = number not in entries.doubts
         images.append(
             StoredImage(
                 number,
                 name,
-                Geometry(_pair(size), _pair(resized), corners, header.spec.row_shape),
-                int(first),
-                int(count),
+                geometry,
+                int(entries.first_row[number]) if sure else 0,
+                len(geometry.offsets) if sure else 0,
                 number in complete,
-                str(read_table(arrays["facts/reason"], number)) if number in failed else None,
+                _reason(arrays["facts/reason"], number) if number in failed else None,
                 arrays["facts/sha256"],
             )
         )
     return tuple(images)
 
 
-def _pair(values: NDArray[np.int32]) -> tuple[int, int]:
-    return int(values[0]), int(values[1])
-
-
-def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[str]:
-    """Return the names of all planned images, by number.
-
-    Raises
-    ------
-    ChunkCorruptError
-        If the table is damaged, or a part of it is gone: then names read as empty.
-    """
-    names = [str(name) for name in read_table(arrays["images/name"], slice(header.images))]
-    if "" in names:
-        raise ChunkCorruptError(
-            f"{where} is damaged: image number {names.index('')} has no name, so a part of the "
-            "table 'images/name' is gone. Delete the store and extract again"
-        )
-    return names
-
-
-def read_table(array: Array, which: int | slice) -> NDArray[Any]:
-    """Read part of a table.
-
-    Raises
-    ------
-    ChunkCorruptError
-        If it does not match its checksum.
-    """
+def _reason(array: Array, number: int) -> str:
     try:
-        return np.asarray(array[which])
-    except (ValueError, RuntimeError) as error:
-        raise ChunkCorruptError(
-            f"the table '{array.path}' of {array.store} does not match its checksum: delete the "
-            "store and extract again"
-        ) from error
+        return str(read_table(array, number)) or "nobody knows why any more"
+    except ChunkCorruptError:
+        return "nobody knows why any more"

@@ -13,11 +13,13 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from .catalogue import StoredImage
 from .codecs import DEFAULT_CODEC, codec_named
 from .errors import InputError
 from .keys import exists
 from .layout import (
     DENSE,
+    FACTS,
     Array,
     Header,
     create_store,
@@ -30,6 +32,7 @@ from .pixels import feature_vectors, rectangle
 from .planning import refuse_foreign
 from .reader import FeatureStore
 from .spec import FORMAT, FeatureSpec
+from .tables import read_table
 
 __all__ = ["dense_bytes", "dense_codec", "dense_tiles", "export_dense"]
 
@@ -81,14 +84,16 @@ def export_dense(
     header = Header(store.spec, dense_codec(store.codec), len(store.images), store.n_rows, DENSE)
     create_store(group, header)
     arrays = open_arrays(group, header, f"'{folder}'")
-    _copy_tables(store, arrays)
+    source = open_group(store.path)
+    stored = open_arrays(source, read_header(source, store.where), store.where)
+    _copy_tables(stored, arrays)
     for image in store.images:
         if image.complete:
             for row in store.rows(image.index):
                 _export_row(store, row, arrays["features/dense"])
                 if advance is not None:
                     advance(1)
-            arrays["complete"][image.index] = True
+        _copy_facts(image, stored, arrays)
     group.attrs.put(header.to_attributes())
 
 
@@ -104,13 +109,26 @@ def _make_way(folder: Path, source: Path, overwrite: bool) -> None:
     shutil.rmtree(folder)
 
 
-def _copy_tables(store: FeatureStore, arrays: dict[str, Array]) -> None:
-    """Copy all tables and facts; flags come one by one, each after its image."""
-    group = open_group(store.path)
-    source = open_arrays(group, read_header(group, f"'{store.path}'"), f"'{store.path}'")
-    for name, array in arrays.items():
-        if not name.startswith(("features/", "complete")):
-            array[:] = np.asarray(source[name][: array.shape[0]])
+def _copy_tables(source: Mapping[str, Array], target: Mapping[str, Array]) -> None:
+    """Copy all tables; what is known of an image comes after it."""
+    for name, array in target.items():
+        if not name.startswith(("features/", *FACTS)):
+            array[:] = read_table(source[name], slice(array.shape[0]))
+
+
+def _copy_facts(
+    image: StoredImage, source: Mapping[str, Array], target: Mapping[str, Array]
+) -> None:
+    """Write what is known of an image, and its flag, if it has one."""
+    number = image.index
+    if image.complete:
+        for name in ("facts/sha256", "facts/nonfinite", "facts/clipped"):
+            target[name][number] = read_table(source[name], number)
+        target["complete"][number] = True
+    elif image.failed is not None:
+        target["facts/sha256"][number] = np.frombuffer(image.sha256, np.uint8)
+        target["facts/reason"][number] = image.failed
+        target["failed"][number] = True
 
 
 def _export_row(store: FeatureStore, row: int, target: Array) -> None:

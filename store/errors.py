@@ -5,13 +5,25 @@ The command line prints the message of a `DsegError` and exits with its ``exit_c
 """
 
 __all__ = [
+    "ANEW",
+    "ELSEWHERE",
     "ChunkCorruptError",
     "DsegError",
     "InputError",
     "NoStoreError",
     "SpecMismatchError",
     "StoreError",
+    "VERIFY",
 ]
+
+
+ELSEWHERE = "Extract into another folder"
+ANEW = "Extract it anew with --overwrite, or into another folder"
+"""What to do about a store that is damaged as a whole: where one cannot tell that it is ours, dseg
+does not overwrite it."""
+
+VERIFY = "Run the same extract again, with --verify"
+"""What to do about an image of a store that is damaged."""
 
 
 class DsegError(Exception):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .spec import Fit
 
-__all__ = ["Geometry", "blend_weight", "nearest_index", "plan_rows"]
+__all__ = ["Geometry", "blend_weight", "count_rows", "nearest_index", "plan_rows"]
 
 Size = tuple[int, int]
 
@@ -98,23 +98,50 @@ def plan_rows(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> Geomet
     >>> plan_rows((100, 64), (64, 64), "tile", overlap=16).offsets
     ((0, 0), (36, 0))
     """
-    if min(*size, *row_shape) < 1:
-        raise InputError(f"an image of {size} cannot be cut into rows of {row_shape}")
+    _check(size, row_shape, fit, overlap)
     if fit == "squash":
         return Geometry(size, row_shape, ((0, 0),), row_shape)
     if fit == "pad":
         return Geometry(size, _within(size, row_shape), ((0, 0),), row_shape)
-    if not 0 <= overlap < min(row_shape):
-        raise InputError(
-            f"tiles of {row_shape[0]}x{row_shape[1]} cannot overlap by {overlap} pixels: "
-            f"give 0 to {min(row_shape) - 1}"
-        )
     resized = _covering(size, row_shape)
     starts = [
         _starts(length, tile, overlap) for length, tile in zip(resized, row_shape, strict=True)
     ]
     offsets = tuple((y, x) for y in starts[0] for x in starts[1])
     return Geometry(size, resized, offsets, row_shape)
+
+
+def count_rows(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> int:
+    """Return how many rows `plan_rows` gives an image, however many: it makes none of them.
+
+    Raises
+    ------
+    InputError
+        As `plan_rows` does.
+
+    Examples
+    --------
+    >>> count_rows((2**31 - 1, 2**31 - 1), (64, 64), "tile")
+    1125899906842624
+    """
+    _check(size, row_shape, fit, overlap)
+    if fit in ("squash", "pad"):
+        return 1
+    height, width = (
+        _count(length, tile, overlap)
+        for length, tile in zip(_covering(size, row_shape), row_shape, strict=True)
+    )
+    return height * width
+
+
+def _check(size: Size, row_shape: Size, fit: Fit, overlap: int) -> None:
+    if min(*size, *row_shape) < 1:
+        raise InputError(f"an image of {size} cannot be cut into rows of {row_shape}")
+    if fit not in ("squash", "pad") and not 0 <= overlap < min(row_shape):
+        raise InputError(
+            f"tiles of {row_shape[0]}x{row_shape[1]} cannot overlap by {overlap} pixels: "
+            f"give 0 to {min(row_shape) - 1}"
+        )
 
 
 def _within(size: Size, row_shape: Size) -> Size:
@@ -133,9 +160,13 @@ def _covering(size: Size, row_shape: Size) -> Size:
     return max(height, row_shape[0]), max(width, row_shape[1])
 
 
+def _count(length: int, tile: int, overlap: int) -> int:
+    return 1 + -(-(length - tile) // (tile - overlap))
+
+
 def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
     """Spread as few tiles as cover ``length`` evenly over it."""
-    count = 1 + -(-(length - tile) // (tile - overlap))
+    count = _count(length, tile, overlap)
     return tuple(round(i * (length - tile) / max(1, count - 1)) for i in range(count))
 
 

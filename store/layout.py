@@ -18,8 +18,8 @@ from zarr.errors import ContainsArrayError
 from zarr.storage import LocalStore
 
 from .codecs import Codec, codec_named
-from .errors import InputError, NoStoreError, StoreError
-from .spec import CLEAN, EXTRAS, FORMAT, VERSION, FeatureSpec, LayerSpec
+from .errors import ANEW, ELSEWHERE, InputError, NoStoreError, StoreError
+from .spec import CLEAN, EXTRAS, FORMAT, VERSION, FeatureSpec, LayerSpec, layer_columns
 
 __all__ = [
     "ArrayLayout",
@@ -42,6 +42,12 @@ NATIVE, DENSE = "native", "dense"
 GROUPS = ("features", "scales", "images", "rows", "layers", "facts")
 NO_IMAGE = -1
 UNKNOWN = -1
+# Fills of the tables: no value of theirs, so that what is gone shows.
+UNSET = -1
+UNSET_ROW = -2  # NO_IMAGE is a value
+UNSET_LAYER = -(2**31)  # so are the numbers that stand for no timestep and no block
+FACTS = ("facts/", "complete", "failed")
+"""How the names of the arrays begin that workers write, an image a chunk."""
 
 Array = zarr.Array[Any]
 
@@ -149,11 +155,12 @@ class Header:
             same = attributes["spec_hash"] == spec.hash
             codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
         except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"the attributes of {where} are damaged: {error}") from error
+            words = f"the attributes of {where} are damaged: {error}. {ELSEWHERE}"
+            raise StoreError(words) from error
         if not (spec.layers and whole and same and layout in (NATIVE, DENSE)):
             raise StoreError(
                 f"the attributes of {where} are damaged: its recipe does not match the hash beside "
-                "it, or a number in it is none. Was its zarr.json edited?"
+                f"it, or a number in it is none. Was its zarr.json edited? {ELSEWHERE}"
             )
         return cls(spec, codec, *counts, layout)
 
@@ -225,7 +232,7 @@ def _dense(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]
 def _tables(spec: FeatureSpec, images: int, rows: int) -> dict[str, ArrayLayout]:
     """Tables written while planning, by one process: their chunks may be long."""
 
-    def table(dtype: str, dim: str, length: int, *more: tuple[str, int], fill: Any = 0) -> Any:
+    def table(dtype: str, dim: str, length: int, *more: tuple[str, int], fill: Any = UNSET) -> Any:
         dims, sizes = zip((dim, length), *more, strict=True)
         chunks = (TABLE_CHUNK, *sizes[1:])
         return ArrayLayout(dtype, sizes, chunks, dims, fill, (ZstdCodec(level=1), Crc32cCodec()))
@@ -238,10 +245,10 @@ def _tables(spec: FeatureSpec, images: int, rows: int) -> dict[str, ArrayLayout]
         "images/resized": table("int32", "image", images, axes),
         "images/first_row": table("int64", "image", images),
         "images/row_count": table("int32", "image", images),
-        "rows/image": table("int64", "row", rows, fill=NO_IMAGE),
+        "rows/image": table("int64", "row", rows, fill=UNSET_ROW),
         "rows/offset": table("int32", "row", rows, axes),
-        "layers/timestep": table("int32", "layer", layers),
-        "layers/block": table("int32", "layer", layers),
+        "layers/timestep": table("int32", "layer", layers, fill=UNSET_LAYER),
+        "layers/block": table("int32", "layer", layers, fill=UNSET_LAYER),
         "layers/array": table("string", "layer", layers, fill=""),
         "layers/first_channel": table("int32", "layer", layers),
         "layers/channels": table("int32", "layer", layers),
@@ -323,18 +330,8 @@ def create_store(group: zarr.Group, header: Header) -> None:
     The table tells foreign readers which channels are which layer.
     """
     created = {name: layout.create(group, name) for name, layout in array_layouts(header).items()}
-    spec = header.spec
-    columns = {
-        "timestep": [layer.timestep for layer in spec.layers],
-        "block": [layer.block for layer in spec.layers],
-        "channels": [layer.channels for layer in spec.layers],
-        "first_channel": [channels.start for channels in spec.channel_slices],
-        "first_feature": list(spec.offsets[:-1]),
-    }
-    for key, column in columns.items():
-        created[f"layers/{key}"][:] = np.array(column, dtype=np.int32)
-    sizes = [layer.map_size for layer in spec.layers]
-    created["layers/array"][:] = np.array(sizes, dtype=object)
+    for name, column in layer_columns(header.spec).items():
+        created[name][:] = np.array(column, object if name == "layers/array" else np.int32)
 
 
 def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
@@ -360,7 +357,7 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
     except (FileNotFoundError, ContainsArrayError) as error:
         raise NoStoreError(f"'{path}' is not a feature store: it holds no Zarr v3 group") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"'{path}/zarr.json' is damaged: {error}") from error
+        raise StoreError(f"'{path}/zarr.json' is damaged: {error}. {ELSEWHERE}") from error
 
 
 def read_header(group: zarr.Group, where: object) -> Header:
@@ -384,17 +381,18 @@ def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object
     try:
         array = group[name]
     except KeyError as error:
-        raise StoreError(f"{where} is damaged: its array '{name}' is missing") from error
+        raise StoreError(f"{where} is damaged: its array '{name}' is missing. {ANEW}") from error
     except (TypeError, ValueError) as error:
-        raise StoreError(f"{where} is damaged: '{name}/zarr.json': {error}") from error
+        raise StoreError(f"{where} is damaged: '{name}/zarr.json': {error}. {ANEW}") from error
     if not isinstance(array, zarr.Array):
-        raise StoreError(f"{where} is damaged: '{name}' is a group where an array should be")
+        raise StoreError(f"{where} is damaged: '{name}' is a group, no array. {ANEW}")
     dtype = "string" if array.dtype.kind == "T" else str(array.dtype)
     fits = array.shape[1:] == layout.shape[1:] and array.shape[:1] >= layout.shape[:1]
     if dtype != layout.dtype or not fits or array.chunks != layout.chunks:
         raise StoreError(
             f"{where} is damaged: '{name}' is {dtype} {array.shape} in chunks of {array.chunks}, "
-            f"but its recipe says {layout.dtype} {layout.shape} in chunks of {layout.chunks}"
+            f"but its recipe says {layout.dtype} {layout.shape} in chunks of "
+            f"{layout.chunks}. {ANEW}"
         )
     return array.with_config({"write_empty_chunks": layout.keep_empty})
 

@@ -60,7 +60,7 @@ class MeasuringWriter(FeatureWriter):
     """
 
     def __init__(self, spec: FeatureSpec, codec: str, images: Sequence[PlannedImage]) -> None:
-        geometries = (plan_rows(i.size, spec.row_shape, spec.fit, spec.overlap) for i in images)
+        geometries = [plan_rows(i.size, spec.row_shape, spec.fit, spec.overlap) for i in images]
         counts = np.array([len(geometry.offsets) for geometry in geometries], np.int64)
         header = Header(spec, codec, len(images), int(counts.sum()))
         self.path, self.row_bytes = Path("memory"), list[int]()
@@ -68,8 +68,12 @@ class MeasuringWriter(FeatureWriter):
         create_store(self._memory.group, header)
         arrays = open_arrays(self._memory.group, header, "a store in memory")
         arrays["images/name"][:] = np.array([image.name for image in images], dtype=object)
+        arrays["images/size"][:] = np.array([geometry.size for geometry in geometries])
+        arrays["images/resized"][:] = np.array([geometry.resized for geometry in geometries])
         arrays["images/first_row"][:] = counts.cumsum() - counts
         arrays["images/row_count"][:] = counts
+        arrays["rows/image"][:] = np.repeat(np.arange(len(images)), counts)
+        arrays["rows/offset"][:] = np.array([o for g in geometries for o in g.offsets])
         self._memory.group.attrs.put(header.to_attributes())
         self._empty = self._memory.bytes_under()
         self._finished = 0

@@ -42,10 +42,9 @@ def unsafe(name: str, *, windows: bool = os.name == "nt") -> str | None:
                 return f"it has a '{sign}', which {why}"
     parts = name.split("/")
     # Labels and masks know an image by its stem, and that of "...png" is "..".
-    for part in (*parts, parts[-1].rpartition(".")[0] or parts[-1]):
-        if (why := _unsafe(part, windows)) is not None:
-            return why
-    return None
+    stem = parts[-1].rpartition(".")[0] or parts[-1]
+    reasons = (_unsafe(part, windows) for part in (*parts, stem))
+    return next((reason for reason in reasons if reason), None)
 
 
 def _unsafe(part: str, windows: bool) -> str | None:

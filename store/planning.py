@@ -1,10 +1,11 @@
 """Plan a store: enter the images in its tables and give every array its length.
 
-One process at a time, under a lock key; afterwards nobody resizes while workers run. Every step
+One process at a time, under a lock; afterwards nobody resizes while workers run. Every step
 can be repeated after a kill at any point: what counts is the header, written after the tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,18 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from .catalogue import read_names, read_table
 from .codecs import DEFAULT_CODEC, codec_named
-from .errors import InputError, SpecMismatchError
+from .errors import InputError, SpecMismatchError, StoreError
 from .geometry import Geometry, plan_rows
-from .keys import LOCK, PARTIAL, exclusive, exists, list_folder, remove_partials
+from .keys import (
+    LOCK,
+    PARTIAL,
+    exists,
+    list_folder,
+    list_numbers,
+    remove_leftovers,
+    remove_partials,
+)
 from .layout import (
     DENSE,
     GROUPS,
@@ -33,9 +41,13 @@ from .layout import (
     started_attributes,
     stem_of,
 )
+from .locks import locked, say_nothing
 from .spec import FeatureSpec
+from .tables import check_layers, read_entries, read_table
 
 __all__ = ["Plan", "PlannedImage", "plan_store", "refuse_foreign"]
+
+PATIENCE = 60.0  # seconds for which another process may plan
 
 Size = tuple[int, int]
 
@@ -89,6 +101,8 @@ def plan_store(
     images: Sequence[PlannedImage],
     *,
     codec: str = DEFAULT_CODEC,
+    say: Callable[[str], None] = say_nothing,
+    patience: float = PATIENCE,
 ) -> Plan:
     """Make room for images in a store; create the store if there is none.
 
@@ -103,6 +117,10 @@ def plan_store(
     images : sequence of PlannedImage
     codec : str
         Name of the compression; a store that exists keeps its own.
+    say : callable
+        Told on whom this waits, where another process plans the store.
+    patience : float
+        Seconds to wait for it.
 
     Raises
     ------
@@ -120,8 +138,12 @@ def plan_store(
     store = LocalStore(folder)
     planned = _open_planned(folder, spec)
     if planned and not planned.missing(images):
+        _tidy(folder)
         return planned.summary(images, created=False)  # nothing to do, so no lock
-    with exclusive(store):
+    folder.mkdir(parents=True, exist_ok=True)
+    busy, advice = f"'{folder}' is being planned by", "Wait for it, then run the same again"
+    with locked(folder / LOCK, busy, advice, patience=patience, say=say):
+        remove_leftovers(store)
         for group in ("", *GROUPS):
             remove_partials(store, group)
         book = _open_planned(folder, spec)
@@ -131,6 +153,14 @@ def plan_store(
         if book.missing(images):
             book.extend(images)
     return _Book(folder).summary(images, created=created)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what dead processes have left of locks, unless another process plans."""
+    store = LocalStore(folder)
+    if any(name.startswith(LOCK) for name in list_folder(store, "")):
+        with suppress(StoreError, OSError), locked(folder / LOCK, "", ""):
+            remove_leftovers(store)
 
 
 def _refuse_twins(images: Sequence[PlannedImage]) -> None:
@@ -156,10 +186,14 @@ def refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file: give a folder for the feature store")
     store = LocalStore(folder)
-    # The lock is the first key of a store, the group's zarr.json the second; a kill while either is
-    # written leaves zarr's partial file.
-    names = [name for name in list_folder(store, "") if not name.endswith(PARTIAL)]
-    if not names or LOCK in names or exists(store, "zarr.json"):
+    # The lock is the first file in a store, the group's zarr.json the second; a kill while that is
+    # written leaves zarr's partial file, and locks of older versions left more.
+    names = [
+        name
+        for name in list_folder(store, "")
+        if not (name.endswith(PARTIAL) or name.startswith(LOCK))
+    ]
+    if not names or exists(store, "zarr.json"):
         return
     raise InputError(
         f"'{folder}' is not a feature store, but holds '{min(names)}': "
@@ -208,14 +242,16 @@ class _Book:
         self.group = open_group(folder, write=True)
         self.header = read_header(self.group, self.where)
         self.arrays = open_arrays(self.group, self.header, self.where)
-        n = self.header.images
-        self.names = read_names(self.arrays, self.header, self.where)
-        self.sizes = [(int(h), int(w)) for h, w in self._table("images/size")[:n]]
+        check_layers(self.arrays, self.header, self.where)
+        entries = read_entries(self.arrays, self.header, self.where)
+        entries.refuse_doubts(list_numbers(self.group.store, "complete/c"), self.where)
+        self.names, self.doubts = entries.names, entries.doubts
+        self.sizes = [geometry.size for geometry in entries.geometries]
         # By stem, as labels and masks know an image: with another extension it is the same one.
         self.numbers = {stem_of(name): i for i, name in enumerate(self.names)}
 
     def missing(self, images: Sequence[PlannedImage]) -> bool:
-        """Whether some images are new, or have another size or extension than the tables say."""
+        """Whether images are new, or other than the tables say: in size, extension or rows."""
         return bool(self._new(images) or self._changed(images))
 
     def summary(self, images: Sequence[PlannedImage], *, created: bool) -> Plan:
@@ -264,8 +300,11 @@ class _Book:
             for image in images
             for number in [self.numbers.get(image.stem)]
             if number is not None
-            and (composed(self.names[number]), self.sizes[number])
-            != (composed(image.name), image.size)
+            and (
+                (composed(self.names[number]), self.sizes[number])
+                != (composed(image.name), image.size)
+                or number in self.doubts  # a killed plan was about to enter it
+            )
         ]
 
     def _geometry(self, image: PlannedImage) -> Geometry:
@@ -275,11 +314,15 @@ class _Book:
     def _place(self, entered: "_Entries") -> tuple[list[int], int]:
         """Return the first row of each image, and how many rows the store then has."""
         first_row, row_count = self._table("images/first_row"), self._table("images/row_count")
+        owner = self._table("rows/image")[: self.header.rows]
         total, firsts = self.header.rows, []
         for number, geometry in zip(entered.numbers, entered.geometries, strict=True):
             count = len(geometry.offsets)
-            if number < self.header.images and row_count[number] == count:
-                firsts.append(int(first_row[number]))
+            known = number < self.header.images and row_count[number] == count
+            first = int(first_row[number]) if known else 0
+            own = owner[first : first + count] if first >= 0 else owner[:0]
+            if known and len(own) == count and (own == number).all():
+                firsts.append(first)
             else:
                 firsts.append(total)
                 total += count

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import StoredImage, read_images
 from .codecs import codec_named, dequantise
-from .errors import ChunkCorruptError, InputError, StoreError
+from .errors import VERIFY, ChunkCorruptError, InputError, StoreError
 from .keys import exists
 from .layout import (
     DENSE,
@@ -28,6 +28,7 @@ from .layout import (
 )
 from .pixels import feature_vectors, rectangle
 from .spec import FeatureSpec, LayerSpec
+from .tables import read_table
 
 __all__ = ["FeatureStore", "StoredImage"]
 
@@ -271,6 +272,31 @@ class FeatureStore:
         )
 
     @cached_property
+    def row_keys(self) -> tuple[str, ...]:
+        """The chunks of any row: keys with "{}" for its number."""
+        return tuple(
+            _key(array, chunk)
+            for name, array in self._arrays.items()
+            if name.startswith(("features/", "scales/"))
+            for chunk in range(-(-array.shape[1] // array.chunks[1]))
+        )
+
+    def verify(self, image: int | str) -> None:
+        """Read every chunk of a complete image.
+
+        Raises
+        ------
+        StoreError
+            If a chunk is missing, does not match its checksum, or cannot be read.
+        """
+        found = self.image(image)
+        for row in self.rows(found.index):
+            for size in self.spec.map_sizes:
+                self.map(row, size)
+        for name in ("complete", "facts/sha256", "facts/nonfinite", "facts/clipped"):
+            read_table(self._arrays[name], found.index)
+
+    @cached_property
     def _image_of(self) -> NDArray[np.int64]:
         """The number of each row's image; -1 where a row belongs to none."""
         owner = np.full(self.n_rows, NO_IMAGE, dtype=np.int64)
@@ -293,7 +319,7 @@ class FeatureStore:
         parts = []
         for chunk in range(channels.start // step, -(-channels.stop // step)):
             start, stop = max(channels.start, chunk * step), min(channels.stop, (chunk + 1) * step)
-            key = "/".join([name, "c", str(row), str(chunk), *["0"] * (array.ndim - 2)])
+            key = _key(array, chunk).format(row)
             try:
                 if not exists(array.store, key):
                     raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
@@ -321,8 +347,7 @@ class FeatureStore:
         layers = ", ".join(map(str, members))
         return (
             f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of '{self.path}' "
-            f"{words}. Delete the key 'complete/c/{image.index}' there and run the same extract "
-            "again: it writes this image anew"
+            f"{words}. {VERIFY}: it writes this image anew"
         )
 
 
@@ -330,6 +355,11 @@ class FeatureStore:
 def _reopened(path: str, *state: str | int) -> FeatureStore:
     """Open a store that came from another process: once a state, for many tasks name it."""
     return FeatureStore.open(path)
+
+
+def _key(array: Array, chunk: int) -> str:
+    """Return the key of a chunk of channels, with "{}" for the row."""
+    return "/".join([array.path, "c", "{}", str(chunk), *["0"] * (array.ndim - 2)])
 
 
 def _map_block(store: FeatureStore, map_size: str, block_info: Any = None) -> NDArray[np.float16]:

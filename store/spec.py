@@ -23,6 +23,7 @@ __all__ = [
     "FeatureSpec",
     "Fit",
     "LayerSpec",
+    "layer_columns",
 ]
 
 FORMAT = "dseg-features"
@@ -270,6 +271,18 @@ class FeatureSpec:
         if not words and ours["layers"] != theirs["layers"]:
             words.append("the shapes of the layers")
         return words
+
+
+def layer_columns(spec: FeatureSpec) -> dict[str, list[int] | list[str]]:
+    """Return what the tables of layers in a store say, by the table's name: a value a layer."""
+    return {
+        "layers/timestep": [layer.timestep for layer in spec.layers],
+        "layers/block": [layer.block for layer in spec.layers],
+        "layers/array": [layer.map_size for layer in spec.layers],
+        "layers/channels": [layer.channels for layer in spec.layers],
+        "layers/first_channel": [channels.start for channels in spec.channel_slices],
+        "layers/first_feature": list(spec.offsets[:-1]),
+    }
 
 
 def _different(

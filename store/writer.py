@@ -14,10 +14,11 @@ import zarr
 from numpy.typing import NDArray
 
 from .codecs import codec_named, stored_arrays
-from .errors import InputError, StoreError
+from .errors import ChunkCorruptError, InputError, StoreError
 from .keys import exists, remove_folder
 from .layout import DENSE, open_arrays, open_group, read_header
 from .planning import Plan, PlannedImage, plan_store
+from .tables import read_entries, read_table
 
 __all__ = ["FeatureWriter", "Plan", "PlannedImage", "plan_store"]
 
@@ -55,17 +56,27 @@ class FeatureWriter:
         self._codec = codec_named(header.codec)
         self._store = group.store
         self._arrays = open_arrays(group, header, where)
-        n = header.images
-        self._names = [str(name) for name in np.asarray(self._arrays["images/name"][:n])]
-        self._first_row = np.asarray(self._arrays["images/first_row"][:n])
-        self._row_count = np.asarray(self._arrays["images/row_count"][:n])
+        entries = read_entries(self._arrays, header, where)
+        self._names, self._first_row = entries.names, entries.first_row
+        self._doubts = entries.doubts
+        self._row_count = [len(geometry.offsets) for geometry in entries.geometries]
         self._written: dict[int, set[int]] = {}  # rows of images that were started
 
     def is_current(self, image: int, sha256: bytes) -> bool:
-        """Say whether an image is complete, and was extracted from the file of this sha256."""
-        if not exists(self._store, f"complete/c/{image}"):
+        """Say whether an image is complete, and was extracted from the file of this sha256.
+
+        A fact that is damaged is not known.
+        """
+        try:
+            complete = bool(read_table(self._arrays["complete"], image))
+            return complete and bytes(read_table(self._arrays["facts/sha256"], image)) == sha256
+        except ChunkCorruptError:
             return False
-        return bytes(np.asarray(self._arrays["facts/sha256"][image])) == sha256
+
+    def forget(self, image: int) -> None:
+        """Take the `complete` flag from an image, which is to be written again."""
+        self._count(image)
+        self._arrays["complete"][image] = False
 
     def write_image(
         self,
@@ -217,7 +228,12 @@ class FeatureWriter:
                 f"the store '{self.path}' has no image number {image}, only 0 to "
                 f"{len(self._names) - 1}: plan it first"
             )
-        return int(self._row_count[image])
+        if image in self._doubts:
+            raise StoreError(
+                f"image '{self._names[image]}' of '{self.path}' has no rows yet, as planning was "
+                "interrupted: run the same extract again"
+            )
+        return self._row_count[image]
 
     @staticmethod
     def _check_sha256(sha256: bytes) -> None:

@@ -279,7 +279,7 @@ def test_a_lost_table_of_names_is_damage(dseg, world, ddpm, model, tmp_path):
     assert extract(dseg, world.photos, ddpm).code == 0
     shutil.rmtree(tmp_path / "f.zarr/images/name/c")
     for result in (extract(dseg, world.photos, ddpm), dseg("predict", "f.zarr", "--model", model)):
-        assert_refused(result, "image number 0 has no name", "extract again", code=1)
+        assert_refused(result, "image number 0 has no name", "Extract it anew with --over", code=1)
 
 
 def test_a_cut_table_is_damage(dseg, world, ddpm, tmp_path):

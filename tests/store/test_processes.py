@@ -4,26 +4,20 @@ The children are real processes, and the kills real SIGKILLs.
 """
 
 import importlib.util
-import json
-import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from dseg.store.errors import DsegError, StoreError
-from dseg.store.keys import LOCK, exclusive
+from dseg.store.errors import DsegError
+from dseg.store.keys import LOCK
 from dseg.store.reader import FeatureStore
-from zarr.storage import LocalStore
 
 WORKER = Path(__file__).with_name("worker.py")
 KILLED = -9
 FATAL = (  # keys in the order in which they are written
-    "plan.lock",
     "zarr.json",
     "features/8x8/zarr.json",
     "layers/array/c/0",
@@ -127,43 +121,3 @@ def test_two_planners_of_different_lists_both_get_their_images(tmp_path):
     assert [image.name for image in store.images] == [f"{i}.png" for i in range(5)]
     assert all(image.complete for image in store.images)
     assert not (path / LOCK).exists()
-
-
-def lock(path, **changes):
-    content = {"token": "t", "host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
-    path.mkdir(exist_ok=True)
-    (path / LOCK).write_text(json.dumps(content | changes))
-
-
-def test_a_lock_of_a_dead_process_is_taken_over(worker, tmp_path, unbroken):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    lock(tmp_path / "s.zarr", pid=dead.pid)
-    worker.work(tmp_path / "s.zarr", 4)
-    assert_same(tmp_path / "s.zarr", unbroken)
-
-
-@pytest.mark.parametrize("holder", [{}, {"host": "node7", "pid": 1}])
-def test_a_lock_that_may_be_alive_is_reported(tmp_path, holder):
-    lock(tmp_path, **holder, since=time.time() - 100)
-    host, pid = holder.get("host", socket.gethostname()), holder.get("pid", os.getpid())
-    words = rf"being planned by process {pid} on {host}, for 10\d s now.*delete the key 'plan.lock'"
-    with pytest.raises(StoreError, match=words), exclusive(LocalStore(tmp_path), patience=0):
-        pass
-    assert (tmp_path / LOCK).exists()
-
-
-def test_a_lock_no_one_can_read_is_reported(tmp_path):
-    (tmp_path / LOCK).write_bytes(b"")
-    words = r"process \? on an unknown machine"
-    with pytest.raises(StoreError, match=words), exclusive(LocalStore(tmp_path), patience=0):
-        pass
-
-
-def test_a_lock_is_waited_for_and_let_go(tmp_path):
-    store = LocalStore(tmp_path)
-    with exclusive(store):
-        with pytest.raises(StoreError), exclusive(store, patience=0.2):
-            pass
-        assert (tmp_path / LOCK).exists()
-    assert list(tmp_path.iterdir()) == []
