@@ -63,7 +63,8 @@ class Scaling:
         constant = features.amin(dim=0) == features.amax(dim=0)
         variance, shift = variance.masked_fill(constant, 0), shift.where(~constant, features[0])
         factors = []
-        for part, same in zip(*(t.split(list(layers)) for t in (variance, constant)), strict=True):
+        parts = (torch.split(each, list(layers)) for each in (variance, constant))
+        for part, same in zip(*parts, strict=True):
             if same.all():  # it says nothing, and must not say infinitely much
                 factors.append(torch.ones_like(part))
                 continue

@@ -42,6 +42,7 @@ DECIDED_BY_MODEL = (
     "attention_order",
     "schedule",
     "diffusion_steps",
+    "weights",
 )
 """What --layers-from takes from the model, so that nothing else may say it."""
 
@@ -93,6 +94,11 @@ DECIDED_BY_MODEL = (
     help=".pt: noise schedule it was trained with.",
 )
 @click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
+@click.option(
+    "--weights",
+    help="Of a checkpoint with several sets of weights, which: model, ema, unet; by default the "
+    "averaged ones.",
+)
 @click.option("--size", type=SIZE, help="Size that the network sees; by default the checkpoint's.")
 @click.option(
     "--fit",

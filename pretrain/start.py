@@ -1,15 +1,11 @@
 """Where a run begins: a new network of a preset, or a checkpoint that is trained further."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..extract.choices import choose_size
-from ..extract.diffusers_folder import find_network
 from ..extract.loading import Hints, LoadedUNet, load_unet
 from ..extract.noise import NoiseSchedule
 from ..store.errors import InputError
@@ -129,23 +125,11 @@ def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
             f"the noise schedule of '{init}' has variances up to {largest:.3g}: expected below 1. "
             "Are its timesteps right?"
         )
-    if loaded.kind != "diffusers":
-        return
-    folder = Path(loaded.unet.config["_name_or_path"])
-    aim = _read(find_network(folder).files.get("scheduler")).get("prediction_type", "epsilon")
-    if aim != "epsilon":
+    if loaded.aim != "epsilon":
         raise InputError(
-            f"'{init}' was trained to predict {aim!r}, not the noise (epsilon): it cannot be "
-            "trained further here"
+            f"'{init}' was trained to predict {loaded.aim!r}, not the noise (epsilon): it cannot "
+            "be trained further here"
         )
-
-
-def _read(path: Path | None) -> Mapping[str, Any]:
-    """Return a JSON object, an empty one if there is no such file."""
-    if path is None or not path.is_file():
-        return {}
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    return plain if isinstance(plain, dict) else {}
 
 
 def _state_heads(init: str, network: Any) -> None:
