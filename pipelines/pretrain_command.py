@@ -161,6 +161,8 @@ def pretrain(**given: Any) -> int:
     words = f"--images {shlex.quote(str(given['images']))} --out feats.zarr"
     next_command = f"dseg extract {words} --checkpoint {shlex.quote(summary.checkpoint)}"
     held_out = summary.held_out_loss
+    if summary.note is not None:
+        console.warn(summary.note)
     text = (
         f"{summary.checkpoint}: {summary.steps} steps on {summary.images} images in "
         f"{duration(summary.seconds)}"

@@ -1,10 +1,11 @@
 """Where a run begins: a new network of a preset, or a checkpoint that is trained further."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from ..extract.card import Card
 from ..extract.choices import choose_size
 from ..extract.loading import Hints, LoadedUNet, load_unet
 from ..extract.noise import NoiseSchedule
@@ -29,12 +30,21 @@ class Start:
         Side of what the network sees, pixels.
     facts : mapping
         Where it comes from, plain JSON values.
+    card : Card
+        What the checkpoint that it comes from recommends.
+    trained_size : (height, width), optional
+        What that was trained on.
+    weights : str, optional
+        Which of several sets of its weights were taken, in words.
     """
 
     network: Any
     scheduler: Any
     size: int
     facts: dict[str, Any]
+    card: Card = field(default_factory=Card)
+    trained_size: tuple[int, int] | None = None
+    weights: str | None = None
 
     @property
     def parameters(self) -> int:
@@ -107,8 +117,11 @@ def _further(init: str, hints: Hints, size: int | None) -> Start:
         raise InputError(f"'{init}' is for images of {height}x{width}: give a --size, one side")
     network.register_to_config(sample_size=height)
     scheduler = scheduler_of(loaded.schedule, learned_variance=network.config.out_channels == 6)
-    facts = {"network": "of init", "init": {"source": loaded.source, "sha256": loaded.sha256}}
-    return Start(network, scheduler, height, facts)
+    origin = {"source": loaded.source, "sha256": loaded.sha256}
+    if loaded.weights.name is not None:
+        origin["weights"] = loaded.weights.name
+    facts = {"network": "of init", "init": origin}
+    return Start(network, scheduler, height, facts, loaded.card, loaded.size, loaded.weights.words)
 
 
 def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
