@@ -225,6 +225,9 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Train one epoch on more feature vectors, at a constant learning rate.
 
+        They are taken as they are: calls to come could not tell their scale. So bring channels to
+        a deviation of about 1 first.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)

@@ -8,6 +8,10 @@ On real photographs that is worth 0.02 of mIoU (docs/design.md).
 Both are a shift and a factor for each channel, which commute with interpolation and fold into the
 first linear layer: ``W (s ⊙ (x - m)) + b = (s ⊙ W) x + (b - (s ⊙ W) m)``. A trained ensemble
 carries no trace of it.
+
+The factors have the unit 1 / x, so what is learnt does not depend on the unit of the features. A
+channel that is constant in the sample may vary elsewhere: it gets the factor that a channel of its
+layer's mean variance has.
 """
 
 from collections.abc import Sequence
@@ -55,14 +59,20 @@ class Scaling:
         """
         all_channels, all_layers = of_all or (sum(layers), len(layers))
         variance, shift = torch.var_mean(features, dim=0, correction=0)
+        # told by the values: rounding leaves some variance to equal ones
+        constant = features.amin(dim=0) == features.amax(dim=0)
+        variance, shift = variance.masked_fill(constant, 0), shift.where(~constant, features[0])
         factors = []
-        for part in torch.split(variance, list(layers)):
-            floor = _FLOOR**2 * part.mean() + torch.finfo(torch.float32).tiny
+        parts = (torch.split(each, list(layers)) for each in (variance, constant))
+        for part, same in zip(*parts, strict=True):
+            if same.all():  # it says nothing, and must not say infinitely much
+                factors.append(torch.ones_like(part))
+                continue
+            mean = part.mean()
+            floor = _FLOOR**2 * mean + torch.finfo(torch.float32).tiny
             share = all_channels / (all_layers * len(part))
-            factors.append(torch.sqrt(share / part.clamp(min=float(floor))))
-        factor = torch.cat(factors)
-        # a layer without any variance says nothing, and must not say infinitely much
-        return cls(shift, torch.where(variance > 0, factor, torch.ones_like(factor)))
+            factors.append(torch.sqrt(share / part.clamp(min=floor).where(~same, mean)))
+        return cls(shift, torch.cat(factors))
 
     def apply_(self, features: Tensor) -> Tensor:
         """Scale feature vectors (…, D) in place, and return them."""

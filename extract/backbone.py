@@ -41,6 +41,10 @@ class Backbone(Protocol):
         """Where its checkpoint came from."""
 
     @property
+    def weights(self) -> str | None:
+        """Which of several sets of weights these are, in words; None where there is one only."""
+
+    @property
     def seed(self) -> int:
         """Seed of the noise."""
 
@@ -75,6 +79,7 @@ def load_backbone(
     draws: int = 1,
     flip: bool = False,
     prompt: str | None = None,
+    weights: str | None = None,
     device: str | torch.device | None = None,
 ) -> Backbone:
     """Load a network and make ready to record activations of its blocks.
@@ -122,6 +127,9 @@ def load_backbone(
     prompt : str, optional
         Of a U-Net that listens to a text: the empty prompt's embedding as a spec's ``backbone``
         holds it. By default the checkpoint's text encoder makes it.
+    weights : str, optional
+        Which of several sets of weights in a checkpoint to take, such as "model" or "ema" of a
+        file, "unet" or "unet_ema" of a folder. By default the averaged ones.
     device : str or torch.device, optional
         By default CUDA, else MPS, else the CPU.
 
@@ -135,7 +143,7 @@ def load_backbone(
         If the checkpoint is missing or something else, or does not have what is asked for; a
         `NotTakenError` if the network takes no such thing.
     """
-    hints = Hints(head_channels, heads, attention_order, schedule, diffusion_steps, prompt)
+    hints = Hints(head_channels, heads, attention_order, schedule, diffusion_steps, prompt, weights)
     loaded = load_checkpoint(checkpoint, hints, backbone)
     if isinstance(loaded, LoadedUNet):
         return UNetBackbone(

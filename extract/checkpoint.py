@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..store.errors import InputError
+from .weight_sets import Choice, choose_state
 
-__all__ = ["StateDict", "digest", "load_state_dict", "some_keys"]
+__all__ = ["StateDict", "digest", "load_state_dict", "load_weights", "some_keys"]
 
 StateDict = dict[str, Tensor]
 
@@ -31,45 +32,53 @@ SIGNATURES: dict[bytes, str] = {
     b"7z\xbc\xaf": "a 7-Zip archive",
     b"\x93NUMPY": "a NumPy array",
 }
-WRAPPERS = ("state_dict", "model", "ema")
 EXPECTED = "expected the weights of a network (.pt or .pth, a state dict of torch.save)"
 
 
 def load_state_dict(path: Path) -> StateDict:
+    """Return the tensors that `load_weights` takes of a file."""
+    return load_weights(path)[0]
+
+
+def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choice]:
     """Read the tensors of a ``torch.save``d state dict as float32, on the CPU.
 
-    A dict with the state dict under ``state_dict``, ``model`` or ``ema`` is unwrapped. Nothing but
-    tensors and plain containers is unpickled (``weights_only``), so no code of the file runs.
+    A state dict within a dict, such as under ``state_dict``, ``model`` or ``ema``, is unwrapped;
+    of several the averaged one is taken. Nothing but tensors and plain containers is unpickled
+    (``weights_only``), so no code of the file runs.
 
     Parameters
     ----------
     path : Path
+    wanted : str, optional
+        Which of several sets of weights, see `weight_sets.choose_state`.
 
     Returns
     -------
-    dict of str to tensor
+    state : dict of str to tensor
         Floating-point tensors as float32, others as they are.
+    choice : Choice
+        Which set it is.
 
     Raises
     ------
     InputError
-        If the file is something else, is damaged, or unpickling it would run code.
+        If the file is something else, is damaged, unpickling it would run code, or it does not
+        show which of several sets of weights is meant.
     """
     _refuse_foreign(path)
-    content = _torch_load(path)
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    content, choice = choose_state(_torch_load(path), wanted, str(path))
     if not isinstance(content, Mapping):
         raise InputError(f"'{path}' holds a {type(content).__name__}, no state dict: {EXPECTED}")
     strangers = [key for key, value in content.items() if not isinstance(value, Tensor)]
     if strangers or not content:
         held = f"entries such as {some_keys(strangers)}" if strangers else "nothing"
         raise InputError(f"'{path}' holds {held}, not tensors by name: {EXPECTED}")
-    return {
+    state = {
         str(key): value.float() if value.is_floating_point() else value
         for key, value in content.items()
     }
+    return state, choice
 
 
 def some_keys(keys: object) -> str:

@@ -38,6 +38,11 @@ class ChosenLayers:
         return self._backbone.source
 
     @property
+    def weights(self) -> str | None:
+        """Which of several sets of weights these are, in words."""
+        return self._backbone.weights
+
+    @property
     def seed(self) -> int:
         """Seed of the noise."""
         return self._backbone.seed

@@ -9,22 +9,27 @@ from typing import Any
 from ..store.errors import InputError
 from .card import CARD, Card, read_json
 from .noise import NoiseSchedule
+from .weight_sets import AS_BEFORE, Choice, NoChoiceError, choose_name
 from .weights import are_safetensors, find_weights
 
 __all__ = [
     "AUTOENCODERS",
+    "NETWORKS",
     "SCHEDULER",
     "WEIGHTS",
     "DiffusersFolder",
     "autoencoder_beside",
+    "choose_network",
     "find_network",
     "load_model",
     "load_network",
-    "network_folder",
+    "pipeline_of",
 ]
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 SCHEDULER = "scheduler_config.json"
+NETWORKS = ("unet", "unet_ema")
+"""The sub-folders that hold a U-Net; training leaves the averaged weights in the second."""
 AUTOENCODERS = {"vae": "AutoencoderKL", "vqvae": "VQModel"}
 """The sub-folders of a pipeline that make latents, and what must be in them."""
 # `Decoder` in unet.py knows these parts; others have skips or attention of their own.
@@ -70,6 +75,11 @@ class DiffusersFolder:
         path = self.files.get("scheduler")
         return None if path is None else NoiseSchedule.from_diffusers(read_json(path))
 
+    def aim(self) -> str:
+        """Return what the network was trained to predict, as diffusers names it."""
+        path = self.files.get("scheduler")
+        return "epsilon" if path is None else str(read_json(path).get("prediction_type", "epsilon"))
+
     def sample_size(self) -> tuple[int, int] | None:
         """Return height and width of what the network was trained on, if it says so.
 
@@ -95,19 +105,63 @@ class DiffusersFolder:
         return {k: v for k, v in public.items() if k not in ("sample_size", "dropout")}
 
 
-def network_folder(folder: Path) -> Path | None:
-    """Return where a folder's network lies: in its sub-folder ``unet`` or in itself."""
-    return next((f for f in (folder / "unet", folder) if (f / "config.json").is_file()), None)
+def choose_network(folder: Path, weights: str | None = None) -> tuple[Path | None, Choice]:
+    """Return where a folder's network lies: in a sub-folder of `NETWORKS` or in itself.
+
+    Parameters
+    ----------
+    folder : Path
+    weights : str, optional
+        Which sub-folder, or `weight_sets.AS_BEFORE`; by default that of the averaged weights.
+
+    Returns
+    -------
+    network : Path, optional
+        None if there is no network.
+    choice : Choice
+
+    Raises
+    ------
+    InputError
+        If there is no such sub-folder.
+    """
+    names = [name for name in NETWORKS if (folder / name / "config.json").is_file()]
+    if not names:
+        if weights not in (None, AS_BEFORE):
+            has = f"it has no sub-folder {' or '.join(NETWORKS)}"
+            raise NoChoiceError(f"'{folder}' has no weights '{weights}': {has}")
+        return (folder if (folder / "config.json").is_file() else None), Choice()
+    before = names[0]
+    name = before if weights == AS_BEFORE else choose_name(names, weights, str(folder))
+    return folder / name, Choice.of([name], [n for n in names if n != name], [before])
+
+
+def pipeline_of(network: Path) -> Path:
+    """Return the folder of the pipeline that a U-Net's folder is part of, else that itself."""
+    return network.parent if network.name in NETWORKS else network
 
 
 def autoencoder_beside(network: Path) -> Path | None:
-    """Return the folder of a pipeline's autoencoder, given its U-Net's; None if there is none."""
-    pipeline = network.parent if network.name == "unet" else network
-    places = (pipeline / part for part in AUTOENCODERS)
-    return next((place for place in places if (place / "config.json").is_file()), None)
+    """Return the folder of a pipeline's autoencoder, given its U-Net's; None if there is none.
+
+    Raises
+    ------
+    InputError
+        If there are two.
+    """
+    places = [pipeline_of(network) / part for part in AUTOENCODERS]
+    found = [place for place in places if (place / "config.json").is_file()]
+    if len(found) > 1:
+        raise InputError(
+            f"beside the U-Net in '{network}' are two autoencoders, "
+            f"{' and '.join(place.name for place in found)}: remove the one that is not the U-Net's"
+        )
+    return found[0] if found else None
 
 
-def find_network(folder: Path, latent: bool = False) -> DiffusersFolder:
+def find_network(
+    folder: Path, latent: bool = False, network: Path | None = None
+) -> DiffusersFolder:
     """Find the U-Net in a folder: itself, its ``unet`` sub-folder, or a pipeline's part.
 
     Parameters
@@ -115,13 +169,15 @@ def find_network(folder: Path, latent: bool = False) -> DiffusersFolder:
     folder : Path
     latent : bool
         Whether it may work on latents, and listen to a text.
+    network : Path, optional
+        Where in the folder it is, as `choose_network` says.
 
     Raises
     ------
     InputError
         If there is none, or it is not diffusers' ``UNet2DModel`` of known blocks.
     """
-    network = network_folder(folder)
+    network = network or choose_network(folder)[0]
     if network is None:
         raise InputError(
             f"folder '{folder}' holds no network: expected a config.json beside the weights "
@@ -203,6 +259,13 @@ def load_model(name: str, folder: Path) -> Any:
     import torch
     from diffusers.utils import logging
 
+    files = find_weights(folder, WEIGHTS)
+    index = folder / f"{files['weights'].name}.index.json"
+    if index.is_file():  # diffusers would load the shards, whatever the single file holds
+        raise InputError(
+            f"'{folder}' holds its weights twice, as {files['weights'].name} and in the shards of "
+            f"{index.name}: remove the one that is out of date"
+        )
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
     try:
@@ -212,7 +275,7 @@ def load_model(name: str, folder: Path) -> Any:
             low_cpu_mem_usage=False,
             output_loading_info=True,
             torch_dtype=torch.float32,
-            use_safetensors=are_safetensors(find_weights(folder, WEIGHTS)),
+            use_safetensors=are_safetensors(files),
         )
     except Exception as error:  # diffusers, safetensors and torch each raise their own
         raise InputError(

@@ -29,6 +29,12 @@ class JoinedBackbone:
         self._order = joined_order(spec.parts)
 
     @property
+    def weights(self) -> str | None:
+        """Which of several sets of weights each has, in words."""
+        words = [backbone.weights for backbone in self.backbones if backbone.weights]
+        return "; ".join(words) or None
+
+    @property
     def device(self) -> torch.device:
         """Where the first runs."""
         return self.backbones[0].device

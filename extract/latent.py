@@ -94,7 +94,7 @@ class LatentSpace:
 
 
 def load_latent_network(
-    folder: Path, prompt: str | None
+    folder: Path, prompt: str | None, network: Path | None = None
 ) -> tuple[DiffusersFolder, nn.Module, LatentSpace]:
     """Load the U-Net of a pipeline's folder, and its latent space.
 
@@ -105,13 +105,15 @@ def load_latent_network(
         ``tokenizer`` where the U-Net listens to a text.
     prompt : str, optional
         The embedding of the empty prompt, as `LatentSpace.describe` gives it.
+    network : Path, optional
+        Where in the folder the U-Net is, as `diffusers_folder.choose_network` says.
 
     Raises
     ------
     InputError
         If a part is missing, damaged or of an unknown form.
     """
-    found = find_network(folder, latent=True)
+    found = find_network(folder, latent=True, network=network)
     place = autoencoder_beside(found.network)
     if place is None:
         raise InputError(

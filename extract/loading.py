@@ -1,7 +1,7 @@
 """Checkpoints to whole networks, with what is known of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .resnet import ResNetTrunk, build_resnet, published_blocks, resnet_config
 from .transformers_folder import WEIGHTS, load_trunk, normalisation
 from .trunk import ConvolutionalTrunk, LoadedTrunk
 from .vit import MaeTrunk
+from .weight_sets import Choice, NoChoiceError
 from .weights import find_weights
 
 __all__ = ["Hints", "LoadedUNet", "NotTakenError", "load_checkpoint", "load_unet"]
@@ -57,6 +58,8 @@ class Hints:
         T, default 1000; goes with ``schedule``.
     prompt : str, optional
         The empty prompt's embedding, as a spec holds it; else the folder's text encoder makes it.
+    weights : str, optional
+        Which of several sets of weights, see `weight_sets`; by default the averaged one.
     """
 
     head_channels: int | None = None
@@ -65,6 +68,7 @@ class Hints:
     schedule: str | None = None
     diffusion_steps: int | None = None
     prompt: str | None = None
+    weights: str | None = None
 
     def noise_schedule(self) -> NoiseSchedule:
         """Return the noise schedule, with defaults for what was not told."""
@@ -105,6 +109,10 @@ class LoadedUNet:
     card : Card
     latents : LatentSpace, optional
         Where it works on latents: how images become such.
+    weights : Choice
+        Which of several sets of weights these are.
+    aim : str
+        What it was trained to predict, as diffusers names it: "epsilon" is the noise.
     """
 
     unet: Any
@@ -116,6 +124,8 @@ class LoadedUNet:
     size: tuple[int, int] | None
     card: Card
     latents: LatentSpace | None = None
+    weights: Choice = field(default_factory=Choice)
+    aim: str = "epsilon"
 
 
 def load_checkpoint(
@@ -138,7 +148,7 @@ def load_checkpoint(
     """
     if kind is not None and kind not in KINDS:
         raise InputError(f"there is no backbone '{kind}': use one of {', '.join(KINDS)}")
-    opened, hints = open_checkpoint(checkpoint), hints or Hints()
+    opened, hints = _opened(checkpoint, hints or Hints())
     if kind is not None and kind != opened.kind:
         raise InputError(f"checkpoint '{checkpoint}' is {KINDS[opened.kind]}, not {KINDS[kind]}")
     loaders: dict[str, Callable[[Checkpoint, Hints], LoadedUNet | LoadedTrunk]] = {
@@ -164,15 +174,23 @@ def load_unet(checkpoint: str | Path, hints: Hints | None = None) -> LoadedUNet:
     InputError
         If there is no such checkpoint, or it is something else.
     """
-    opened = open_checkpoint(checkpoint)
+    opened, hints = _opened(checkpoint, hints or Hints())
     if opened.kind == "guided-diffusion":
-        return _load_guided(opened, hints or Hints())
+        return _load_guided(opened, hints)
     if opened.kind == "diffusers":
-        return _load_diffusers(opened, hints or Hints())
+        return _load_diffusers(opened, hints)
     raise InputError(
         f"checkpoint '{checkpoint}' is {KINDS[opened.kind]}: expected a diffusion U-Net for RGB "
         "images"
     )
+
+
+def _opened(checkpoint: str | Path, hints: Hints) -> tuple[Checkpoint, Hints]:
+    """Return a checkpoint, and the hints that are not yet heeded."""
+    try:
+        return open_checkpoint(checkpoint, hints.weights), replace(hints, weights=None)
+    except NoChoiceError as error:
+        raise NotTakenError(str(error), ("weights",)) from error
 
 
 def _load_guided(opened: Checkpoint, hints: Hints) -> LoadedUNet:
@@ -194,13 +212,14 @@ def _load_guided(opened: Checkpoint, hints: Hints) -> LoadedUNet:
         schedule=hints.noise_schedule(),
         size=(side, side),
         card=Card(),
+        weights=opened.weights,
     )
 
 
 def _load_diffusers(opened: Checkpoint, hints: Hints) -> LoadedUNet:
     states = "a diffusers folder states it itself"
     hints.refuse_all_but(("schedule", "diffusion_steps"), states)
-    found = find_network(opened.path)
+    found = find_network(opened.path, network=opened.network)
     schedule = found.schedule()
     if schedule is not None:
         hints.refuse(("schedule", "diffusion_steps"), states)
@@ -213,12 +232,14 @@ def _load_diffusers(opened: Checkpoint, hints: Hints) -> LoadedUNet:
         schedule=schedule or hints.noise_schedule(),
         size=found.sample_size(),
         card=found.card,
+        weights=opened.weights,
+        aim=found.aim(),
     )
 
 
 def _load_latent(opened: Checkpoint, hints: Hints) -> LoadedUNet:
     hints.refuse_all_but(("prompt",), "a diffusers folder states it itself")
-    found, unet, latents = load_latent_network(opened.path, hints.prompt)
+    found, unet, latents = load_latent_network(opened.path, hints.prompt, opened.network)
     schedule, size = found.schedule(), found.sample_size()
     if schedule is None:
         raise InputError(f"folder '{opened.path}' lacks scheduler/scheduler_config.json")
@@ -232,6 +253,8 @@ def _load_latent(opened: Checkpoint, hints: Hints) -> LoadedUNet:
         size=size and (size[0] * latents.factor, size[1] * latents.factor),
         card=found.card,
         latents=latents,
+        weights=opened.weights,
+        aim=found.aim(),
     )
 
 
@@ -249,6 +272,7 @@ def _load_mae(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
         architecture=config,
         size=(side, side),
         blocks=tuple(range(max(0, depth - _MAE_BLOCKS), depth)),
+        weights=opened.weights,
     )
 
 
@@ -265,6 +289,7 @@ def _load_resnet(opened: Checkpoint, hints: Hints) -> LoadedTrunk:
         size=_RESNET_SIZE,
         blocks=published_blocks(config["depths"]),
         inputs=True,  # as published
+        weights=opened.weights,
     )
 
 

@@ -15,6 +15,7 @@ from .devices import choose_device
 from .extras import Extras
 from .precision import Precision, at_precision
 from .rows import as_rows
+from .weight_sets import Choice
 
 __all__ = ["Loaded", "NetworkBackbone"]
 
@@ -41,6 +42,10 @@ class Loaded(Protocol):
     @property
     def card(self) -> Card:
         """What its maker asks for."""
+
+    @property
+    def weights(self) -> Choice:
+        """Which of several sets of weights these are."""
 
 
 class NetworkBackbone(ABC):
@@ -100,6 +105,9 @@ class NetworkBackbone(ABC):
             "architecture": dict(loaded.architecture),
             "record": "inputs" if inputs else "outputs",
         }
+        self.weights = loaded.weights.words
+        if loaded.weights.name is not None:
+            self._description["weights"] = loaded.weights.name
         if precision != "float32":  # which features of old do not state
             self._description["precision"] = precision
         if flip:

@@ -8,7 +8,9 @@ is the image x at timestep t (Ho et al., NeurIPS 2020, eq. 4). Tables are comput
 cast to float32 at the end: with float32 betas x_t is off by 2e-6.
 """
 
+import hashlib
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -97,18 +99,17 @@ class NoiseSchedule:
         ----------
         config : mapping
             ``beta_schedule``, ``beta_start``, ``beta_end``, ``num_train_timesteps``, or
-            ``trained_betas``.
+            ``trained_betas``, the variances themselves, which count where both are there.
 
         Raises
         ------
         InputError
             If it states none that is known here, for instance one of a variance-exploding process.
         """
-        if config.get("rescale_betas_zero_snr"):
-            raise InputError("the scheduler rescales its betas to zero SNR: not supported")
+        _refuse_other_processes(config)
         if config.get("trained_betas") is not None:
-            betas = np.asarray(config["trained_betas"], dtype=np.float64)
-            return cls(betas, {"name": "trained", "betas": betas.tolist()})
+            betas = _trained_betas(config)
+            return cls(betas, {"name": "trained", "timesteps": len(betas), "sha256": _hash(betas)})
         name, steps = config.get("beta_schedule"), config.get("num_train_timesteps")
         ends = (config.get("beta_start"), config.get("beta_end"))
         if name == "squaredcos_cap_v2" and steps is not None:
@@ -144,6 +145,49 @@ class NoiseSchedule:
     def sqrt_one_minus_alphas_cumprod(self) -> NDArray[np.float64]:
         """sqrt(1 - ᾱ), the weight of the noise, of shape (T,)."""
         return np.sqrt(1.0 - self.alphas_cumprod)
+
+
+def _refuse_other_processes(config: Mapping[str, Any]) -> None:
+    """Refuse what changes the noise in other ways than by the betas."""
+    name = config.get("_class_name", "without a name")
+    if config.get("rescale_betas_zero_snr"):
+        raise InputError("the scheduler rescales its betas to zero SNR: not supported")
+    if config.get("snr_shift_scale") not in (None, 1):
+        raise InputError(
+            f"the scheduler {name} shifts its signal-to-noise ratio (snr_shift_scale "
+            f"{config['snr_shift_scale']}): not supported"
+        )
+    if config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction":
+        raise InputError(
+            f"the scheduler {name} is of a flow, from image to noise in a straight line: expected "
+            "one of a diffusion process with betas"
+        )
+
+
+def _trained_betas(config: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the variances that a scheduler lists."""
+    listed, steps = config["trained_betas"], config.get("num_train_timesteps")
+    try:
+        betas = np.asarray(listed, dtype=np.float64)
+    except (TypeError, ValueError):
+        betas = np.empty(0)
+    # not `all(betas <= 1)` alone: NaN is not
+    if betas.ndim != 1 or not betas.size or not ((betas >= 0) & (betas <= 1)).all():
+        raise InputError(
+            "trained_betas of the scheduler must be a list of numbers from 0 to 1, got "
+            f"{textwrap.shorten(str(listed), 60)}"
+        )
+    if steps is not None and steps != len(betas):
+        raise InputError(
+            f"the scheduler has {len(betas)} trained_betas but num_train_timesteps {steps}: "
+            "expected one for each timestep"
+        )
+    return betas
+
+
+def _hash(betas: NDArray[np.float64]) -> str:
+    """Return the sha256 of variances, as little-endian float64."""
+    return hashlib.sha256(betas.astype("<f8").tobytes()).hexdigest()
 
 
 def alphas_cumprod(schedule: str, steps: int) -> NDArray[np.float64]:

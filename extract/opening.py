@@ -1,19 +1,27 @@
 """What a checkpoint is, and where it lies: told by its files, whatever they are called."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..store.errors import InputError
 from . import mae, resnet
 from .builtin import BUILTIN, builtin_folder, is_builtin
 from .card import CARD, read_json
-from .checkpoint import StateDict, load_state_dict, some_keys
-from .diffusers_folder import AUTOENCODERS, SCHEDULER, autoencoder_beside, network_folder
+from .checkpoint import StateDict, load_weights, some_keys
+from .diffusers_folder import (
+    AUTOENCODERS,
+    NETWORKS,
+    SCHEDULER,
+    autoencoder_beside,
+    choose_network,
+    pipeline_of,
+)
 from .diffusers_folder import WEIGHTS as DIFFUSERS_WEIGHTS
 from .guided_diffusion import FIRST_CONV
 from .transformers_folder import KIND_OF_MODEL, PROCESSOR
 from .transformers_folder import WEIGHTS as TRANSFORMERS_WEIGHTS
+from .weight_sets import Choice
 from .weights import patterns_of
 
 __all__ = ["KINDS", "Checkpoint", "is_hub_id", "open_checkpoint"]
@@ -36,7 +44,7 @@ _OF_FOLDERS = (
     {"vit.embeddings.cls_token", "vit.embeddings.patch_embeddings.projection.weight"},
 )
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
-PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2")
+PARTS = (*NETWORKS, "vae", "vqvae", "text_encoder", "text_encoder_2")
 # What of a repository on the hub is needed beside the weights.
 SMALL = (
     "model_index.json",
@@ -65,21 +73,29 @@ class Checkpoint:
         The absolute path, ``builtin:name``, or ``organisation/name@commit``.
     state : dict, optional
         The tensors of a file, which tell what it is.
+    network : Path, optional
+        Of a folder: the one of it that holds the network, if there is one.
+    weights : Choice
+        Which of several sets of weights these are.
     """
 
     kind: str
     path: Path
     source: str
     state: StateDict | None = None
+    network: Path | None = None
+    weights: Choice = field(default_factory=Choice)
 
 
-def open_checkpoint(checkpoint: str | Path) -> Checkpoint:
+def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Checkpoint:
     """Find a checkpoint, download it if need be, and tell what it is.
 
     Parameters
     ----------
     checkpoint : path or str
         A file, a folder, ``builtin:name``, or ``organisation/name`` on the Hugging Face hub.
+    weights : str, optional
+        Which of several sets of weights to take, see `weight_sets`.
 
     Raises
     ------
@@ -93,15 +109,22 @@ def open_checkpoint(checkpoint: str | Path) -> Checkpoint:
             f"transformers folder, a hub id such as organisation/name, or {BUILTIN}"
         )
     if is_builtin(name):
-        return Checkpoint("diffusers", builtin_folder(name), name)
+        return _opened_folder(builtin_folder(name), name, weights)
     if path.is_file():
         path = path.resolve()
-        state = resnet.plain_names(load_state_dict(path))
-        return Checkpoint(_kind_of_file(state, path), path, str(path), state)
+        state, choice = load_weights(path, weights)
+        state = resnet.plain_names(state)
+        kind = _kind_of_file(state, path)
+        return Checkpoint(kind, path, str(path), state, weights=choice)
     if path.is_dir():
-        return Checkpoint(_kind_of_folder(path.resolve()), path.resolve(), str(path.resolve()))
-    folder, exact = _download(name)
-    return Checkpoint(_kind_of_folder(folder), folder, exact)
+        return _opened_folder(path.resolve(), str(path.resolve()), weights)
+    return _opened_folder(*_download(name), weights)
+
+
+def _opened_folder(folder: Path, source: str, weights: str | None) -> Checkpoint:
+    network, choice = choose_network(folder, weights)
+    kind = _kind_of_folder(folder, network)
+    return Checkpoint(kind, folder, source, network=network, weights=choice)
 
 
 def is_hub_id(checkpoint: str) -> bool:
@@ -135,9 +158,8 @@ def _kind_of_file(state: StateDict, path: Path) -> str:
     )
 
 
-def _kind_of_folder(folder: Path) -> str:
+def _kind_of_folder(folder: Path, network: Path | None) -> str:
     """Tell a folder's network by its configurations; what is wrong with it is said on loading."""
-    network = network_folder(folder)
     if network is None:
         return "diffusers"
     config = read_json(network / "config.json")
@@ -161,7 +183,7 @@ def _kind_of_folder(folder: Path) -> str:
 
 def _has_autoencoder(network: Path) -> bool:
     """Say whether an autoencoder stands beside a U-Net, or should: latents may look like RGB."""
-    index = (network.parent if network.name == "unet" else network) / "model_index.json"
+    index = pipeline_of(network) / "model_index.json"
     named = read_json(index) if index.is_file() else {}
     return autoencoder_beside(network) is not None or any(part in named for part in AUTOENCODERS)
 

@@ -11,6 +11,7 @@ from .backbone import Backbone, feature_spec, load_backbone
 from .chosen import ChosenLayers
 from .joined import JoinedBackbone
 from .levels import white_in
+from .weight_sets import AS_BEFORE
 
 __all__ = ["hints_of", "restore_backbone"]
 
@@ -63,7 +64,8 @@ def _restored(
         raise
     remade = _remade(backbone, spec)
     if remade.hash != spec.hash and _told_schedule(spec, backbone):
-        backbone = _load(spec, where, _told_schedule(spec, backbone), device)
+        told = {**hints_of(spec), **_told_schedule(spec, backbone)}
+        backbone = _load(spec, where, told, device)
         remade = _remade(backbone, spec)
     if remade.layers != spec.layers and set(spec.layers) <= set(remade.layers):
         # not every block at every step was wanted
@@ -118,24 +120,25 @@ def _load(
         draws=spec.backbone.get("draws", 1),
         flip=spec.backbone.get("flip", False),
         device=device,
-        **hints,
+        **{"weights": AS_BEFORE, **hints},
     )
 
 
 def hints_of(spec: FeatureSpec) -> dict[str, Any]:
     """Return what must be told of a checkpoint, by argument of `load_backbone`.
 
-    Most folders state their own.
+    Most folders state their own. Weights are named only where the spec names them.
     """
-    kind = spec.backbone.get("kind")
+    kind, weights = spec.backbone.get("kind"), spec.backbone.get("weights")
+    hints = {} if weights is None else {"weights": weights}
     if kind == "latent-diffusion":
-        return {"prompt": spec.backbone.get("prompt")}
+        hints["prompt"] = spec.backbone.get("prompt")
     if kind == "mae":
-        return _mae_heads(spec)
+        hints |= _mae_heads(spec)
     if kind != "guided-diffusion":
-        return {}
+        return hints
     architecture, schedule = spec.backbone["architecture"], spec.backbone["schedule"]
-    hints = {key: architecture[key] for key in ("head_channels", "heads", "attention_order")}
+    hints |= {key: architecture[key] for key in ("head_channels", "heads", "attention_order")}
     return {**hints, "schedule": schedule["name"], "diffusion_steps": schedule["timesteps"]}
 
 

@@ -18,6 +18,7 @@ from .card import Card
 from .choices import choose_size, refuse_doubles
 from .network import NetworkBackbone
 from .precision import Precision, at_precision, halve_weights
+from .weight_sets import Choice
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -149,6 +150,8 @@ class LoadedTrunk:
     mean, std : tuple of float
         Of colours in [0, 1], by which the input is normalised.
     card : Card
+    weights : Choice
+        Which of several sets of weights these are.
     """
 
     trunk: Trunk
@@ -162,6 +165,7 @@ class LoadedTrunk:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     card: Card = field(default_factory=Card)
+    weights: Choice = field(default_factory=Choice)
 
 
 class TrunkBackbone(NetworkBackbone):

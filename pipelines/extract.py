@@ -161,15 +161,17 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
         f"{spec.dims} channels a pixel; "
         f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
     )
-    network = backbone.describe()
+    network, told = backbone.describe(), []
     architecture, schedule = network["architecture"], network.get("schedule")
-    if schedule is None:
-        return
-    told = [f"{schedule['name']} schedule of {schedule['timesteps']} steps"]
-    for key in ("head_channels", "heads", "attention_order"):  # what a .pt cannot show
-        if architecture.get(key) is not None:
-            told.append(f"{key.replace('_', ' ')} {architecture[key]}")
-    progress.say(f"  taken as: {', '.join(told)}")
+    if schedule is not None:
+        told.append(f"{schedule['name']} schedule of {schedule['timesteps']} steps")
+        for key in ("head_channels", "heads", "attention_order"):  # what a .pt cannot show
+            if architecture.get(key) is not None:
+                told.append(f"{key.replace('_', ' ')} {architecture[key]}")
+    if backbone.weights is not None:
+        told.append(backbone.weights)
+    if told:
+        progress.say(f"  taken as: {', '.join(told)}")
 
 
 def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:

@@ -47,6 +47,7 @@ DECIDED_BY_MODEL = (
     "schedule",
     "diffusion_steps",
     "white",
+    "weights",
 )
 """What --layers-from takes from the model, so that nothing else may say it."""
 
@@ -94,6 +95,11 @@ DECIDED_BY_MODEL = (
     help=".pt: noise schedule it was trained with (linear).",
 )
 @click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
+@click.option(
+    "--weights",
+    help="Of a checkpoint with several sets of weights, which: model, ema, unet; by default the "
+    "averaged ones.",
+)
 @click.option("--size", type=SIZE, help="Size that the network sees; by default the checkpoint's.")
 @click.option(
     "--fit",

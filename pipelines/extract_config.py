@@ -22,6 +22,7 @@ class BackboneOptions:
     attention_order: str | None = None
     schedule: str | None = None
     diffusion_steps: int | None = None
+    weights: str | None = None
     size: tuple[int, int] | None = None
     filters: bool | None = None
     pixels: bool | None = None

@@ -197,10 +197,12 @@ def _feature_words(features: dict[str, Any], name: str = "features") -> list[str
     draws, flip = features["backbone"].get("draws", 1), features["backbone"].get("flip", False)
     noise += f"; mean of {draws} draws of the noise" if draws > 1 else ""
     noise += "; mean with the mirror image" if flip else ""
+    weights = features["backbone"].get("weights")
     return [
         f"  {name:<8}  {features['channels']} channels a pixel{noise}",
         f"  layers    {', '.join(features['layers'])}",
         f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
         f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",
-        f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}",
+        f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}"
+        + (f", weights '{weights}'" if weights else ""),
     ]

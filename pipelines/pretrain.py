@@ -149,6 +149,7 @@ def _settings(config: PretrainConfig, dataset: Dataset, white: int, start: Start
         "head_channels": start.network.config.attention_head_dim,
         "network": start.facts["network"],
         "init_sha256": start.facts.get("init", {}).get("sha256"),
+        "init_weights": start.facts.get("init", {}).get("weights"),
         "augmentation": asdict(config.augmentation),
         "recipe": asdict(config.recipe),
         **({} if white == FULL else {"white": white}),
@@ -208,6 +209,7 @@ class _Run:
         )
         summary = self._summary(self.done, self.seconds, {})
         summary.loss, summary.held_out_loss = card.get("loss"), card.get("held_out_loss")
+        summary.first_held_out_loss, summary.note = self.folder.first_loss(), card.get("note")
         summary.finished_before = True
         return summary
 
@@ -225,6 +227,7 @@ class _Run:
             if self.resumes:
                 self.folder.restore(training)
             record = self._record(training)
+            record.begin()
             last = self._train(training, images, record)
             self.here.wait()  # torchrun ends all with the first that ends
         if last.stopped:
@@ -233,6 +236,7 @@ class _Run:
             raise KeyboardInterrupt
         summary = self._summary(last.step, last.seconds, images.lost)
         summary.loss, summary.held_out_loss = record.loss, record.held_out_loss
+        summary.first_held_out_loss, summary.note = record.first_loss, record.shortfall
         return summary
 
     def _train(self, training: Training, images: TrainingImages, record: Record) -> Moment:
@@ -362,6 +366,10 @@ class _Run:
             f"{len(self.seen)} images to learn from, {len(self.held_out)} held out"
             + (f"; goes on after {self.done} steps, {duration(self.seconds)}" if self.done else "")
         )
+        if start.weights is not None:
+            say(f"  taken as: {start.weights}")
+        if "init" in start.facts and not self.held_out:
+            say("of so few images none is held out: whether it gets better will not be known")
         if self.dataset.refused:
             self.progress.warn(
                 f"{len(self.dataset.refused)} files are left out: {named(self.dataset.refused)}"

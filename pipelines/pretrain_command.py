@@ -40,6 +40,9 @@ __all__ = ["pretrain"]
 )
 @click.option("--diffusion-steps", type=click.IntRange(2), help="--init .pt: steps (1000).")
 @click.option(
+    "--weights", help="Of an --init with several sets of weights, which; by default the averaged."
+)
+@click.option(
     "--schedule",
     type=click.Choice(["linear", "cosine"]),
     help="Noise schedule (linear); of an --init .pt, the one it was trained with.",
@@ -136,7 +139,11 @@ def pretrain(**given: Any) -> int:
     parts: dict[str, Any] = {
         name: kind(**{key: given.pop(key) for key in keys})
         for name, kind, keys in (
-            ("hints", Hints, ("head_channels", "heads", "attention_order", "diffusion_steps")),
+            (
+                "hints",
+                Hints,
+                ("head_channels", "heads", "attention_order", "diffusion_steps", "weights"),
+            ),
             ("augmentation", Augmentation, ("crop", "flip")),
             ("recipe", Recipe, ("batch_size", "learning_rate", "seed")),
         )
@@ -155,6 +162,8 @@ def pretrain(**given: Any) -> int:
     words = ("--images", given["images"], "--out", "feats.zarr", "--checkpoint", summary.checkpoint)
     follows = next_command(console, "extract", *words)
     held_out = summary.held_out_loss
+    if summary.note is not None:
+        console.warn(summary.note)
     text = (
         f"{summary.checkpoint}: {summary.steps} steps on {summary.images} images in "
         f"{duration(summary.seconds)}"

@@ -107,6 +107,10 @@ class PretrainSummary:
         Of training, over all sessions.
     loss, held_out_loss : float, optional
         At the end: of training, and of the averaged network on held-out images.
+    first_held_out_loss : float, optional
+        Of the network that the run began from.
+    note : str, optional
+        That it has not become better than that.
     failed : dict
         Images left out: reason by name.
     finished_before : bool
@@ -120,6 +124,8 @@ class PretrainSummary:
     seconds: float = 0.0
     loss: float | None = None
     held_out_loss: float | None = None
+    first_held_out_loss: float | None = None
+    note: str | None = None
     failed: dict[str, str] = field(default_factory=dict)
     finished_before: bool = False
 

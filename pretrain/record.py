@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .comparison import shortfall
 from .heldout import HeldOut
 from .loop import Diverged, Moment
 from .run_folder import RunFolder
@@ -64,10 +65,26 @@ class Record:
         last = folder.result(training.done)
         self.loss: float | None = last.get("loss")
         self.held_out_loss: float | None = last.get("held_out_loss")
+        self.first_loss = folder.first_loss() if training.done else None
 
     @property
     def _sheets(self) -> int:
         return _SHEETS if self._wanted is None else self._wanted
+
+    def begin(self) -> None:
+        """Measure what the run begins from, where that is a network and images are held out."""
+        if "init" not in self._card or self._training.done or self._held_out is None:
+            return
+        self.first_loss = self._evaluate(self._held_out)
+        self.held_out_loss = None
+        self._say(f"held-out loss of {self._card['init']['source']}: {self.first_loss:.4f}")
+
+    @property
+    def shortfall(self) -> str | None:
+        """That the network has not become better than what it began from, in words."""
+        if self.first_loss is None or self.held_out_loss is None:
+            return None
+        return shortfall(self.first_loss, self.held_out_loss, self._card["init"]["source"])
 
     def note(self, moment: Moment) -> None:
         """Do what is due: evaluate, log, save, draw.
@@ -160,5 +177,9 @@ class Record:
             "loss": self.loss,
             "held_out_loss": self.held_out_loss,
         }
+        if self.first_loss is not None:
+            card["init"] = {**card["init"], "held_out_loss": self.first_loss}
+        if self.shortfall is not None:
+            card["note"] = self.shortfall
         self._folder.save(self._training, self._settings, moment.seconds, card)
         self._saved = time.monotonic()

@@ -212,6 +212,12 @@ class RunFolder:
             self._claim(-1)
         write_network(training.averaged, training.schedule, self.path, card)
 
+    def first_loss(self) -> float | None:
+        """Return the held-out loss of what the run began from, as an earlier session found it."""
+        origin = read_card(self.path).get("init")
+        loss = origin.get("held_out_loss") if isinstance(origin, dict) else None
+        return float(loss) if isinstance(loss, int | float) else None
+
     def result(self, step: int) -> dict[str, Any]:
         """Return the card of the network if it is whole and of that step, else an empty one."""
         card = read_card(self.path)

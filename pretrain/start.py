@@ -1,15 +1,12 @@
 """Where a run begins: a new network of a preset, or a checkpoint that is trained further."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from ..extract.card import Card
 from ..extract.choices import choose_size
-from ..extract.diffusers_folder import find_network
 from ..extract.loading import Hints, LoadedUNet, load_unet
 from ..extract.noise import NoiseSchedule
 from ..store.errors import InputError
@@ -33,12 +30,21 @@ class Start:
         Side of what the network sees, pixels.
     facts : mapping
         Where it comes from, plain JSON values.
+    card : Card
+        What the checkpoint that it comes from recommends.
+    trained_size : (height, width), optional
+        What that was trained on.
+    weights : str, optional
+        Which of several sets of its weights were taken, in words.
     """
 
     network: Any
     scheduler: Any
     size: int
     facts: dict[str, Any]
+    card: Card = field(default_factory=Card)
+    trained_size: tuple[int, int] | None = None
+    weights: str | None = None
 
     @property
     def parameters(self) -> int:
@@ -111,8 +117,11 @@ def _further(init: str, hints: Hints, size: int | None) -> Start:
         raise InputError(f"'{init}' is for images of {height}x{width}: give a --size, one side")
     network.register_to_config(sample_size=height)
     scheduler = scheduler_of(loaded.schedule, learned_variance=network.config.out_channels == 6)
-    facts = {"network": "of init", "init": {"source": loaded.source, "sha256": loaded.sha256}}
-    return Start(network, scheduler, height, facts)
+    origin = {"source": loaded.source, "sha256": loaded.sha256}
+    if loaded.weights.name is not None:
+        origin["weights"] = loaded.weights.name
+    facts = {"network": "of init", "init": origin}
+    return Start(network, scheduler, height, facts, loaded.card, loaded.size, loaded.weights.words)
 
 
 def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
@@ -129,23 +138,11 @@ def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
             f"the noise schedule of '{init}' has variances up to {largest:.3g}: expected below 1. "
             "Are its timesteps right?"
         )
-    if loaded.kind != "diffusers":
-        return
-    folder = Path(loaded.unet.config["_name_or_path"])
-    aim = _read(find_network(folder).files.get("scheduler")).get("prediction_type", "epsilon")
-    if aim != "epsilon":
+    if loaded.aim != "epsilon":
         raise InputError(
-            f"'{init}' was trained to predict {aim!r}, not the noise (epsilon): it cannot be "
-            "trained further here"
+            f"'{init}' was trained to predict {loaded.aim!r}, not the noise (epsilon): it cannot "
+            "be trained further here"
         )
-
-
-def _read(path: Path | None) -> Mapping[str, Any]:
-    """Return a JSON object, an empty one if there is no such file."""
-    if path is None or not path.is_file():
-        return {}
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    return plain if isinstance(plain, dict) else {}
 
 
 def _state_heads(init: str, network: Any) -> None:

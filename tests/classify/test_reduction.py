@@ -81,6 +81,17 @@ def test_components_are_those_of_a_plain_decomposition(spec, sample):
     assert ours.var(axis=0)[3:].max() < 0.01 * values[-3]  # and is not blown up
 
 
+def test_the_unit_of_the_features_does_not_matter(spec, sample):
+    """Nor that of a channel which is the same in all sampled pixels, of a block or an extra one."""
+    one = {size: x.copy() for size, x in sample.items()}
+    one["4x4"][:, 2] = one["8x8"][:, 17] = 0
+    other = {size: x * np.float16(8) for size, x in one.items()}  # rounds nothing
+    plain, scaled = (reduction_of(s, spec, Kept.of(spec, 18)) for s in (one, other))
+    for size in spec.map_sizes:
+        torch.testing.assert_close(scaled.matrices[size] * 8, plain.matrices[size])
+        torch.testing.assert_close(scaled.shifts[size], plain.shifts[size])
+
+
 def test_extras_are_only_scaled(spec, sample):
     reduction = reduction_of(sample, spec, Kept.of(spec, 18))
     extras = sample["8x8"][:, 16:].astype(np.float64)

@@ -1,6 +1,7 @@
 """Scaling must not be seen in what comes out: only in how soon it is learnt."""
 
 import numpy as np
+import pytest
 import torch
 from dseg import PixelEnsemble
 from dseg.classify.arrays import ArraySampler
@@ -35,6 +36,35 @@ def test_a_nearly_constant_channel_is_not_blown_up():
 def test_constant_features_stay_finite():
     features = torch.full((64, 4), 3.0)
     assert torch.isfinite(Scaling.of(features, (2, 2)).apply_(features)).all()
+
+
+def test_a_constant_channel_counts_as_one_of_its_layers_mean_variance():
+    features = some_features()
+    features[:, 0] = 0.1  # of which the mean of 64 is not quite .1
+    scaling = Scaling.of(features, (7, 2, 3))
+    mean = features[:, :7].double().var(0, correction=0).mean()
+    assert float(scaling.factor[0]) == pytest.approx(float((12 / 3 / 7 / mean).sqrt()), rel=1e-4)
+    assert float(scaling.shift[0]) == np.float32(0.1)
+
+
+def test_a_layer_of_equal_values_is_only_shifted():
+    features = some_features()
+    features[:, 7:9] = 0.1
+    scaling = Scaling.of(features, (7, 2, 3))
+    assert scaling.factor[7:9].tolist() == [1, 1]
+    assert (scaling.apply_(features)[:, 7:9] == 0).all()
+
+
+@pytest.mark.parametrize("unit", [2.0**-20, 2.0**-6, 2.0**7, 2.0**20])
+def test_features_of_another_unit_are_scaled_alike(unit):
+    """Powers of two only: of these floating-point numbers differ in nothing but the exponent."""
+    features = some_features()
+    features[:, [0, 7]] = 0.1
+    features[:, 8] = 0
+    scaling, other = (Scaling.of(f, (4, 3, 2, 3)) for f in (features, features * unit))
+    varying = torch.tensor([0, 1, 2, 3, 4, 5, 6, 9, 10, 11])
+    assert torch.equal(other.factor[varying] * unit, scaling.factor[varying])
+    assert torch.equal(other.shift, scaling.shift * unit)
 
 
 def test_folded_into_a_stack_it_changes_no_score():
@@ -75,6 +105,33 @@ def test_layers_of_another_scale_give_the_same_masks():
     fitted = PixelEnsemble(n_members=2, max_steps=200).fit(X, y)
     of_other = PixelEnsemble(n_members=2, max_steps=200).fit(other, y)
     assert (fitted.predict(X) == of_other.predict(other)).mean() > 0.98
+
+
+def with_a_rare_value(n=2000, dims=16):
+    """Four classes by two channels; another is 0 but in 1 of 200 pixels, none of them sampled."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n, dims)).astype(np.float32)
+    y = (X[:, 0] > 0) * 2 + (X[:, 1] > 0)
+    sample = next(ArraySampler(X, members=2, seed=0).batches()).index[0]
+    X[:, 3] = 0
+    X[np.setdiff1d(np.arange(n), sample)[::200], 3] = 30
+    return X, y
+
+
+def test_what_is_learnt_does_not_depend_on_the_unit_of_the_features():
+    X, y = with_a_rare_value()
+
+    def learnt(unit):
+        other = X * np.float32(unit)
+        fitted = PixelEnsemble(n_members=2, max_steps=100, random_state=0).fit(other, y)
+        return fitted.predict_proba(other)
+
+    plain = learnt(1)
+    assert (plain.argmax(axis=1) == y).mean() > 0.95
+    for unit in (2.0**-7, 2.0**7, 2.0**14):
+        np.testing.assert_allclose(learnt(unit), plain, atol=1e-5)
+    for unit in (0.01, 1e4):  # rounded, so nearly
+        assert (learnt(unit).argmax(axis=1) == plain.argmax(axis=1)).mean() > 0.99
 
 
 def test_the_published_recipe_does_not_scale():

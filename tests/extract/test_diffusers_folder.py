@@ -3,10 +3,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from dseg.extract.backbone import load_backbone
+from dseg.extract.backbone import feature_spec, load_backbone
 from dseg.extract.loading import load_unet
+from dseg.extract.noise import q_sample, shared_noise
+from dseg.extract.restore import restore_backbone
 from dseg.store.errors import InputError
 from safetensors.torch import load_file, save_file
 
@@ -51,6 +54,34 @@ def test_the_unet_folder_itself_finds_the_scheduler_beside_it(folder: Path) -> N
     whole, inner = load_unet(folder), load_unet(folder / "unet")
     assert inner.schedule.description == whole.schedule.description
     assert inner.sha256 == whole.sha256
+
+
+def test_the_betas_that_a_scheduler_lists_are_those_of_the_noise(folder: Path) -> None:
+    from diffusers import DDIMScheduler
+
+    betas = np.linspace(0.01, 0.14, 400) ** 2
+    own = DDIMScheduler(trained_betas=betas.tolist(), num_train_timesteps=400)
+    own.save_pretrained(folder / "scheduler")
+    backbone = load_backbone(folder, [3, 399], [0], device="cpu")
+    schedule = load_unet(folder).schedule
+    noise, steps = shared_noise(0, (16, 16)), torch.tensor([3, 399])
+    expected = own.add_noise(ROWS.expand(2, -1, -1, -1), noise.expand(2, -1, -1, -1), steps)
+    x_t = q_sample(ROWS, [3, 399], noise, schedule)[:, 0]
+    torch.testing.assert_close(x_t, expected, atol=5e-6, rtol=0)  # theirs are float32
+    described = backbone.describe()["schedule"]
+    assert (described["name"], described["timesteps"]) == ("trained", 400)
+    assert len(json.dumps(described)) < 200
+    again = restore_backbone(feature_spec(backbone, "squash"), device="cpu")
+    assert torch.equal(again(ROWS)[0], backbone(ROWS)[0])
+    hashes = {feature_spec(backbone, "squash").hash}
+    for other in ([*betas[:-1].tolist(), 0.5], betas[:-1].tolist()):
+        change = {"trained_betas": other, "num_train_timesteps": len(other)}
+        path = folder / "scheduler/scheduler_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        changed = load_backbone(folder, [3], [0]).describe()["schedule"]
+        assert changed != described
+        hashes.add(feature_spec(load_backbone(folder, [3, 398], [0]), "squash").hash)
+    assert len(hashes) == 3
 
 
 def test_a_folder_without_a_schedule_takes_the_one_told(folder: Path) -> None:

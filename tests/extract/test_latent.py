@@ -12,6 +12,7 @@ from dseg.extract.loading import load_unet
 from dseg.extract.noise import NoiseSchedule, q_sample, shared_noise
 from dseg.extract.restore import restore_backbone
 from dseg.store.errors import InputError, SpecMismatchError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-5}
@@ -357,3 +358,43 @@ def test_latents_of_three_channels_are_not_taken_for_colours(
     for given in (folder, folder / "unet"):
         with pytest.raises(InputError, match="beside it is no autoencoder that makes them"):
             load_backbone(given)
+
+
+def test_the_averaged_weights_beside_the_raw_ones(stable: Path, tmp_path: Path) -> None:
+    """Its autoencoder, text encoder and schedule are the pipeline's."""
+    folder = Path(shutil.copytree(stable, tmp_path / "pipeline"))
+    shutil.move(folder / "unet", folder / "unet_ema")
+    only = load_backbone(folder, [5], [0], device="cpu")
+    assert "weights" not in only.describe()
+    shutil.copytree(stable / "unet", folder / "unet")
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    save_file({key: value * 1.1 for key, value in load_file(weights).items()}, weights)
+    both = load_backbone(folder, [5], [0], device="cpu")
+    x = rows(both)
+    assert torch.equal(both(x)[0], only(x)[0])
+    raw = load_backbone(folder, [5], [0], weights="unet", device="cpu")
+    assert not torch.equal(raw(x)[0], only(x)[0])
+    for one in (both, raw):
+        again = restore_backbone(feature_spec(one, "squash"), device="cpu")
+        assert torch.equal(again(x)[0], one(x)[0])
+
+
+def test_two_autoencoders_are_refused(stable: Path, unconditional: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(stable, tmp_path / "pipeline"))
+    shutil.copytree(unconditional / "vqvae", folder / "vqvae")
+    with pytest.raises(InputError, match="are two autoencoders, vae and vqvae: remove the one"):
+        load_backbone(folder)
+
+
+def test_trained_betas_of_a_pipeline(stable: Path, tmp_path: Path) -> None:
+    betas = torch.linspace(0.03, 0.11, 50, dtype=torch.float64).square().tolist()
+    folder = Path(shutil.copytree(stable, tmp_path / "pipeline"))
+    path = folder / "scheduler/scheduler_config.json"
+    config = {"trained_betas": betas, "num_train_timesteps": 50}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    backbone = load_backbone(folder, [9], [0], device="cpu")
+    described = backbone.describe()["schedule"]
+    assert (described["name"], described["timesteps"]) == ("trained", 50)
+    again = restore_backbone(feature_spec(backbone, "squash"), device="cpu")
+    x = rows(backbone)
+    assert torch.equal(again(x)[0], backbone(x)[0])

@@ -45,6 +45,9 @@ def test_diffusers_schedules() -> None:
     trained = from_config({"trained_betas": [0.1, 0.2]})
     np.testing.assert_allclose(trained.alphas_cumprod, [0.9, 0.72])
     assert json.loads(json.dumps(trained.description)) == trained.description
+    assert trained.description["timesteps"] == 2
+    other = from_config({"trained_betas": [0.1, np.nextafter(0.2, 1)]})
+    assert other.description != trained.description
 
 
 @pytest.mark.parametrize(("beta_schedule"), ["linear", "scaled_linear", "squaredcos_cap_v2"])
@@ -63,6 +66,14 @@ def test_diffusers_schedules_equal_diffusers_own(beta_schedule: str) -> None:
         (diffusers_config(beta_schedule="sigmoid"), "'sigmoid'.* is not known: expected"),
         (diffusers_config(beta_end=None), "is not known"),
         (diffusers_config(rescale_betas_zero_snr=True), "zero SNR: not supported"),
+        (diffusers_config(snr_shift_scale=3.0), "snr_shift_scale 3.0.: not supported"),
+        (diffusers_config(use_flow_sigmas=True), "is of a flow"),
+        (diffusers_config(prediction_type="flow_prediction"), "is of a flow"),
+        (diffusers_config(trained_betas=[0.1, 0.2]), "2 trained_betas but num_train_timesteps 100"),
+        ({"trained_betas": [0.1, 1.2]}, r"from 0 to 1, got \[0.1, 1.2\]"),
+        ({"trained_betas": [0.1, float("nan")]}, "must be a list of numbers from 0 to 1"),
+        ({"trained_betas": "linear"}, "must be a list of numbers from 0 to 1, got linear"),
+        ({"trained_betas": []}, r"must be a list of numbers from 0 to 1, got \[\]"),
     ],
 )
 def test_an_unknown_diffusers_schedule_is_refused(config: dict[str, object], words: str) -> None:

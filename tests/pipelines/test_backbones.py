@@ -243,3 +243,58 @@ def test_stores_and_folders_do_not_mix(dseg, world, store, model):
     refused = dseg("predict", store, world.photos, "--model", model)
     assert refused.code == 2
     assert "give one folder of images, or feature stores alone" in refused.err
+
+
+@pytest.fixture
+def two_sets(ddpm, other_ddpm, tmp_path) -> Path:
+    """A training's folder with raw and averaged weights, and a schedule of listed betas."""
+    from diffusers import DDPMScheduler
+
+    folder = tmp_path / "checkpoint-9"
+    shutil.copytree(ddpm / "unet", folder / "unet")
+    shutil.copytree(other_ddpm / "unet", folder / "unet_ema")
+    betas = (np.linspace(0.01, 0.14, 1000) ** 2).tolist()
+    DDPMScheduler(trained_betas=betas).save_pretrained(folder / "scheduler")
+    return folder
+
+
+def test_averaged_weights_and_listed_betas_from_end_to_end(dseg, world, two_sets, tmp_path):
+    """Told when taken and by info; the same are used later, and others never added."""
+    extract = ("extract", "--images", world.photos, "--checkpoint", two_sets, "--steps", "50,500")
+    dry = dseg(*extract, "--out", "a.zarr", "--dry-run")
+    assert dry.code == 0, dry.err
+    told = (
+        "taken as: trained schedule of 1000 steps, the averaged weights, 'unet_ema' (there is "
+        "'unet' too: --weights unet)"
+    )
+    assert told in dry.err
+    done = dseg(*extract, "--out", "a.zarr")
+    assert done.code == 0, done.err
+    assert told in done.err
+    assert "weights 'unet_ema'" in dseg("info", "a.zarr").out
+    facts = json.loads(dseg("info", "a.zarr", "--json").out)
+    assert facts["features"]["backbone"]["schedule"]["name"] == "trained"
+    raw = dseg(*extract, "--out", "raw.zarr", "--weights", "unet")
+    assert raw.code == 0, raw.err
+    assert "the weights 'unet' (there is 'unet_ema' too: --weights unet_ema)" in raw.err
+    assert dseg("fit", "a.zarr", world.labels, "--members", 3, "--max-steps", 60).code == 0
+    assert dseg("predict", "a.zarr", "--out", "a").code == 0
+    assert dseg("predict", world.photos, "--out", "b").code == 0
+    assert_same_masks(tmp_path / "a", tmp_path / "b")
+    refused = dseg(*extract, "--out", "raw.zarr")
+    assert refused.code == 2
+    assert "backbone weights: null" in refused.err
+    assert '"unet_ema"' in refused.err
+    again = dseg("extract", "--images", world.photos, "--out", "c.zarr", "--layers-from", "model")
+    assert again.code == 0, again.err
+    stores = [FeatureStore.open(tmp_path / name) for name in ("a.zarr", "c.zarr", "raw.zarr")]
+    assert stores[0].spec.hash == stores[1].spec.hash != stores[2].spec.hash
+
+
+def test_weights_that_a_checkpoint_does_not_have(dseg, world, ddpm, tmp_path):
+    extract = ("extract", "--images", world.photos, "--checkpoint", ddpm, "--out", "a.zarr")
+    refused = dseg(*extract, "--weights", "ema")
+    assert refused.code == 2
+    assert "has no weights 'ema': it has 'unet'" in refused.err
+    (tmp_path / "dseg.toml").write_text('[extract]\nweights = "ema"\n')  # a default yields
+    assert dseg(*extract, "--dry-run").code == 0

@@ -3,6 +3,7 @@
 import json
 import lzma
 import os
+import re
 import resource
 import shutil
 import signal
@@ -407,3 +408,120 @@ def test_quiet_says_nothing(train):
     done = train("--steps", 1, "-q")
     assert done.err == ""
     assert done.out.startswith("out: 1 steps")
+
+
+# ---- beside what it began from ----
+
+
+@pytest.fixture
+def with_card(ddpm, tmp_path):
+    """A network whose card asks for rows twice as large as those that it was trained on."""
+    folder = tmp_path / "carded"
+    shutil.copytree(ddpm, folder)
+    card = {"size": 64, "steps": [7, 90], "blocks": [1, 6], "filters": True, "pixels": False}
+    (folder / "dseg.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("asked", "trained", "size"),
+    [(64, None, 64), (64, 48, 64), (64, 72, 72), (64, 16, 16), ([64, 40], 48, [64, 48])],
+)
+def test_what_the_card_recommends_is_kept(
+    dseg, train, with_card, photos, tmp_path, asked, trained, size
+):
+    """But no rows smaller than it is trained on now, nor larger after a training on less."""
+    path = with_card / "dseg.json"
+    card = {**json.loads(path.read_text()), "size": asked}
+    path.write_text(json.dumps(card))
+    done = train("--steps", 1, *(("--size", trained) if trained else ()), init=with_card)
+    assert done.code == 0, done.err
+    made = json.loads((tmp_path / "out/dseg.json").read_text())
+    assert made["size"] == size
+    kept = {key: value for key, value in card.items() if key != "size"}
+    assert made.items() >= kept.items()
+    command = done.out.split("Next: dseg ")[1].split()
+    assert dseg(*command, "--dry-run").code == 0
+    backbone = load_backbone(tmp_path / "out")
+    assert backbone.row_shape == (tuple(size) if isinstance(size, list) else (size, size))
+    assert (backbone.steps, backbone.blocks) == ((7, 90), (1, 6))
+    unet = json.loads((tmp_path / "out/unet/config.json").read_text())
+    assert unet["sample_size"] == (trained or 32)
+
+
+def test_the_size_of_the_built_in_card_is_kept(dseg, photos, tmp_path):
+    words = ("--images", photos, "--out", "out", "--init", "builtin:dseg-64", "--steps", 1)
+    done = dseg("pretrain", *words, "--batch-size", 1, "--sheets", 0, "--device", "cpu")
+    assert done.code == 0, done.err
+    made, own = load_backbone(tmp_path / "out"), load_backbone("builtin:dseg-64")
+    assert made.layers == own.layers
+    assert made.row_shape == own.row_shape == (128, 128)
+
+
+def test_a_training_that_brought_nothing_says_so(train, with_card, photos, tmp_path):
+    """A rate at which nothing is learnt, and one that ruins it."""
+    add_images(photos, range(12, 24))  # enough for one to be held out
+    for name, rate, words in (
+        ("idle", 1e-12, "hardly better than|not better than"),
+        ("ruined", 5, "not better than"),
+    ):
+        done = train("--steps", 2, "--learning-rate", rate, out=name, init=with_card)
+        assert done.code == 0, done.err
+        card = json.loads((tmp_path / name / "dseg.json").read_text())
+        before, after = card["init"]["held_out_loss"], card["held_out_loss"]
+        told = rf"held-out loss {before:.4f} → {after:.4f}: ({words}) {with_card}\. Train longer"
+        assert re.search(told, done.err), done.err
+        assert re.match(told, card["note"])
+        assert f"held-out loss of {with_card}: {before:.4f}" in done.err
+    assert after > 1.1 * before
+    again = train("--steps", 2, "--learning-rate", 5, "--json", out="ruined", init=with_card)
+    summary = json.loads(again.out)
+    assert (summary["note"], summary["first_held_out_loss"]) == (card["note"], before)
+
+
+def test_one_that_brought_much_does_not(train, with_card, photos, tmp_path):
+    """Its first sessions count too: what it began from is not measured again."""
+    add_images(photos, range(12, 24))
+    options = ("--learning-rate", 0.003, "--precision", "float32")
+    assert train("--steps", 2, *options, init=with_card).code == 0
+    before = json.loads((tmp_path / "out/dseg.json").read_text())["init"]["held_out_loss"]
+    done = train("--steps", 60, *options, init=with_card)
+    assert done.code == 0, done.err
+    assert "better than" not in done.err
+    assert "held-out loss of" not in done.err
+    card = json.loads((tmp_path / "out/dseg.json").read_text())
+    assert card["init"]["held_out_loss"] == before
+    assert card["held_out_loss"] < 0.9 * before
+    assert "note" not in card
+
+
+def test_without_held_out_images_it_is_said_that_nobody_knows(train, with_card):
+    done = train("--steps", 1, init=with_card)
+    assert "of so few images none is held out: whether it gets better will not be known" in done.err
+    assert "of so few images" not in train("--steps", 1, "--size", 32, out="new", init=None).err
+
+
+def test_averaged_weights_of_what_it_begins_from(train, ddpm, other_ddpm, tmp_path):
+    """And a run that began from the others does not go on from these."""
+    shutil.copytree(ddpm, tmp_path / "both")
+    shutil.copytree(other_ddpm / "unet", tmp_path / "both/unet_ema")
+    done = train("--steps", 1, "--learning-rate", 1e-12, init="both")
+    assert done.code == 0, done.err
+    assert "taken as: the averaged weights, 'unet_ema'" in done.err
+    made, begun = weights(tmp_path / "out"), weights(other_ddpm)
+    for key, value in made.items():
+        torch.testing.assert_close(value, begun[key], atol=1e-6, rtol=0)
+    assert json.loads((tmp_path / "out/dseg.json").read_text())["init"]["weights"] == "unet_ema"
+    assert_refused(train("--steps", 2, "--weights", "unet", init="both"), "differs in ", "init")
+
+
+def test_listed_betas_are_trained_with_and_written(train, ddpm, tmp_path):
+    from diffusers import DDPMScheduler
+
+    betas = (np.linspace(0.01, 0.14, 1000) ** 2).tolist()
+    shutil.copytree(ddpm / "unet", tmp_path / "init/unet")
+    DDPMScheduler(trained_betas=betas).save_pretrained(tmp_path / "init/scheduler")
+    assert train("--steps", 1, init="init").code == 0
+    assert load_unet(tmp_path / "out").schedule.betas.tolist() == betas
+    plan = load_backbone(tmp_path / "out").describe()["schedule"]
+    assert plan == load_backbone(tmp_path / "init").describe()["schedule"]
