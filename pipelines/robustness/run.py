@@ -184,12 +184,12 @@ def _scored(
     config: RobustnessConfig, device: torch.device, progress: Progress
 ) -> tuple[ScoredImages, dict[str, int | None]]:
     """Read what is scored against; return it with how many images each model has learnt from."""
-    n_classes, extras = 0, {}
+    n_classes, extras, names = 0, {}, {}
     for folder in config.models:
         model = load_model(folder, device)
         spec_of(model, folder)  # is refused here, before the models ahead of it take hours
         n_classes = max(n_classes, len(model.class_info_))
-        extras[folder.as_posix()] = model.extra_
+        extras[folder.as_posix()], names[folder.as_posix()] = model.extra_, model.class_info_.names
     scored = read_scored_images(
         config.images,
         config.labels,
@@ -199,6 +199,8 @@ def _scored(
         n_classes=n_classes,
         progress=progress,
     )
+    for name, known in names.items():
+        _warn_of_names(name, known, scored.classes.names, progress)
     learnt = {name: _learnt(ImagesLearnt.of(extra), scored) for name, extra in extras.items()}
     for name, count in learnt.items():
         if count:
@@ -207,6 +209,19 @@ def _scored(
                 "so its scores are higher than on others: choose others with --list"
             )
     return scored, learnt
+
+
+def _warn_of_names(
+    model: str, known: Sequence[str], scored: Sequence[str], progress: Progress
+) -> None:
+    """Warn where a model and the label maps call a class by two names: the ids may differ."""
+    for k, (one, other) in enumerate(zip(known, scored, strict=False)):
+        if one != other and f"class {k}" not in (one, other):
+            progress.warn(
+                f"class {k} is '{one}' to the model '{model}' and '{other}' to the label maps: "
+                "scores are by id, so are the ids the same?"
+            )
+            return
 
 
 def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:
