@@ -203,13 +203,13 @@ def _scored(
     config: RobustnessConfig, images: ImageFiles, device: torch.device, progress: Progress
 ) -> tuple[ScoredImages, dict[str, int | None]]:
     """Read what is scored against; return it with how many images each model has learnt from."""
-    n_classes, extras, whites = 0, {}, set()
+    n_classes, extras, names, whites = 0, {}, {}, set()
     for folder in config.models:
         model = load_model(folder, device)
         # what is wrong with it is refused here, before the models ahead of it take hours
         whites.add(white_of(spec_of(model, folder)))
         n_classes = max(n_classes, len(model.class_info_))
-        extras[folder.as_posix()] = model.extra_
+        extras[folder.as_posix()], names[folder.as_posix()] = model.extra_, model.class_info_.names
     scored = read_scored_images(
         images,
         config.labels,
@@ -220,6 +220,8 @@ def _scored(
         progress=progress,
     )
     _tell_of_images(images, scored, whites, progress)
+    for name, known in names.items():
+        _warn_of_names(name, known, scored.classes.names, progress)
     learnt = {name: _learnt(ImagesLearnt.of(extra), scored) for name, extra in extras.items()}
     for name, count in learnt.items():
         if count:
@@ -240,6 +242,19 @@ def _tell_of_images(
     if FULL in whites:
         advice = "extract with --white {0} and fit a model on that"
         warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, progress)
+
+
+def _warn_of_names(
+    model: str, known: Sequence[str], scored: Sequence[str], progress: Progress
+) -> None:
+    """Warn where a model and the label maps call a class by two names: the ids may differ."""
+    for k, (one, other) in enumerate(zip(known, scored, strict=False)):
+        if one != other and f"class {k}" not in (one, other):
+            progress.warn(
+                f"class {k} is '{one}' to the model '{model}' and '{other}' to the label maps: "
+                "scores are by id, so are the ids the same?"
+            )
+            return
 
 
 def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:

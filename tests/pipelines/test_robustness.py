@@ -345,3 +345,15 @@ def test_means_are_of_what_all_models_have(tmp_path):
     assert results.shared() == ["fog"]
     assert results.averaged("x", [1]) == 0.4  # without snow, which the other was not tried on
     assert results.averaged("y", [1, 3]) == pytest.approx(0.4)
+
+
+def test_a_model_of_other_names_is_told(dseg, own_world, model):
+    words = ("--model", model, "--corruptions", "blur", "--severities", 1, "--dry-run")
+    assert (
+        "are the ids the same"
+        not in dseg("robustness", own_world.photos, own_world.truth, *words).err
+    )
+    (own_world.truth / "classes.txt").write_text("sea\nboat\nsun\n")
+    told = dseg("robustness", own_world.photos, own_world.truth, *words)
+    assert told.code == 0, told.err
+    assert f"class 1 is 'sun' to the model '{model}' and 'boat' to the label maps" in told.err
