@@ -20,7 +20,7 @@ from ..classify.ensemble import PixelEnsemble
 from ..classify.prediction import Prediction
 from ..extract.devices import choose_device
 from ..extract.images import find_images
-from ..extract.levels import FULL
+from ..extract.levels import FULL, white_in
 from ..store.claims import claimed
 from ..store.errors import DsegError, InputError
 from ..store.features import Features
@@ -42,7 +42,7 @@ from .memory import peak_resident, return_freed_memory
 from .progress import Progress
 from .segmenting import Segmenter, load_model, recorded_stores, spec_of
 from .selection import read_list, select, shard_of
-from .sources import FromImages, FromStore, Segmentable, Source, white_of
+from .sources import FromImages, FromStore, Segmentable, Source
 from .stream import ahead
 from .survey import tell_of_files
 
@@ -246,7 +246,7 @@ def _asked(config: PredictConfig, source: Source) -> Asked:
         images = {stem: files.files[name] for stem, name in files.by_stem.items()}
     white = source.white if isinstance(source, FromImages) else FULL
     if isinstance(source, FromStore) and config.overlay:
-        white = white_of(source.spec)
+        white = white_in((source.spec.parts or (source.spec,))[0].preprocessing)
     return Asked(
         config.probabilities, config.uncertainty, config.overlay, config.paper, images, white
     )
