@@ -109,7 +109,7 @@ def test_a_lost_table_ends_every_command_in_words(
         extract(),
         extract("--dry-run"),
         dseg("predict", own_store, "--model", model),
-        dseg("fit", own_store, "--labels", world.labels, "--out", "new"),
+        dseg("fit", own_store, world.labels, "--out", "new"),
         dseg("info", own_store),
     ):
         assert run.code == 1
