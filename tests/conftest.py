@@ -14,8 +14,14 @@ SHARED = Path(os.environ.get("DSEG_SHARED", Path(__file__).resolve().parents[2] 
 
 
 @pytest.fixture(scope="session")
+def small_golden() -> Path:
+    """Folder of those outputs of the published implementations that any clone has."""
+    return Path(__file__).parent / "data" / "golden"
+
+
+@pytest.fixture(scope="session")
 def golden() -> Path:
-    """Folder of the published implementations' outputs; not part of the repository."""
+    """Folder of all outputs of the published implementations; not part of the repository."""
     folder = SHARED / "golden"
     if not folder.is_dir():
         pytest.skip(f"no golden data at {folder} (set DSEG_SHARED to the folder that holds them)")

@@ -141,19 +141,19 @@ class TestFind:
 
 
 class TestRows:
-    def test_published_labels(self, golden):
-        expected = load_file(golden / "data" / "expected.safetensors")
+    def test_published_labels(self, small_golden):
+        expected = load_file(small_golden / "data" / "expected.safetensors")
         for i in range(4):
-            label = read_label_map(golden / "data" / "dataset" / f"img_{i}.npy")
+            label = read_label_map(small_golden / "data" / "dataset" / f"img_{i}.npy")
             rows = label_rows(label, squash(label.shape, (48, 48)), minimum_pixels=1)
             published = expected[f"label{i}"].astype(int)
             np.testing.assert_array_equal(rows[0], np.where(published == 255, IGNORED, published))
 
-    def test_published_training_labels(self, golden):
-        expected = load_file(golden / "data" / "expected.safetensors")
+    def test_published_training_labels(self, small_golden):
+        expected = load_file(small_golden / "data" / "expected.safetensors")
         training = []
         for i in range(3):
-            label = read_label_map(golden / "data" / "dataset" / f"img_{i}.npy")
+            label = read_label_map(small_golden / "data" / "dataset" / f"img_{i}.npy")
             rows = label_rows(label, squash(label.shape, (48, 48)), n_classes=12)
             training.append(rows[rows != IGNORED])
         np.testing.assert_array_equal(np.concatenate(training), expected["prepare.y"])

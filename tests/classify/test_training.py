@@ -83,9 +83,9 @@ class Recorded:
 
 
 @pytest.fixture(scope="session")
-def published(golden):
+def published(small_golden):
     """The published run: features, labels and losses; what it drew; what it reports."""
-    folder = golden / "training"
+    folder = small_golden / "training"
     config = json.loads((folder / "config.json").read_text())
     tensors = load_file(folder / "training.safetensors")
     return tensors, load_file(folder / "draws.safetensors"), config

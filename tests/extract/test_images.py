@@ -191,8 +191,8 @@ def test_sha256_is_that_of_the_file(tmp_path: Path) -> None:
 # --- rows
 
 
-def test_network_input_equals_the_published(golden: Path) -> None:
-    folder = golden / "data"
+def test_network_input_equals_the_published(small_golden: Path) -> None:
+    folder = small_golden / "data"
     resolution = json.loads((folder / "config.json").read_text())["resolution"]
     expected = load_file(folder / "expected.safetensors")
     for number, path in enumerate(list_images(folder / "dataset")):
