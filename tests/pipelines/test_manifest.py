@@ -11,7 +11,7 @@ import pytest
 from dseg.classify.classes import default_classes
 from dseg.classify.contrast import overlay_colours
 from dseg.classify.prediction import Prediction
-from dseg.extract.images import image_size
+from dseg.extract.images import image_size, sha256_of
 from dseg.pipelines.manifest import FILE, Manifest
 from dseg.pipelines.mask_files import Asked, MaskFiles
 from dseg.store.errors import DsegError, InputError
@@ -239,10 +239,14 @@ def test_a_mask_that_is_a_link_is_replaced_not_followed(dseg, store, model, tmp_
 
 
 def test_an_image_whose_name_leads_out_is_not_drawn_over(world, tmp_path):
-    asked = Asked(overlay=True, images=world.photos)
+    """What an overlay is drawn over is found by its stem among the images, whatever its name."""
+    asked = Asked(overlay=True, images={"p0": world.photos / "p0.png"})
     files = MaskFiles(tmp_path, asked, default_classes(2), 2, "m")
-    with pytest.raises(DsegError, match=r"'\.\./truth/p0.png' is no name of an image in"):
-        files.prepare("p0", "../truth/p0.png", b"", prediction())
+    secret = sha256_of(world.truth / "p0.png")
+    with pytest.raises(DsegError, match="p0.png' is not the image that the features are of"):
+        files.prepare("p0", "../truth/p0.png", secret, prediction())
+    with pytest.raises(DsegError, match="is not among --images"):
+        files.prepare("../truth/p0", "../truth/p0.png", secret, prediction())
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
