@@ -12,12 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .classify.ensemble import PixelEnsemble
-    from .classify.metrics import mean_iou
-    from .classify.uncertainty import image_uncertainty
+    from .classify.ensemble.ensemble import PixelEnsemble
+    from .classify.ensemble.uncertainty import image_uncertainty
+    from .classify.evaluation.metrics import mean_iou
     from .extract.backbone import load_backbone
     from .store.errors import DsegError
-    from .store.reader import FeatureStore
+    from .store.read.reader import FeatureStore
 
 __all__ = [
     "DsegError",
@@ -33,11 +33,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "DsegError": ".store.errors",
-    "FeatureStore": ".store.reader",
-    "PixelEnsemble": ".classify.ensemble",
-    "image_uncertainty": ".classify.uncertainty",
+    "FeatureStore": ".store.read.reader",
+    "PixelEnsemble": ".classify.ensemble.ensemble",
+    "image_uncertainty": ".classify.ensemble.uncertainty",
     "load_backbone": ".extract.backbone",
-    "mean_iou": ".classify.metrics",
+    "mean_iou": ".classify.evaluation.metrics",
 }
 
 

@@ -1,5 +1,5 @@
 """``python -m dseg``: the command line where the ``dseg`` script is not on the path."""
 
-from .pipelines.cli import main
+from .pipelines.main import main
 
 main()

@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from dseg.classify.masks import write_encoded
+from dseg.classify.inference.mask_files import write_encoded
 from dseg.extract.builtin import BUILTIN
-from dseg.pipelines.extract import BackboneOptions, ExtractConfig, extract
-from dseg.pipelines.fit import FitConfig, fit
+from dseg.pipelines.extract.run import BackboneOptions, ExtractConfig, extract
+from dseg.pipelines.fit.run import FitConfig, fit
 from real.layout import DataSet, find_sets, write_list
 from real_data import SIZES
 

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from dseg import PixelEnsemble, load_backbone
-from dseg.classify.factorised import FactorisedEnsemble
-from dseg.classify.prediction import predict_image
+from dseg.classify.inference.factorised import FactorisedEnsemble
+from dseg.classify.inference.prediction import predict_image
 from dseg.extract.backbone import feature_spec
 from dseg.extract.devices import choose_device
 from dseg.store.geometry import plan_rows

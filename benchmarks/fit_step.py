@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 import torch
-from dseg.classify.members import MemberStack, hidden_widths
-from dseg.classify.reduction import default_dims
-from dseg.classify.training import Trainer
+from dseg.classify.ensemble.members import MemberStack, hidden_widths
+from dseg.classify.ensemble.reduction import default_dims
+from dseg.classify.ensemble.training import Trainer
 from fitting.published import BATCH, Member, as_stack, mlp
 from timing import seconds
 from torch import Tensor, nn

@@ -28,15 +28,15 @@ import numpy as np
 import torch
 from drawn import write_job
 from dseg import FeatureStore, PixelEnsemble
-from dseg.classify.factorised import FactorisedEnsemble
-from dseg.classify.prediction import predict_image
+from dseg.classify.inference.factorised import FactorisedEnsemble
+from dseg.classify.inference.prediction import predict_image
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.devices import choose_device
 from dseg.extract.images import ImageRows, read_image
-from dseg.pipelines.extract import ExtractConfig, extract
-from dseg.pipelines.extract_config import BackboneOptions
-from dseg.pipelines.fit import FitConfig, fit
-from dseg.pipelines.predict import PredictConfig, predict
+from dseg.pipelines.extract.config import BackboneOptions
+from dseg.pipelines.extract.run import ExtractConfig, extract
+from dseg.pipelines.fit.run import FitConfig, fit
+from dseg.pipelines.predict.run import PredictConfig, predict
 from dseg.store.geometry import plan_rows
 from networks import lsun_network
 from torch.utils.flop_counter import FlopCounterMode

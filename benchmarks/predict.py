@@ -22,9 +22,9 @@ from statistics import median
 
 import numpy as np
 import torch
-from dseg.classify.factorised import FactorisedEnsemble
-from dseg.classify.members import MemberStack, hidden_widths
-from dseg.classify.prediction import predict_image
+from dseg.classify.ensemble.members import MemberStack, hidden_widths
+from dseg.classify.inference.factorised import FactorisedEnsemble
+from dseg.classify.inference.prediction import predict_image
 from dseg.store.geometry import plan_rows
 from dseg.store.spec import FeatureSpec, LayerSpec
 from timing import seconds

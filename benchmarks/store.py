@@ -31,13 +31,13 @@ import zarr
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.images import ImageRows, read_image
-from dseg.pipelines.extract import BackboneOptions, ExtractConfig, extract
-from dseg.pipelines.progress import Advance, Progress
-from dseg.store.codecs import CODECS, codec_named
+from dseg.pipelines.console.progress import Advance, Progress
+from dseg.pipelines.extract.run import BackboneOptions, ExtractConfig, extract
+from dseg.store.format.codecs import CODECS, codec_named
 from dseg.store.geometry import plan_rows
-from dseg.store.reader import FeatureStore
+from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
-from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
+from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 from numpy.typing import NDArray
 from timing import seconds
 

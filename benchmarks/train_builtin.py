@@ -21,12 +21,12 @@ from dseg.extract import builtin
 from dseg.extract.images import list_images
 from dseg.extract.loading import load_unet
 from dseg.extract.unet import recommended_layers
-from dseg.pipelines.pretrain import PretrainConfig, pretrain
-from dseg.pipelines.progress import Console
-from dseg.pretrain.folder import write_network
-from dseg.pretrain.images import Augmentation
-from dseg.pretrain.precision import PRECISIONS
-from dseg.pretrain.recipe import Recipe
+from dseg.pipelines.console.progress import Console
+from dseg.pipelines.pretrain.run import PretrainConfig, pretrain
+from dseg.pretrain.data.images import Augmentation
+from dseg.pretrain.network.folder import write_network
+from dseg.pretrain.train.precision import PRECISIONS
+from dseg.pretrain.train.recipe import Recipe
 
 SCENES = 500
 CARD = {

@@ -25,7 +25,7 @@ from dseg.extract.card import CARD
 from dseg.extract.devices import choose_device
 from dseg.extract.images import sha256_of
 from dseg.extract.trunk import IMAGENET_MEAN, IMAGENET_STD
-from dseg.pretrain.images import Augmentation, TrainingImages
+from dseg.pretrain.data.images import Augmentation, TrainingImages
 from real.layout import read_set
 from torch import Tensor
 from transformers import ViTMAEConfig, ViTMAEForPreTraining

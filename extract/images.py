@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..store.errors import DsegError, InputError
 from ..store.geometry import Geometry
-from ..store.layout import stem_of
+from ..store.names import stem_of
 from ..store.walking import ending, passed_over, walk
 from .formats import why_unknown
 from .levels import FULL, WHITES, brightest_value, is_deep, to_rgb

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..store.joining import joined_order
+from ..store.read.joined_spec import joined_order
 from ..store.spec import FeatureSpec
 from .backbone import Backbone
 

@@ -1,12 +1,34 @@
-"""Names that come from elsewhere: whether one can be a path within a folder of ours.
+"""Names of images: the form in which they are compared, and whether one can be a path of ours.
 
 Names of images stand in stores, models, manifests and lists, and become paths of masks. Who wrote
 them is not known, so each is checked where it is read, before anything is made of it.
 """
 
 import os
+import unicodedata
+from pathlib import PurePosixPath
 
-__all__ = ["unsafe"]
+__all__ = ["composed", "stem_of", "unsafe"]
+
+
+def composed(name: str) -> str:
+    """Return a name in the form in which names are compared, Unicode's NFC.
+
+    macOS and what comes from it may write "é" as "e" and an accent, others as one letter.
+
+    >>> composed("e\u0301") == "\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def stem_of(name: str) -> str:
+    """Return an image's name without its extension, `composed`: by it files of one image are found.
+
+    >>> stem_of("cats/1.front.png")
+    'cats/1.front'
+    """
+    return PurePosixPath(composed(name)).with_suffix("").as_posix()
 
 
 def unsafe(name: str, *, windows: bool = os.name == "nt") -> str | None:

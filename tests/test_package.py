@@ -26,14 +26,42 @@ MAY_IMPORT = {
 }
 
 
-def imported_parts(path: Path) -> set[str]:
-    """The parts of dseg that a file of one of them imports, wherever in it."""
+FLOORS = {
+    "store": ["store", "store.format", "store.read", ("store.write", "store.sampling")],
+    "classify": [
+        "classify.labels",
+        "classify.ensemble",
+        ("classify.inference", "classify.evaluation"),
+    ],
+    "pretrain": ["pretrain.train", "pretrain.data", "pretrain.network", "pretrain.run"],
+    "pipelines": [
+        "pipelines.console",
+        "pipelines.inputs",
+        "pipelines.features",
+        "pipelines.masks",
+        "pipelines.training",
+        tuple(
+            f"pipelines.{command}"
+            for command in (
+                *("curve", "evaluate", "extract", "fit", "info", "predict", "pretrain"),
+                *("robustness", "select"),
+            )
+        ),
+        "pipelines.demo",  # runs the other commands
+        "pipelines",
+    ],
+}
+"""From the ground up: a package imports of its own part only what lies below it."""
+
+
+def imported_modules(path: Path) -> set[tuple[str, ...]]:
+    """The modules of dseg that a file of it imports, wherever in it, as parts of their names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             home = path.relative_to(ROOT).parts[:-1]
             target = home[: len(home) - node.level + 1] + tuple((node.module or "").split("."))
-            found.add(next((part for part in target if part), "dseg"))
+            found.add(tuple(part for part in target if part))
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names = (
                 [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
@@ -41,7 +69,12 @@ def imported_parts(path: Path) -> set[str]:
             assert not any(str(n).split(".")[0] == "dseg" for n in names), (
                 f"{path}: import relatively"
             )
-    return found & set(PARTS)
+    return found
+
+
+def package_of(module: tuple[str, ...]) -> str:
+    """The package that a module lies in, or that it is."""
+    return ".".join(module if ROOT.joinpath(*module).is_dir() else module[:-1])
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -49,7 +82,32 @@ def test_dependencies_point_one_way(part):
     files = list((ROOT / part).rglob("*.py"))
     assert files
     for path in files:
-        assert imported_parts(path) <= MAY_IMPORT[part], path
+        parts = {module[0] for module in imported_modules(path) if module} & set(PARTS)
+        assert parts <= MAY_IMPORT[part], (
+            f"{path.relative_to(ROOT)} imports {', '.join(sorted(parts - MAY_IMPORT[part]))}, but "
+            f"{part}/ may import only {', '.join(sorted(MAY_IMPORT[part]))}"
+        )
+
+
+@pytest.mark.parametrize("part", FLOORS)
+def test_packages_import_only_what_lies_below_them(part):
+    floor = {
+        package: number
+        for number, packages in enumerate(FLOORS[part])
+        for package in ([packages] if isinstance(packages, str) else packages)
+    }
+    for path in sorted((ROOT / part).rglob("*.py")):
+        name = path.relative_to(ROOT)
+        own = ".".join(name.parts[:-1])
+        if own == part and own not in floor:
+            continue
+        assert own in floor, f"{own} has no floor in {Path(__file__).name}: say what it may import"
+        for module in imported_modules(path):
+            other = package_of(module) if module[:1] == (part,) else own
+            assert other == own or floor[other] < floor[own], (
+                f"{name} imports {'.'.join(module)}, but {own} may import of {part}/ only what "
+                "lies below it: move what both need there"
+            )
 
 
 def modules() -> list[str]:
@@ -123,8 +181,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
 
 def test_the_command_line_offers_every_codec():
     """It names them itself, so that --help need not import zarr."""
-    from dseg.pipelines.cli import cli
-    from dseg.store.codecs import CODECS
+    from dseg.pipelines.main import cli
+    from dseg.store.format.codecs import CODECS
 
     (option,) = [p for p in cli.commands["extract"].params if p.name == "codec"]
     assert set(option.type.choices) == set(CODECS)

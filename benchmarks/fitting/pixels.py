@@ -5,11 +5,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from dseg.classify.classes import Classes
-from dseg.pipelines.extract import BackboneOptions, ExtractConfig, extract
-from dseg.pipelines.labelled import read_labelled
-from dseg.pipelines.progress import Progress
-from dseg.store.reader import FeatureStore
+from dseg.classify.labels.classes import Classes
+from dseg.pipelines.console.progress import Progress
+from dseg.pipelines.extract.run import BackboneOptions, ExtractConfig, extract
+from dseg.pipelines.inputs.labelled_pixels import read_labelled
+from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec
 from numpy.typing import NDArray
 from real.layout import DataSet, write_list

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from dseg.classify.members import MemberStack, hidden_widths
+from dseg.classify.ensemble.members import MemberStack, hidden_widths
 from torch import Tensor, nn
 
 __all__ = ["Member", "as_stack", "mlp", "published_members"]

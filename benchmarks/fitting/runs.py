@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from dseg import PixelEnsemble
-from dseg.classify.arrays import ArraySampler
-from dseg.classify.members import MemberStack
-from dseg.classify.metrics import mean_iou
-from dseg.classify.reduction import Kept, reduction_of
-from dseg.classify.uncertainty import jensen_shannon
-from dseg.classify.voting import count_votes
+from dseg.classify.ensemble.array_batches import ArraySampler
+from dseg.classify.ensemble.members import MemberStack
+from dseg.classify.ensemble.reduction import Kept, reduction_of
+from dseg.classify.ensemble.uncertainty import jensen_shannon
+from dseg.classify.ensemble.voting import count_votes
+from dseg.classify.evaluation.metrics import mean_iou
 from real.scoring import roc_auc
 
 from .pixels import Drawn

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from dseg import PixelEnsemble
-from dseg.classify.factorised import FactorisedEnsemble
-from dseg.classify.labels import IGNORED, label_rows, read_label_map
-from dseg.classify.masks import write_array, write_mask
-from dseg.classify.prediction import predict_image
+from dseg.classify.inference.factorised import FactorisedEnsemble
+from dseg.classify.inference.mask_files import write_array, write_mask
+from dseg.classify.inference.prediction import predict_image
+from dseg.classify.labels.label_maps import IGNORED, label_rows, read_label_map
 from dseg.extract.extras import Extras
 from dseg.extract.images import ImageRows, read_image
 from dseg.store.geometry import Geometry, plan_rows

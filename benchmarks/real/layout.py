@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dseg.classify.classes import Classes, load_classes
-from dseg.classify.labels import find_labels
+from dseg.classify.labels.classes import Classes, load_classes
+from dseg.classify.labels.label_maps import find_labels
 from dseg.extract.images import list_images, sha256_of
-from dseg.pipelines.selection import named, read_list, select
+from dseg.pipelines.inputs.image_list import named, read_list, select
 from dseg.store.errors import InputError
-from dseg.store.layout import stem_of
+from dseg.store.names import stem_of
 
 __all__ = ["DataSet", "find_sets", "read_set", "write_list"]
 

@@ -11,17 +11,17 @@ from dseg.extract.backbone import feature_spec
 from dseg.extract.builtin import builtin_folder, is_builtin
 from dseg.extract.images import sha256_of
 from dseg.extract.loading import Hints, load_unet
-from dseg.pipelines.extract import BackboneOptions, Estimate, ExtractConfig, extract
-from dseg.pipelines.fit import FitConfig, fit
-from dseg.pipelines.predict import PredictConfig, predict
-from dseg.pipelines.pretrain import pretrain
-from dseg.pipelines.pretrain_config import PretrainConfig, PretrainEstimate, PretrainSummary
-from dseg.pipelines.progress import Console, Progress
-from dseg.pipelines.selection import named
-from dseg.pretrain.folder import scheduler_of, write_network
-from dseg.pretrain.images import Augmentation
+from dseg.pipelines.console.progress import Console, Progress
+from dseg.pipelines.extract.run import BackboneOptions, Estimate, ExtractConfig, extract
+from dseg.pipelines.fit.run import FitConfig, fit
+from dseg.pipelines.inputs.image_list import named
+from dseg.pipelines.predict.run import PredictConfig, predict
+from dseg.pipelines.pretrain.config import PretrainConfig, PretrainEstimate, PretrainSummary
+from dseg.pipelines.pretrain.run import pretrain
+from dseg.pretrain.data.images import Augmentation
+from dseg.pretrain.network.folder import scheduler_of, write_network
 from dseg.store.errors import DsegError, InputError
-from dseg.store.joining import joined_spec
+from dseg.store.read.joined_spec import joined_spec
 
 from .layout import DataSet, write_list
 from .measure import Meter

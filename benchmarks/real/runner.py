@@ -119,7 +119,7 @@ class Runner:
 
     def _settings(self, network: Network, untrained: bool) -> dict[str, Any]:
         """Return what decides a network's row, besides the images and labels."""
-        from dseg.classify.reduction import default_dims
+        from dseg.classify.ensemble.reduction import default_dims
 
         return {
             **({} if untrained else {"sha256": network.sha256}),
@@ -131,7 +131,7 @@ class Runner:
 
     def _recipe(self) -> dict[str, Any]:
         """Return how the ensembles are trained: another default of dseg's is another result."""
-        from dseg.classify.recipes import Recipe
+        from dseg.classify.ensemble.recipes import Recipe
 
         return asdict(Recipe.default(self._plan.max_steps))
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dseg.classify.labels import read_label_map
-from dseg.classify.masks import read_mask
-from dseg.pipelines.evaluate import EvaluateConfig, evaluate
+from dseg.classify.inference.mask_files import read_mask
+from dseg.classify.labels.label_maps import read_label_map
+from dseg.pipelines.evaluate.run import EvaluateConfig, evaluate
 from dseg.store.errors import InputError
 from numpy.typing import NDArray
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import click
 
-from ..idle_options import refuse_idle_training
-from ..options import (
+from ..console.options import (
     NUMBERS,
     device_option,
     dry_run_option,
@@ -20,7 +19,8 @@ from ..options import (
     overwrite_option,
     training_options,
 )
-from ..reporting import console_of, report
+from ..console.output import console_of, report
+from ..console.unused_options import refuse_idle_training
 
 __all__ = ["curve"]
 
@@ -69,8 +69,8 @@ def curve(context: click.Context, /, **given: Any) -> int:
     dseg curve feats.zarr labels/
     dseg curve feats.zarr labels/ --counts 4,8,16 --draws 10 --max-steps 500
     dseg curve feats.zarr labels/ --list train.txt --test-list test.txt
-    """  # noqa: D301  (click needs the character itself)
-    from ..selection import duration
+    """
+    from ..inputs.image_list import duration
     from .report import interval_words
     from .run import CurveConfig
     from .run import curve as run

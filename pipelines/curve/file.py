@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from ...classify.masks import write_encoded
+from ...classify.inference.mask_files import write_encoded
+from ...store.atomic_folder import is_free
 from ...store.errors import InputError
-from ...store.folders import is_free
 from .plan import Draw
 
 __all__ = ["FILE", "CurveFile"]

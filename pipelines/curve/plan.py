@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...classify.folds import image_folds
+from ...classify.labels.folds import image_folds
 from ...store.errors import InputError
-from ..labelled import Labelled
-from ..selection import named
+from ..inputs.image_list import named
+from ..inputs.labelled_pixels import Labelled
 
 __all__ = ["Draw", "chosen_counts", "make_draws"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...classify.intervals import Interval, mean_over_draws
-from ...classify.masks import write_encoded
-from ..figures import draw_curve
+from ...classify.evaluation.intervals import Interval, mean_over_draws
+from ...classify.inference.mask_files import write_encoded
+from ..console.figures import draw_curve
 
 __all__ = ["Point", "interval_words", "points_of", "verdict_of", "write_report"]
 

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from ...extract.devices import choose_device
+from ...store.atomic_folder import remove_parts
 from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.features import Features
-from ...store.folders import remove_parts
-from ...store.reader import FeatureStore
-from ...store.view import view_of
-from ..labelled import Labelled, read_labelled
-from ..memory import return_freed_memory
-from ..progress import Part, Progress
-from ..selection import duration, named, read_list, select
-from ..training import TrainingOptions
-from ..trial import Scores, Setting, trial
+from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ...store.read.view import view_of
+from ..console.progress import Part, Progress
+from ..inputs.image_list import duration, named, read_list, select
+from ..inputs.labelled_pixels import Labelled, read_labelled
+from ..training.holdout import Scores, Setting, trial
+from ..training.job import TrainingOptions
+from ..training.memory_budget import return_freed_memory
 from .file import CurveFile
 from .plan import Draw, chosen_counts, make_draws
 from .report import Point, points_of, verdict_of, write_report

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ..options import (
+from ..console.options import (
     NUMBERS,
     SEED,
     device_option,
@@ -16,7 +16,7 @@ from ..options import (
     output_options,
     overwrite_option,
 )
-from ..reporting import console_of, report
+from ..console.output import console_of, report
 
 __all__ = ["robustness"]
 
@@ -81,8 +81,8 @@ def robustness(**given: Any) -> int:
     \b
     dseg robustness photos/ labels/ --list test.txt
     dseg robustness photos/ labels/ --model a/ --model b/ --corruptions blur,fog --severities 1,3,5
-    """  # noqa: D301  (click needs the character itself)
-    from ..selection import duration
+    """
+    from ..inputs.image_list import duration
     from .run import RobustnessConfig
     from .run import robustness as run
 

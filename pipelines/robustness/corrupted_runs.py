@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...classify.labels import read_label_map
-from ...classify.metrics import Confusion
+from ...classify.evaluation.metrics import Confusion
+from ...classify.labels.label_maps import read_label_map
 from ...extract.images import ImageFiles
 from ...store.errors import DsegError, InputError
-from ...store.layout import stem_of
-from ..progress import Advance
-from ..segmenting import Segmenter, load_model, spec_of
-from ..sources import FromImages
-from ..stream import Alter, Job
+from ...store.names import stem_of
+from ..console.progress import Advance
+from ..features.inference import Alter, Job
+from ..features.sources import FromImages
+from ..masks.segmenter import Segmenter, load_model, spec_of
 from .corruptions import corrupted, working_size
 from .results import CLEAN
 from .scored_images import ScoredImages

@@ -19,8 +19,8 @@ from pathlib import Path, PurePath
 from statistics import fmean
 from typing import Any
 
-from ...classify.masks import write_encoded
-from ...classify.metrics import Confusion
+from ...classify.evaluation.metrics import Confusion
+from ...classify.inference.mask_files import write_encoded
 from ...store.errors import InputError
 from .corruptions import GROUPS, group_of
 

@@ -14,21 +14,21 @@ from statistics import fmean
 
 import torch
 
-from ...classify.masks import write_encoded
+from ...classify.inference.mask_files import write_encoded
 from ...extract.devices import choose_device
 from ...extract.images import ImageFiles, find_images
 from ...extract.levels import FULL
+from ...store.atomic_folder import is_free, remove_parts
 from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.folders import is_free, remove_parts
-from ..images_learnt import ImagesLearnt
-from ..mask_files import fingerprint, refuse_among
-from ..memory import peak_resident, return_freed_memory
-from ..progress import Advance, Progress
-from ..segmenting import load_model, spec_of
-from ..selection import read_list
-from ..sources import white_of
-from ..survey import surveyed, tell_of_files, warn_of_levels
+from ..console.progress import Advance, Progress
+from ..features.sources import white_of
+from ..inputs.image_list import read_list
+from ..inputs.image_survey import surveyed, tell_of_files, warn_of_levels
+from ..masks.images_learnt import ImagesLearnt
+from ..masks.mask_folder import fingerprint, refuse_among
+from ..masks.segmenter import load_model, spec_of
+from ..training.memory_budget import peak_resident, return_freed_memory
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
 from .plot import drawn

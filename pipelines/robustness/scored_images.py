@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...classify.classes import Classes, load_classes
-from ...classify.label_checks import check_ids, check_label_maps
-from ...classify.label_survey import LabelSurvey
-from ...classify.labels import read_label_file
+from ...classify.labels.checks import check_ids, check_label_maps
+from ...classify.labels.classes import Classes, load_classes
+from ...classify.labels.label_maps import read_label_file
+from ...classify.labels.survey import LabelSurvey
 from ...extract.images import ImageFiles, UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
-from ..labelled import files_named, match_labels, same_files, unnamed_classes
-from ..progress import Progress
+from ..console.progress import Progress
+from ..inputs.labelled_pixels import files_named, match_labels, same_files, unnamed_classes
 
 __all__ = ["ScoredImages", "read_scored_images"]
 

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..idle_options import refuse_idle
-from ..options import (
+from ..console.options import (
     BYTES,
     SEED,
     device_option,
@@ -17,7 +16,8 @@ from ..options import (
     output_options,
     overwrite_option,
 )
-from ..reporting import console_of, report
+from ..console.output import console_of, report
+from ..console.unused_options import refuse_idle
 
 if TYPE_CHECKING:  # what it imports is for its run
     from .config import SelectSummary
@@ -91,7 +91,7 @@ def select(context: click.Context, /, **given: Any) -> int:
     \b
     dseg select feats.zarr labels/
     dseg select ddpm.zarr mae.zarr labels/ --list train.txt
-    """  # noqa: D301  (click needs the character itself)
+    """
     from .config import SelectConfig
     from .run import select as run
     from .words import short_words
@@ -105,7 +105,7 @@ def select(context: click.Context, /, **given: Any) -> int:
 
 
 def _estimate(summary: "SelectSummary") -> str:
-    from ..selection import duration
+    from ..inputs.image_list import duration
 
     return (
         f"{summary.n_layers} layers on {summary.images} images: about "

@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...classify.estimates import IouEstimate
-from ...classify.intervals import Interval, bootstrap_mean_iou
-from ...store.features import Features
-from ...store.reader import FeatureStore
-from ..cross_validation import Folds, others
-from ..labelled import Labelled, read_labelled
-from ..progress import Part, Progress
-from ..training import TrainingOptions
-from ..trial import Scores, Setting, trial
+from ...classify.evaluation.estimates import IouEstimate
+from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
+from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ..console.progress import Part, Progress
+from ..inputs.labelled_pixels import Labelled, read_labelled
+from ..training.cross_validation import Folds, others
+from ..training.holdout import Scores, Setting, trial
+from ..training.job import TrainingOptions
 from .config import Confirmed, SelectConfig
 from .layer_sets import LayerSet
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ...classify.probe import seconds_per_fit
-from ..cross_validation import others
+from ...classify.evaluation.linear_probe import seconds_per_fit
+from ..training.cross_validation import others
 from .confirm import setting_of
 from .task import SelectTask
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from ...store.atomic_folder import is_free, tidy_beside, whole_folder
 from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.folders import is_free, tidy_beside, whole_folder
 from .config import SelectSummary
 from .plot import draw_classes, draw_layers
 from .words import page

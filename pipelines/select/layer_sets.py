@@ -11,10 +11,10 @@ import torch
 from ...extract.restore import hints_of
 from ...extract.timing import recommended_layers, seconds_per_row
 from ...store.errors import DsegError
-from ...store.features import Features
-from ...store.reader import FeatureStore
+from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ...store.read.view import layer_names, view_of
 from ...store.spec import FeatureSpec, LayerSpec
-from ...store.view import layer_names, view_of
 
 __all__ = ["LayerSet", "NetworkTimes", "default_names", "split_name"]
 

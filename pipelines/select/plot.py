@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..figures import figure
+from ..console.figures import figure
 from .config import ScoredSet, SelectSummary
 from .layer_sets import split_name
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ...classify.forward import WORTH, Step
+from ...classify.evaluation.forward_selection import WORTH, Step
 from ...store.errors import DsegError
-from ..progress import Progress
+from ..console.progress import Progress
 from .config import ScoredSet
 from .confirm import Confirmation, by_class
 from .layer_sets import LayerSet, NetworkTimes

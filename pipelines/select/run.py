@@ -7,9 +7,9 @@ confirms the best few on the same folds.
 import time
 from dataclasses import asdict, replace
 
-from ..cross_validation import warn_of_folds
-from ..memory import return_freed_memory
-from ..progress import Progress
+from ..console.progress import Progress
+from ..training.cross_validation import warn_of_folds
+from ..training.memory_budget import return_freed_memory
 from .config import ScoredSet, SelectConfig, SelectSummary
 from .confirm import confirm_sets
 from .estimate import estimated

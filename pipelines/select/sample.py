@@ -6,15 +6,15 @@ from typing import Self
 
 import numpy as np
 
-from ...classify.drawing import DrawnPixels, draw_pixels
-from ...classify.probe import PixelTable, bytes_per_pixel
+from ...classify.evaluation.linear_probe import PixelTable, bytes_per_pixel
+from ...classify.labels.pixel_sample import DrawnPixels, draw_pixels
 from ...store.errors import InputError
-from ...store.features import Features
-from ...store.pixelset import PixelSet
-from ...store.sampling import sample_vectors
-from ...store.tasks import TaskRunner
-from ..labelled import Labelled
-from ..progress import Progress
+from ...store.read.protocol import Features
+from ...store.sampling.dask_tasks import TaskRunner
+from ...store.sampling.pixel_set import PixelSet
+from ...store.sampling.sampler import sample_vectors
+from ..console.progress import Progress
+from ..inputs.labelled_pixels import Labelled
 
 __all__ = ["SamplePlan", "read_sample"]
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...classify.estimates import IouEstimate
-from ...classify.forward import Step, forward_selection, smallest_within_error
-from ...classify.probe import LinearProbe
-from ..progress import Progress
+from ...classify.evaluation.estimates import IouEstimate
+from ...classify.evaluation.forward_selection import Step, forward_selection, smallest_within_error
+from ...classify.evaluation.linear_probe import LinearProbe
+from ..console.progress import Progress
 from .layer_sets import default_names, split_name
 from .sample import read_sample
 from .task import SelectTask

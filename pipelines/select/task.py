@@ -7,14 +7,14 @@ import torch
 
 from ...extract.devices import choose_device
 from ...store.errors import InputError
-from ...store.features import Features
-from ...store.reader import FeatureStore
-from ...store.view import layer_names, view_of
-from ..cross_validation import Folds, deal, others
-from ..labelled import Labelled, read_labelled
-from ..memory import default_memory
-from ..progress import Progress
-from ..selection import read_list
+from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ...store.read.view import layer_names, view_of
+from ..console.progress import Progress
+from ..inputs.image_list import read_list
+from ..inputs.labelled_pixels import Labelled, read_labelled
+from ..training.cross_validation import Folds, deal, others
+from ..training.memory_budget import default_memory
 from .config import SelectConfig
 from .files import check_select_out
 from .layer_sets import LayerSet

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ...classify.forward import WORTH
-from ..selection import duration
+from ...classify.evaluation.forward_selection import WORTH
+from ..inputs.image_list import duration
 from .config import ScoredSet, SelectSummary
 
 __all__ = ["page", "short_words"]

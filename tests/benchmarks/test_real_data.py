@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from dseg.classify.recipes import Recipe
-from dseg.classify.reduction import default_dims
+from dseg.classify.ensemble.recipes import Recipe
+from dseg.classify.ensemble.reduction import default_dims
 from dseg.extract.filters import filter_maps
 from dseg.extract.images import sha256_of
 from dseg.store.errors import DsegError, InputError

@@ -11,7 +11,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import fit_step  # noqa: E402
-from dseg.store.reader import FeatureStore  # noqa: E402
+from dseg.store.read.reader import FeatureStore  # noqa: E402
 from fitting.published import as_stack, published_members  # noqa: E402
 from fitting.report import soonest  # noqa: E402
 from real.results import Key, Record  # noqa: E402

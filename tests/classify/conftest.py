@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from dseg.classify.members import MemberStack
+from dseg.classify.ensemble.members import MemberStack
 from dseg.store.spec import FeatureSpec, LayerSpec
 from torch import Tensor
 from torch.nn.functional import interpolate

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from dseg.extract.backbone import feature_spec, load_backbone
 from dseg.extract.joined import JoinedBackbone
-from dseg.store.joining import joined_spec
+from dseg.store.read.joined_spec import joined_spec
 
 
 def test_activations_come_first_then_each_extra_layer_of_the_first(diffusers_folder: Path) -> None:

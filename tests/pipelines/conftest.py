@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dseg.pipelines import cli
+from dseg.pipelines import main as cli
 from PIL import Image
 
 CLASSES = ("sea", "sun", "boat")
@@ -120,7 +120,7 @@ def own_world(tmp_path) -> World:
 @pytest.fixture(scope="session")
 def store(world, ddpm, tmp_path_factory) -> Path:
     """The features of all photographs; read only."""
-    from dseg.pipelines.extract import ExtractConfig, extract
+    from dseg.pipelines.extract.run import ExtractConfig, extract
 
     path = tmp_path_factory.mktemp("store") / "feats.zarr"
     extract(ExtractConfig(world.photos, path, str(ddpm)))
@@ -130,7 +130,7 @@ def store(world, ddpm, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model(world, store, tmp_path_factory) -> Path:
     """A model of the labelled photographs; read only."""
-    from dseg.pipelines.fit import FitConfig, fit
+    from dseg.pipelines.fit.run import FitConfig, fit
 
     path = tmp_path_factory.mktemp("model") / "model"
     fit(FitConfig((store,), world.labels, path, members=4, max_steps=300))

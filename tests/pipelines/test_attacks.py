@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dseg import FeatureStore
-from dseg.pipelines.memory import default_memory
+from dseg.pipelines.training.memory_budget import default_memory
 from PIL import Image
 
 
@@ -197,7 +197,7 @@ def test_a_gpu_without_memory(dseg, world, store, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("dseg.pipelines.fit.fit", full)
+    monkeypatch.setattr("dseg.pipelines.fit.run.fit", full)
     assert_refused(dseg("fit", store, world.labels), "Error: out of memory: try", code=1)
 
 

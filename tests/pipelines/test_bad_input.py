@@ -319,7 +319,7 @@ def test_lists_that_make_no_sense(dseg, store, world, tmp_path, text):
 def test_help_is_quick_and_imports_no_torch(tmp_path):
     code = (
         "import sys; sys.argv = ['dseg', '--help']\n"
-        "from dseg.pipelines.cli import cli\n"
+        "from dseg.pipelines.main import cli\n"
         "cli(standalone_mode=False)\n"
         "print([m for m in ('torch', 'zarr', 'dask', 'sklearn', 'diffusers') if m in sys.modules])"
     )

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.curve.run import CurveConfig, curve
-from dseg.pipelines.demo import DemoConfig, demo
-from dseg.pipelines.extract import ExtractConfig, extract
-from dseg.pipelines.extract_config import BackboneOptions
-from dseg.pipelines.fit import FitConfig, fit
-from dseg.pipelines.predict import PredictConfig, predict
-from dseg.pipelines.progress import Progress
+from dseg.pipelines.demo.run import DemoConfig, demo
+from dseg.pipelines.extract.config import BackboneOptions
+from dseg.pipelines.extract.run import ExtractConfig, extract
+from dseg.pipelines.fit.run import FitConfig, fit
+from dseg.pipelines.predict.run import PredictConfig, predict
 from dseg.pipelines.robustness.run import RobustnessConfig, robustness
 from dseg.pipelines.select.config import SelectConfig
 from dseg.pipelines.select.run import select

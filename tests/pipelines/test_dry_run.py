@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dseg.store.codecs import codec_named, stored_arrays
-from dseg.store.measuring import MeasuringWriter
-from dseg.store.reader import FeatureStore
+from dseg.store.format.codecs import codec_named, stored_arrays
+from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
-from dseg.store.writer import PlannedImage
+from dseg.store.write.stored_size import MeasuringWriter
+from dseg.store.write.writer import PlannedImage
 from PIL import Image
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from dseg import PixelEnsemble
-from dseg.classify.masks import read_mask
-from dseg.pipelines.cli import cli
+from dseg.classify.inference.mask_files import read_mask
+from dseg.pipelines.main import cli
 from PIL import Image
 
 README = Path(__file__).resolve().parents[2] / "README.md"

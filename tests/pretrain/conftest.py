@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dseg.pretrain.processes import Processes
+from dseg.pretrain.train.processes import Processes
 from PIL import Image
 
 HERE = Processes(0, 1, torch.device("cpu"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dseg.store.spec import FeatureSpec, LayerSpec
-from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
+from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 
 Maps = dict[str, np.ndarray]
 

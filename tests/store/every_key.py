@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import zarr
 from dseg.store.geometry import plan_rows
-from dseg.store.intact import damaged, lacking
-from dseg.store.reader import FeatureStore
+from dseg.store.read.intact import damaged, lacking
+from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
-from dseg.store.writer import FeatureWriter, Plan, PlannedImage, plan_store
+from dseg.store.write.writer import FeatureWriter, Plan, PlannedImage, plan_store
 
 LAYERS = tuple(
     LayerSpec(50, block, channels, side, side) for block, channels, side in ((5, 6, 4), (6, 2, 8))

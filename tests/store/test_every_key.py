@@ -15,9 +15,9 @@ import pytest
 import zarr
 import zarr.storage._local as local
 from dseg.store.errors import DsegError, StoreError
-from dseg.store.intact import lacking
-from dseg.store.reader import FeatureStore
-from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
+from dseg.store.read.intact import lacking
+from dseg.store.read.reader import FeatureStore
+from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import time
 
 import pytest
 from dseg.store.errors import InputError, StoreError
-from dseg.store.keys import LOCK
+from dseg.store.format.keys import LOCK
 from dseg.store.locks import ABANDONED, TOLD_AFTER, UNSIGNED, Holder, locked
-from dseg.store.planning import PlannedImage, plan_store
-from dseg.store.reader import FeatureStore
+from dseg.store.read.reader import FeatureStore
+from dseg.store.write.planning import PlannedImage, plan_store
 
 HOLD = """
 import sys, time

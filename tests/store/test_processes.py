@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import zarr
 from dseg.store.errors import DsegError
-from dseg.store.keys import LOCK
-from dseg.store.reader import FeatureStore
+from dseg.store.format.keys import LOCK
+from dseg.store.read.reader import FeatureStore
 
 WORKER = Path(__file__).with_name("worker.py")
 KILLED = -9

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import zarr.storage._local as local
 from dseg.store.spec import FeatureSpec, LayerSpec
-from dseg.store.writer import FeatureWriter, PlannedImage, plan_store
+from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 
 LAYERS = tuple(
     LayerSpec(50, block, channels, side, side) for block, channels, side in ((5, 6, 4), (6, 2, 8))

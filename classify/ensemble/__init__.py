@@ -1,0 +1,1 @@
+"""The ensemble of MLPs: its members, their training, the vote, the model on disk."""

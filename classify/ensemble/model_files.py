@@ -1,0 +1,361 @@
+"""Models on disk: a folder of one safetensors and one JSON file; published ones can be read.
+
+===================== ====================================================================
+file                  holds
+===================== ====================================================================
+members.safetensors   `MemberStack.state_dict`: every tensor with a leading member axis
+model.json            ``format``, ``version``; ``parameters`` of the `PixelEnsemble`;
+                      ``labels`` (``dtype`` and ``values`` of ``classes_``); ``classes``
+                      (names and colours); ``widths`` of the layers; the features'
+                      ``spec`` and ``spec_hash``, or null; the training ``log``, or
+                      null; ``sha256`` of members.safetensors; ``versions`` of the
+                      libraries; ``extra``, what the caller adds
+===================== ====================================================================
+"""
+
+import hashlib
+import json
+import pickle
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as tensor_bytes
+from torch import Tensor
+
+from ...store.atomic_folder import is_free, whole_folder
+from ...store.errors import InputError
+from ...store.spec import FeatureSpec
+from ..labels.classes import Classes, default_classes
+from .ensemble import PixelEnsemble
+from .members import MemberStack
+from .parameters import check_parameters
+from .training import TrainingLog
+
+__all__ = [
+    "FACTS",
+    "FORMAT",
+    "VERSION",
+    "check_target",
+    "from_published",
+    "load",
+    "files_of",
+    "save",
+    "stack_published",
+]
+
+FORMAT = "dseg-model"
+VERSION = 1
+
+TENSORS = "members.safetensors"
+FACTS = "model.json"
+MEMBER_FILES = "model_*.pth"  # as published
+PARAMETERS = (
+    "n_members",
+    "hidden_layer_sizes",
+    "voting",
+    "recipe",
+    "max_steps",
+    "batch_size",
+    "learning_rate",
+    "balance",
+    "random_state",
+)
+LIBRARIES = ("dseg", "numpy", "safetensors", "scikit-learn", "torch")
+
+Device = str | torch.device
+
+
+def save(
+    ensemble: PixelEnsemble,
+    folder: str | Path,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a fitted ensemble, whole or not at all.
+
+    Parameters
+    ----------
+    ensemble : PixelEnsemble
+    folder : path
+        Made, with its parents.
+    extra : mapping, optional
+        Plain JSON values to keep with the model, besides its ``extra_``.
+    overwrite : bool
+        Replace a model that is there; anything else is never replaced.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and may not be replaced, or ``extra`` is no JSON.
+    """
+    target = Path(folder)
+    check_target(target, overwrite)
+    stack = {key: value.detach().cpu() for key, value in ensemble.stack_.state_dict().items()}
+    tensors = tensor_bytes({key: value.contiguous() for key, value in stack.items()})
+    facts = _facts(ensemble, {**ensemble.extra_, **(extra or {})})
+    facts["sha256"] = hashlib.sha256(tensors).hexdigest()
+    try:
+        text = json.dumps(facts, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the model's extra facts cannot be written as JSON: {error}") from error
+    with whole_folder(target) as made:
+        (made / TENSORS).write_bytes(tensors)
+        (made / FACTS).write_text(text + "\n", encoding="utf-8")
+
+
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse to save a model where something else stands, or a model that may not be replaced."""
+    if is_free(target):
+        return
+    if not (target / FACTS).is_file():
+        raise InputError(
+            f"'{target}' exists and is no model: it is not replaced. Choose another folder"
+        )
+    if not overwrite:
+        raise InputError(
+            f"'{target}' holds a model already: choose another folder, or replace it (--overwrite)"
+        )
+
+
+def _facts(ensemble: PixelEnsemble, extra: Mapping[str, Any]) -> dict[str, Any]:
+    labels, spec, log = ensemble.classes_, ensemble.spec_, ensemble.log_
+    if labels.dtype.kind not in "biufUO":
+        raise InputError(f"class labels of dtype {labels.dtype} cannot be saved: use numbers, text")
+    parameters = {name: _plain(getattr(ensemble, name)) for name in PARAMETERS}
+    hidden = ensemble.stack_.widths[1:-1]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "parameters": {**parameters, "hidden_layer_sizes": list(hidden)},
+        "labels": {"dtype": labels.dtype.str, "values": labels.tolist()},
+        "classes": ensemble.class_info_.to_list(),
+        "widths": list(ensemble.stack_.widths),
+        "spec": None if spec is None else spec.to_dict(),
+        "spec_hash": None if spec is None else spec.hash,
+        "log": None if log is None else log.to_dict(),
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "extra": dict(extra),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON can hold it; a generator of random numbers it cannot."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return None if isinstance(value, np.random.RandomState) else value
+
+
+def load(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
+    """Read an ensemble that `save` wrote.
+
+    Parameters
+    ----------
+    folder : path
+    device : str or torch.device
+
+    Returns
+    -------
+    PixelEnsemble
+
+    Raises
+    ------
+    InputError
+        If the folder is no model, is of a newer format, or damaged.
+    """
+    root = Path(folder)
+    facts = _read_facts(root)
+    try:
+        tensors = (root / TENSORS).read_bytes()
+    except OSError as error:
+        raise _damaged(root, f"'{TENSORS}' cannot be read: {error}") from error
+    try:
+        if hashlib.sha256(tensors).hexdigest() != facts["sha256"]:
+            raise _damaged(root, f"'{TENSORS}' is not the file that '{FACTS}' was written with")
+        widths = [int(n) for n in facts["widths"]]
+        stack = MemberStack(facts["parameters"]["n_members"], widths[0], widths[1:-1], widths[-1])
+        stack.load_state_dict(parse_tensors(tensors))
+        return _assemble(facts, stack.to(device), device)
+    except (
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        raise _damaged(root, f"'{FACTS}' is not of the form it should be: {error!r}") from error
+    except ValueError as error:
+        if isinstance(error, InputError) and str(root) in str(error):
+            raise
+        raise _damaged(root, f"'{FACTS}' is not of the form it should be: {error}") from error
+
+
+def files_of(folder: Path) -> tuple[Path, ...]:
+    """Return the files that make up a model, ours or a published one, whatever lies beside them."""
+    ours = tuple(folder / name for name in (TENSORS, FACTS))
+    return ours if ours[1].is_file() else tuple(sorted(folder.glob(MEMBER_FILES)))
+
+
+def _read_facts(root: Path) -> dict[str, Any]:
+    path = root / FACTS
+    if not path.is_file():
+        raise InputError(
+            f"'{root}' is no model: it has no '{FACTS}'. Give the folder that `dseg fit` wrote"
+        )
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(root, f"'{FACTS}' is no JSON: {error}") from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise InputError(
+            f"'{root}' is no model: its '{FACTS}' does not say \"format\": \"{FORMAT}\""
+        )
+    if facts.get("version") != VERSION:
+        raise InputError(
+            f"the model '{root}' is of version {facts.get('version')!r}, this dseg reads version "
+            f"{VERSION}: use the dseg that wrote it, or fit again"
+        )
+    return facts
+
+
+def _assemble(facts: Mapping[str, Any], stack: MemberStack, device: Device) -> PixelEnsemble:
+    parameters = dict(facts["parameters"])
+    parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
+    ensemble = PixelEnsemble(**parameters, device=device)
+    check_parameters(ensemble.get_params())
+    spec, log = facts["spec"], facts["log"]
+    labels = np.array(facts["labels"]["values"], dtype=np.dtype(facts["labels"]["dtype"]))
+    classes = Classes.from_list(facts["classes"])
+    if not len(labels) == len(classes) == stack.widths[-1]:
+        raise InputError(
+            f"{len(labels)} labels, {len(classes)} classes and {stack.widths[-1]} outputs"
+        )
+    _settle(ensemble, stack, labels, classes)
+    ensemble.spec_ = None if spec is None else FeatureSpec.from_dict(spec)
+    if ensemble.spec_ is not None and ensemble.spec_.hash != facts["spec_hash"]:
+        raise InputError("the feature spec does not have the hash that was written with it")
+    if ensemble.spec_ is not None and ensemble.spec_.dims != stack.widths[0]:
+        raise InputError(f"{stack.widths[0]} inputs for features of {ensemble.spec_.dims} channels")
+    ensemble.log_ = None if log is None else TrainingLog.from_dict(log)
+    ensemble.extra_ = dict(facts["extra"])
+    return ensemble
+
+
+def _settle(
+    ensemble: PixelEnsemble, stack: MemberStack, labels: NDArray[Any], classes: Classes
+) -> None:
+    """Give an ensemble what fitting would have given it."""
+    ensemble.stack_, ensemble.n_features_in_ = stack.eval(), stack.widths[0]
+    ensemble.classes_, ensemble.class_info_ = labels, classes
+    ensemble.spec_, ensemble.log_, ensemble.extra_ = None, None, {}
+
+
+def _damaged(root: Path, why: str) -> InputError:
+    return InputError(f"the model '{root}' is damaged: {why}. Restore it from a copy, or fit again")
+
+
+def from_published(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
+    """Read an ensemble as yandex-research/ddpm-segmentation wrote it.
+
+    Parameters
+    ----------
+    folder : path
+        With ``model_<i>.pth``, one a member, as many as there are.
+    device : str or torch.device
+
+    Returns
+    -------
+    PixelEnsemble
+        Its classes are 0 to C - 1; names and feature spec are not in these files.
+
+    Raises
+    ------
+    InputError
+        If there is none, one is damaged or holds more than tensors, or their shapes differ.
+    """
+    root = Path(folder)
+    numbered = [(p.stem.removeprefix("model_"), p) for p in root.glob(MEMBER_FILES)]
+    paths = [p for n, p in sorted((int(n), p) for n, p in numbered if n.isdigit())]
+    if not paths:
+        raise InputError(
+            f"'{root}' has no published ensemble: expected model_0.pth, model_1.pth, …"
+        )
+    states = [_read_published(path) for path in paths]
+    for path, state in zip(paths, states, strict=True):
+        if _shapes(state) != _shapes(states[0]):
+            raise InputError(
+                f"'{path}' has other layers than '{paths[0]}': members of one ensemble are alike"
+            )
+    stack = stack_published(states).to(device)
+    n_classes = stack.widths[-1]
+    ensemble = PixelEnsemble(len(states), _hidden(stack), recipe="paper", device=device)
+    _settle(ensemble, stack, np.arange(n_classes), default_classes(n_classes))
+    return ensemble
+
+
+def _hidden(stack: MemberStack) -> tuple[int, int]:
+    return stack.widths[1], stack.widths[2]
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in state.items()}
+
+
+def _read_published(path: Path) -> dict[str, Tensor]:
+    """Read one member's tensors, their keys without DataParallel's prefix."""
+    try:
+        # weights_only: such a file can hold any code, which would run on loading
+        state = torch.load(path, map_location="cpu", weights_only=True)["model_state_dict"]
+        found = {key.removeprefix("module."): value for key, value in state.items()}
+        return {key: found[key] for key in _published_keys()}
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"'{path}' holds more than tensors, or is damaged; it is not read, for that could run "
+            "foreign code"
+        ) from error
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"'{path}' is no member of a published ensemble: {error!r}") from error
+
+
+def _published_keys() -> list[str]:
+    linear = [f"layers.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")]
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    return linear + [f"layers.{i}.{kind}" for i in (2, 5) for kind in kinds]
+
+
+def stack_published(states: Sequence[Mapping[str, Tensor]]) -> MemberStack:
+    """Stack members of the published form: ``layers.0`` to ``layers.6`` of one Sequential.
+
+    Parameters
+    ----------
+    states : sequence of mapping
+        One a member, with the keys of ``nn.Sequential(Linear, ReLU, BatchNorm1d, Linear, ReLU,
+        BatchNorm1d, Linear)`` after ``layers.``.
+
+    Returns
+    -------
+    MemberStack
+    """
+
+    def stacked(key: str) -> Tensor:
+        return torch.stack([state[key] for state in states])
+
+    linear = [stacked(f"layers.{i}.weight").transpose(1, 2) for i in (0, 3, 6)]  # (M, in, out)
+    widths = [linear[0].shape[1], *(weight.shape[2] for weight in linear)]
+    stack = MemberStack(len(states), widths[0], widths[1:-1], widths[-1])
+    tensors = {f"weights.{k}": weight for k, weight in enumerate(linear)}
+    tensors |= {f"biases.{k}": stacked(f"layers.{i}.bias") for k, i in enumerate((0, 3, 6))}
+    names = {"weight": "gammas.", "bias": "betas.", "running_mean": "mean"}
+    for kind, name in {**names, "running_var": "variance"}.items():
+        tensors |= {f"{name}{k}": stacked(f"layers.{i}.{kind}") for k, i in enumerate((2, 5))}
+    stack.load_state_dict(tensors)
+    return stack

@@ -1,0 +1,101 @@
+"""Checks of what a `PixelEnsemble` is given, in scikit-learn's words."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.errors import InputError
+from ..labels.classes import Classes, default_classes
+from .training import Sampler
+
+__all__ = ["check_batches", "check_parameters"]
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Check the constructor's parameters, which it only stores, as scikit-learn wants it.
+
+    Raises
+    ------
+    InputError
+        If one is of the wrong type or out of range.
+    """
+    for name, least in (("n_members", 1), ("max_steps", 1), ("batch_size", 2)):
+        if not _is_int(parameters[name]) or parameters[name] < least:
+            _refuse(parameters, name, f"an int in the range [{least}, inf)")
+    for name, choices in (("voting", ("majority", "mean")), ("recipe", ("default", "paper"))):
+        if parameters[name] not in choices:
+            _refuse(parameters, name, f"'{choices[0]}' or '{choices[1]}'")
+    rate = parameters["learning_rate"]
+    if rate is not None and not (_is_real(rate) and 0 < rate < np.inf):
+        _refuse(parameters, "learning_rate", "None or a float in the range (0.0, inf)")
+    balance = parameters["balance"]
+    if balance is not None and not (_is_real(balance) and 0 <= balance <= 1):
+        _refuse(parameters, "balance", "None or a float in the range [0.0, 1.0]")
+    hidden = parameters["hidden_layer_sizes"]
+    if hidden is not None and (len(hidden) != 2 or not all(_is_int(h) and h > 0 for h in hidden)):
+        _refuse(parameters, "hidden_layer_sizes", "None or two ints in the range [1, inf)")
+    seed = parameters["random_state"]
+    if _is_int(seed) and seed < 0:
+        _refuse(parameters, "random_state", "an int in the range [0, inf), a RandomState or None")
+
+
+def _refuse(parameters: Mapping[str, Any], name: str, expected: str) -> None:
+    raise InputError(
+        f"The '{name}' parameter of PixelEnsemble must be {expected}. "
+        f"Got {parameters[name]!r} instead."
+    )
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_batches(
+    sampler: Sampler, ids: NDArray[Any], n_members: int, classes: Classes | None
+) -> Classes:
+    """Check that sampler, class ids, ensemble and classes fit each other.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    ids : array
+        To be one class id for each of the sampler's pixels.
+    n_members : int
+        Of the ensemble.
+    classes : Classes or None
+
+    Returns
+    -------
+    Classes
+        Those given, else as many as the highest id says.
+
+    Raises
+    ------
+    InputError
+        If they do not fit.
+    """
+    if ids.shape != (sampler.n,) or not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(
+            f"the sampler has {sampler.n} pixels but the labels are {ids.dtype} of shape "
+            f"{ids.shape}: expected one class id a pixel"
+        )
+    if sampler.members != n_members:
+        raise InputError(
+            f"the sampler draws for {sampler.members} members, the ensemble has {n_members}: "
+            "make both alike"
+        )
+    if classes is None:
+        classes = default_classes(int(ids.max()) + 1 if ids.size else 0)
+    if ids.size and not 0 <= ids.min() <= ids.max() < len(classes):
+        raise InputError(
+            f"the class ids go from {ids.min()} to {ids.max()} but there are {len(classes)} "
+            f"classes, 0 to {len(classes) - 1}"
+        )
+    return classes

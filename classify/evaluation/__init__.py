@@ -1,0 +1,1 @@
+"""How good masks and features are: scores, intervals, calibration, probes of layers."""

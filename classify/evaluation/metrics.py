@@ -1,0 +1,190 @@
+"""How well masks agree with label maps: confusion matrix, IoU per class, mIoU.
+
+With I and U the intersection and union of the pixels predicted as a class and labelled as it,
+summed over all images, IoU = I / U, and mIoU is its mean over classes. Two conventions:
+
+=====================  ===================================  ====================================
+question               as users need it                     as published (``paper=True``)
+=====================  ===================================  ====================================
+unlabelled pixels      left out of everything               in the union of what was predicted
+class found nowhere    left out of the mean                 counts 0, for U is 1e-8 + its pixels
+the ignored class      left out of the mean                 left out of the mean
+other unknown ids      refused                              as unlabelled pixels
+=====================  ===================================  ====================================
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.errors import InputError
+
+__all__ = ["Confusion", "mean_iou"]
+
+PAPER_EPS = 1e-8
+
+Map = NDArray[np.integer]
+
+
+class Confusion:
+    """Counts of (label, prediction) pairs, added up image by image.
+
+    Parameters
+    ----------
+    n_classes : int
+        C.
+    ignore_label : int
+        Label of pixels without a class; if it is below ``n_classes``, that class is left out.
+    paper : bool
+        Count as published, see the module's text.
+
+    Attributes
+    ----------
+    counts : array of shape (C + 1, C + 1), int64
+        Rows are labels, columns predictions; the last of each is "none of the classes".
+    """
+
+    def __init__(self, n_classes: int, ignore_label: int = 255, *, paper: bool = False) -> None:
+        self.n_classes = n_classes
+        self.ignore_label = ignore_label
+        self.paper = paper
+        self.counts = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
+
+    def add(self, prediction: Map, label: Map, name: str = "") -> None:
+        """Count the pixels of one image.
+
+        Parameters
+        ----------
+        prediction, label : integer arrays of one shape
+        name : str
+            What errors call the image.
+
+        Raises
+        ------
+        InputError
+            If the shapes differ; unless as published, also if an id is no class.
+        """
+        prediction, label = np.asarray(prediction), np.asarray(label)
+        if prediction.shape != label.shape:
+            raise InputError(
+                f"the mask{_of(name)} has the shape {prediction.shape}, its label map "
+                f"{label.shape}: they must be equal"
+            )
+        rows = self._known(label, f"label map{_of(name)}")
+        columns = self._known(prediction, f"mask{_of(name)}")
+        side = self.n_classes + 1
+        self.counts += np.bincount(rows * side + columns, minlength=side**2).reshape(side, side)
+
+    def _known(self, ids: Map, what: str) -> NDArray[np.int64]:
+        """Return the ids as one list, C for all that are no class."""
+        flat = ids.ravel()
+        known = (flat >= 0) & (flat < self.n_classes)
+        stray = flat[~known & (flat != self.ignore_label)]
+        if stray.size and not self.paper:
+            raise InputError(
+                f"the {what} has the id {stray[0]} but there are {self.n_classes} classes, 0 to "
+                f"{self.n_classes - 1}, and the ignore label is {self.ignore_label}"
+            )
+        return np.where(known, flat, self.n_classes).astype(np.int64)
+
+    @property
+    def _labelled(self) -> NDArray[np.int64]:
+        """The counts of labelled pixels only, (C, C + 1)."""
+        labelled = self.counts[:-1].copy()
+        if 0 <= self.ignore_label < self.n_classes:
+            labelled[self.ignore_label] = 0
+        return labelled
+
+    def iou_per_class(self) -> NDArray[np.float64]:
+        """Return the IoU of each class.
+
+        Returns
+        -------
+        array of shape (C,), float64
+            NaN for classes that are left out of the mean.
+        """
+        counts = self.counts if self.paper else self._labelled
+        hits = np.diagonal(self.counts)[:-1]
+        unions = self.counts[:-1].sum(axis=1) + counts[:, :-1].sum(axis=0) - hits
+        if self.paper:
+            iou = hits / (PAPER_EPS + unions)
+        else:
+            iou = np.divide(hits, unions, out=np.full(len(hits), np.nan), where=unions > 0)
+        if 0 <= self.ignore_label < self.n_classes:
+            iou[self.ignore_label] = np.nan
+        return np.asarray(iou, dtype=np.float64)
+
+    def mean_iou(self) -> float:
+        """Return the mean over the classes that count; NaN if there is none."""
+        iou = self.iou_per_class()
+        counted = iou[~np.isnan(iou)]
+        return float(counted.mean()) if counted.size else float("nan")
+
+    def pixel_accuracy(self) -> float:
+        """Return the share of labelled pixels whose prediction is right; NaN if there is none."""
+        labelled = self._labelled
+        total = int(labelled.sum())
+        return float(np.trace(labelled)) / total if total else float("nan")
+
+
+def _of(name: str) -> str:
+    return f" of '{name}'" if name else ""
+
+
+def mean_iou(
+    predictions: Map | Sequence[Map],
+    labels: Map | Sequence[Map],
+    n_classes: int,
+    ignore_label: int = 255,
+    *,
+    paper: bool = False,
+) -> float:
+    """Return the mean intersection over union of masks and label maps.
+
+    Parameters
+    ----------
+    predictions, labels : integer array, or sequence of integer arrays
+        One or many maps; map k of one belongs to map k of the other.
+    n_classes : int
+    ignore_label : int
+        Label of pixels without a class.
+    paper : bool
+        Count as published, see the module's text.
+
+    Returns
+    -------
+    float
+        0 to 1; NaN if there is no class to count.
+
+    Raises
+    ------
+    InputError
+        If there are not as many predictions as labels, shapes differ or an id is no class.
+
+    References
+    ----------
+    Baranchuk et al., "Label-Efficient Semantic Segmentation with Diffusion Models", ICLR 2022:
+    ``paper=True`` counts as its released ``compute_iou`` does.
+
+    Examples
+    --------
+    >>> mean_iou(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 255]), n_classes=3)
+    0.5
+    """
+    confusion = Confusion(n_classes, ignore_label, paper=paper)
+    for prediction, label in _pairs(predictions, labels):
+        confusion.add(prediction, label)
+    return confusion.mean_iou()
+
+
+def _pairs(
+    predictions: Map | Sequence[Map], labels: Map | Sequence[Map]
+) -> Iterable[tuple[Map, Map]]:
+    if isinstance(predictions, np.ndarray) and isinstance(labels, np.ndarray):
+        return [(predictions, labels)]
+    if len(predictions) != len(labels):
+        raise InputError(
+            f"{len(predictions)} masks came with {len(labels)} label maps: each mask needs its own"
+        )
+    return zip(predictions, labels, strict=True)

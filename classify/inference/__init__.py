@@ -1,0 +1,1 @@
+"""Masks from activations: the factorised ensemble, and the files of a prediction."""

@@ -1,0 +1,51 @@
+"""Bilinear interpolation of tables with a line of values a pixel, band by band.
+
+Which cells are read, and by which weights, is `store.read.interpolation.taps`'s to say.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from ...store.read.interpolation import mix, rectangle, taps
+
+__all__ = ["resize_bands"]
+
+
+def resize_bands(
+    bands: Iterable[Tensor], source: tuple[int, int], target: tuple[int, int], lines: int
+) -> Iterator[Tensor]:
+    """Resize an image of which only a band is held at a time, as torch's bilinear `interpolate`.
+
+    Parameters
+    ----------
+    bands : iterable of tensors (any number of lines, w, K), float32
+        The source's lines, from the top. It is read to its end.
+    source, target : tuple of int
+        Height and width of the source and of the result.
+    lines : int
+        Height of the bands that come out; the last may be lower. Where nothing is to be resized,
+        the source's bands come out as they are.
+
+    Yields
+    ------
+    tensor of shape (lines, W, K), float32
+    """
+    bands = iter(bands)
+    if source == target:
+        yield from bands
+        return
+    held, top = next(bands).clone(), 0  # the source's lines from `top` on
+    for y in range(0, target[0], lines):
+        height = min(lines, target[0] - y)
+        index, weight = taps(rectangle(range(y, y + height), range(target[1])), target, source)
+        first, last = int(index[0, 0]) // source[1], int(index[-1, 3]) // source[1]
+        while top + len(held) <= last:
+            done = min(max(first - top, 0), len(held))  # lines that nobody will read again
+            held, top = torch.cat([held[done:], next(bands)]), top + done
+        index -= top * source[1]
+        cells, shares = (torch.from_numpy(part).to(held.device) for part in (index, weight))
+        yield mix(held.flatten(0, 1), cells, shares).view(height, target[1], -1)
+    deque(bands, maxlen=0)

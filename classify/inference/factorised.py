@@ -1,0 +1,284 @@
+"""The ensemble run on native maps: its first layer before the upsampling, not after.
+
+A linear layer commutes with interpolation, ``W · upsample(F) = upsample(W · F)``. So the first
+Linear of all M members is applied to each native map F, one matrix product over its cells; the M·H1
+hidden values of a cell are then interpolated to the row grid, those of all map sizes added, and the
+network goes on from there. The scores are those of upsampling the D channels first, to float
+rounding, for a fraction of the operations and memory.
+
+All is done in bands of lines of the row grid. A map's hidden values are computed in blocks of lines
+as bands come to need them, and the newest block takes the oldest one's place. Where blocks begin
+does not depend on the bands, so the bands' height cannot change a hidden value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...store.errors import InputError
+from ...store.read.interpolation import mix, rectangle, taps
+from ...store.spec import FeatureSpec
+from ..ensemble.members import EPS, MemberStack
+
+__all__ = ["FactorisedEnsemble", "HiddenMaps", "Map"]
+
+Map = NDArray[np.floating] | Tensor
+
+# Pixels of a band and cells of a block. On a CPU what one band touches should stay in its cache; an
+# accelerator wants fewer and larger calls.
+CELLS_CPU = 2048
+CELLS_ACCELERATOR = 65536
+
+
+@dataclass(frozen=True)
+class _MapStage:
+    """The first layer on the maps of one size, and where its hidden cells lie in the table.
+
+    Line y of the map lies in block ``y // lines``; block b in slot ``b % slots``.
+    """
+
+    key: str
+    shape: tuple[int, int, int]  # channels, height, width
+    weight: Tensor  # (channels, M·H1)
+    lines: int
+    slots: int
+    base: int  # first cell of slot 0
+    first: NDArray[np.int64]  # (H,) first and last map line that each line of the row grid reads
+    last: NDArray[np.int64]
+
+    @property
+    def cells(self) -> int:
+        """Cells of the table that this map uses."""
+        return self.slots * self.lines * self.shape[2]
+
+    def cell(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the table's cell for each ``y * width + x`` of the map."""
+        y, x = np.divmod(index, self.shape[2])
+        return self.base + y % (self.slots * self.lines) * self.shape[2] + x
+
+
+class HiddenMaps:
+    """One row's maps, with those of their hidden values that the band at hand needs.
+
+    Made by `FactorisedEnsemble.prepare`. Bands may be asked for in any order, but only in ascending
+    order is each hidden value computed once. Not for several threads at once.
+    """
+
+    def __init__(self, maps: list[Tensor], table: Tensor, slots: list[int]) -> None:
+        self.maps = maps
+        self.table = table  # (cells, M·H1)
+        self.held = [[-1] * count for count in slots]  # which block each slot holds
+
+
+class FactorisedEnsemble:
+    """The members' scores at every pixel of a row, from the row's native maps.
+
+    Parameters
+    ----------
+    stack : MemberStack
+        Used as in eval mode. Its weights are copied, it need not be kept.
+    spec : FeatureSpec
+        Of the features that the members were trained on.
+    device : torch.device, str or None
+        Where to compute; by default where the stack is.
+
+    Attributes
+    ----------
+    members, n_classes : int
+    spec : FeatureSpec
+    device : torch.device
+    band : int
+        Height of the bands in which to ask for scores at little memory.
+
+    Raises
+    ------
+    InputError
+        If the members take vectors of another length than the spec's.
+    """
+
+    def __init__(
+        self, stack: MemberStack, spec: FeatureSpec, device: torch.device | str | None = None
+    ) -> None:
+        if stack.widths[0] != spec.dims:
+            raise InputError(
+                f"the model takes feature vectors of length {stack.widths[0]}, but these features "
+                f"have {spec.dims}. Was it trained on other layers?"
+            )
+        self.spec = spec
+        self.members, self.n_classes = stack.members, stack.widths[-1]
+        self.device = torch.device(device or stack.weights[0].device)
+        self.cells = CELLS_CPU if self.device.type == "cpu" else CELLS_ACCELERATOR
+        self.band = max(1, self.cells // spec.row_shape[1])
+        with torch.no_grad():
+            self._bias = stack.biases[0].reshape(-1).to(self.device)
+            self._layers = [
+                (weight.to(self.device), bias.to(self.device))
+                for weight, bias in (_after_batchnorm(stack, i) for i in (1, 2))
+            ]
+            self._stages = self._map_stages(stack.weights[0])
+        self._index, self._weight = self._row_taps()
+
+    def _map_stages(self, first_layer: Tensor) -> list[_MapStage]:
+        stages: list[_MapStage] = []
+        for key in self.spec.map_sizes:
+            weight = _first_weight(first_layer, self.spec, key).to(self.device)
+            base = sum(stage.cells for stage in stages)
+            stages.append(self._map_stage(key, weight, base))
+        return stages
+
+    def _map_stage(self, key: str, weight: Tensor, base: int) -> _MapStage:
+        layer = self.spec.layers[self.spec.layers_of(key)[0]]
+        height, width = layer.height, layer.width
+        first, last = self._lines_read((height, width))
+        lines = min(height, max(1, self.cells // width))
+        # A band needs its widest span of lines at once, which may start anywhere in a block.
+        ends = np.minimum(np.arange(len(first)) + self.band, len(first)) - 1
+        span = int((last[ends] - first).max()) + 1
+        slots = min(-(-height // lines), 2 + (span - 2) // lines)
+        shape = (weight.shape[0], height, width)
+        return _MapStage(key, shape, weight, lines, slots, base, first, last)
+
+    def _lines_read(self, map_shape: tuple[int, int]) -> tuple[NDArray[np.int64], ...]:
+        """Return, for each line of the row grid, the first and last map line that it reads."""
+        height = self.spec.row_shape[0]
+        index, _ = taps(rectangle(range(height), range(1)), self.spec.row_shape, map_shape)
+        return index[:, 0] // map_shape[1], index[:, 3] // map_shape[1]
+
+    def _row_taps(self) -> tuple[Tensor, Tensor]:
+        """Return cells and weights, (H, W, 4 · map sizes), that each pixel of a row reads."""
+        H, W = self.spec.row_shape
+        grid = rectangle(range(H), range(W))
+        index, weight = [], []
+        for stage in self._stages:
+            cells, share = taps(grid, (H, W), stage.shape[1:])
+            index.append(stage.cell(cells).astype(np.int32))
+            weight.append(share)
+        stacked = [np.concatenate(part, axis=1).reshape(H, W, -1) for part in (index, weight)]
+        cells_read, shares = (torch.from_numpy(part).to(self.device) for part in stacked)
+        return cells_read, shares
+
+    def prepare(self, maps: Mapping[str, Map]) -> HiddenMaps:
+        """Take one row's activations.
+
+        Parameters
+        ----------
+        maps : mapping of map size to array or tensor (C, h, w), float16 or float32
+            As `FeatureStore.map` returns them: for each of ``spec.map_sizes`` the channels of
+            ``spec.layers_of(size)`` side by side.
+
+        Raises
+        ------
+        InputError
+            If a map is missing or has another shape than the spec's.
+        """
+        tensors = [_checked(maps, stage).to(self.device) for stage in self._stages]
+        cells = sum(stage.cells for stage in self._stages)
+        table = torch.empty(cells, len(self._bias), device=self.device)
+        return HiddenMaps(tensors, table, [stage.slots for stage in self._stages])
+
+    @torch.no_grad()
+    def logits(self, hidden: HiddenMaps, y0: int, y1: int) -> Tensor:
+        """Return the members' scores on a band of lines of the row grid.
+
+        Parameters
+        ----------
+        hidden : HiddenMaps
+            From `prepare`.
+        y0, y1 : int
+            First line and the line after the last; more than ``band`` lines are computed in parts.
+
+        Returns
+        -------
+        tensor of shape (M, y1 - y0, W, C), float32
+
+        Raises
+        ------
+        InputError
+            If the lines are not within the row.
+        """
+        H, W = self.spec.row_shape
+        if not 0 <= y0 < y1 <= H:
+            raise InputError(f"lines {y0} to {y1} are no band of a row of {H} lines")
+        bands = [(y, min(y + self.band, y1)) for y in range(y0, y1, self.band)]
+        parts = [self._band(hidden, *band) for band in bands]
+        scores = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return scores.view(self.members, y1 - y0, W, self.n_classes)
+
+    def _band(self, hidden: HiddenMaps, y0: int, y1: int) -> Tensor:
+        for number in range(len(self._stages)):
+            self._provide(hidden, number, y0, y1)
+        index, weight = self._index[y0:y1].flatten(0, 1), self._weight[y0:y1].flatten(0, 1)
+        x = mix(hidden.table, index, weight).relu_()  # (pixels, M·H1)
+        x = x.view(len(x), self.members, -1).transpose(0, 1)  # -> (M, pixels, H1)
+        (w2, b2), (w3, b3) = self._layers
+        return torch.baddbmm(b3, torch.baddbmm(b2, x, w2).relu_(), w3)
+
+    def _provide(self, hidden: HiddenMaps, number: int, y0: int, y1: int) -> None:
+        """Compute those hidden blocks of a map that lines y0 to y1 read and the table lacks."""
+        stage, held = self._stages[number], hidden.held[number]
+        first, last = int(stage.first[y0]), int(stage.last[y1 - 1])
+        for block in range(first // stage.lines, last // stage.lines + 1):
+            slot = block % stage.slots
+            if held[slot] != block:
+                self._fill(hidden, number, block, slot)
+                held[slot] = block
+
+    def _fill(self, hidden: HiddenMaps, number: int, block: int, slot: int) -> None:
+        stage = self._stages[number]
+        lines = hidden.maps[number][:, block * stage.lines : (block + 1) * stage.lines]
+        # (C, lines, w) -> (cells, C): laid out by pixel the product is half as fast again.
+        cells = lines.permute(1, 2, 0).reshape(-1, len(lines)).float()
+        start = stage.base + slot * stage.lines * stage.shape[2]
+        out = hidden.table[start : start + len(cells)]
+        if number == 0:
+            # The four weights of a pixel sum to 1: added to one map, the bias comes through whole.
+            torch.addmm(self._bias, cells, stage.weight, out=out)
+        else:
+            torch.mm(cells, stage.weight, out=out)
+
+
+def _first_weight(weight: Tensor, spec: FeatureSpec, key: str) -> Tensor:
+    """(M, D, H1) -> (C, M·H1): the columns of one map size's channels, for all members."""
+    members, _, width = weight.shape
+    parts = [
+        weight[:, spec.offsets[layer] : spec.offsets[layer + 1]].transpose(0, 1)
+        for layer in spec.layers_of(key)
+    ]
+    return torch.cat(parts).reshape(-1, members * width).contiguous()
+
+
+def _after_batchnorm(stack: MemberStack, i: int) -> tuple[Tensor, Tensor]:
+    """Return weight (M, in, out) and bias (M, 1, out) of Linear i with the BatchNorm before it.
+
+    With the running statistics BatchNorm is ``x · scale + shift``, so Linear after BatchNorm is
+    ``x · (scale W) + (shift W + b)``. Folded in float64, on the CPU: not every device has it.
+    """
+    mean, variance = stack.means[i - 1], stack.variances[i - 1]
+    tensors = stack.gammas[i - 1], stack.betas[i - 1], stack.weights[i], stack.biases[i]
+    gamma, beta, weight, bias = (tensor.detach().cpu().double() for tensor in tensors)
+    scale = gamma * torch.rsqrt(variance.cpu().double() + EPS)
+    shift = beta - mean.cpu().double() * scale
+    bias = bias.unsqueeze(1) + shift.unsqueeze(1) @ weight
+    return (scale.unsqueeze(2) * weight).float(), bias.float()
+
+
+def _checked(maps: Mapping[str, Map], stage: _MapStage) -> Tensor:
+    try:
+        values = maps[stage.key]
+    except KeyError:
+        raise InputError(
+            f"a row lacks its maps of size {stage.key}: it has {', '.join(maps) or 'none'}"
+        ) from None
+    if tuple(values.shape) != stage.shape:
+        raise InputError(
+            f"the maps of size {stage.key} have shape {tuple(values.shape)}, "
+            f"the model expects {stage.shape} (channels, height, width)"
+        )
+    if isinstance(values, Tensor):
+        return values.detach()
+    # torch warns of memory that it may not write to.
+    return torch.from_numpy(values if values.flags.writeable else values.copy())

@@ -1,0 +1,296 @@
+"""Masks: the members' scores on an image's rows, brought to the image's own size, then the vote.
+
+Each member's scores, not its votes, are interpolated from the row grid to the image. Where an image
+was cut into tiles, each member's scores of overlapping tiles are first blended by their distance to
+the tiles' edges. Everything runs in bands of lines from the top of the image to its bottom, so
+memory holds a band of the image and, of a tiled one, the scores of one line of tiles.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...store.errors import DsegError, InputError
+from ...store.geometry import Geometry, blend_weight
+from ..ensemble.uncertainty import image_uncertainty
+from ..ensemble.voting import count_votes, disagreement, shifted_softmax, tempered
+from .bilinear import resize_bands
+from .factorised import FactorisedEnsemble, Map
+
+__all__ = ["At", "Prediction", "Voting", "predict_image"]
+
+Voting = Literal["majority", "mean"]
+At = Literal["image", "row"]
+Rows = Iterable[Mapping[str, Map]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the ensemble says of one image.
+
+    Parameters
+    ----------
+    mask : array of shape (H, W), uint8 or, if a class id is above 255, uint16
+        Class ids.
+    probabilities : array of shape (C, H, W), float16, or None
+        Softmax of the scores, mean of the members, at the temperature asked for.
+    uncertainty : array of shape (H, W), float32, or None
+        Jensen-Shannon divergence of the members, in nats.
+    score : float or None
+        `image_uncertainty` of it.
+    sampled : array of shape (n, C), float32, or None
+        The mean of the members' softmax at some pixels only, at temperature 1.
+    """
+
+    mask: NDArray[np.unsignedinteger]
+    probabilities: NDArray[np.float16] | None
+    uncertainty: NDArray[np.float32] | None
+    score: float | None
+    sampled: NDArray[np.float32] | None = None
+
+
+@torch.no_grad()
+def predict_image(
+    model: FactorisedEnsemble,
+    geometry: Geometry,
+    rows: Rows,
+    *,
+    classes: Sequence[int] | None = None,
+    voting: Voting = "majority",
+    at: At = "image",
+    want_probabilities: bool = False,
+    want_uncertainty: bool = False,
+    sample: NDArray[np.int64] | None = None,
+    temperature: float = 1.0,
+) -> Prediction:
+    """Segment one image from the activations of its rows.
+
+    Parameters
+    ----------
+    model : FactorisedEnsemble
+    geometry : Geometry
+        Where the rows lie in the image.
+    rows : iterable of mappings as `FactorisedEnsemble.prepare` takes them
+        The image's rows in order. They are taken one by one, so a generator that reads a row when
+        it is asked to keeps no more than one in memory.
+    classes : sequence of int, optional
+        The class id of each of the C scores; by default 0 to C - 1.
+    voting : {"majority", "mean"}
+        Each member's best class has a vote and the lowest class wins a tie, as published; or the
+        highest mean probability wins.
+    at : {"image", "row"}
+        The mask's grid: the image's own, or the row's, as published.
+    want_probabilities, want_uncertainty : bool
+        Whether to fill the fields of the result that are None otherwise.
+    sample : array of shape (n,), int64, optional
+        Pixels whose probabilities are wanted as they are, without keeping those of all: places
+        ``y * W + x`` in the mask, ascending.
+    temperature : float
+        Of the probabilities, see `calibration`; mask and uncertainty do not depend on it.
+
+    Raises
+    ------
+    InputError
+        If the rows do not fit the model or the geometry, an argument has no such value, or
+        uncertainty is asked of a single member.
+    DsegError
+        If scores are not finite: the activations hold NaN or infinity.
+
+    References
+    ----------
+    Baranchuk et al., ICLR 2022: the released ``predict_labels``, which votes on the row grid.
+    """
+    _check_call(model, geometry, voting, at, want_uncertainty)
+    ids = _class_ids(range(model.n_classes) if classes is None else classes, model.n_classes)
+    size = geometry.size if at == "image" else geometry.resized
+    canvas = _Canvas(model, size, voting, want_probabilities, want_uncertainty, sample, temperature)
+    lines = max(1, model.cells // size[1])
+    for band in resize_bands(_resized_scores(model, geometry, rows), geometry.resized, size, lines):
+        canvas.draw(band)
+    return canvas.finish(ids)
+
+
+def _check_call(
+    model: FactorisedEnsemble, geometry: Geometry, voting: str, at: str, want_uncertainty: bool
+) -> None:
+    if voting not in ("majority", "mean"):
+        raise InputError(f"voting must be 'majority' or 'mean', got {voting!r}")
+    if at not in ("image", "row"):
+        raise InputError(f"masks are made at 'image' or 'row' size, got {at!r}")
+    if at == "row" and geometry.resized != geometry.row_shape:
+        raise InputError(
+            "a mask on the row grid is for images squashed to one row; this one was padded or cut "
+            "into tiles. Ask for masks at the image's own size"
+        )
+    if geometry.row_shape != model.spec.row_shape:
+        raise InputError(
+            f"the image was cut into rows of {geometry.row_shape}, the model's features have rows "
+            f"of {model.spec.row_shape}"
+        )
+    if want_uncertainty and model.members < 2:
+        raise InputError(
+            "the ensemble has 1 member: uncertainty is how far members disagree, and takes at "
+            "least two"
+        )
+
+
+def _class_ids(classes: Sequence[int], n_classes: int) -> NDArray[np.unsignedinteger]:
+    ids = np.asarray(classes)
+    fits = ids.shape == (n_classes,) and ids.dtype.kind in "iu"
+    if not fits or ids.min() < 0 or ids.max() > np.iinfo(np.uint16).max:
+        raise InputError(
+            f"a mask needs {n_classes} class ids, whole numbers from 0 to 65535; "
+            f"got {list(classes)}"
+        )
+    if ids.max() > np.iinfo(np.uint8).max:
+        return ids.astype(np.uint16)
+    return ids.astype(np.uint8)
+
+
+# ---- scores on the resized grid, as bands (lines, width, M·C) from the top ----
+
+
+def _resized_scores(model: FactorisedEnsemble, geometry: Geometry, rows: Rows) -> Iterator[Tensor]:
+    tiles = iter(rows)
+    if len(geometry.offsets) == 1:
+        for _, band in _row_scores(model, _next_row(tiles, geometry, 0), geometry.content(0)):
+            yield band
+    else:
+        yield from _blended_scores(model, geometry, tiles)
+    if next(tiles, None) is not None:
+        raise InputError(
+            f"more rows came than the {len(geometry.offsets)} that an image of "
+            f"{geometry.size[0]}x{geometry.size[1]} is cut into"
+        )
+
+
+def _next_row(
+    tiles: Iterator[Mapping[str, Map]], geometry: Geometry, number: int
+) -> Mapping[str, Map]:
+    row = next(tiles, None)
+    if row is None:
+        raise InputError(
+            f"only {number} rows came of the {len(geometry.offsets)} that an image of "
+            f"{geometry.size[0]}x{geometry.size[1]} is cut into"
+        )
+    return row
+
+
+def _row_scores(
+    model: FactorisedEnsemble, row: Mapping[str, Map], content: tuple[int, int]
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first line and the scores of each band of one row's content."""
+    height, width = content
+    hidden = model.prepare(row)
+    for y in range(0, height, model.band):
+        scores = model.logits(hidden, y, min(y + model.band, height))[:, :, :width]
+        yield y, scores.permute(1, 2, 0, 3).flatten(2)  # (M, lines, w, C) -> (lines, w, M·C)
+
+
+def _blended_scores(
+    model: FactorisedEnsemble, geometry: Geometry, tiles: Iterator[Mapping[str, Map]]
+) -> Iterator[Tensor]:
+    """Blend tiles, one line of tiles after the other.
+
+    Once a line of tiles is in, the image is final down to where the next one begins; what lies
+    below, where both overlap, moves to the top of the strip.
+    """
+    (tile_height, _), (height, width) = geometry.row_shape, geometry.resized
+    weight = torch.from_numpy(blend_weight(geometry.row_shape)).to(model.device).unsqueeze(-1)
+    strip = torch.zeros(tile_height, width, model.members * model.n_classes, device=model.device)
+    total = torch.zeros(tile_height, width, 1, device=model.device)  # of the weights
+    tops = sorted({y for y, _ in geometry.offsets})
+    ends = [*tops[1:], height]
+    numbered = groupby(enumerate(geometry.offsets), key=lambda item: item[1][0])
+    for (top, line_of_tiles), end in zip(numbered, ends, strict=True):
+        for number, (_, x) in line_of_tiles:
+            columns = slice(x, x + geometry.row_shape[1])
+            total[:, columns] += weight
+            scores = _row_scores(model, _next_row(tiles, geometry, number), geometry.row_shape)
+            for y, band in scores:
+                lines = slice(y, y + len(band))
+                strip[lines, columns] += band * weight[lines]
+        final = end - top
+        for y in range(0, final, model.band):
+            lines = slice(y, min(y + model.band, final))
+            yield strip[lines] / total[lines]
+        for part in (strip, total):
+            below = part[final:].clone()
+            part.zero_()[: len(below)] = below
+
+
+# ---- the vote ----
+
+
+class _Canvas:
+    """Collects what an image's bands of scores amount to, from the top."""
+
+    def __init__(
+        self,
+        model: FactorisedEnsemble,
+        size: tuple[int, int],
+        voting: Voting,
+        want_probabilities: bool,
+        want_uncertainty: bool,
+        sample: NDArray[np.int64] | None,
+        temperature: float,
+    ) -> None:
+        self._model, self._voting, self._y = model, voting, 0
+        self._winner = np.empty(size, np.uint16)  # places in the list of classes
+        shape = (model.n_classes, *size)
+        self._probabilities = np.empty(shape, np.float16) if want_probabilities else None
+        self._uncertainty = np.empty(size, np.float32) if want_uncertainty else None
+        self._sample, self._temperature = sample, temperature
+        self._sampled = (
+            None if sample is None else np.empty((len(sample), model.n_classes), np.float32)
+        )
+
+    def draw(self, band: Tensor) -> None:
+        """Take the next lines' scores (lines, W, M·C)."""
+        height, width, _ = band.shape
+        scores = band.reshape(height * width, self._model.members, self._model.n_classes)
+        best, winners = scores.max(-1)
+        lines = slice(self._y, self._y + height)
+        if not torch.isfinite(best).all():
+            raise DsegError(
+                f"lines {lines.start} to {lines.stop - 1} have scores that are not finite: the "
+                "activations hold NaN or infinity there. Extract the image again, or leave it out"
+            )
+        mean = self._look_closer(scores, best, lines)
+        ballot = count_votes(winners, self._model.n_classes) if mean is None else mean
+        self._winner[lines] = ballot.argmax(-1).view(height, width).cpu().numpy()
+        self._y += height
+
+    def _look_closer(self, scores: Tensor, best: Tensor, lines: slice) -> Tensor | None:
+        """Fill what was asked for besides the mask; return the mean probability if it decides."""
+        decides = self._voting == "mean"
+        asked = (self._probabilities, self._uncertainty, self._sampled)
+        if not decides and all(one is None for one in asked):
+            return None
+        height, width = lines.stop - lines.start, self._winner.shape[1]
+        shifted, probabilities = shifted_softmax(scores, best)
+        mean = probabilities.mean(1)  # (n, M, C) -> (n, C)
+        if self._probabilities is not None:
+            halves = tempered(mean, self._temperature).half()
+            self._probabilities[:, lines] = halves.t().reshape(-1, height, width).cpu().numpy()
+        if self._uncertainty is not None:
+            divergence = disagreement(shifted, probabilities, mean)
+            self._uncertainty[lines] = divergence.view(height, width).cpu().numpy()
+        if self._sample is not None and self._sampled is not None:
+            start = lines.start * width
+            first, last = np.searchsorted(self._sample, [start, start + len(mean)])
+            places = torch.from_numpy(self._sample[first:last] - start).to(mean.device)
+            self._sampled[first:last] = mean[places].cpu().numpy()
+        return mean if decides else None
+
+    def finish(self, ids: NDArray[np.unsignedinteger]) -> Prediction:
+        """Return the whole image's prediction, in class ids."""
+        uncertainty = self._uncertainty
+        score = None if uncertainty is None else image_uncertainty(uncertainty)
+        return Prediction(ids[self._winner], self._probabilities, uncertainty, score, self._sampled)

@@ -1,0 +1,209 @@
+"""What may be learnt or scored of the label maps of a run: refusals and words, from a survey.
+
+Without a file that names the classes, ids that look like something else are refused: grey values,
+softened borders, numbers of objects. A file that names them makes ids meant; what still looks odd
+then is told. An id beyond the classes is always refused.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.errors import InputError
+from .classes import Classes
+from .edges import Edges
+from .label_maps import IGNORED
+from .objects import check_objects
+from .palettes import check_palettes, odd_colours
+from .survey import LabelSurvey
+
+__all__ = ["check_ids", "check_label_maps", "check_masks"]
+
+MARKS = {-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1}
+"""Ids that programs give to pixels without a class."""
+
+_SOFTENED = (
+    "Anti-aliasing, resizing with interpolation or JPEG make such ids: save label maps without "
+    "anti-aliasing, resize them by nearest neighbour, and never save them as JPEG"
+)
+_MEANT = "If the ids are meant, name the classes in classes.txt"
+
+# Without names for them, ids that leave so many times more numbers unused are no class ids; nor is
+# a single one that lies so far beyond all others.
+_FEW, _LONELY = 16, 128
+_SHOWN = 8
+_MANY = 8
+
+
+def check_ids(
+    label: NDArray[np.integer],
+    ids: NDArray[np.integer],
+    ignore: int,
+    classes: Classes | None,
+    what: str,
+) -> None:
+    """Refuse a label map or mask with an id that is no class.
+
+    Parameters
+    ----------
+    label : array of shape (H, W), integer
+    ids : array of shape (n,), integer
+        Its ids, ascending, but for the ignore label; as `LabelSurvey.add` returns them.
+    ignore : int
+    classes : Classes, optional
+        None where no file names them: all ids below 65535 may be classes.
+    what : str
+        What the message calls it, such as "label map '7.png'".
+
+    Raises
+    ------
+    InputError
+        Naming the id, and what it may be.
+    """
+    n = IGNORED if classes is None else min(len(classes), IGNORED)
+    wrong = ids[(ids < 0) | (ids >= n)]
+    if not wrong.size:
+        return
+    first = int(wrong[0])
+    marks = all(int(k) in MARKS or int(k) == np.iinfo(label.dtype).max for k in wrong)
+    if marks:
+        raise InputError(
+            f"{what} has the id {first}, which is no class, while the ignore label is {ignore}. "
+            f"If {first} marks pixels without a class, say --ignore {first}; if it is an object, "
+            "renumber it: class ids are 0, 1, 2, …"
+        )
+    there = f"there are {n} classes, 0 to {n - 1}, and the ignore label is {ignore}"
+    if classes is None:
+        there = f"a class id is at most {n - 1}, and the ignore label is {ignore}"
+    why = "Is a class missing in classes.txt, or is another id to be ignored (--ignore)?"
+    if Edges.of(label).softened:
+        why = f"Many ids stand only along the borders of others. {_SOFTENED}"
+    raise InputError(f"{what} has the id {first} but {there}. {why}")
+
+
+def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
+    """Refuse label maps whose ids are hardly classes.
+
+    Parameters
+    ----------
+    survey : LabelSurvey
+    classes : Classes, optional
+        As named by a file; None where none names them.
+
+    Returns
+    -------
+    list of str
+        What is odd and may be meant, to be told.
+
+    Raises
+    ------
+    InputError
+        Saying what they look like, and what to do.
+    """
+    check_palettes(survey)
+    if classes is not None:
+        return _odd_though_named(survey, classes)
+    _refuse_softened(survey)
+    _refuse_grey_values(survey)
+    check_objects(survey)
+    return _in_one_map(survey)
+
+
+def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None) -> list[str]:
+    """Refuse masks to be scored whose ids are hardly classes; as `check_label_maps`.
+
+    Ids that the label maps have too are not refused: predictions may be noisy, or few.
+    """
+    check_palettes(masks)
+    ids, ignore = masks.ids, masks.ignore
+    if _is_binary(masks):
+        raise InputError(
+            f"{masks.where} have only the ids 0, {ignore}: are these grey values? {ignore} is the "
+            "ignore label, no class: renumber the object to its class id"
+        )
+    if classes is None and masks.highest > labels.highest:
+        _refuse_softened(masks)
+        if _is_sparse(ids):
+            _refuse_as_grey(masks)
+    told = []
+    if masks.softened or masks.edges.softened:
+        told.append(f"{_where_softened(masks)}. {_SOFTENED}")
+    if masks.pixels[ignore] and not 0 <= ignore <= labels.highest:
+        told.append(
+            f"{masks.pixels[ignore]} pixels of {masks.where} are {ignore}, the ignore label: they "
+            "are wrong wherever the label map has a class"
+        )
+    return told
+
+
+def _is_binary(survey: LabelSurvey) -> bool:
+    """Say whether there are black and white only, white being the ignore label."""
+    return survey.ids == [0] and survey.ignore in (255, 65535) and survey.pixels[survey.ignore] > 0
+
+
+def _is_sparse(ids: Sequence[int]) -> bool:
+    if len(ids) == 0:
+        return False
+    lonely = len(ids) > 1 and ids[-1] - ids[-2] >= _LONELY
+    return lonely or ids[-1] >= _FEW * max(2, len(ids))
+
+
+def _refuse_grey_values(survey: LabelSurvey) -> None:
+    """Refuse ids that look like the grey values of a picture of masks, such as 0, 128 and 255."""
+    if _is_sparse(survey.ids) or _is_binary(survey):
+        _refuse_as_grey(survey)
+
+
+def _refuse_as_grey(survey: LabelSurvey) -> None:
+    there, ignore = sorted(survey.pixels), survey.ignore
+    shown = ", ".join(map(str, there))
+    if len(there) > _SHOWN:
+        shown = ", ".join(map(str, there[: _SHOWN - 1])) + f", … {there[-1]}"
+    highest = survey.highest
+    unlabelled = f" If {highest} marks unlabelled pixels, say --ignore {highest}."
+    raise InputError(
+        f"{survey.where} have only the ids {shown}: are these grey values? Class ids are 0, 1, 2, "
+        f"… ({ignore} means unlabelled): renumber them.{unlabelled if highest > 0 else ''} {_MEANT}"
+    )
+
+
+def _refuse_softened(survey: LabelSurvey) -> None:
+    if survey.softened or survey.edges.softened:
+        raise InputError(f"{_where_softened(survey)}. {_SOFTENED}. {_MEANT}")
+
+
+def _where_softened(survey: LabelSurvey) -> str:
+    first = survey.softened[0] if survey.softened else survey.softest
+    name = "" if first is None else f"'{first.name}'"
+    ids = survey.ids
+    others = len(survey.softened) - 1
+    more = f" and {others} more" if others > 0 else ""
+    return (
+        f"{survey.where} have {len(ids)} ids, {ids[0]} to {ids[-1]}, many of them only along the "
+        f"borders of others (in {name}{more})"
+    )
+
+
+def _odd_though_named(survey: LabelSurvey, classes: Classes) -> list[str]:
+    told = odd_colours(survey, classes)
+    if survey.softened or survey.edges.softened:
+        told.append(f"{_where_softened(survey)}. {_SOFTENED}")
+    if _is_binary(survey) and len(classes) > 1:
+        ignore = survey.ignore
+        told.append(
+            f"{survey.where} have only the ids 0 ('{classes.names[0]}') and {ignore}, which means "
+            f"unlabelled: only '{classes.names[0]}' counts. If {ignore} is an object, renumber it"
+        )
+    return told
+
+
+def _in_one_map(survey: LabelSurvey) -> list[str]:
+    ids = survey.ids
+    alone = sum(survey.images[k] == 1 for k in ids)
+    if len(survey.maps) < 3 or len(ids) < _MANY or 2 * alone < len(ids):
+        return []
+    return [
+        f"{alone} of the {len(ids)} ids stand in one label map only: are they classes? "
+        "classes.txt names them"
+    ]

@@ -1,0 +1,263 @@
+"""The classes of a label set: their names and the colours they are drawn in."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ...store.errors import InputError
+from ...store.texts import read_text
+from .class_lines import entries_by_id, names_of_lines
+
+__all__ = ["Classes", "Colour", "default_classes", "default_colour", "load_classes"]
+
+Colour = tuple[int, int, int]
+
+# Okabe & Ito, "Color Universal Design" (2008): told apart by colour-blind eyes too.
+OKABE_ITO: tuple[Colour, ...] = (
+    (0, 0, 0),
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+
+# From the ninth class on: of colours neither dark nor nearly white, always the one that is farthest
+# in CIELAB from black and from all before it (and from violet, in which overlays show black): any
+# two of the first 32 are 26 apart.
+FARTHEST: tuple[Colour, ...] = (
+    (0, 255, 0),
+    (240, 225, 195),
+    (255, 15, 195),
+    (255, 0, 90),
+    (0, 105, 255),
+    (75, 165, 0),
+    (135, 105, 45),
+    (0, 255, 150),
+    (0, 255, 255),
+    (210, 135, 255),
+    (105, 120, 120),
+    (180, 240, 150),
+    (255, 135, 120),
+    (255, 0, 0),
+    (165, 240, 0),
+    (240, 210, 255),
+    (210, 15, 120),
+    (150, 150, 15),
+    (255, 195, 120),
+    (120, 150, 255),
+    (150, 210, 210),
+    (180, 45, 210),
+    (75, 120, 45),
+    (165, 90, 90),
+)
+
+
+def default_colour(k: int) -> Colour:
+    """Return the colour of class k where nobody chose one; all classes' colours differ.
+
+    The first eight are those of Okabe and Ito, then come colours far from those and from each
+    other. From the 33rd on it is the colour map of the PASCAL VOC challenge, which spreads the bits
+    of k over the high bits of red, green and blue; made lighter, for none is to be nearly black.
+
+    Examples
+    --------
+    >>> default_colour(1), default_colour(8)
+    ((230, 159, 0), (0, 255, 0))
+    """
+    chosen = OKABE_ITO + FARTHEST
+    if k < len(chosen):
+        return chosen[k]
+    red = green = blue = 0
+    for shift in range(8):
+        bits = k >> (3 * shift)
+        red |= (bits & 1) << (7 - shift)
+        green |= (bits >> 1 & 1) << (7 - shift)
+        blue |= (bits >> 2 & 1) << (7 - shift)
+    return 80 + red * 11 // 16, 80 + green * 11 // 16, 80 + blue * 11 // 16
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names and colours; the position is the class id.
+
+    Parameters
+    ----------
+    names : tuple of str
+    colours : tuple of (red, green, blue), each 0 to 255
+
+    Raises
+    ------
+    InputError
+        If there are not as many colours as names, or a colour is none.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.colours):
+            raise InputError(
+                f"{len(self.names)} class names came with {len(self.colours)} colours: "
+                "each class needs one of both"
+            )
+        for name, colour in zip(self.names, self.colours, strict=True):
+            if len(colour) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in colour):
+                raise InputError(
+                    f"class '{name}' has the colour {colour!r}: "
+                    "expected red, green and blue, each a whole number from 0 to 255"
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return what ``classes.json`` holds; `from_list` is the inverse."""
+        pairs = zip(self.names, self.colours, strict=True)
+        return [{"name": name, "colour": list(colour)} for name, colour in pairs]
+
+    @classmethod
+    def from_list(cls, plain: object) -> Self:
+        """Build from a list of names, or of ``{"name": …, "colour": [r, g, b] or "#rrggbb"}``.
+
+        Classes without a colour get `default_colour`.
+
+        Raises
+        ------
+        InputError
+            If it is no such list.
+        """
+        if not isinstance(plain, list) or not plain:
+            raise InputError(
+                'expected a list with one entry a class, a name or {"name": …, "colour": [r, g, b]}'
+            )
+        entries = [_entry(k, item) for k, item in enumerate(plain)]
+        return cls(tuple(name for name, _ in entries), tuple(colour for _, colour in entries))
+
+
+def default_classes(n: int) -> Classes:
+    """Return n classes named by their numbers.
+
+    Examples
+    --------
+    >>> default_classes(2).names
+    ('class 0', 'class 1')
+    """
+    return named_classes([f"class {k}" for k in range(n)])
+
+
+def named_classes(names: Sequence[str]) -> Classes:
+    """Return classes of these names in the default colours."""
+    return Classes(tuple(names), tuple(default_colour(k) for k in range(len(names))))
+
+
+def load_classes(
+    label_folder: str | Path, tell: Callable[[str], None] | None = None
+) -> Classes | None:
+    """Read the classes that belong to a folder of label maps.
+
+    Looked for in the folder, then beside it (in its parent): ``classes.json``, a list with one
+    entry a class, or ``classes.txt``, whose line k, counted from 0, names class k. Where both
+    stand in one place, the JSON counts, since it can hold colours too, and must not contradict.
+
+    Parameters
+    ----------
+    label_folder : path
+    tell : callable, optional
+        Takes in words what of the file was not taken as it stands, see `class_lines`.
+
+    Returns
+    -------
+    Classes or None
+        None if there is no such file.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read as described, names a class twice, or the two disagree.
+    """
+    folder = Path(label_folder).resolve()
+    for place in (folder, folder.parent):
+        found = [
+            (path, *read(path))
+            for name, read in (("classes.json", _read_json), ("classes.txt", _read_text))
+            if (path := place / name).is_file()
+        ]
+        if len(found) == 2 and found[0][1].names != found[1][1].names:
+            raise InputError(
+                f"'{found[0][0]}' and '{found[1][0]}' name different classes: remove one of them"
+            )
+        if found:
+            path, classes, notes = found[0]
+            if tell is not None and notes:
+                tell(f"'{path}' {', and '.join(notes)}")
+            return classes
+    return None
+
+
+def _read_json(path: Path) -> tuple[Classes, list[str]]:
+    try:
+        plain, notes = json.loads(_text(path)), list[str]()
+        if isinstance(plain, list):
+            plain, notes = entries_by_id(plain)
+        classes = Classes.from_list(plain)
+    except (ValueError, RecursionError) as error:  # an InputError is a ValueError too
+        raise InputError(f"'{path}' cannot be read: {error}") from error
+    return _checked(path, classes), notes
+
+
+def _read_text(path: Path) -> tuple[Classes, list[str]]:
+    text = _text(path)
+    try:
+        names, notes = names_of_lines(text)
+    except InputError as error:
+        raise InputError(f"'{path}' {error}") from error
+    return _checked(path, named_classes(names)), notes
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is not UTF-8 text: save it as UTF-8") from error
+
+
+def _checked(path: Path, classes: Classes) -> Classes:
+    """Refuse names that a report could not tell apart."""
+    for k, name in enumerate(classes.names):
+        if not name:
+            raise InputError(f"'{path}' gives class {k} no name: every class needs one")
+        first = classes.names.index(name)
+        if first != k:
+            raise InputError(
+                f"'{path}' calls both class {first} and class {k} '{name}': names must differ"
+            )
+    return classes
+
+
+def _entry(k: int, item: object) -> tuple[str, Colour]:
+    if isinstance(item, str):
+        return item.strip(), default_colour(k)
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        raise InputError(
+            f'entry {k} is {item!r}: expected a name or {{"name": …, "colour": [r, g, b]}}'
+        )
+    colour = item.get("colour", item.get("color"))
+    return item["name"].strip(), default_colour(k) if colour is None else _colour(k, colour)
+
+
+def _colour(k: int, value: object) -> Colour:
+    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
+        try:
+            number = int(value[1:], 16)
+        except ValueError:
+            number = -1
+        if number >= 0:
+            return number >> 16, number >> 8 & 255, number & 255
+    if isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value):
+        return value[0], value[1], value[2]
+    raise InputError(f"entry {k} has the colour {value!r}: expected [r, g, b] or '#rrggbb'")

@@ -1,0 +1,109 @@
+"""Images dealt into folds, so that each class's images are spread over them.
+
+Images are the unit, for pixels of one image are alike: an image whose pixels stood on both sides
+would be scored by what was learnt of itself.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.errors import InputError
+
+__all__ = ["image_folds", "unlearnt_classes"]
+
+
+def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tuple[int, ...], ...]:
+    """Deal images into folds of equal size, to within one.
+
+    The rarest class that still has images to be dealt is dealt first, each of its images to the
+    fold that has the fewest of that class, of those the one with the most room. Ties are broken by
+    the seed; the folds are a pure function of the arguments.
+
+    Parameters
+    ----------
+    counts : array of shape (images, classes), integer
+        Pixels of each class in each image; only whether there are any counts.
+    k : int
+        Folds; as many as images leaves one out at a time.
+    seed : int
+
+    Returns
+    -------
+    tuple of k tuples of int
+        The images of each fold, ascending; together they are all images, each once.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two folds, or more than images.
+
+    References
+    ----------
+    Sechidis, Tsoumakas, Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011:
+    rarest first; here the folds' sizes are kept equal besides.
+
+    Examples
+    --------
+    >>> sky_and_boats = np.array([[9, 0], [9, 4], [9, 0], [9, 4]])
+    >>> sorted(len(set(fold) & {1, 3}) for fold in image_folds(sky_and_boats, 2))
+    [1, 1]
+    """
+    n = len(counts)
+    if n < 2:
+        raise InputError("one labelled image only: to hold one out, two are the least")
+    if not 2 <= k <= n:
+        raise InputError(
+            f"{n} labelled images cannot be dealt into {k} folds: give from 2 to {n}, the number "
+            "of images"
+        )
+    rng = np.random.default_rng([seed, k])
+    present, order = np.asarray(counts) > 0, rng.permutation(n)
+    sizes = np.full(k, n // k)
+    sizes[rng.permutation(k)[: n % k]] += 1
+    held = np.zeros((k, present.shape[1]), np.int64)  # images of each class, by fold
+    folds: list[list[int]] = [[] for _ in range(k)]
+    for image, by in _rarest_first(present, order):
+        room = sizes - [len(fold) for fold in folds]
+        alike = np.zeros(k, np.int64) if by is None else held[:, by]
+        fold = min(np.flatnonzero(room), key=lambda f: (alike[f], -room[f], f))
+        folds[fold].append(image)
+        held[fold] += present[image]
+    return tuple(tuple(sorted(fold)) for fold in folds)
+
+
+def _rarest_first(
+    present: NDArray[np.bool_], order: NDArray[np.integer]
+) -> list[tuple[int, int | None]]:
+    """Return the images in the order to deal them, each with the class it is dealt for, if any."""
+    left, dealt = [int(image) for image in order], list[tuple[int, int | None]]()
+    while left:
+        images_of = present[left].sum(axis=0)
+        if not images_of.any():
+            return dealt + [(image, None) for image in left]
+        rarest = int(np.where(images_of > 0, images_of, len(present) + 1).argmin())
+        dealt += [(image, rarest) for image in left if present[image, rarest]]
+        left = [image for image in left if not present[image, rarest]]
+    return dealt
+
+
+def unlearnt_classes(
+    counts: NDArray[np.integer], folds: Sequence[Sequence[int]]
+) -> tuple[int, ...]:
+    """Return the classes all of whose images stand in one fold: held out, nobody has learnt them.
+
+    Parameters
+    ----------
+    counts : array of shape (images, classes), integer
+    folds : sequence of sequences of int
+        From `image_folds`.
+
+    Examples
+    --------
+    >>> unlearnt_classes(np.array([[9, 0], [9, 4], [9, 0]]), [[0], [1, 2]])
+    (1,)
+    """
+    present = np.asarray(counts) > 0
+    folds_of = sum(present[list(fold)].any(axis=0).astype(np.int64) for fold in folds)
+    return tuple(int(c) for c in np.flatnonzero(folds_of == 1))

@@ -1,0 +1,306 @@
+"""Label maps: find them, read every format, bring them to the row grid.
+
+A label map gives each pixel of one image a class id, or the ignore label where nothing is known;
+partly labelled images are normal. On the row grid the ignore label, whatever it was, is `IGNORED`.
+"""
+
+import struct
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...store.errors import InputError
+from ...store.geometry import Geometry, nearest_index
+from ...store.names import stem_of
+from ...store.walking import ending, in_words, walk
+
+__all__ = [
+    "IGNORED",
+    "MINIMUM_PIXELS",
+    "check_trainable",
+    "find_labels",
+    "label_rows",
+    "passed_over",
+    "read_label_file",
+    "read_label_map",
+]
+
+IGNORED = 65535
+"""What `label_rows` writes where a pixel has no class: no class id is as high."""
+
+MINIMUM_PIXELS = 20
+"""Published: a class of fewer pixels in a resized image is not trained on there."""
+
+SUFFIXES = (".png", ".npy")
+_JPEG = (".jpg", ".jpeg")
+_OTHER_LABELS = frozenset(
+    {*_JPEG, ".bmp", ".gif", ".gz", ".json", ".mat", ".nii", ".npz", ".tif", ".tiff", ".webp"}
+    | {".xml"}
+)
+"""Endings of what other programs keep labels in."""
+
+
+def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, Path]:
+    """Find the label maps of a folder and its sub-folders; links to folders are followed.
+
+    Parameters
+    ----------
+    folder : path
+    images : collection of path
+        Files known to be images: where labels stand beside the images, they are no labels.
+
+    Returns
+    -------
+    dict
+        Path of each ``.png`` and ``.npy``, by its stem: the path within the folder without the
+        ending, with ``/`` between sub-folders, in Unicode's composed form. Hidden files and
+        folders are skipped.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist, or two files have one stem.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"the label folder '{root}' does not exist")
+    known = {Path(image).resolve() for image in images}
+    found: dict[str, Path] = {}
+    for path in walk(root).files:
+        if ending(path) not in SUFFIXES or not path.is_file() or path.resolve() in known:
+            continue
+        stem = stem_of(path.relative_to(root).as_posix())
+        if stem in found:
+            raise InputError(
+                f"two label maps for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
+            )
+        found[stem] = path
+    return found
+
+
+def passed_over(
+    folder: str | Path,
+    labels: Collection[str],
+    images: Collection[Path],
+    stems: Collection[str],
+) -> str:
+    """Say in words which files of a label folder may be labels too, but are not read.
+
+    Parameters
+    ----------
+    folder : path
+    labels : collection of str
+        Stems of the label maps that `find_labels` found; what has one is nothing apart.
+    images : collection of path
+        Files known to be images.
+    stems : collection of str
+        Of the images that label maps are wanted for; where there is any label map, other names
+        are of no concern.
+
+    Returns
+    -------
+    str
+        Empty if there are none.
+    """
+    root = Path(folder)
+    found, known = walk(root), {Path(image).resolve() for image in images}
+    others = [
+        path
+        for path in found.files
+        if ending(path) in _OTHER_LABELS
+        and path.name not in ("classes.json", "predictions.jsonl")
+        and (stem := stem_of(path.relative_to(root).as_posix())) not in labels
+        and (stem in stems or not labels)
+        and path.resolve() not in known
+    ]
+    hidden = sum(ending(path) in SUFFIXES for path in found.hidden)
+    parts = [*([in_words(others)] if others else []), *([f"{hidden} hidden"] if hidden else [])]
+    if not parts:
+        return ""
+    why = "label maps are .png or .npy"
+    if any(ending(path) in _JPEG for path in others):
+        why += "; JPEG cannot hold exact class ids, so save them as PNG from where they were made"
+    return f"passed over in '{root}': {', '.join(parts)} ({why})"
+
+
+def read_label_map(path: str | Path) -> NDArray[np.integer]:
+    """Read one label map; as `read_label_file`, without the palette."""
+    return read_label_file(path)[0]
+
+
+def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None]:
+    """Read one label map and its palette.
+
+    Parameters
+    ----------
+    path : path
+        A PNG with one channel of 1 to 16 bits, or with a palette (the index counts, not the
+        colour); or a ``.npy`` with a 2-D array of integers.
+
+    Returns
+    -------
+    label : array of shape (H, W), of an integer dtype
+    palette : bytes or None
+        Red, green and blue of each index; None in a file without a palette.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or damaged.
+    """
+    path = Path(path)
+    is_npy = path.suffix.lower() == ".npy"
+    label, palette = (_read_npy(path), None) if is_npy else _read_png(path)
+    if label.ndim != 2 or label.size == 0:
+        raise InputError(
+            f"label map '{path}' has the shape {label.shape}: expected one class id a pixel, (H, W)"
+        )
+    if label.dtype == np.bool_:
+        return label.astype(np.uint8), palette
+    if not np.issubdtype(label.dtype, np.integer):
+        raise InputError(
+            f"label map '{path}' holds {label.dtype}: expected whole numbers, one class id a pixel"
+        )
+    return label, palette
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        label = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"label map '{path}' cannot be read: {error}") from error
+    if not isinstance(label, np.ndarray):
+        raise InputError(f"label map '{path}' is no .npy array")
+    return label
+
+
+def _read_png(path: Path) -> tuple[NDArray[Any], bytes | None]:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.mode not in ("1", "L", "P", "I", "I;16"):
+                raise InputError(
+                    f"label map '{path}' is a colour image ({image.mode}): expected one channel "
+                    "with class ids. Save it as an index or palette PNG"
+                )
+            label: NDArray[Any] = np.asarray(image)
+            palette = bytes(image.getpalette("RGB") or ()) if image.mode == "P" else None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"label map '{path}' cannot be read: {error}") from error
+    if label.dtype == np.uint8:
+        label = label // np.uint8(_stretch(path))
+    return label, palette
+
+
+def _stretch(path: Path) -> int:
+    """By what Pillow multiplied the values: it stretches grey PNGs of 2 and 4 bits to 0–255."""
+    with path.open("rb") as file:
+        bits, colour_type = struct.unpack("BB", file.read(26)[24:26])  # in the header, IHDR
+    return {2: 85, 4: 17}.get(bits, 1) if colour_type == 0 else 1
+
+
+def label_rows(
+    label: NDArray[np.integer],
+    geometry: Geometry,
+    *,
+    ignore: int = 255,
+    n_classes: int | None = None,
+    minimum_pixels: int = MINIMUM_PIXELS,
+    name: str = "",
+    image_name: str = "",
+) -> NDArray[np.uint16]:
+    """Bring a label map to the row grid, as published.
+
+    Resized by the nearest rule of OpenCV; then every class but the ignored that has fewer than
+    ``minimum_pixels`` pixels in the resized image becomes ignored; then cut into rows.
+
+    Parameters
+    ----------
+    label : array of shape (H, W), integer
+    geometry : Geometry
+        Of the label map's image.
+    ignore : int
+        The id of pixels without a class.
+    n_classes : int, optional
+        Ids from here on are refused; not checked if None.
+    minimum_pixels : int
+        1 keeps every class, as evaluation wants it.
+    name, image_name : str
+        What errors call the label map and its image.
+
+    Returns
+    -------
+    array of shape (rows, height, width), uint16
+        Class ids, `IGNORED` where there is none: ignored, deleted or padding.
+
+    Raises
+    ------
+    InputError
+        If the sizes differ, or an id is no class.
+    """
+    if label.shape != geometry.size:
+        raise InputError(
+            f"label map '{name}' is {_size(label.shape)} but image '{image_name}' is "
+            f"{_size(geometry.size)}: a label map must have its image's size. "
+            "Was the image resized or turned?"
+        )
+    _check_ids(label, ignore, n_classes, name)
+    y, x = (nearest_index(*pair) for pair in zip(geometry.size, geometry.resized, strict=True))
+    seen = label[y[:, None], x]
+    resized = seen.astype(np.uint16)
+    resized[seen == ignore] = IGNORED
+    counts = np.bincount(resized.ravel(), minlength=IGNORED + 1)
+    small = counts < minimum_pixels  # by class id; never true of a class that has enough
+    small[IGNORED] = False
+    resized[small[resized]] = IGNORED
+    return geometry.cut(resized, IGNORED).astype(np.uint16, copy=False)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    """Width×height, as image viewers say it."""
+    return "×".join(str(n) for n in reversed(shape))
+
+
+def _check_ids(label: NDArray[np.integer], ignore: int, n_classes: int | None, name: str) -> None:
+    n = IGNORED if n_classes is None else min(n_classes, IGNORED)
+    wrong = label[((label < 0) | (label >= n)) & (label != ignore)]
+    if not wrong.size:
+        return
+    there = f"there are {n} classes, 0 to {n - 1}" if n_classes else f"the highest is {n - 1}"
+    raise InputError(
+        f"label map '{name}' has the id {wrong[0]} but {there}, and the ignore label is {ignore}. "
+        "Is a class missing in classes.txt, or is another id to be ignored (--ignore)?"
+    )
+
+
+def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence[str]) -> None:
+    """Refuse labels that nothing can be learnt from.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Number of training pixels of each class.
+    names : sequence of str
+        The classes' names.
+
+    Raises
+    ------
+    InputError
+        If no pixel has a class, or all have the same.
+    """
+    present = [name for name, count in zip(names, counts, strict=True) if count]
+    if not present:
+        raise InputError(
+            "no labelled pixel is left: all are ignored, or of classes with fewer than "
+            f"{MINIMUM_PIXELS} pixels in their image. Label more, or check the ignore label"
+        )
+    if len(present) == 1:
+        raise InputError(
+            f"only one class is present, '{present[0]}': at least two are needed to tell apart. "
+            "Label pixels of another class too"
+        )

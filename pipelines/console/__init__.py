@@ -1,0 +1,1 @@
+"""What every command line shares: options, settings, progress, output, figures."""

@@ -1,0 +1,49 @@
+"""Scores as lines for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["cross_validation_words", "score_table"]
+
+
+def score_table(
+    class_iou: Mapping[str, float | None], mean_iou: float, pixel_accuracy: float
+) -> list[str]:
+    """Return the lines of a table of scores, all of one length."""
+    named = {**class_iou, "mIoU": mean_iou, "pixel accuracy": pixel_accuracy}
+    width = max(map(len, named))
+    return [
+        f"{name:<{width}}  {'–':>6}" if value is None else f"{name:<{width}}  {value:6.4f}"
+        for name, value in named.items()
+    ]
+
+
+def cross_validation_words(facts: Mapping[str, Any]) -> list[str]:
+    """Return the lines that tell of a cross-validation.
+
+    Parameters
+    ----------
+    facts : mapping
+        `CrossValidation.to_dict`.
+    """
+    low, high = facts["interval"]
+    each = [score for score in facts["fold_mean_iou"] if score is not None]
+    found = facts["calibration"]
+    error, nll = found["calibration_error"], found["nll"]
+    classes = (
+        f"{name} {'–' if iou is None else format(iou, '.3f')}" for name, iou in facts["iou"].items()
+    )
+    return [
+        f"mIoU {facts['mean_iou']:.3f} on {facts['images']} images held out in {facts['folds']} "
+        f"folds; {low:.3f} to {high:.3f} (95 %, by resampling images), by fold {min(each):.3f} to "
+        f"{max(each):.3f}",
+        f"pixel accuracy {facts['pixel_accuracy']:.3f}; IoU of {', '.join(classes)}",
+        f"probabilities: calibration error {error['before']:.3f}, negative log-likelihood "
+        f"{nll['before']:.3f}; "
+        + (
+            "no temperature makes them better"
+            if found["temperature"] == 1
+            else f"at temperature {found['temperature']:.2f} {error['after']:.3f} and "
+            f"{nll['after']:.3f}"
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""``dseg demo``: all commands on drawn scenes."""

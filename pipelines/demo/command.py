@@ -1,0 +1,43 @@
+"""The command line of ``dseg demo``: parse, call, report."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from ...extract.builtin import BUILTIN
+from ..console.options import device_option, folder, output_options, overwrite_option
+from ..console.output import console_of, report
+from ..console.scores import score_table
+
+__all__ = ["demo"]
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=folder,
+    default="dseg-demo",
+    show_default=True,
+    help="Folder of all that it makes.",
+)
+@click.option(
+    "--checkpoint", default=BUILTIN, show_default=True, help="Another diffusion model to try."
+)
+@device_option
+@overwrite_option
+@output_options
+def demo(**given: Any) -> int:
+    """Run all steps on drawn scenes: 12 labelled, 60 to predict; leave a picture and scores.
+
+    \b
+    dseg demo
+    """
+    from .run import DemoConfig
+    from .run import demo as run
+
+    console, as_json = console_of(given)
+    summary = run(DemoConfig(**given), console)
+    rows = score_table(summary.iou, summary.mean_iou, summary.pixel_accuracy)
+    rows.append(f"{summary.picture}: some of the masks; {summary.seconds:.0f} s")
+    return report(asdict(summary), "\n".join(rows), as_json)

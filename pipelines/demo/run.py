@@ -1,0 +1,351 @@
+"""``dseg demo``: all commands on drawn scenes, whose true labels are known exactly."""
+
+import io
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...classify.ensemble.model_files import FACTS
+from ...classify.inference.mask_files import read_mask, write_encoded, write_mask
+from ...classify.labels.classes import Classes
+from ...demo.picture import Example, draw_picture
+from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
+from ...extract.builtin import BUILTIN
+from ...extract.images import read_image
+from ...store.atomic_folder import is_free, remove_parts
+from ...store.claims import claimed
+from ...store.errors import DsegError, InputError
+from ..console.progress import Progress
+from ..evaluate.run import EvaluateConfig, EvaluateSummary, evaluate
+from ..extract.run import BackboneOptions, ExtractConfig, extract
+from ..fit.run import FitConfig, fit
+from ..inputs.image_list import named
+from ..predict.run import PredictConfig, predict
+
+__all__ = ["DemoConfig", "DemoSummary", "demo"]
+
+MARK = "dseg-demo.json"
+FOLDERS = ("photos", "labels", "truth", "feats.zarr", "model", "masks")
+FILES = ("classes.json", "classes.txt", "train.txt", "test.txt", "demo.png")
+SMALLEST = 16
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """One run of ``dseg demo``.
+
+    Parameters
+    ----------
+    out : path
+        Folder of all that is made: new, empty, or one of an earlier run, which then goes on.
+    checkpoint : str
+        File, folder, hub id or ``builtin:`` name of a diffusion model.
+    size : tuple of 2 ints
+        Height and width of the scenes in pixels.
+    labelled, predicted : int
+        Number of scenes to learn from, and of others to predict and score.
+    members, max_steps : int
+        Of the fit.
+    device : str, optional
+    overwrite : bool
+        Start an earlier run anew, or use a folder that holds other things.
+    """
+
+    out: Path = Path("dseg-demo")
+    checkpoint: str = BUILTIN
+    size: tuple[int, int] = (128, 128)
+    labelled: int = 12
+    predicted: int = 60
+    members: int = 10
+    max_steps: int = 2000
+    device: str | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """What a run made.
+
+    Parameters
+    ----------
+    folder, picture : str
+    labelled, predicted : int
+        Number of scenes learnt from, and of those predicted.
+    mean_iou, pixel_accuracy : float
+        Over the predicted scenes, 0 to 1.
+    iou : dict
+        IoU of each class by name; None for classes that are not counted.
+    seconds : float
+        Of this run alone: what an earlier one had done already costs none.
+    """
+
+    folder: str
+    picture: str
+    labelled: int
+    predicted: int
+    mean_iou: float
+    pixel_accuracy: float
+    iou: dict[str, float | None]
+    seconds: float
+
+
+def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
+    """Draw scenes, extract, fit on a few of them, predict and score the others, show some.
+
+    Raises
+    ------
+    DsegError
+        If the folder holds something else or was made with other settings, a number is out of
+        range, or one of the steps fails.
+    """
+    progress = progress or Progress()
+    _check(config)
+    BackboneOptions(device=config.device).load(config.checkpoint)  # a wrong one leaves no folder
+    tidy = partial(remove_parts, config.out)
+    with claimed(config.out, None, "dseg demo", beside=True, tidy=tidy, warn=progress.warn):
+        return _demo(config, progress)
+
+
+def _demo(config: DemoConfig, progress: Progress) -> DemoSummary:
+    started = time.monotonic()
+    _claim(config)
+    train, test = _stems(config)
+    _write_scenes(config, train, test, progress)
+    _extract(config, progress)
+    _fit(config, progress)
+    _predict(config, progress)
+    out = config.out
+    scores = evaluate(
+        EvaluateConfig(out / "masks", out / "truth", list_file=out / "test.txt"), progress
+    )
+    _draw(config, test, scores)
+    return DemoSummary(
+        folder=str(out),
+        picture=str(out / "demo.png"),
+        labelled=len(train),
+        predicted=len(test),
+        mean_iou=scores.mean_iou,
+        pixel_accuracy=scores.pixel_accuracy,
+        iou=scores.iou,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check(config: DemoConfig) -> None:
+    if config.labelled < 1 or config.predicted < 1:
+        raise InputError(
+            f"the demo needs scenes to learn from and scenes to predict, at least 1 of each: got "
+            f"{config.labelled} and {config.predicted}"
+        )
+    if config.labelled + config.predicted > len(DEMO_SEEDS):
+        raise InputError(
+            f"the demo has {len(DEMO_SEEDS)} scenes, but {config.labelled} to learn from and "
+            f"{config.predicted} to predict were asked for: ask for fewer"
+        )
+    if min(config.size) < SMALLEST:
+        raise InputError(
+            f"scenes of {config.size[0]}x{config.size[1]} pixels are too small to show their "
+            f"parts: {SMALLEST} a side is the least"
+        )
+
+
+def _claim(config: DemoConfig) -> None:
+    """Make the folder this run's own, or refuse: nothing but an earlier demo is ever removed."""
+    out, mark = config.out, config.out / MARK
+    if out.exists() and not out.is_dir():
+        raise InputError(f"'{out}' is a file: give the demo a folder of its own, --out")
+    if mark.is_file() and config.overwrite:
+        _clear(out)
+    elif mark.is_file():
+        _check_settings(out, _settings(config), _read(mark))
+        return
+    elif not is_free(out):
+        _check_foreign(config)
+    out.mkdir(parents=True, exist_ok=True)
+    write_encoded(mark, (json.dumps(_settings(config), indent=1) + "\n").encode())
+
+
+def _settings(config: DemoConfig) -> dict[str, Any]:
+    """Return what all results in a folder depend on."""
+    return {
+        "checkpoint": config.checkpoint,
+        "size": list(config.size),
+        "labelled": config.labelled,
+        "predicted": config.predicted,
+        "members": config.members,
+        "max_steps": config.max_steps,
+    }
+
+
+def _read(mark: Path) -> Any:
+    try:
+        return json.loads(mark.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"'{mark}' is not what `dseg demo` wrote ({error}): --overwrite starts anew"
+        ) from error
+
+
+def _check_settings(out: Path, asked: Mapping[str, Any], there: Any) -> None:
+    """Refuse to mix the results of different settings."""
+    known = there if isinstance(there, dict) else {}
+    other = [key for key, value in asked.items() if known.get(key, "unknown") != value]
+    if other:
+        differences = ", ".join(
+            f"{key} {known.get(key, 'unknown')} there, {asked[key]} asked for" for key in other
+        )
+        raise InputError(
+            f"the demo in '{out}' was made with other settings ({differences}): give another "
+            "--out, or --overwrite to start anew"
+        )
+
+
+def _check_foreign(config: DemoConfig) -> None:
+    """Refuse a folder of other things, unless told to use it and nothing is in the way."""
+    out = config.out
+    if not config.overwrite:
+        some = named(sorted(path.name for path in out.iterdir()))
+        raise InputError(
+            f"'{out}' is not empty and no folder of `dseg demo` (it holds {some}): give another "
+            "--out, or --overwrite to put the demo beside what is there"
+        )
+    taken = [name for name in (*FOLDERS, *FILES) if (out / name).exists()]
+    if taken:
+        raise InputError(
+            f"'{out}' holds {named(taken)}, which `dseg demo` did not write and does not replace: "
+            "give another --out"
+        )
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier demo made; its mark goes last, by being replaced."""
+    for name in FOLDERS:
+        if (out / name).is_symlink():
+            (out / name).unlink()
+        elif (out / name).exists():
+            shutil.rmtree(out / name)
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+def _stems(config: DemoConfig) -> tuple[list[str], list[str]]:
+    """Return the names of the scenes to learn from and of those to predict."""
+    seeds = DEMO_SEEDS[: config.labelled + config.predicted]
+    stems = [f"scene_{seed:02d}" for seed in seeds]
+    return stems[: config.labelled], stems[config.labelled :]
+
+
+def _write_scenes(
+    config: DemoConfig, train: list[str], test: list[str], progress: Progress
+) -> None:
+    """Write images, label maps, names of classes, lists: the same bytes each time, so all stays."""
+    out, stems = config.out, [*train, *test]
+    progress.say(
+        f"{len(stems)} scenes of {config.size[0]}x{config.size[1]} pixels, {len(CLASSES)} classes: "
+        f"{len(train)} with labels to learn from, {len(test)} to predict"
+    )
+    for name in ("photos", "labels", "truth"):
+        (out / name).mkdir(exist_ok=True)
+    with progress.bar("draw", len(stems), "scenes") as advance:
+        for seed, stem in zip(DEMO_SEEDS, stems, strict=False):
+            scene = draw_scene(seed, config.size)
+            write_encoded(out / "photos" / f"{stem}.png", _png(scene.image))
+            folder = "labels" if stem in train else "truth"
+            write_mask(out / folder / f"{stem}.png", scene.label, COLOURS)
+            advance(1)
+    classes = json.dumps(Classes(CLASSES, COLOURS).to_list(), indent=1)
+    write_encoded(out / "classes.json", (classes + "\n").encode())
+    for name, lines in (("classes", CLASSES), ("train", train), ("test", test)):
+        write_encoded(out / f"{name}.txt", ("\n".join(lines) + "\n").encode())
+
+
+def _png(image: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _extract(config: DemoConfig, progress: Progress) -> None:
+    out = config.out
+    done = extract(
+        ExtractConfig(
+            out / "photos",
+            out / "feats.zarr",
+            config.checkpoint,
+            backbone=BackboneOptions(device=config.device),
+        ),
+        progress,
+    )
+    _refuse_failures(getattr(done, "failed", {}), "extracted")
+
+
+def _fit(config: DemoConfig, progress: Progress) -> None:
+    out = config.out
+    if (out / "model" / FACTS).is_file():
+        progress.say(f"'{out / 'model'}' is there already")
+        return
+    fit(
+        FitConfig(
+            (out / "feats.zarr",),
+            out / "labels",
+            out / "model",
+            list_file=out / "train.txt",
+            members=config.members,
+            max_steps=config.max_steps,
+            device=config.device,
+        ),
+        progress,
+    )
+
+
+def _predict(config: DemoConfig, progress: Progress) -> None:
+    out = config.out
+    done = predict(
+        PredictConfig(
+            (out / "feats.zarr",),
+            out / "model",
+            out / "masks",
+            uncertainty=True,
+            list_file=out / "test.txt",
+            device=config.device,
+            overwrite=True,  # of a model that is there no more: the folder is the demo's own
+        ),
+        progress,
+    )
+    _refuse_failures(done.failed, "predicted")
+
+
+def _refuse_failures(failed: Mapping[str, str], what: str) -> None:
+    if failed:
+        name, reason = next(iter(failed.items()))
+        raise DsegError(f"{len(failed)} scenes could not be {what}, first '{name}': {reason}")
+
+
+def _draw(config: DemoConfig, test: list[str], scores: EvaluateSummary) -> None:
+    """Draw some scenes, evenly spaced among those predicted: none is chosen for its result."""
+    out = config.out
+    places = np.linspace(0, len(test) - 1, min(SHOWN, len(test))).round().astype(int)
+    examples = []
+    for stem in (test[place] for place in places):
+        mask, truth = (read_mask(out / name / f"{stem}.png") for name in ("masks", "truth"))
+        examples.append(
+            Example(
+                image=read_image(out / "photos" / f"{stem}.png"),
+                mask=mask.astype(np.uint8),
+                truth=truth.astype(np.uint8),
+                uncertainty=np.load(out / "masks" / "uncertainty" / f"{stem}.npy"),
+            )
+        )
+    note = f"{config.labelled} labelled scenes; mIoU {scores.mean_iou:.2f} over {len(test)} others"
+    file = io.BytesIO()
+    draw_picture(examples, CLASSES, COLOURS, note).save(file, format="PNG", optimize=True)
+    write_encoded(out / "demo.png", file.getvalue())

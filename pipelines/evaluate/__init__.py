@@ -1,0 +1,1 @@
+"""``dseg evaluate``: how well masks agree with label maps."""

@@ -1,0 +1,58 @@
+"""The command line of ``dseg evaluate``: parse, call, report."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console.options import existing_folder, list_option, output_options
+from ..console.output import console_of, report
+from ..console.scores import score_table
+
+if TYPE_CHECKING:
+    from .run import EvaluateSummary
+
+__all__ = ["evaluate"]
+
+
+@click.command()
+@click.argument("masks", type=existing_folder)
+@click.argument("labels", type=existing_folder)
+@click.option(
+    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
+)
+@click.option("--paper", is_flag=True, help="Count as published: absent classes 0, void in unions.")
+@list_option
+@output_options
+def evaluate(**given: Any) -> int:
+    """Score masks against label maps: IoU per class, mIoU, pixel accuracy.
+
+    \b
+    dseg evaluate masks/ labels/ --list test.txt
+    """
+    from .run import EvaluateConfig
+    from .run import evaluate as run
+
+    console, as_json = console_of(given)
+    summary = run(EvaluateConfig(**given), console)
+    rows = score_table(summary.iou, summary.mean_iou, summary.pixel_accuracy)
+    width = len(rows[0]) - 8
+    rows.append(f"{'images':<{width}}  {summary.images:6d}")
+    if summary.others is not None:
+        rows.append(_of_others(summary))
+    return report(asdict(summary), "\n".join(rows), as_json)
+
+
+def _of_others(summary: "EvaluateSummary") -> str:
+    """Return a line about the images that the model has not learnt from."""
+    count, others = summary.learnt_from, summary.others
+    assert others is not None
+    if others.images == 0:
+        return f"The model has learnt from all {count}: on other images it may be much worse"
+    unknown = summary.images - others.images - (count or 0)
+    less = f" (of {unknown} that is not known)" if unknown else ""
+    if others.mean_iou is None or others.pixel_accuracy is None:
+        scores = "no labelled pixel"
+    else:
+        scores = f"mIoU {others.mean_iou:.4f}, pixel accuracy {others.pixel_accuracy:.4f}"
+    return f"The model has learnt from {count} of them{less}; the {others.images} others: {scores}"

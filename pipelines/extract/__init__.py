@@ -1,0 +1,1 @@
+"""``dseg extract``: the network's pass over images, into a feature store."""

@@ -1,0 +1,251 @@
+"""The command line of ``dseg extract``: parse, call, report."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from ...extract.builtin import BUILTIN
+from ..console.options import (
+    NUMBERS,
+    SEED,
+    SHARD,
+    SIZE,
+    device_option,
+    dry_run_option,
+    existing_folder,
+    existing_path,
+    folder,
+    list_option,
+    output_options,
+    overwrite_option,
+    white_option,
+)
+from ..console.output import console_of, next_command, report
+from ..console.progress import Console
+from ..console.unused_options import refuse_idle, written
+
+__all__ = ["extract"]
+
+DECIDED_BY_MODEL = (
+    "steps",
+    "blocks",
+    "backbone",
+    "size",
+    "fit",
+    "overlap",
+    "seed",
+    "draws",
+    "flip",
+    "filters",
+    "pixels",
+    "precision",
+    "head_channels",
+    "heads",
+    "attention_order",
+    "schedule",
+    "diffusion_steps",
+    "white",
+    "weights",
+)
+"""What --layers-from takes from the model, so that nothing else may say it."""
+
+
+@click.command()
+@click.option("--images", type=existing_path, required=True, help="Folder of images, or one.")
+@click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
+@click.option(
+    "--checkpoint",
+    help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE, SwAV "
+    f"(.pth), DINO (transformers folder), or a hub id; by default {BUILTIN}, or the model's.",
+)
+@click.option(
+    "--layers-from",
+    type=existing_folder,
+    help="A model of `dseg fit`: make the features that it needs, no others. --checkpoint then "
+    "only says where its diffusion model is now.",
+)
+@click.option(
+    "--part",
+    type=click.IntRange(1),
+    help="With --layers-from, of a model of several stores: which of them, from 1.",
+)
+@click.option(
+    "--backbone",
+    type=click.Choice(
+        ["guided-diffusion", "diffusers", "latent-diffusion", "mae", "swav", "dinov2", "dinov3"]
+    ),
+    help="What the checkpoint must be; by default what its files show.",
+)
+@click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
+@click.option(
+    "--blocks", type=NUMBERS, help="Blocks, of a U-Net's decoder; by default the checkpoint's."
+)
+@click.option("--head-channels", type=click.IntRange(1), help=".pt, MAE: channels a head (64).")
+@click.option("--heads", type=click.IntRange(1), help=".pt, MAE: a fixed number of heads instead.")
+@click.option(
+    "--attention-order",
+    type=click.Choice(["legacy", "new"]),
+    help=".pt: order of the attention weights (legacy).",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["linear", "cosine"]),
+    help=".pt: noise schedule it was trained with (linear).",
+)
+@click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
+@click.option(
+    "--weights",
+    help="Of a checkpoint with several sets of weights, which: model, ema, unet; by default the "
+    "averaged ones.",
+)
+@click.option("--size", type=SIZE, help="Size that the network sees; by default the checkpoint's.")
+@click.option(
+    "--fit",
+    type=click.Choice(["squash", "pad", "tile"]),
+    default="squash",
+    show_default=True,
+    help="How images come to that size: squashed, padded, or cut into overlapping tiles.",
+)
+@click.option("--tile", "fit", flag_value="tile", help="Short for --fit tile.")
+@click.option("--overlap", type=click.IntRange(0), help="Pixels that tiles share (a quarter).")
+@click.option(
+    "--filters/--no-filters",
+    default=None,
+    help="Also classical filters (edges, texture); by default if the checkpoint's card says so.",
+)
+@click.option(
+    "--pixels/--no-pixels",
+    default=None,
+    help="Also each pixel's colour and place; by default if the checkpoint's card says so.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of the network; the halves are faster on GPUs, and other features.",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Average over so many draws of the noise; each costs a pass.",
+)
+@click.option(
+    "--flip", is_flag=True, help="Average with the mirrored image, which doubles the cost."
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
+@click.option(
+    "--codec",
+    type=click.Choice(["lz4", "zstd", "none", "uint8"]),
+    default="lz4",
+    show_default=True,
+    help="Compression; uint8 loses a little.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["native", "dense"]),
+    default="native",
+    show_default=True,
+    help="dense: literal vectors of every pixel, 22 times larger, for other programs.",
+)
+@click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read all that the store holds of the images, and extract again what is damaged.",
+)
+@white_option
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+@click.pass_context
+def extract(context: click.Context, /, **given: Any) -> int:
+    """Store a network's activations for a folder of images.
+
+    The costly pass, once per image. The same command again goes on where it stopped, takes in new
+    and changed images, and leaves the others.
+
+    \b
+    dseg extract --images photos/ --out feats.zarr
+    dseg extract --images photos/ --out feats.zarr --checkpoint lsun_horse.pt
+    dseg extract --images photos/ --out feats.zarr --checkpoint google/ddpm-cat-256 --tile
+    dseg extract --images new/ --out new.zarr --layers-from model/
+    """
+    from ..inputs.image_list import duration
+    from .run import BackboneOptions, Estimate, ExtractConfig
+    from .run import extract as run
+
+    if given["layers_from"] is not None:
+        _leave_to_model(context, given)
+    elif given["fit"] != "tile":
+        refuse_idle(context, {"overlap": "it is of tiles, --tile"})
+    console, as_json = console_of(given)
+    names = BackboneOptions.__dataclass_fields__
+    backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
+    source = context.get_parameter_source
+    defaults = frozenset(n for n in names if source(n) is ParameterSource.DEFAULT_MAP)
+    summary = run(ExtractConfig(**given, backbone=backbone, yielding=defaults), console)
+    if isinstance(summary, Estimate):
+        text = (
+            f"{summary.images} images in {summary.rows} rows: {summary.n_bytes / 1e6:.0f} MB "
+            f"before compression, about {summary.stored_bytes / 1e6:.0f} MB on disk, where "
+            f"{summary.free_bytes / 1e9:.1f} GB are free; about {duration(summary.seconds)}, and "
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+            "(--dry-run)"
+        )
+        return report(asdict(summary), text, as_json)
+    if summary.vanished:
+        console.warn(f"{len(summary.vanished)} images of the store are not in the folder any more")
+    if summary.clipped:
+        worst = max(summary.clipped, key=lambda name: summary.clipped[name])
+        console.warn(
+            f"{sum(summary.clipped.values())} activations of {len(summary.clipped)} images were "
+            f"beyond float16's range and clipped, most in '{worst}'"
+        )
+    text = (
+        f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
+        f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
+    )
+    follows = _next(given, console)
+    text += f". {follows}" if follows else ""
+    return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _next(given: dict[str, Any], console: Console) -> str:
+    """Return what to type next: not of a part, nor of what is for other programs."""
+    if given["shard"] or given["part"] is not None or given["layout"] == "dense":
+        return ""
+    store, model = given["out"], given["layers_from"]
+    if model is not None:
+        return next_command(console, "predict", store, "--model", model)
+    chosen = () if given["list_file"] is None else ("--list", given["list_file"])
+    return next_command(console, "fit", store, "labels/", *chosen)
+
+
+def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:
+    """Refuse options that a model decides; where only dseg.toml sets them, drop them.
+
+    What stands there are defaults, for extractions without a model too; and so is its checkpoint.
+    Where dseg.toml names the model itself, its other settings are as much meant, and refused.
+    """
+    source, meant = context.get_parameter_source, {ParameterSource.COMMANDLINE}
+    if source("layers_from") is ParameterSource.DEFAULT_MAP:
+        meant.add(ParameterSource.DEFAULT_MAP)
+    told = [written(context, name) for name in DECIDED_BY_MODEL if source(name) in meant]
+    if told:
+        raise click.UsageError(
+            f"{', '.join(told)} cannot be given with --layers-from: the model says it. Leave out "
+            "the one or the other",
+            context,
+        )
+    for name in DECIDED_BY_MODEL:
+        del given[name]
+    if source("checkpoint") not in meant:
+        del given["checkpoint"]

@@ -1,0 +1,172 @@
+"""What ``dseg extract`` is told, and what it tells: plain values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...extract.backbone import Backbone, load_backbone
+from ...extract.precision import Precision
+from ...store.spec import Fit
+
+__all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary"]
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """What `load_backbone` takes besides the checkpoint; see there."""
+
+    steps: tuple[int, ...] | None = None
+    blocks: tuple[int, ...] | None = None
+    backbone: str | None = None
+    head_channels: int | None = None
+    heads: int | None = None
+    attention_order: str | None = None
+    schedule: str | None = None
+    diffusion_steps: int | None = None
+    weights: str | None = None
+    size: tuple[int, int] | None = None
+    filters: bool | None = None
+    pixels: bool | None = None
+    precision: Precision = "float32"
+    seed: int = 0
+    draws: int = 1
+    flip: bool = False
+    device: str | None = None
+
+    def load(self, checkpoint: str) -> Backbone:
+        """Load the backbone."""
+        return load_backbone(checkpoint, **vars(self))
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """One run of ``dseg extract``.
+
+    Parameters
+    ----------
+    images : path
+        Folder of images, sub-folders included; or one image.
+    out : path
+        The store: new, or one of the same recipe, which is then completed.
+    checkpoint : str, optional
+        File, folder or hub id of the diffusion model; by default the one that comes with dseg, or
+        with ``layers_from`` the model's, where it was.
+    layers_from : path, optional
+        A model that `dseg fit` wrote: the features are those that it was fitted on. Then
+        ``backbone`` tells of the device alone, ``fit`` and ``overlap`` nothing.
+    part : int, optional
+        Of a model that was fitted on several stores: which of them, from 1, is to be made again.
+    backbone : BackboneOptions
+    yielding : frozenset of str
+        Those of its fields that are only defaults, of dseg.toml: they yield where the network does
+        not take them, such as steps where there is no noise.
+    fit : {"squash", "pad", "tile"}
+    overlap : int, optional
+        Of tiles, in pixels; by default a quarter of their shorter side.
+    batch_size : int, optional
+        Rows that go through the network at once; by default 1 on a CPU, 8 elsewhere.
+    codec : str
+        Compression of the store.
+    layout : {"native", "dense"}
+        "dense" writes literal vectors of every pixel instead, for other programs.
+    white : int, optional
+        The value of images of 16 bits a channel that is white; by default that of the store or
+        model, else the one of the fewest bits that hold all values of all images.
+    list_file : path, optional
+        Stems of the images to take.
+    shard : (i, n), optional
+        Take the i-th, from 0, of n parts of the images; the parts may run at the same time.
+    verify : bool
+        Read every chunk of the images that are there, and extract those again that are damaged.
+    overwrite : bool
+        Replace a store of another recipe.
+    dry_run : bool
+        Only tell what would be done.
+    """
+
+    images: Path
+    out: Path
+    checkpoint: str | None = None
+    layers_from: Path | None = None
+    part: int | None = None
+    backbone: BackboneOptions = field(default_factory=BackboneOptions)
+    yielding: frozenset[str] = frozenset()
+    fit: Fit = "squash"
+    overlap: int | None = None
+    batch_size: int | None = None
+    codec: str = "lz4"
+    layout: str = "native"
+    white: int | None = None
+    list_file: Path | None = None
+    shard: tuple[int, int] | None = None
+    verify: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class ExtractSummary:
+    """What a run did.
+
+    Parameters
+    ----------
+    store : str
+    images : int
+        Images asked for.
+    extracted, unchanged : int
+        Images written, and images that were there already.
+    damaged : int
+        Images that were there, but of which a part was not: they are extracted again.
+    failed : dict
+        Reason by name of image.
+    vanished : tuple of str
+        Images in the store that are not in the folder (any more).
+    clipped : dict
+        Values beyond float16's range by name of image, where there were any.
+    n_bytes : int
+        Size of the store on disk.
+    seconds : float
+    """
+
+    store: str
+    images: int
+    extracted: int = 0
+    unchanged: int = 0
+    damaged: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    vanished: tuple[str, ...] = ()
+    clipped: dict[str, int] = field(default_factory=dict)
+    n_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take, by a probe of some images.
+
+    Parameters
+    ----------
+    store : str
+    images, rows : int
+        That are not in the store yet.
+    n_bytes : int
+        Before compression: the most that the run needs on disk, for a dense export with the
+        native store that it is made from.
+    stored_bytes : int
+        What they take on disk in the end, compressed as the rows of the probe were.
+    free_bytes : int
+        On the disk of the store.
+    peak_memory : int
+        Bytes that the process has resident at most, interpreter and libraries included; what lies
+        in a GPU's memory does not count.
+    seconds : float
+        At the pace of the probe.
+    """
+
+    store: str
+    images: int
+    rows: int
+    n_bytes: int
+    stored_bytes: int
+    free_bytes: int
+    peak_memory: int
+    seconds: float

@@ -1,0 +1,43 @@
+"""Images that a store calls complete, and that are not whole: found, told of, extracted again."""
+
+from collections.abc import Collection
+
+from ...store.read.intact import damaged, lacking
+from ...store.read.reader import FeatureStore
+from ..console.progress import Progress
+
+__all__ = ["to_mend"]
+
+
+def to_mend(
+    store: FeatureStore, stems: Collection[str], progress: Progress, *, verify: bool
+) -> set[int]:
+    """Return the numbers of the images that are to be extracted again, and say which.
+
+    Parameters
+    ----------
+    store : FeatureStore
+    stems : collection of str
+        Of the images to look at.
+    progress : Progress
+    verify : bool
+        Read every chunk, instead of looking at keys and sizes.
+    """
+    complete = [image for image in store.images if image.complete and image.stem in stems]
+    cut = lacking(store, complete)
+    bad: dict[int, str] = {}
+    if verify:
+        rest = [image for image in complete if image.index not in cut]
+        with progress.bar("verify", len(rest), "images") as advance:
+            bad = damaged(store, rest, advance)
+    found = cut | bad
+    if found:
+        of_which = [f"{len(cut)} with chunks missing or cut off"] if cut else []
+        of_which += [f"{len(bad)} with damaged chunks"] if bad else []
+        progress.warn(
+            f"{len(found)} of {len(complete)} complete images of {store.where} are to be extracted "
+            f"again, {' and '.join(of_which)}. The first: {found[min(found)]}"
+        )
+    elif verify:
+        progress.say(f"verified: all chunks of {len(complete)} complete images of {store.where}")
+    return set(found)

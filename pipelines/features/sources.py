@@ -1,0 +1,229 @@
+"""Where `predict` takes activations from: a feature store, or images through the network."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, Protocol
+
+from ...extract.backbone import Backbone
+from ...extract.images import ImageFiles
+from ...extract.levels import FULL, white_in
+from ...extract.restore import restore_backbone
+from ...store.errors import InputError, StoreError
+from ...store.geometry import Geometry, plan_rows
+from ...store.names import stem_of
+from ...store.read.image_tables import StoredImage
+from ...store.read.protocol import Features
+from ...store.spec import FeatureSpec
+from ..console.progress import Progress
+from ..inputs.image_survey import Survey, surveyed, warn_of_levels
+from .inference import (
+    Alter,
+    Job,
+    Refused,
+    RowActivations,
+    Unchanged,
+    activations,
+    ahead,
+    decoded,
+    rows_at_once,
+)
+
+__all__ = ["FromImages", "FromStore", "Segmentable", "Source", "white_of"]
+
+
+@dataclass(frozen=True)
+class Segmentable:
+    """An image whose activations can be had: ``maps`` yields those of each row, in order.
+
+    ``refused`` says why there are none; then ``maps`` is empty.
+    """
+
+    stem: str
+    name: str
+    geometry: Geometry | None
+    sha256: bytes
+    maps: Iterable[Mapping[str, Any]] = ()
+    refused: str | None = None
+
+
+class Source(Protocol):
+    """A set of images, by stem, with their activations."""
+
+    spec: FeatureSpec
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The images there are."""
+
+    def images(
+        self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
+    ) -> Iterator[Segmentable | str]:
+        """Yield the images, or the stem of one that is done already."""
+
+
+class FromStore:
+    """Activations from a feature store, read a row ahead.
+
+    Parameters
+    ----------
+    store : Features
+    """
+
+    def __init__(self, store: Features) -> None:
+        self.spec, self._store = store.spec, store
+        self._images = {image.stem: image for image in store.images}
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The images of the store."""
+        return tuple(self._images)
+
+    def images(
+        self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
+    ) -> Iterator[Segmentable | str]:
+        """Yield the images, or the stem of one that is done already."""
+        todo: list[StoredImage] = []
+        for image in (self._images[stem] for stem in stems):
+            if not image.complete:
+                why = image.failed or f"not in {self._store.where} yet: finish `dseg extract` first"
+                yield Segmentable(image.stem, image.name, None, b"", refused=why)
+            elif is_done(image.stem, image.sha256):
+                yield image.stem
+            else:
+                todo.append(image)
+        rows = ahead(self._read, chain.from_iterable(self._store.rows(i.index) for i in todo), 2)
+        for image in todo:
+            own = islice(rows, image.row_count)
+            maps = _unless_error(own)
+            yield Segmentable(image.stem, image.name, image.geometry, image.sha256, maps)
+            deque(own, maxlen=0)  # rows that nobody took are not the next image's
+
+    def _read(self, row: int) -> Mapping[str, Any] | StoreError:
+        try:
+            return {size: self._store.map(row, size) for size in self.spec.map_sizes}
+        except StoreError as error:  # is one image's fault, and raised where its maps are taken
+            return error
+
+
+def _unless_error(rows: Iterable[Mapping[str, Any] | StoreError]) -> Iterator[Mapping[str, Any]]:
+    for row in rows:
+        if isinstance(row, StoreError):
+            raise row
+        yield row
+
+
+class FromImages:
+    """Activations straight from images, without a store.
+
+    Parameters
+    ----------
+    files : ImageFiles
+    spec : FeatureSpec
+        The model's.
+    checkpoint : str, optional
+        Where the model's checkpoint is now.
+    device : str, optional
+    batch_size : int, optional
+        Rows at once; by default 1 on a CPU, 8 elsewhere.
+    white : int, optional
+        The value of images of 16 bits a channel that is white; by default the features' own.
+    progress : Progress, optional
+        Where to tell of the images what a user should know.
+
+    Attributes
+    ----------
+    paths : dict
+        The images by stem.
+    white : int
+    """
+
+    def __init__(
+        self,
+        files: ImageFiles,
+        spec: FeatureSpec,
+        checkpoint: str | None,
+        device: Any,
+        batch_size: int | None,
+        white: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.spec, self._progress = spec, progress or Progress()
+        self.white, self._told = white or white_of(spec), white is not None
+        self._shapes = tuple(part.row_shape for part in spec.parts)
+        self._names = files.by_stem
+        self.paths = {stem: files.files[name] for stem, name in self._names.items()}
+        self._backbone: Backbone = restore_backbone(spec, checkpoint, device)
+        self._batch = rows_at_once(batch_size, self._backbone)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The images of the folder."""
+        return tuple(self.paths)
+
+    def images(
+        self,
+        stems: Iterable[str],
+        is_done: Callable[[str, bytes], bool],
+        alter: Alter | None = None,
+    ) -> Iterator[Segmentable | str]:
+        """Yield the images, or the stem of one that is done already.
+
+        ``alter`` may change their pixels first, see `decoded`.
+        """
+        names = {self._names[stem]: self.paths[stem] for stem in stems}
+        survey = surveyed(names, Progress())  # inside the bar of its caller
+        self._tell(survey)
+        jobs = [
+            Job(number, name, names[name], self._geometry(size), self._shapes)
+            for number, (name, size) in enumerate(survey.sizes.items())
+        ]
+        for name, reason in survey.refused.items():
+            yield Segmentable(stem_of(name), name, None, b"", refused=reason)
+        images = decoded(
+            jobs,
+            lambda job, sha256: is_done(stem_of(job.name), sha256),
+            alter=alter,
+            white=self.white,
+        )
+        yield from self._by_image(activations(images, self._backbone, self.spec, self._batch))
+
+    def _tell(self, survey: Survey) -> None:
+        survey.tell_of_pages(self._progress)
+        if self.white == FULL and not self._told:
+            advice = "say --white {0}"
+            warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, self._progress)
+
+    def _geometry(self, size: tuple[int, int]) -> Geometry:
+        return plan_rows(size, self.spec.row_shape, self.spec.fit, self.spec.overlap)
+
+    def _by_image(
+        self, events: Iterator[RowActivations | Unchanged | Refused]
+    ) -> Iterator[Segmentable | str]:
+        """Gather the rows of each image, lazily."""
+        for event in events:
+            name = event.image.job.name if isinstance(event, RowActivations) else event.job.name
+            stem = stem_of(name)
+            match event:
+                case Unchanged():
+                    yield stem
+                case Refused():
+                    yield Segmentable(stem, name, None, b"", refused=event.reason)
+                case RowActivations():
+                    image = event.image
+                    rest = islice(events, len(image.rows) - 1)
+                    maps = (row.maps for row in chain([event], rest))  # type: ignore[union-attr]
+                    yield Segmentable(stem, name, image.job.geometry, image.sha256, maps)
+                    deque(rest, maxlen=0)
+
+
+def white_of(spec: FeatureSpec) -> int:
+    """Return the white of the images that features were made from."""
+    whites = {white_in(part.preprocessing) for part in spec.parts or (spec,)}
+    if len(whites) > 1:
+        raise InputError(
+            "the model was fitted on stores that have different values for white in images of 16 "
+            f"bits a channel ({', '.join(map(str, sorted(whites)))}): say --white"
+        )
+    return whites.pop()

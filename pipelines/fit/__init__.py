@@ -1,0 +1,1 @@
+"""``dseg fit``: an ensemble from the labelled images of a feature store."""

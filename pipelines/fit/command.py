@@ -1,0 +1,110 @@
+"""The command line of ``dseg fit``: parse, call, report."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console.options import (
+    device_option,
+    dry_run_option,
+    existing_folder,
+    folder,
+    ignore_option,
+    layers_option,
+    list_option,
+    output_options,
+    overwrite_option,
+    training_options,
+)
+from ..console.output import console_of, next_command, report
+from ..console.progress import Console
+from ..console.unused_options import refuse_idle_training
+
+if TYPE_CHECKING:  # what it imports is for its run
+    from .run import FitSummary
+
+__all__ = ["fit"]
+
+
+@click.command()
+@click.argument("stores", type=existing_folder, nargs=-1, required=True)
+@click.argument("labels", type=existing_folder)
+@click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
+@layers_option
+@ignore_option
+@training_options
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    metavar="K",
+    help="First tell the mIoU on images held out, by K folds of the labelled ones (as many as "
+    "images: one at a time), and make probabilities more believable. K + 1 trainings.",
+)
+@click.option(
+    "--folds-out", type=folder, help="Folder for the held-out images' masks and uncertainty."
+)
+@click.option("--scheduler", help="Dask scheduler (tcp://… or its file) that does the reading.")
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+@click.pass_context
+def fit(context: click.Context, /, **given: Any) -> int:
+    """Train the ensemble on the labelled images of a feature store.
+
+    Several STORES, of the same images, join their features. LABELS holds a label map for some
+    images, matched by name: index or palette PNG, 16-bit PNG, or .npy, of the image's size.
+    classes.txt in it or beside it names the classes, one a line.
+
+    \b
+    dseg fit feats.zarr labels/
+    dseg fit feats.zarr labels/ --list train.txt --memory 2GB --out model/
+    dseg fit feats.zarr labels/ --folds 5 --folds-out held-out/
+    dseg fit ddpm.zarr mae.zarr labels/
+    """
+    from .run import FitConfig
+    from .run import fit as run
+
+    refuse_idle_training(context, given)
+    console, as_json = console_of(given)
+    summary = run(FitConfig(**given), console)
+    text = _estimate(summary) if given["dry_run"] else _done(summary, given, console)
+    plain = asdict(summary)
+    if not summary.folds:
+        for key in ("folds", "folds_seconds", "cross_validation"):
+            del plain[key]
+    return report(plain, text, as_json)
+
+
+def _estimate(summary: "FitSummary") -> str:
+    from ..inputs.image_list import duration
+
+    text = (
+        f"{summary.model}: about {summary.n_bytes / 1e6:.1f} MB on disk, "
+        f"{duration(summary.training_seconds)} of training, "
+        f"{duration(summary.reading_seconds or 0)} of reading, and "
+        f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+        "(--dry-run)"
+    )
+    if summary.folds:
+        text += f"\n{summary.folds} folds: about {duration(summary.folds_seconds or 0)} more"
+    return text
+
+
+def _done(summary: "FitSummary", given: dict[str, Any], console: Console) -> str:
+    from ..console.scores import cross_validation_words
+
+    lines = []
+    if summary.cross_validation is not None:
+        lines += cross_validation_words(summary.cross_validation)
+        if given["folds_out"] is not None:
+            lines.append(f"{given['folds_out']}: masks and uncertainty of the held-out images")
+    model = () if summary.model == "model" else ("--model", summary.model)
+    follows = next_command(console, "predict", *given["stores"], *model)
+    lines.append(
+        f"{summary.model}: fitted on {summary.pixels} pixels of {summary.images} images, "
+        f"{summary.seconds:.0f} s" + (f". {follows}" if follows else "")
+    )
+    return "\n".join(lines)

@@ -1,0 +1,352 @@
+"""``dseg fit``: an ensemble from the labelled images of a feature store."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from ...classify.ensemble.model_files import check_target, files_of, save
+from ...classify.ensemble.model_size import model_bytes
+from ...extract.devices import choose_device
+from ...store.atomic_folder import tidy_beside
+from ...store.claims import claimed
+from ...store.errors import InputError
+from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ...store.read.view import view_of
+from ...store.sampling.residence import ResidencePlan
+from ...store.sampling.rounds import group_size
+from ..console.progress import Progress
+from ..inputs.image_list import duration, read_list
+from ..inputs.labelled_pixels import Labelled, read_labelled
+from ..masks.images_learnt import images_facts
+from ..masks.segmenter import TEMPERATURE
+from ..training.cross_validation import (
+    CrossValidation,
+    Folds,
+    check_folds,
+    cross_validate,
+    deal,
+    sample_bytes,
+    warn_of_folds,
+)
+from ..training.dask_client import cluster
+from ..training.holdout import LEFT_BEHIND, Setting
+from ..training.job import Training, TrainingOptions
+from ..training.memory_budget import peak_resident, return_freed_memory
+from .folds_out import FoldsOut, check_folds_out
+
+__all__ = ["FitConfig", "FitSummary", "fit"]
+
+
+@dataclass(frozen=True)
+class FitConfig(TrainingOptions):
+    """One run of ``dseg fit``; how to train is in `TrainingOptions`.
+
+    Parameters
+    ----------
+    stores : tuple of path
+        The feature store, or several of the same images, whose features are joined.
+    labels : path
+        Folder of label maps.
+    out : path
+        Folder of the model to be written.
+    layers : tuple of str, optional
+        The layers to learn from, by name (see `chosen_layers`); by default all.
+    list_file : path, optional
+        Stems of the images to learn from.
+    ignore : int
+        The id of pixels without a class.
+    folds : int, optional
+        First cross-validate with so many folds of the images.
+    folds_out : path, optional
+        Folder of the masks of held-out images.
+    device : str, optional
+    scheduler : str, optional
+        Address, or scheduler file, of a Dask cluster that does the reading.
+    overwrite : bool
+        Replace a model, and out-of-fold masks, that are there.
+    dry_run : bool
+        Only tell what would be done.
+    """
+
+    stores: tuple[Path, ...]
+    labels: Path
+    out: Path = Path("model")
+    layers: tuple[str, ...] | None = None
+    list_file: Path | None = None
+    ignore: int = 255
+    folds: int | None = None
+    folds_out: Path | None = None
+    device: str | None = None
+    scheduler: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """What a run did, or with ``dry_run`` would do.
+
+    Parameters
+    ----------
+    model : str
+    images, pixels : int
+        Labelled images, and labelled pixels N on the row grid.
+    classes : dict
+        Pixels of each class, by its name.
+    labelled : float
+        Which part of those images' pixels has a class.
+    residence : str
+        What of the features was held in memory, see `store.sampling.residence`.
+    memory : int
+        Bytes allowed.
+    steps : int
+        Batches a member, at most.
+    seconds_a_step : float
+        Measured beforehand, without reading.
+    training_seconds : float
+        Of all steps at that pace; reading comes on top.
+    reading_seconds : float, optional
+        Of reading and drawing, at the pace of two rows; None unless it is a dry run.
+    peak_memory : int
+        Bytes that the process has resident at most, interpreter and libraries included (the
+        ``memory`` allowed is beside them); what lies in a GPU's memory does not count.
+    n_bytes : int
+        Of the model on disk.
+    seconds : float
+        Of the whole run; 0 for a dry run.
+    folds : int
+        Trainings besides the model's own, for cross-validation.
+    folds_seconds : float, optional
+        What those take, with their reading and masks; None unless it is a dry run.
+    cross_validation : dict, optional
+        `CrossValidation.to_dict`, which the model keeps too.
+    """
+
+    model: str
+    images: int
+    pixels: int
+    classes: dict[str, int]
+    labelled: float
+    residence: str
+    memory: int
+    steps: int
+    seconds_a_step: float
+    training_seconds: float
+    peak_memory: int
+    n_bytes: int
+    reading_seconds: float | None = None
+    seconds: float = 0.0
+    folds: int = 0
+    folds_seconds: float | None = None
+    cross_validation: dict[str, Any] | None = None
+
+
+def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
+    """Train an ensemble on the labelled images of a store and write it.
+
+    Raises
+    ------
+    DsegError
+        If store and labels do not match, there is nothing to learn, the memory is too small, or a
+        model is there already.
+    """
+    started, progress = time.monotonic(), progress or Progress()
+    imports = psutil.Process().memory_info().rss
+    device = choose_device(config.device)
+    return_freed_memory()
+    wanted = None if config.list_file is None else read_list(config.list_file)
+    store = view_of([FeatureStore.open(path) for path in config.stores], config.layers)
+    with _claimed(config, progress):
+        return _fit(config, store, wanted, device, imports, progress, started)
+
+
+@contextmanager
+def _claimed(config: FitConfig, progress: Progress) -> Iterator[None]:
+    """Keep other runs from writing the same model, or the same masks, at the same time."""
+    folders = () if config.dry_run else (config.out, config.folds_out)
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(one for one in folders if one is not None):
+            tidy = partial(tidy_beside, folder)
+            stack.enter_context(
+                claimed(folder, None, "dseg fit", beside=True, tidy=tidy, warn=progress.warn)
+            )
+        yield
+
+
+def _fit(
+    config: FitConfig,
+    store: Features,
+    wanted: tuple[str, ...] | None,
+    device: torch.device,
+    imports: int,
+    progress: Progress,
+    started: float,
+) -> FitSummary:
+    check_target(config.out, config.overwrite)
+    labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
+    folds = _folds(config, labelled)
+    memory = config.bytes_allowed(device)
+    with cluster(config.scheduler) as client:
+        beside = sample_bytes(labelled)
+        setting = Setting(store, labelled, config, memory, device, client, beside)
+        check_folds(setting, folds)
+        after = LEFT_BEHIND if folds else 0
+        training = Training.of(store, labelled, config, memory, device, client, after)
+        summary = _summary(config, training, imports + training.taken)
+        _announce(training, summary, progress)
+        _announce_folds(setting, folds, summary, progress)
+        if config.dry_run:
+            return _estimated(summary, training, setting, folds)
+        found = _cross_validated(config, setting, folds, progress)
+        ensemble = training.run(progress)
+    extra = _origin(config, training) | found
+    save(ensemble, config.out, extra=extra, overwrite=config.overwrite)
+    n_bytes = sum(path.stat().st_size for path in files_of(config.out))
+    seconds, facts = time.monotonic() - started, found.get("cross_validation")
+    return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=facts)
+
+
+def _folds(config: FitConfig, labelled: Labelled) -> Folds:
+    """Deal the folds, none if none are asked for; refuse what cannot be written."""
+    if config.folds is None:
+        if config.folds_out is not None:
+            raise InputError("--folds-out is for the masks of --folds: say how many folds")
+        return ()
+    if config.folds_out is not None:
+        _refuse_nested(config.out, config.folds_out)
+        check_folds_out(config.folds_out, config.overwrite, labelled.images)
+    return deal(labelled, config.folds, config.seed)
+
+
+def _refuse_nested(model: Path, masks: Path) -> None:
+    """Refuse two folders of which one, once replaced, would take the other with it."""
+    one, other = model.resolve(), masks.resolve()
+    if one.is_relative_to(other) or other.is_relative_to(one):
+        raise InputError(
+            f"--out '{model}' and --folds-out '{masks}' must be folders apart: one would stand in "
+            "the other"
+        )
+
+
+def _announce_folds(
+    setting: Setting, folds: Folds, summary: FitSummary, progress: Progress
+) -> None:
+    if not folds:
+        return
+    warn_of_folds(setting.labelled, folds, progress)
+    times = len(folds) + 1
+    progress.say(
+        f"{len(folds)} folds: {times} trainings, so about "
+        f"{duration(times * summary.training_seconds)} of computing, and masks of "
+        f"{summary.images} held-out images"
+    )
+
+
+def _estimated(
+    summary: FitSummary, training: Training, setting: Setting, folds: Folds
+) -> FitSummary:
+    reading = training.reading_seconds()
+    summary = replace(summary, reading_seconds=reading)
+    if not folds:
+        return summary
+    # Each fold reads all images but its own; all together, one time less than there are folds.
+    seconds = len(folds) * summary.training_seconds + (len(folds) - 1) * reading
+    seconds += training.masks_seconds(setting.labelled.images)
+    return replace(summary, folds=len(folds), folds_seconds=seconds)
+
+
+def _cross_validated(
+    config: FitConfig, setting: Setting, folds: Folds, progress: Progress
+) -> dict[str, Any]:
+    """Return what a model keeps of its cross-validation; nothing if there is none."""
+    if not folds:
+        return {}
+    if config.folds_out is None:
+        found = cross_validate(setting, folds, progress)
+        return _kept(found)
+    recipe = f"held out, {len(folds)} folds, seed {config.seed}"
+    members = config.members
+    with FoldsOut.writing(config.folds_out, setting.labelled, members, recipe) as out:
+        found = cross_validate(setting, folds, progress, out)
+        out.close(found.to_dict())
+        check_folds_out(config.folds_out, config.overwrite, setting.labelled.images)  # by now
+    return _kept(found)
+
+
+def _kept(found: CrossValidation) -> dict[str, Any]:
+    return {"cross_validation": found.to_dict(), TEMPERATURE: found.calibration.temperature}
+
+
+def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
+    labelled, spec = training.labelled, training.store.spec
+    steps, a_step = training.steps, training.seconds_a_step()
+    with torch.device("meta"):  # its shapes are enough
+        whole = training.stack(spec.dims)
+    origin = _origin(config, training)
+    return FitSummary(
+        model=str(config.out),
+        images=len(labelled.images),
+        pixels=labelled.pixels.n,
+        classes=dict(zip(labelled.classes.names, labelled.counts.tolist(), strict=True)),
+        labelled=labelled.share,
+        residence=training.plan.residence,
+        memory=training.budget.memory,
+        steps=steps,
+        seconds_a_step=a_step,
+        training_seconds=steps * a_step,
+        peak_memory=max(peak, peak_resident()),
+        n_bytes=model_bytes(whole, labelled.classes, spec, config.rule, steps, origin),
+        folds=config.folds or 0,
+    )
+
+
+def _announce(training: Training, summary: FitSummary, progress: Progress) -> None:
+    options, plan = training.options, training.plan
+    progress.say(
+        f"{summary.pixels} labelled pixels ({100 * summary.labelled:.0f} %) of {summary.images} "
+        f"images, {len(summary.classes)} classes, {training.learnt}; {_held(plan)}"
+    )
+    at_once = group_size(summary.images, plan.pool)
+    if plan.residence == "rounds" and at_once < summary.images:
+        progress.warn(
+            f"--memory is so little that a round takes {at_once} of the {summary.images} images "
+            "in turn, not a sample of all: the masks may be a little worse"
+        )
+    seconds = duration(summary.training_seconds)
+    most = "at most " if options.recipe == "paper" else ""
+    early = "; each member stops when its losses no longer fall" if most else ""
+    progress.say(
+        f"Recipe '{options.recipe}': {most}{summary.steps} steps of {options.members} members, "
+        f"{most}about {seconds} of computing on this machine; reading comes on top{early}"
+    )
+
+
+def _held(plan: ResidencePlan) -> str:
+    size = f"{plan.n_bytes / 1e6:.0f} MB"
+    return {
+        "vectors": f"all feature vectors in memory, {size}",
+        "maps32": f"all maps in memory as float32, {size}",
+        "maps": f"all maps in memory as float16, {size}",
+        "rounds": f"read in rounds of {plan.pool} pixels, {size}",
+    }[plan.residence]
+
+
+def _origin(config: FitConfig, training: Training) -> dict[str, Any]:
+    """Say where a model came from: what `predict` needs to find store and checkpoint again."""
+    kept = training.learnt.kept
+    return {
+        "stores": [str(path.absolute()) for path in config.stores],
+        "labels": str(config.labels.absolute()),
+        **images_facts(training.store, training.labelled.images),
+        "ignore_label": config.ignore,
+        "seed": config.seed,
+        "reduced_to": None if kept is None else kept.dims,
+    }

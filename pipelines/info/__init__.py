@@ -1,0 +1,1 @@
+"""``dseg info``: what a feature store or a model is."""

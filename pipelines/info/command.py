@@ -1,0 +1,28 @@
+"""The command line of ``dseg info``: parse, call, report."""
+
+from typing import Any
+
+import click
+
+from ..console.options import existing_folder, list_option, output_options
+from ..console.output import console_of, report
+
+__all__ = ["info"]
+
+
+@click.command()
+@click.argument("path", type=existing_folder)
+@list_option
+@output_options
+def info(**given: Any) -> int:
+    """Tell what a feature store or a model is.
+
+    \b
+    dseg info feats.zarr
+    dseg info model/
+    """
+    from .run import describe, in_words
+
+    _, as_json = console_of(given)
+    facts = describe(**given)
+    return report(facts, in_words(facts), as_json)

@@ -1,0 +1,178 @@
+"""``dseg info``: what a feature store or a model is, in words and as plain values."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...classify.ensemble.model_files import FACTS, load
+from ...store.errors import InputError
+from ...store.read.reader import FeatureStore
+from ...store.spec import FeatureSpec
+from ..console.scores import cross_validation_words
+from ..inputs.image_list import read_list, select
+from ..masks.segmenter import recorded_stores
+
+__all__ = ["describe", "in_words"]
+
+
+def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
+    """Return plain JSON values about a store or a model.
+
+    Parameters
+    ----------
+    path : path
+    list_file : path, optional
+        Of a store: stems of the images to tell of.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or an image of the list is not in the store.
+    """
+    if (path / "zarr.json").is_file():
+        return _store(path, None if list_file is None else read_list(list_file))
+    if (path / FACTS).is_file():
+        if list_file is not None:
+            raise InputError("--list chooses images of a store; a model has none")
+        return _model(path)
+    what = "does not exist" if not path.exists() else "is neither a feature store nor a model"
+    raise InputError(f"'{path}' {what}: give what `dseg extract` or `dseg fit` wrote")
+
+
+def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
+    store = FeatureStore.open(path)
+    known = {image.stem: image for image in store.images}
+    images = [known[stem] for stem in select(list(known), wanted, f"images in '{path}'")]
+    return {
+        "kind": "feature store",
+        "path": str(path),
+        "images": len(images),
+        "complete": sum(image.complete for image in images),
+        "failed": {image.name: image.failed for image in images if image.failed is not None},
+        "rows": sum(image.row_count for image in images),
+        "codec": store.codec,
+        "bytes_on_disk": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
+        "features": _features(store.spec),
+    }
+
+
+def _features(spec: FeatureSpec) -> dict[str, Any]:
+    return {
+        "checkpoint": spec.source,
+        "backbone": _shortened(spec.backbone),
+        "row_shape": list(spec.row_shape),
+        "fit": spec.fit,
+        "overlap": spec.overlap,
+        "noise_seed": spec.noise_seed,
+        "steps": list(spec.steps),
+        "blocks": list(spec.blocks),
+        "extras": list(spec.extras),
+        "layers": [layer.name for layer in spec.layers],
+        "channels": spec.dims,
+        "bytes_per_row": spec.bytes_per_row,
+        "hash": spec.hash,
+        **({"parts": [_features(part) for part in spec.parts]} if spec.parts else {}),
+    }
+
+
+def _shortened(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the numbers of an embedding: its shape says what it is."""
+    plain = dict(backbone)
+    if "prompt" in plain:
+        plain["prompt"] = f"{plain['prompt'].partition(':')[0]}: the empty prompt's embedding"
+    return plain
+
+
+def _model(path: Path) -> dict[str, Any]:
+    model = load(path)
+    log = model.log_
+    training = None
+    if log is not None:
+        training = {
+            "recipe": log.recipe.name,
+            "pixels": log.pixels,
+            "seconds": log.seconds,
+            "steps": [member.steps for member in log.members],
+            "stopped_by": [member.stopped_by for member in log.members],
+            "last_loss": [member.losses[-1][1] for member in log.members if member.losses],
+        }
+    return {
+        "kind": "model",
+        "path": str(path),
+        "members": model.n_members,
+        "voting": model.voting,
+        "widths": list(model.stack_.widths),
+        "classes": model.class_info_.to_list(),
+        "training": training,
+        "features": None if model.spec_ is None else _features(model.spec_),
+        "extra": model.extra_,
+    }
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """Return the facts of `describe` for a reader."""
+    lines = _store_words(facts) if facts["kind"] == "feature store" else _model_words(facts)
+    if facts["features"] is not None:
+        lines += _feature_words(facts["features"])
+    return "\n".join(lines)
+
+
+def _store_words(facts: dict[str, Any]) -> list[str]:
+    todo = facts["images"] - facts["complete"] - len(facts["failed"])
+    lines = [
+        f"Feature store '{facts['path']}', {facts['bytes_on_disk'] / 1e6:.1f} MB on disk",
+        f"  images    {facts['complete']} of {facts['images']} extracted"
+        + (f", {todo} to do" if todo else "")
+        + (f", {len(facts['failed'])} failed" if facts["failed"] else ""),
+        f"  rows      {facts['rows']} passes of the network, compressed by '{facts['codec']}'",
+    ]
+    return lines + [f"  failed    {name}: {why}" for name, why in facts["failed"].items()]
+
+
+def _model_words(facts: dict[str, Any]) -> list[str]:
+    names = [entry["name"] for entry in facts["classes"]]
+    lines = [
+        f"Model '{facts['path']}': {facts['members']} members of "
+        f"{' → '.join(map(str, facts['widths']))}, voting by {facts['voting']}",
+        f"  classes   {len(names)}: {', '.join(names)}",
+    ]
+    training = facts["training"]
+    if training is not None:
+        steps, losses = training["steps"], training["last_loss"]
+        lines.append(
+            f"  training  {training['pixels']} pixels, recipe '{training['recipe']}', "
+            f"{min(steps)} to {max(steps)} steps, {training['seconds']:.0f} s, last batch losses "
+            f"{min(losses):.3f} to {max(losses):.3f}"
+        )
+    if "images" in facts["extra"]:
+        lines.append(f"  images    {len(facts['extra']['images'])} labelled")
+    stores = recorded_stores(facts["extra"])
+    if stores:
+        lines.append(f"  {'stores' if len(stores) > 1 else 'store ':<8}  {', '.join(stores)}")
+    if "cross_validation" in facts["extra"]:
+        words = cross_validation_words(facts["extra"]["cross_validation"])
+        lines += [f"  held out  {words[0]}", *(f"            {line}" for line in words[1:])]
+    return lines
+
+
+def _feature_words(features: dict[str, Any], name: str = "features") -> list[str]:
+    if "parts" in features:
+        lines = [f"  features  {features['channels']} channels a pixel, of several stores:"]
+        for number, part in enumerate(features["parts"], 1):  # as --part and --layers count them
+            lines += _feature_words(part, f"part {number}")
+        return lines
+    height, width = features["row_shape"]
+    tiles = f", overlapping by {features['overlap']}" if features["fit"] == "tile" else ""
+    noise = f"; noise seed {features['noise_seed']}" if features["steps"] else ""
+    draws, flip = features["backbone"].get("draws", 1), features["backbone"].get("flip", False)
+    noise += f"; mean of {draws} draws of the noise" if draws > 1 else ""
+    noise += "; mean with the mirror image" if flip else ""
+    weights = features["backbone"].get("weights")
+    return [
+        f"  {name:<8}  {features['channels']} channels a pixel{noise}",
+        f"  layers    {', '.join(features['layers'])}",
+        f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
+        f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",
+        f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}"
+        + (f", weights '{weights}'" if weights else ""),
+    ]

@@ -1,0 +1,1 @@
+"""What a user gives: lists, images and label maps, matched and checked."""

@@ -1,0 +1,149 @@
+"""Which images a command is about: ``--list`` files, shards, and what does not match."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from ...extract.images import EXTENSIONS
+from ...store.errors import InputError
+from ...store.names import composed
+from ...store.texts import read_text
+
+__all__ = ["duration", "named", "read_list", "select", "shard_of"]
+
+_SHOWN = 5
+
+T = TypeVar("T")
+
+
+def _listed_stem(entry: str, known: Collection[str]) -> tuple[str, str] | None:
+    """Return which known stem an entry of a list means, and the folder before it; None if none.
+
+    A path, of the system or Windows', means the stem that its last parts are, the longest such. The
+    extension of an image or label map does not count; other endings are part of the name:
+    ``cat.front`` is not ``cat``.
+    """
+    if entry in known:
+        return entry, ""
+    for written in (entry, entry.replace("\\", "/")):
+        path = PurePosixPath(written)
+        bare = path.with_suffix("") if path.suffix.lower() in EXTENSIONS | {".npy"} else path
+        for whole in (path, bare):
+            for first in range(len(whole.parts)):
+                stem = "/".join(whole.parts[first:])
+                if stem in known:
+                    return stem, "/".join(whole.parts[:first])
+    return None
+
+
+def named(names: Iterable[str]) -> str:
+    """Return names for a message: the first few, then how many more.
+
+    Examples
+    --------
+    >>> named(["a", "b"])
+    "'a', 'b'"
+    """
+    every = list(names)
+    shown = ", ".join(f"'{name}'" for name in every[:_SHOWN])
+    return shown if len(every) <= _SHOWN else f"{shown} and {len(every) - _SHOWN} more"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for a message.
+
+    Examples
+    --------
+    >>> duration(42), duration(400), duration(9000)
+    ('42 seconds', '7 minutes', '2.5 hours')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
+
+
+def read_list(path: Path) -> tuple[str, ...]:
+    """Read stems, one a line; blank lines and lines that begin with ``#`` do not count.
+
+    Raises
+    ------
+    InputError
+        If the file is not text, empty, or names a stem twice.
+    """
+    try:
+        lines = [line.strip() for line in read_text(path).splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--list '{path}' is not a text file, or not in UTF-8: give one stem a line"
+        ) from error
+    stems = tuple(composed(line) for line in lines if line and not line.startswith("#"))
+    if not stems:
+        raise InputError(f"--list '{path}' names no image: give one stem a line")
+    twice = sorted(stem for stem, count in Counter(stems).items() if count > 1)
+    if twice:
+        raise InputError(f"--list '{path}' names {named(twice)} more than once")
+    return stems
+
+
+def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> list[str]:
+    """Return the known stems that a list asks for, in the order they are known.
+
+    Entries of the list may also be paths to images or label maps, see `_listed_stem`: all of one
+    folder, for the folder is not looked at.
+
+    Parameters
+    ----------
+    known : sequence of str
+        Stems that there are.
+    wanted : sequence of str, optional
+        Stems asked for; None asks for all.
+    what : str
+        Where the known ones are, for the message, such as "images in 'photos'".
+
+    Raises
+    ------
+    InputError
+        If something is asked for that there is not, or paths do not lie in one folder.
+    """
+    if wanted is None:
+        return list(known)
+    there = set(known)
+    found = {entry: _listed_stem(composed(entry), there) for entry in wanted}
+    missing = [entry for entry, stem in found.items() if stem is None]
+    asked = {entry: stem for entry, stem in found.items() if stem is not None}
+    folders = {folder: entry for entry, (_, folder) in asked.items()}
+    if "" in folders:  # names as they are, so what else lies in some folder is another image
+        missing += [entry for entry, (_, folder) in asked.items() if folder]
+    elif len(folders) > 1:
+        raise InputError(
+            f"--list names files of several folders, such as {named(folders.values())}, but stems "
+            f"such as '{known[0]}' are the {what}: list the names as they are there"
+        )
+    if missing:
+        lacking = set(missing)
+        missing = [entry for entry in wanted if entry in lacking]
+        raise InputError(
+            f"--list names {named(missing)}, not among the {len(known)} {what}"
+            + _nearest(missing[0], known)
+        )
+    chosen = {stem for stem, _ in asked.values()}
+    return [stem for stem in known if stem in chosen]
+
+
+def _nearest(entry: str, known: Sequence[str]) -> str:
+    """Return which stem may have been meant, as the end of a message."""
+    name = PurePosixPath(entry.replace("\\", "/")).name
+    bare, _ = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or (name, "")
+    near = [stem for stem in known if PurePosixPath(stem).name == bare]
+    near = near or get_close_matches(entry, known, 1) or get_close_matches(bare, known, 1)
+    return f"; is '{near[0]}' meant?" if near else f", such as '{known[0]}'" if known else ""
+
+
+def shard_of(items: Sequence[T], shard: tuple[int, int] | None) -> list[T]:
+    """Return the i-th of n interleaved parts; together the parts are all items."""
+    if shard is None:
+        return list(items)
+    i, n = shard
+    return list(items[i::n])

@@ -1,0 +1,122 @@
+"""What the headers of a run's images say, and what of it a user should know: in a line each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...extract.images import ImageFiles, UnreadableImage, brightest_of, image_facts
+from ...extract.levels import FULL, WHITES, white_of_values
+from ...store.walking import in_words
+from ..console.progress import Progress
+from .image_list import named
+
+__all__ = ["Survey", "found_white", "surveyed", "tell_of_files", "warn_of_levels"]
+
+
+@dataclass
+class Survey:
+    """What the headers of some images say.
+
+    Parameters
+    ----------
+    sizes : dict
+        Height and width by name.
+    refused : dict
+        Why an image cannot be used, by name.
+    deep : list of Path
+        Images of 16 bits a channel that do not say which value is white.
+    paged : list of Path
+        Files of several pages or frames.
+    """
+
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    deep: list[Path] = field(default_factory=list)
+    paged: list[Path] = field(default_factory=list)
+
+    def tell_of_pages(self, progress: Progress) -> None:
+        """Warn of files of several pages or frames, of which the first is used."""
+        if self.paged:
+            progress.warn(
+                f"{len(self.paged)} of {len(self.sizes) + len(self.refused)} images have more than "
+                f"one page or frame ({in_words(self.paged)}), such as '{self.paged[0].name}': only "
+                "the first of each is used. Save the others as images of their own, or, if they "
+                "are channels, as one RGB image"
+            )
+
+
+def surveyed(images: Mapping[str, Path], progress: Progress) -> Survey:
+    """Read the headers of images, given by name."""
+    survey = Survey()
+    with progress.bar("headers", len(images), "images") as advance:
+        for name, path in images.items():
+            _look_at(name, path, survey)
+            advance(1)
+    return survey
+
+
+def _look_at(name: str, path: Path, survey: Survey) -> None:
+    try:
+        facts = image_facts(path)
+    except (UnreadableImage, OSError) as error:
+        survey.refused[name] = str(error)
+        return
+    survey.sizes[name] = facts.size
+    if facts.deep:
+        survey.deep.append(path)
+    if facts.paged:
+        survey.paged.append(path)
+
+
+def tell_of_files(files: ImageFiles, progress: Progress) -> None:
+    """Say which files of a folder are passed over, and which links are followed."""
+    if files.passed:
+        progress.warn(f"passed over in {files.where}: {files.passed}")
+    if files.folders[1:]:
+        links = named(map(str, files.folders[1:]))
+        progress.say(f"{files.where} has links to {links}, whose images are taken too")
+
+
+def found_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
+    """Return which value is white in images of 16 bits a channel, found from all of them together.
+
+    That of the fewest bits, of 8, 10, 12, 14 and 16, that hold the brightest value. Said, unless it
+    is that of 16 bits.
+    """
+    highest = brightest_of(deep)
+    white = white_of_values(highest)
+    if white != FULL:
+        bits = white.bit_length()
+        progress.warn(
+            f"{len(deep)} of {n_images} images have 16 bits a channel but no value above {highest}:"
+            f" taken as {bits}-bit values, with {white} as white, all alike. If they are dark "
+            f"images of 16 bits, say --white {FULL}"
+        )
+    return white
+
+
+def warn_of_levels(
+    deep: Sequence[Path], n_images: int, what: str, advice: str, progress: Progress
+) -> None:
+    """Warn of images that come out nearly black where white is that of 16 bits already.
+
+    Parameters
+    ----------
+    deep : sequence of Path
+        Images of 16 bits a channel.
+    n_images : int
+        How many there are of any kind.
+    what : str
+        What fixes white, such as "the store".
+    advice : str
+        With a place for the white that they seem to have.
+    progress : Progress
+    """
+    highest = brightest_of(deep)
+    white = white_of_values(highest)
+    if white in WHITES[:-1]:
+        progress.warn(
+            f"{len(deep)} of {n_images} images have 16 bits a channel but no value above {highest},"
+            f" and {what} has {FULL} as white: they are taken as dark. If {white} is white in "
+            f"them, {advice.format(white)}"
+        )

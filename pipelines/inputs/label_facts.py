@@ -1,0 +1,181 @@
+"""What stands in label maps, at their own size, beside what is left of it to learn from.
+
+Pixels are learnt from at the network's size, and there, as published, no class of fewer than
+`MINIMUM_PIXELS` in an image. Who labelled small things must be told of those that are lost so:
+what a message says of label maps is what their files hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...classify.labels.label_maps import IGNORED, MINIMUM_PIXELS
+from ...classify.labels.survey import SeenMap
+from ...store.errors import InputError
+from ...store.geometry import Geometry, nearest_index
+from .image_list import named
+
+__all__ = ["LabelFacts", "LabelFile"]
+
+_TOLD = 3  # classes, in one message
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One label map.
+
+    Parameters
+    ----------
+    pixels : dict
+        Of each class id in the file.
+    lost : dict
+        Of those ids of which nothing is learnt: pixels at the network's size.
+    unlabelled : bool
+        Whether a pixel of the file has no class.
+    """
+
+    pixels: Mapping[int, int]
+    lost: Mapping[int, int]
+    unlabelled: bool
+
+    @classmethod
+    def of(
+        cls,
+        label: NDArray[np.integer],
+        seen: SeenMap,
+        rows: NDArray[np.uint16],
+        geometry: Geometry,
+    ) -> "LabelFile":
+        """Compare a label map with its rows.
+
+        Parameters
+        ----------
+        label : array of shape (H, W), integer
+        seen : SeenMap
+            The ids of it that are classes.
+        rows : array of shape (rows, height, width), uint16
+            From `label_rows`.
+        geometry : Geometry
+        """
+        pixels = dict(zip(seen.ids.tolist(), seen.counts.tolist(), strict=True))
+        learnt = np.bincount(rows.ravel(), minlength=IGNORED + 1)
+        gone = [k for k in pixels if not learnt[k]]
+        lost = {}
+        if gone:
+            y, x = (nearest_index(*p) for p in zip(geometry.size, geometry.resized, strict=True))
+            resized = label[y[:, None], x]
+            lost = {k: int(np.count_nonzero(resized == k)) for k in gone}
+        return cls(pixels, lost, int(seen.counts.sum()) < label.size)
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """Some label maps together.
+
+    Parameters
+    ----------
+    files : tuple of LabelFile
+    names : tuple of str
+        Of all classes there are in them.
+    ignore : int
+        The id of pixels without a class.
+    row_shape : tuple of int, optional
+        What the network sees of an image; None if it sees an image in tiles.
+    """
+
+    files: tuple[LabelFile, ...]
+    names: tuple[str, ...]
+    ignore: int
+    row_shape: tuple[int, int] | None
+
+    @property
+    def ids(self) -> list[int]:
+        """The class ids that the files hold."""
+        return sorted({k for file in self.files for k in file.pixels})
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether a pixel of the files has no class."""
+        return any(file.unlabelled for file in self.files)
+
+    @property
+    def lost(self) -> list[int]:
+        """The class ids that the files hold and of which nothing is learnt."""
+        return [k for k in self.ids if all(k in f.lost for f in self.files if k in f.pixels)]
+
+    def of(self, places: Sequence[int]) -> "LabelFacts":
+        """Return some of them."""
+        return replace(self, files=tuple(self.files[i] for i in places))
+
+    def lost_words(self) -> str:
+        """Say which classes are lost, how, and what helps; an empty text if none is."""
+        ids = self.lost
+        if not ids:
+            return ""
+        told = [self._of_class(k) for k in ids[:_TOLD]]
+        if len(ids) > _TOLD:
+            told.append(f"the same goes for {named(self.names[k] for k in ids[_TOLD:])}")
+        largest = max(file.pixels.get(k, 0) for k in ids for file in self.files)
+        smaller = largest >= MINIMUM_PIXELS and self.row_shape is not None
+        helps = "extract with a larger --size, or --tile" if smaller else "label more of it"
+        return f"{'; '.join(told)}: {helps}"
+
+    def _of_class(self, k: int) -> str:
+        holding = [file for file in self.files if k in file.pixels]
+        pixels, most = sum(f.pixels[k] for f in holding), max(f.lost.get(k, 0) for f in holding)
+        at = "" if self.row_shape is None else f"at {self.row_shape[0]}x{self.row_shape[1]} "
+        few = f"but {at}fewer than {MINIMUM_PIXELS}"
+        if len(holding) == 1:
+            few = f"in 1 label map, {few} ({most})"
+        else:
+            few = f"in {len(holding)} label maps, {few} in each ({most} at most)"
+        return f"class '{self.names[k]}' has {pixels} pixels {few}, so it is not learnt"
+
+    def absent_words(self, n_classes: int) -> str:
+        """Say which named classes no label map has; an empty text if all have pixels."""
+        there = set(self.ids)
+        absent = [k for k in range(n_classes) if k not in there]
+        if not absent:
+            return ""
+        words = f"no label map has a pixel of {named(self.names[k] for k in absent)}"
+        if absent[-1] == n_classes - 1 and there:
+            words += (
+                f". The highest id is {max(there)}, the highest class {n_classes - 1}: is each "
+                "name that of its class?"
+            )
+        return words
+
+    def check_trainable(self, counts: NDArray[np.integer], where: str) -> None:
+        """Refuse label maps that nothing can be learnt from.
+
+        Parameters
+        ----------
+        counts : array of shape (C,), integer
+            Pixels to learn from, of each class.
+        where : str
+            What the label maps are called, such as "the label maps in 'labels'".
+
+        Raises
+        ------
+        InputError
+            If no pixel has a class, or all have the same; the message says what the files hold.
+        """
+        present, lost = np.flatnonzero(counts), self.lost_words()
+        if len(present) > 1:
+            return
+        if len(present) == 0 and not lost:
+            raise InputError(
+                f"no pixel of {where} has a class: all are {self.ignore}, the ignore label. Is "
+                "another id to be ignored (--ignore)?"
+            )
+        if len(present) == 0:
+            raise InputError(f"no labelled pixel of {where} is left to learn from: {lost}")
+        only = f"'{self.names[present[0]]}', in {where}"
+        if lost:
+            raise InputError(f"only one class is left to learn from, {only}: {lost}")
+        raise InputError(
+            f"only one class is present, {only}: at least two are needed to tell apart. Label "
+            "pixels of another class too"
+        )

@@ -1,0 +1,292 @@
+"""The labelled pixels of a store: label maps matched to its images and brought to its rows."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...classify.labels.checks import check_ids, check_label_maps
+from ...classify.labels.classes import Classes, default_classes, load_classes
+from ...classify.labels.label_maps import (
+    IGNORED,
+    find_labels,
+    label_rows,
+    passed_over,
+    read_label_file,
+)
+from ...classify.labels.survey import LabelSurvey
+from ...extract.images import sha256_of
+from ...store.errors import InputError
+from ...store.names import composed
+from ...store.read.image_tables import StoredImage
+from ...store.read.protocol import Features
+from ...store.sampling.pixel_set import PixelSet
+from ...store.walking import walk
+from ..console.progress import Progress
+from .image_list import named, select
+from .label_facts import LabelFacts, LabelFile
+
+__all__ = [
+    "Labelled",
+    "files_named",
+    "match_labels",
+    "read_labelled",
+    "same_files",
+    "unnamed_classes",
+]
+
+_MOST_UNNAMED = 256
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pixels to learn from.
+
+    Parameters
+    ----------
+    pixels : PixelSet
+    y : array of shape (pixels.n,), uint16
+        Each pixel's class id.
+    classes : Classes
+    images : tuple of str
+        Stems of the images that have a label map.
+    paths : tuple of path
+        The label map of each.
+    ignore : int
+        The id of the label maps' pixels without a class.
+    scored : Classes
+        Those that masks are scored by: of the label maps at their own size, where an unnamed class
+        of a few pixels may have a higher id than any that is learnt.
+    facts : LabelFacts
+        What stands in the files, one an image.
+    """
+
+    pixels: PixelSet
+    y: NDArray[np.uint16]
+    classes: Classes
+    images: tuple[str, ...]
+    paths: tuple[Path, ...]
+    ignore: int
+    scored: Classes
+    facts: LabelFacts
+
+    @property
+    def share(self) -> float:
+        """Which part of the pixels of the labelled images has a class."""
+        height, width = self.pixels.row_shape
+        return self.pixels.n / (len(self.pixels.rows) * height * width)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pixels of each class."""
+        return np.bincount(self.y, minlength=len(self.classes))
+
+    @property
+    def counts_by_image(self) -> NDArray[np.int64]:
+        """Pixels of each class in each image, (images, classes)."""
+        parts = np.split(self.y, self.pixels.image_starts[1:-1])
+        return np.stack([np.bincount(part, minlength=len(self.classes)) for part in parts])
+
+    def of(self, stems: Collection[str]) -> Self:
+        """Return some of the images, with all classes.
+
+        Raises
+        ------
+        InputError
+            If nothing can be learnt from them: no pixel has a class, or all have the same.
+        """
+        wanted = set(stems)
+        kept = [i for i, stem in enumerate(self.images) if stem in wanted]
+        parts = np.split(self.y, self.pixels.image_starts[1:-1])
+        y = np.concatenate([parts[i] for i in kept])
+        counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(kept)
+        images = tuple(self.images[i] for i in kept)
+        facts.check_trainable(counts, f"the {len(images)} images to learn from ({named(images)})")
+        numbers = list(dict.fromkeys(self.pixels.images.tolist()))
+        pixels = self.pixels.of_images([numbers[i] for i in kept])
+        paths = tuple(self.paths[i] for i in kept)
+        return replace(self, pixels=pixels, y=y, images=images, paths=paths, facts=facts)
+
+
+def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
+    """Return which images, given by name and sha256, stand in a label folder beside the label maps.
+
+    As published, where ``1.png`` is the image and ``1.npy`` its label map.
+    """
+    hashes = dict(images)
+    there = files_named(folder, hashes)
+    return [path for name, path in there.items() if sha256_of(path).hex() == hashes[name]]
+
+
+def files_named(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the files of a folder that have some names, in whatever Unicode form, by name."""
+    every = list(names)
+    found = {name: folder / name for name in every if (folder / name).is_file()}
+    rest = {composed(name): name for name in every if name not in found and not name.isascii()}
+    for path in walk(folder).files if rest else ():
+        name = rest.get(composed(path.relative_to(folder).as_posix()))
+        if name is not None:
+            found[name] = path
+    return found
+
+
+def match_labels(
+    known: Mapping[str, object],
+    folder: Path,
+    wanted: Sequence[str] | None,
+    what: str,
+    images: Collection[Path] = (),
+    progress: Progress | None = None,
+) -> dict[str, Path]:
+    """Return the label map of each image that is to be used, by stem, in the images' order.
+
+    Parameters
+    ----------
+    known : mapping
+        Its keys are the stems of the images or masks there are.
+    folder : path
+        The label folder.
+    wanted : sequence of str, optional
+        Stems from ``--list``: each must have an image and a label map.
+    what : str
+        What the known ones are, such as "images in 'feats.zarr'".
+    images : collection of path
+        Files that are images, not label maps, see `same_files`.
+    progress : Progress, optional
+        Where to warn of files that may be labels too, but are not read.
+
+    Raises
+    ------
+    InputError
+        If a label map has no image, or a listed image no label map; the message names them.
+    """
+    labels = find_labels(folder, images)
+    over = passed_over(folder, labels, images, known)
+    if not labels:
+        raise InputError(f"no label maps (.png or .npy) in '{folder}'{over and f': {over}'}")
+    if over and progress is not None:
+        progress.warn(over)
+    if wanted is not None:
+        chosen = select(list(known), wanted, what)
+        bare = [stem for stem in chosen if stem not in labels]
+        if bare:
+            raise InputError(f"--list names {named(bare)}, without a label map in '{folder}'")
+        return {stem: labels[stem] for stem in chosen}
+    stray = [stem for stem in labels if stem not in known]
+    if stray:
+        raise InputError(
+            f"{len(stray)} of {len(labels)} label maps match none of the {len(known)} {what}: "
+            f"{named(stray)}. A label map has its image's name; --list chooses some of them"
+        )
+    return {stem: labels[stem] for stem in known if stem in labels}
+
+
+def read_labelled(
+    store: Features,
+    folder: Path,
+    wanted: Sequence[str] | None,
+    ignore: int,
+    progress: Progress,
+) -> Labelled:
+    """Read the label maps of a store's images.
+
+    Raises
+    ------
+    InputError
+        If labels and images do not match, a label map does not fit, ids are hardly classes, or
+        nothing can be learnt.
+    """
+    images = {image.stem: image for image in store.images}
+    beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
+    what = f"images in {store.where}"
+    paths = match_labels(images, folder, wanted, what, beside, progress)
+    paths = _extracted(paths, images, store, progress)
+    classes = load_classes(folder, progress.say)
+    where = f"the label maps in '{folder}'"
+    survey = LabelSurvey(where, ignore)
+    rows, owners, maps, files = list[int](), list[int](), list[NDArray[np.uint16]](), []
+    with progress.bar("labels", len(paths), "images") as advance:
+        for stem, path in paths.items():
+            label, palette = read_label_file(path)
+            seen = survey.add(path, label, palette)
+            check_ids(label, seen.ids, ignore, classes, f"label map '{path.name}'")
+            parts = _label_rows(label, path.name, images[stem], ignore, classes)
+            files.append(LabelFile.of(label, seen, parts, images[stem].geometry))
+            maps += list(parts)
+            numbers = store.rows(images[stem].index)
+            rows += list(numbers)
+            owners += [images[stem].index] * len(numbers)
+            advance(1)
+    for note in check_label_maps(survey, classes):
+        progress.warn(note)
+    y = np.concatenate([label[label != IGNORED] for label in maps])
+    scored = classes or unnamed_classes(survey.highest + 1, where)
+    seen_at = None if store.spec.fit == "tile" else store.spec.row_shape
+    facts = LabelFacts(tuple(files), scored.names, ignore, seen_at)
+    if classes is None:
+        classes = unnamed_classes(int(y.max()) + 1 if len(y) else 1, where)
+    facts.check_trainable(np.bincount(y, minlength=len(classes)), where)
+    for words in (facts.lost_words(), facts.absent_words(len(classes))):
+        if words:
+            progress.warn(words)
+    pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
+    return Labelled(pixels, y, classes, tuple(paths), tuple(paths.values()), ignore, scored, facts)
+
+
+def _label_rows(
+    label: NDArray[np.integer],
+    name: str,
+    image: StoredImage,
+    ignore: int,
+    classes: Classes | None,
+) -> NDArray[np.uint16]:
+    return label_rows(
+        label,
+        image.geometry,
+        ignore=ignore,
+        n_classes=None if classes is None else len(classes),
+        name=name,
+        image_name=image.name,
+    )
+
+
+def _extracted(
+    paths: Mapping[str, Path],
+    images: Mapping[str, StoredImage],
+    store: Features,
+    progress: Progress,
+) -> dict[str, Path]:
+    """Leave out labelled images that could not be extracted; refuse those not yet extracted."""
+    failed = [stem for stem in paths if images[stem].failed is not None]
+    if failed:
+        progress.warn(f"{named(failed)} could not be extracted and is left out")
+    todo = [s for s in paths if images[s].failed is None and not images[s].complete]
+    if todo:
+        raise InputError(
+            f"the features of {named(todo)} are not in {store.where} yet: "
+            "finish `dseg extract` first, or choose images with --list"
+        )
+    left = {stem: path for stem, path in paths.items() if stem not in failed}
+    if not left:
+        raise InputError("no labelled image is left: all of them failed in `dseg extract`")
+    return left
+
+
+def unnamed_classes(n: int, where: str) -> Classes:
+    """Return n classes where no file names them; at least one.
+
+    Raises
+    ------
+    InputError
+        If there are so many that the highest id is hardly a class.
+    """
+    if n > _MOST_UNNAMED:
+        raise InputError(
+            f"{where} have ids up to {n - 1}, and no classes.txt names so "
+            "many classes. If that id means unlabelled, say --ignore; if ids are numbers of "
+            "objects, give all objects of a class one id; else add classes.txt"
+        )
+    return default_classes(max(n, 1))

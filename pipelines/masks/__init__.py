@@ -1,0 +1,1 @@
+"""Masks of images, and the folder they are written to."""

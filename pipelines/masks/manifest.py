@@ -1,0 +1,134 @@
+"""``predictions.jsonl``: what is in a folder of masks, one line an image.
+
+An image's line is written before its mask is moved into place: so each mask of ours has a line, and
+a line counts only where its files are there. While runs are at work an image may have several
+lines, of which the last counts; when a run has ended it has one.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ...classify.inference.mask_files import write_encoded
+from ...store.errors import InputError
+from ...store.names import composed, unsafe
+
+__all__ = ["FILE", "KINDS", "Manifest", "of_one_prediction"]
+
+FILE = "predictions.jsonl"
+KINDS = ("mask", "probabilities", "uncertainty", "overlay")
+"""The files of an image; under these keys a record has their paths within the folder."""
+
+_NEEDED, _NAMES = ("stem", "image", "sha256", "mask"), ("stem", "image", *KINDS)
+
+
+def of_one_prediction(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Say whether two records are of the same model and the very same image."""
+    return all(one.get(key) == other.get(key) for key in ("recipe", "sha256"))
+
+
+class Manifest:
+    """The record of a folder of masks.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of masks; it need not be there yet.
+
+    Attributes
+    ----------
+    records : dict
+        The record of each image, by stem. A line that a killed run has torn does not count.
+
+    Raises
+    ------
+    InputError
+        If a record's name or path leads outside.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self.records: dict[str, dict[str, Any]] = {}
+        self._file, self._read = -1, 0  # its inode, and how many of its bytes have been read
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Read what other runs have added.
+
+        Raises
+        ------
+        InputError
+            If a record's name or path leads outside.
+        """
+        try:
+            now = self.path.stat()
+        except FileNotFoundError:
+            return
+        if now.st_ino != self._file or now.st_size < self._read:  # another file, or the first time
+            self.records, self._file, self._read = {}, now.st_ino, 0
+        if now.st_size > self._read:
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+            self._read += len(new)
+            for line in new.decode(errors="replace").splitlines():
+                self._take(line)
+
+    def _take(self, line: str) -> None:
+        try:
+            record = json.loads(line)
+            whole = all(isinstance(record[key], str) for key in _NEEDED)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return
+        if whole:
+            self._check(record)
+            self.records[composed(record["stem"])] = record
+
+    def _check(self, record: Mapping[str, Any]) -> None:
+        """Refuse names that nobody but a forger writes."""
+        for key in _NAMES:
+            if key not in record:
+                continue
+            name = record[key]
+            why = unsafe(name) if isinstance(name, str) else "it is no text"
+            if why is not None:
+                raise InputError(
+                    f"'{self.path}' gives {name!r} as {key} of an image: {why}. Names in it are "
+                    "paths within a folder. It was not written by `dseg predict`: do not use it"
+                )
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Append a record; after `catch_up`, and while no other run may write (`Claim.alone`)."""
+        line = json.dumps(record) + "\n"
+        with self.path.open("a+b") as file:
+            if file.tell() and self._torn(file):
+                line = "\n" + line
+            file.write(line.encode())
+            self._file, self._read = os.fstat(file.fileno()).st_ino, file.tell()
+        self.records[composed(record["stem"])] = dict(record)
+
+    @staticmethod
+    def _torn(file: BinaryIO) -> bool:
+        """Whether the last line lacks its end."""
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"
+
+    def compact(self, stems: Sequence[str]) -> None:
+        """Write one line an image; no other run may be writing the file (`Claim.alone`).
+
+        What other runs have added meanwhile is kept. Nothing is written if it is so already.
+
+        Parameters
+        ----------
+        stems : sequence of str
+            Images, in the order in which their lines are to stand; those of others follow.
+        """
+        self.catch_up()
+        ours = [stem for stem in stems if stem in self.records]
+        others = self.records.keys() - set(ours)
+        order = [*ours, *(stem for stem in self.records if stem in others)]
+        compacted = "".join(json.dumps(self.records[stem]) + "\n" for stem in order).encode()
+        if self.records and compacted != self.path.read_bytes():
+            write_encoded(self.path, compacted)

@@ -1,0 +1,1 @@
+"""``dseg predict``: masks for a feature store, a folder or single images."""

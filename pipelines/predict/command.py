@@ -1,0 +1,112 @@
+"""The command line of ``dseg predict``: parse, call, report."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console.options import (
+    SHARD,
+    device_option,
+    dry_run_option,
+    existing_folder,
+    existing_path,
+    folder,
+    list_option,
+    output_options,
+    overwrite_option,
+    white_option,
+)
+from ..console.output import console_of, next_command, report
+from ..console.progress import Console
+from ..console.unused_options import refuse_idle
+
+if TYPE_CHECKING:
+    from .run import PredictSummary
+
+__all__ = ["predict"]
+
+
+@click.command()
+@click.argument("sources", type=existing_path, nargs=-1)
+@click.option(
+    "--model", type=existing_folder, default="model", show_default=True, help="From `dseg fit`."
+)
+@click.option("--out", type=folder, default="masks", show_default=True, help="Folder of the masks.")
+@click.option("--checkpoint", help="For images: where the model's diffusion model is now.")
+@click.option("--images", type=existing_folder, help="For overlays from a store: its images.")
+@click.option("--probabilities", is_flag=True, help="Also mean class probabilities, .npy float16.")
+@click.option("--uncertainty", is_flag=True, help="Also each pixel's uncertainty, .npy float32.")
+@click.option("--overlay", is_flag=True, help="Also the masks over the images, and a legend.")
+@click.option(
+    "--paper", is_flag=True, help="Vote at the network's size and write that, as published."
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
+@click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@white_option
+@list_option
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+@click.pass_context
+def predict(context: click.Context, /, **given: Any) -> int:
+    """Write masks for a feature store, a folder of images, or single images.
+
+    SOURCES is one of these; without it, the store that the model was fitted on, or all of them
+    where there were several. Masks are index PNGs of each image's own size, beside a manifest,
+    predictions.jsonl, which also has each image's uncertainty. The same command again goes on
+    where it stopped.
+
+    \b
+    dseg predict feats.zarr
+    dseg predict photos/ --model model/ --out masks/ --overlay
+    dseg predict one.jpg other.jpg
+    """
+    from ..inputs.image_list import duration
+    from .run import PredictConfig
+    from .run import predict as run
+
+    refuse_idle(context, _idle(given))
+    console, as_json = console_of(given)
+    summary = run(PredictConfig(**given), console)
+    text = (
+        f"{summary.masks}: {summary.predicted} masks written, {summary.unchanged} unchanged, "
+        f"{len(summary.failed)} failed; {summary.seconds:.0f} s"
+    )
+    if given["dry_run"]:
+        text = (
+            f"{summary.masks}: {summary.images - summary.unchanged} masks to write, about "
+            f"{duration(summary.seconds)}, {summary.n_bytes / 1e6:.1f} MB and "
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
+            "(--dry-run)"
+        )
+    elif not console.quiet:
+        text = "\n".join([text, *_what_next(summary, console)])
+    return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _idle(given: dict[str, Any]) -> dict[str, str]:
+    """Return the options of `predict` that it would not use."""
+    idle = {}
+    if all((source / "zarr.json").is_file() for source in given["sources"]):
+        why = "features come from a store; it is for a folder of images"
+        idle = {"checkpoint": why, "batch_size": why}
+    if not given["overlay"]:
+        idle["images"] = "it is for overlays, --overlay"
+    return idle
+
+
+def _what_next(summary: "PredictSummary", console: Console) -> list[str]:
+    """Return the lines of what masks are good for."""
+    from ..inputs.image_list import named
+    from ..masks.manifest import FILE
+
+    lines = []
+    if summary.most_uncertain:
+        lines.append(
+            f"Most worth labelling next: {named(summary.most_uncertain)} (the highest "
+            f"image_uncertainty in {Path(summary.masks) / FILE})"
+        )
+    return [*lines, next_command(console, "evaluate", summary.masks, "truth/")]

@@ -1,0 +1,1 @@
+"""``dseg pretrain``: a diffusion model trained on images without labels."""

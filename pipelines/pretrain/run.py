@@ -1,0 +1,392 @@
+"""``dseg pretrain``: a diffusion model trained on images without labels."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...extract.images import ImageFiles, find_images
+from ...extract.levels import FULL
+from ...pretrain.data.dataset import Dataset, read_dataset, read_listing
+from ...pretrain.data.images import Augmentation, TrainingImages
+from ...pretrain.network.card import card_of
+from ...pretrain.network.start import Start, begin
+from ...pretrain.run.folder import RunFolder
+from ...pretrain.run.loop import Moment, train
+from ...pretrain.run.record import Record
+from ...pretrain.train.compiling import check_compiler
+from ...pretrain.train.heldout_loss import HeldOut, split
+from ...pretrain.train.precision import choose_precision
+from ...pretrain.train.processes import Processes, processes
+from ...pretrain.train.step import Training
+from ...store.errors import DsegError, InputError
+from ..console.progress import Progress
+from ..inputs.image_list import duration, named, read_list, select
+from ..inputs.image_survey import found_white, surveyed, tell_of_files
+from ..training.memory_budget import default_memory
+from ..training.progress_bar import training_bar
+from .config import PretrainConfig, PretrainEstimate, PretrainSummary
+
+__all__ = ["PretrainConfig", "PretrainEstimate", "PretrainSummary", "pretrain"]
+
+_LOG_EVERY = 10.0  # seconds
+_PROBED = 3
+_BYTES_A_WEIGHT = 4 * 4 + 4  # the weight, its average and two moments; the network itself
+
+
+def pretrain(
+    config: PretrainConfig, progress: Progress | None = None
+) -> PretrainSummary | PretrainEstimate:
+    """Train a diffusion model on a folder of images; go on where an earlier run stopped.
+
+    Started by ``torchrun``, the processes share each batch, one GPU each.
+
+    Raises
+    ------
+    DsegError
+        If there are no images, the folder holds something else or a run of other settings, the
+        run diverges, or cannot be written.
+    KeyboardInterrupt
+        If the process was asked to stop; the state is saved.
+    """
+    with processes(config.device) as here:
+        files = find_images([config.images])
+        _check(config, files, here)
+        told = (progress or Progress()) if here.first else Progress()
+        folder = RunFolder(config.out)
+        dataset, white = _dataset(config, files, folder, here, told)
+        start = begin(
+            init=config.init,
+            hints=config.hints,
+            preset=config.network,
+            n_images=len(dataset.files),
+            size=config.size,
+            schedule=config.schedule,
+            seed=config.recipe.seed,
+        )
+        with _memory_errors():
+            return _Run(config, dataset, white, start, folder, here, told).outcome()
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Say of too little memory what helps, on a GPU or not."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        no_room = "can't allocate memory" in str(error)  # torch on a CPU
+        if no_room or isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise DsegError(
+                "out of memory: give a smaller --batch-size or --size, or a smaller --network"
+            ) from error
+        raise
+
+
+def _check(config: PretrainConfig, images: ImageFiles, here: Processes) -> None:
+    """Refuse what can be seen before anything is read."""
+    if config.recipe.batch_size < here.world:
+        raise InputError(
+            f"a batch of {config.recipe.batch_size} cannot be shared by {here.world} processes: "
+            "give a --batch-size of at least one image each"
+        )
+    out = config.out.resolve()
+    if any(out.is_relative_to(folder) for folder in images.folders):
+        raise InputError(
+            f"--out '{config.out}' lies in the folder of images, whose images it would add to: "
+            "give another"
+        )
+    init = None if config.init is None else Path(config.init).resolve()
+    if init is not None and (init == out or out in init.parents):
+        raise InputError(f"--init '{config.init}' is what --out would replace: give another --out")
+
+
+def _dataset(
+    config: PretrainConfig,
+    files: ImageFiles,
+    folder: RunFolder,
+    here: Processes,
+    progress: Progress,
+) -> tuple[Dataset, int]:
+    """Return the images that can be read, and which value is white in those of 16 bits."""
+    tell_of_files(files, progress)
+    names = files.by_stem
+    listed = None if config.list_file is None else read_list(config.list_file)
+    chosen = select(list(names), listed, f"images in {files.where}")
+    images = {names[stem]: files.files[names[stem]] for stem in chosen}
+    survey = surveyed(images, progress)
+    survey.tell_of_pages(progress)
+    white = config.white or found_white(survey.deep, len(survey.sizes), progress)
+    with progress.bar("read images", -(-len(chosen) // here.world), "images") as advance:
+        dataset = read_dataset(
+            config.images,
+            list(images.values()),
+            here,
+            known=read_listing(folder.images),
+            white=white,
+            advance=advance,
+        )
+    if not dataset.files:
+        raise DsegError(
+            f"none of the {len(dataset.refused)} images can be read, the first because: "
+            f"{next(iter(dataset.refused.values()))}"
+        )
+    return dataset, white
+
+
+def _settings(config: PretrainConfig, dataset: Dataset, white: int, start: Start) -> dict[str, Any]:
+    """Return what a run must keep when it goes on: all that decides what is learnt but its end."""
+    return {
+        "images_sha256": dataset.sha256,
+        "size": start.size,
+        "schedule": start.scheduler.config.beta_schedule,
+        "diffusion_steps": len(start.scheduler.betas),
+        "head_channels": start.network.config.attention_head_dim,
+        "network": start.facts["network"],
+        "init_sha256": start.facts.get("init", {}).get("sha256"),
+        "init_weights": start.facts.get("init", {}).get("weights"),
+        "augmentation": asdict(config.augmentation),
+        "recipe": asdict(config.recipe),
+        **({} if white == FULL else {"white": white}),
+    }
+
+
+class _Run:
+    """One run: what it reads, what it trains, and the folder that it writes."""
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        dataset: Dataset,
+        white: int,
+        start: Start,
+        folder: RunFolder,
+        here: Processes,
+        progress: Progress,
+    ) -> None:
+        self.config, self.dataset, self.start, self.folder = config, dataset, start, folder
+        self.here, self.progress, self.white = here, progress, white
+        self.settings = _settings(config, dataset, white, start)
+        standing = folder.standing(self.settings, config.length, overwrite=config.overwrite)
+        self.resumes = standing is not None
+        self.done = int(standing["step"]) if standing else 0
+        self.seconds = float(standing["seconds"]) if standing else 0.0  # of earlier sessions
+        self.names = list(dataset.files)
+        self.seen, self.held_out = split(len(self.names), config.recipe.seed)
+        self.precision = self._precision(standing.get("precision") if standing else None)
+        if config.compiled:
+            check_compiler(here.device)
+        self._told: set[int] = set()
+
+    def _precision(self, before: str | None) -> torch.dtype:
+        """Return what is asked for, else what the run had before, else what this machine does best.
+
+        Processes that disagree about the last do as the first.
+        """
+        device = self.here.device
+        able = before != "float16" or device.type == "cuda"
+        name = self.config.precision or (before if able else None)
+        chosen: list[torch.dtype] = self.here.gathered(choose_precision(name, device))
+        return chosen[0]
+
+    def outcome(self) -> PretrainSummary | PretrainEstimate:
+        """Do what is asked for, if anything is left to do."""
+        over = self.config.length.progress(self.done, self.seconds) >= 1
+        if self.resumes and over and self.folder.result(self.done):
+            return self._finished_before()
+        return self._estimate() if self.config.dry_run else self._work()
+
+    def _finished_before(self) -> PretrainSummary:
+        card = self.folder.result(self.done)
+        self.progress.say(
+            f"'{self.config.out}' is finished: {self.done} steps, {duration(self.seconds)}. More "
+            "--steps or --time go on from there, --overwrite begins anew"
+        )
+        summary = self._summary(self.done, self.seconds, {})
+        summary.loss, summary.held_out_loss = card.get("loss"), card.get("held_out_loss")
+        summary.first_held_out_loss, summary.note = self.folder.first_loss(), card.get("note")
+        summary.finished_before = True
+        return summary
+
+    def _work(self) -> PretrainSummary:
+        """Train, and leave the checkpoint in its folder."""
+        self._check_memory()
+        self._check_disk()
+        self._describe()
+        self.here.wait()  # until all have looked at the folder
+        with self.folder.held() if self.here.first else nullcontext():
+            if self.here.first:
+                listing = self.dataset.listing()
+                self.folder.prepare(listing, step=self.done if self.resumes else None)
+            images, training = self._images(self.seen, self.config.augmentation), self._training()
+            if self.resumes:
+                self.folder.restore(training)
+            record = self._record(training)
+            record.begin()
+            last = self._train(training, images, record)
+            self.here.wait()  # torchrun ends all with the first that ends
+        if last.stopped:
+            out = self.config.out
+            self.progress.say(f"stopped after step {last.step}, which is saved in '{out}'")
+            raise KeyboardInterrupt
+        summary = self._summary(last.step, last.seconds, images.lost)
+        summary.loss, summary.held_out_loss = record.loss, record.held_out_loss
+        summary.first_held_out_loss, summary.note = record.first_loss, record.shortfall
+        return summary
+
+    def _train(self, training: Training, images: TrainingImages, record: Record) -> Moment:
+        config = self.config
+        with training_bar(self.progress, config.length, self.done, self.seconds) as show:
+
+            def note(moment: Moment) -> None:
+                if self.here.first:
+                    show(moment)
+                    self._warn_of_lost(images)
+                    record.note(moment)
+
+            return train(
+                training,
+                images,
+                config.length,
+                seconds=self.seconds,
+                every=min(_LOG_EVERY, config.save_seconds),
+                workers=self._workers,
+                advance=note,
+            )
+
+    def _estimate(self) -> PretrainEstimate:
+        """Take a few steps, write nothing, and scale up."""
+        self._check_memory()
+        recipe, length, training = self.config.recipe, self.config.length, self._training()
+        images = self._images(self.seen, self.config.augmentation)
+        low, count = self.here.share(recipe.batch_size)
+        took = []
+        for step in range(_PROBED):
+            start = time.monotonic()
+            batch = images.batch(step * recipe.batch_size + low, count)
+            float(training.step(batch, 0.0))
+            took.append(time.monotonic() - start)
+        a_step = min(took)  # the first also warms up
+        ends = [] if length.steps is None else [length.steps]
+        if length.seconds is not None:
+            ends.append(self.done + int(max(0.0, length.seconds - self.seconds) / a_step))
+        return PretrainEstimate(
+            checkpoint=str(self.config.out),
+            images=len(self.seen),
+            held_out=len(self.held_out),
+            network=self.start.facts["network"],
+            parameters=self.start.parameters,
+            done=self.done,
+            steps=max(self.done, min(ends)),
+            seconds=max(0, min(ends) - self.done) * a_step,
+            n_bytes=_BYTES_A_WEIGHT * self.start.parameters,
+            failed=dict(self.dataset.refused),
+        )
+
+    def _training(self) -> Training:
+        start, recipe = self.start, self.config.recipe
+        return Training(
+            start.network,
+            start.scheduler,
+            recipe,
+            self.here,
+            self.precision,
+            self.config.compiled,
+        )
+
+    def _record(self, training: Training) -> Record:
+        config = self.config
+        return Record(
+            self.folder,
+            training,
+            settings=self.settings,
+            card=card_of(
+                self.start, self.dataset, len(self.held_out), config.augmentation, training
+            ),
+            held_out=self._held_out() if self.here.first else None,
+            save_seconds=config.save_seconds,
+            sheets=config.sheets,
+            progress=config.length.progress(self.done, self.seconds),
+            say=self.progress.say,
+        )
+
+    def _images(self, numbers: list[int], augmentation: Augmentation) -> TrainingImages:
+        room = default_memory(torch.device("cpu")) // (2 * self.here.world)
+        paths = [self.dataset.files[self.names[number]] for number in numbers]
+        seed = self.config.recipe.seed
+        return TrainingImages(paths, self.start.size, augmentation, seed, room, self.white)
+
+    def _held_out(self) -> HeldOut | None:
+        if not self.held_out:
+            return None
+        images = self._images(self.held_out, Augmentation())
+        whole = [images.whole(number) for number in range(len(images))]
+        return HeldOut(whole, self.start.scheduler, self.config.recipe.seed)
+
+    @property
+    def _workers(self) -> int:
+        return self.config.workers or min(8, os.cpu_count() or 1)
+
+    def _check_memory(self) -> None:
+        """Refuse a batch that does not fit by itself, before decoding it takes hours."""
+        batch, size = self.config.recipe.batch_size, self.start.size
+        wanted, free = batch * 3 * size**2 * 4, 2 * default_memory(torch.device("cpu"))
+        if wanted > free:
+            raise InputError(
+                f"a batch of {batch} images of {size}x{size} takes {wanted / 1e9:.0f} GB, of which "
+                f"{free / 1e9:.0f} are free: give a smaller --batch-size or --size"
+            )
+
+    def _check_disk(self) -> None:
+        """Refuse before the first byte what cannot fit: while one is replaced, two are there."""
+        out = self.config.out.absolute()
+        free = shutil.disk_usage(next(p for p in (out, *out.parents) if p.exists())).free
+        copies = 1 if self.resumes else 2
+        wanted = copies * _BYTES_A_WEIGHT * self.start.parameters
+        if wanted > free:
+            raise DsegError(
+                f"up to {wanted / 1e6:.0f} MB are needed but {free / 1e6:.0f} MB are free at "
+                f"'{self.config.out}': choose another disk, or a smaller --network"
+            )
+
+    def _describe(self) -> None:
+        start, say = self.start, self.progress.say
+        say(
+            f"network: {start.origin}; {start.parameters / 1e6:.1f} million weights, {start.size} "
+            f"pixels; on {self.here.device} in "
+            f"{str(self.precision).removeprefix('torch.')}"
+            + (f", {self.here.world} processes" if self.here.world > 1 else "")
+        )
+        say(
+            f"{len(self.seen)} images to learn from, {len(self.held_out)} held out"
+            + (f"; goes on after {self.done} steps, {duration(self.seconds)}" if self.done else "")
+        )
+        if start.weights is not None:
+            say(f"  taken as: {start.weights}")
+        if "init" in start.facts and not self.held_out:
+            say("of so few images none is held out: whether it gets better will not be known")
+        if self.dataset.refused:
+            self.progress.warn(
+                f"{len(self.dataset.refused)} files are left out: {named(self.dataset.refused)}"
+            )
+
+    def _warn_of_lost(self, images: TrainingImages) -> None:
+        for number in sorted(images.lost.keys() - self._told):
+            self._told.add(number)
+            self.progress.warn(f"left out from now on: {images.lost[number]}")
+
+    def _summary(self, steps: int, seconds: float, lost: dict[int, str]) -> PretrainSummary:
+        failed = {self.names[self.seen[number]]: why for number, why in lost.items()}
+        return PretrainSummary(
+            checkpoint=str(self.config.out),
+            images=len(self.seen),
+            held_out=len(self.held_out),
+            steps=steps,
+            seconds=seconds,
+            failed={**self.dataset.refused, **failed},
+        )

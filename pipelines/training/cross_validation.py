@@ -1,0 +1,258 @@
+"""``dseg fit --folds``: each image predicted by an ensemble that has not learnt from it.
+
+The labelled images are dealt into folds; for each an ensemble is trained on the others, in the way
+of the model that is to be made, and its masks of the fold's images are scored. All held-out images
+together give the mIoU, with an interval over them, and the temperature of the probabilities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...classify.evaluation.calibration import Calibration, PixelSample, calibrate
+from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
+from ...classify.labels.folds import image_folds, unlearnt_classes
+from ...classify.labels.label_maps import MINIMUM_PIXELS
+from ..console.progress import Part, Progress
+from ..inputs.image_list import named
+from ..inputs.labelled_pixels import Labelled
+from .holdout import Scores, Seen, Setting, trial
+
+__all__ = [
+    "CrossValidation",
+    "Folds",
+    "Keep",
+    "check_folds",
+    "cross_validate",
+    "deal",
+    "others",
+    "sample_bytes",
+    "warn_of_folds",
+]
+
+# Of the probabilities by which the temperature is found; of few classes, so many pixels are enough.
+_SAMPLE_BYTES, _MOST_SAMPLED = 2**25, 2**16
+
+Folds = tuple[tuple[str, ...], ...]
+
+
+class Keep(Protocol):
+    """Takes each held-out image while it is at hand."""
+
+    def __call__(self, seen: Seen, fold: int) -> None:
+        """Keep what is wanted of it."""
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What was found on images that were held out.
+
+    Parameters
+    ----------
+    seed : int
+    scores : tuple of Scores
+        Of each fold.
+    classes : tuple of str
+        Names of the scored classes.
+    uncertainty : dict
+        `image_uncertainty` by stem; None for a single member.
+    interval : Interval
+        Of the mIoU, over images.
+    calibration : Calibration
+        Of pixels of classes that had been learnt.
+    """
+
+    seed: int
+    scores: tuple[Scores, ...]
+    classes: tuple[str, ...]
+    uncertainty: dict[str, float | None]
+    interval: Interval
+    calibration: Calibration
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, as a model keeps them."""
+        every = Scores.joined(self.scores).confusion
+        iou = map(_number, every.iou_per_class().tolist())
+        return {
+            "folds": len(self.scores),
+            "images": len(self.uncertainty),
+            "seed": self.seed,
+            "mean_iou": _number(every.mean_iou()),
+            "interval": [self.interval.low, self.interval.high],
+            "interval_of": f"{100 * self.interval.level:.0f} %, percentile bootstrap over images",
+            "pixel_accuracy": _number(every.pixel_accuracy()),
+            "iou": dict(zip(self.classes, iou, strict=True)),
+            "fold_mean_iou": [_number(part.confusion.mean_iou()) for part in self.scores],
+            "calibration": self.calibration.to_dict(),
+            "by_image": list(self._by_image()),
+        }
+
+    def _by_image(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "stem": stem,
+                "fold": fold,
+                "mean_iou": _number(alone.mean_iou()),
+                "pixel_accuracy": _number(alone.pixel_accuracy()),
+                "uncertainty": self.uncertainty[stem],
+            }
+            for fold, part in enumerate(self.scores)
+            for stem, alone in part.by_image
+        ]
+
+
+def _number(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+def deal(labelled: Labelled, k: int, seed: int) -> Folds:
+    """Deal the labelled images into folds.
+
+    Raises
+    ------
+    InputError
+        If there cannot be so many.
+    """
+    folds = image_folds(labelled.counts_by_image, k, seed)
+    return tuple(tuple(labelled.images[i] for i in fold) for fold in folds)
+
+
+def warn_of_folds(labelled: Labelled, folds: Folds, progress: Progress) -> None:
+    """Name the classes that no ensemble can have learnt when it is scored on them."""
+    number = {stem: i for i, stem in enumerate(labelled.images)}
+    held = [[number[stem] for stem in fold] for fold in folds]
+    unlearnt = unlearnt_classes(labelled.counts_by_image, held)
+    if unlearnt:
+        names = named(labelled.classes.names[c] for c in unlearnt)
+        elsewhere = [c for c in unlearnt if _stands_elsewhere(labelled, folds, c)]
+        few = f"; in other images {named(labelled.classes.names[c] for c in elsewhere)} has pixels "
+        few += f"too, but fewer than {MINIMUM_PIXELS} in each at the network's size"
+        progress.warn(
+            f"all pixels to learn {names} from stand in images of one fold, often a single image: "
+            f"held out, they have not been learnt, and count as wrong{few if elsewhere else ''}"
+        )
+
+
+def _stands_elsewhere(labelled: Labelled, folds: Folds, c: int) -> bool:
+    """Say whether label maps of several folds have a class, of which one fold's is learnt."""
+    holding = {
+        stem
+        for stem, file in zip(labelled.images, labelled.facts.files, strict=True)
+        if c in file.pixels
+    }
+    return sum(not holding.isdisjoint(fold) for fold in folds) > 1
+
+
+def check_folds(setting: Setting, folds: Folds) -> None:
+    """Plan all trainings, so that what cannot be learnt is said before anything is.
+
+    Raises
+    ------
+    InputError
+        If what is left to learn from has one class only, or the memory is too small.
+    """
+    for fold in folds:
+        setting.training(others(folds, fold))
+
+
+def cross_validate(
+    setting: Setting, folds: Folds, progress: Progress, keep: Keep | None = None
+) -> CrossValidation:
+    """Train on all folds but one and score on that one, for each.
+
+    Parameters
+    ----------
+    setting : Setting
+        Its seed serves all folds.
+    folds : tuple of tuples of str
+        From `deal`.
+    progress : Progress
+    keep : callable, optional
+
+    Raises
+    ------
+    DsegError
+        As `check_folds`; also if features are damaged.
+    """
+    labelled, scores = setting.labelled, list[Scores]()
+    uncertainty, samples = dict[str, float | None](), list[PixelSample]()
+    for number, fold in enumerate(folds):
+
+        def see(seen: Seen, number: int = number) -> None:
+            uncertainty[seen.image.stem] = seen.prediction.score
+            samples.append(_sample(seen, number))
+            if keep is not None:
+                keep(seen, number)
+
+        part = Part(progress, f"fold {number + 1}/{len(folds)}")
+        scores.append(
+            trial(
+                setting,
+                others(folds, fold),
+                fold,
+                part,
+                seen=see,
+                sampled=_sampled_each(labelled),
+            )
+        )
+        part.say(f"mIoU {scores[-1].confusion.mean_iou():.3f} of {len(fold)} held-out images")
+    every = Scores.joined(scores)
+    return CrossValidation(
+        setting.options.seed,
+        tuple(scores),
+        labelled.scored.names,
+        uncertainty,
+        bootstrap_mean_iou(every.counts, labelled.ignore, seed=setting.options.seed),
+        calibrate(_of_learnt(_joined(samples), labelled, folds)),
+    )
+
+
+def others(folds: Folds, fold: Sequence[str]) -> list[str]:
+    """Return the images of all other folds, to learn from."""
+    return [stem for other in folds if other is not fold for stem in other]
+
+
+def _sampled_each(labelled: Labelled) -> int:
+    """Return of how many pixels an image the probabilities are kept."""
+    most = min(_MOST_SAMPLED, _SAMPLE_BYTES // (4 * len(labelled.classes)))
+    return max(1, most // len(labelled.images))
+
+
+def sample_bytes(labelled: Labelled) -> int:
+    """Return what is held of all images until the last fold is scored."""
+    each = _sampled_each(labelled) * (4 * len(labelled.classes) + 24)  # class, weight, fold: 24
+    counts = 2 * 8 * (len(labelled.scored) + 1) ** 2  # twice, when folds are joined
+    return len(labelled.images) * (each + counts)
+
+
+def _sample(seen: Seen, fold: int) -> PixelSample:
+    probabilities = seen.prediction.sampled
+    if probabilities is None:  # of an image without a labelled pixel
+        probabilities = np.empty((0, 0), np.float32)
+    y, n = seen.label.ravel()[seen.sample], len(seen.sample)
+    weights = np.full(n, seen.labelled / max(1, n))
+    return PixelSample(probabilities, y, weights, np.full(n, fold))
+
+
+def _joined(samples: Sequence[PixelSample]) -> PixelSample:
+    full = [sample for sample in samples if len(sample.y)]
+    return PixelSample(
+        np.concatenate([sample.probabilities for sample in full]),
+        np.concatenate([sample.y for sample in full]),
+        np.concatenate([sample.weights for sample in full]),
+        np.concatenate([sample.groups for sample in full]),
+    )
+
+
+def _of_learnt(sample: PixelSample, labelled: Labelled, folds: Folds) -> PixelSample:
+    """Return the pixels of classes that had been learnt; if there are none, all.
+
+    The model itself has learnt every class. A class that all images of stand in one fold would
+    only make the temperature higher, for nobody gave it a probability worth the name.
+    """
+    learnt = np.stack([labelled.of(others(folds, fold)).counts > 0 for fold in folds])
+    known = learnt[sample.groups, sample.y]
+    return sample.of(known) if known.any() else sample

@@ -1,0 +1,73 @@
+"""How far a training is: a bar, or lines, with its step, loss and remaining time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from ...pretrain.run.loop import Length, Moment
+from ..console.progress import Console, Progress
+from ..console.progress_lines import Now, clock
+
+__all__ = ["remaining", "training_bar"]
+
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # tqdm begins a postfix with a comma
+
+
+@contextmanager
+def training_bar(
+    progress: Progress, length: Length, step: int, seconds: float
+) -> Iterator[Callable[[Moment], None]]:
+    """Show a bar on a terminal, else lines; yields a function that takes where the run stands.
+
+    Parameters
+    ----------
+    progress : Progress
+        What else is told goes through it; the bar is shown where its bars are.
+    length : Length
+    step : int
+    seconds : float
+        Where the run stands already.
+    """
+    shown = isinstance(progress, Console) and progress.draws
+    began, due = length.progress(step, seconds), Now()
+    with tqdm(
+        total=1.0,
+        initial=began,
+        desc="pretrain",
+        bar_format=_FORMAT,
+        unit=f"step {step}",
+        disable=not shown,
+        dynamic_ncols=True,
+    ) as bar:
+
+        def show(moment: Moment) -> None:
+            words = [f"step {moment.step}"]
+            if moment.loss is not None:
+                words.append(f"loss {moment.loss:.4f}")
+            left = remaining(began, seconds, moment)
+            if left is not None:
+                words.append(f"{clock(left)} left")
+            bar.unit, bar.n = ", ".join(words), moment.progress
+            bar.refresh()
+            if not shown and due():
+                progress.say(f"pretrain: {100 * moment.progress:.0f} %, {bar.unit}")
+
+        yield show
+
+
+def remaining(began: float, seconds: float, moment: Moment) -> float | None:
+    """Return the seconds that a run still takes at the pace of this session, if that is known.
+
+    Parameters
+    ----------
+    began : float
+        Share of the run that was done when the session began.
+    seconds : float
+        That the run had taken by then.
+    moment : Moment
+    """
+    gained = moment.progress - began
+    if gained <= 0:
+        return None
+    return (moment.seconds - seconds) / gained * (1 - moment.progress)

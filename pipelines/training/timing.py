@@ -1,0 +1,113 @@
+"""How long a fit reads and draws, found on two rows of the store, and what masks take."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from statistics import median
+
+import numpy as np
+import torch
+
+from ...classify.ensemble.members import MemberStack
+from ...classify.inference.factorised import FactorisedEnsemble
+from ...classify.inference.prediction import predict_image
+from ...store.read.protocol import Features
+from ...store.sampling.dask_tasks import TaskRunner
+from ...store.sampling.pixel_set import PixelSet
+from ...store.sampling.residence import ResidencePlan
+from ...store.sampling.sampler import PixelSampler
+from ..features.sources import FromStore, Segmentable
+from .feature_reduction import Learnt, find_reduction
+
+__all__ = ["masks_seconds", "reading_seconds"]
+
+_ROWS, _DRAWN, _PROBED = 2, 6, 2
+
+
+def reading_seconds(
+    store: Features,
+    pixels: PixelSet,
+    learnt: Learnt,
+    plan: ResidencePlan,
+    runner: TaskRunner,
+    *,
+    steps: int,
+    members: int,
+    batch_size: int,
+    device: torch.device,
+) -> float:
+    """Return the seconds in which features are read, reduced and drawn, beside the training.
+
+    Parameters
+    ----------
+    store, pixels, learnt, plan, runner
+        As of the fit.
+    steps : int
+        Batches a member.
+    members, batch_size : int
+    device : torch.device
+    """
+    in_rounds, n_rows = plan.residence == "rounds", len(pixels.rows)
+    most = -(-plan.pool // n_rows) if in_rounds else pixels.n  # of a row
+    part = _part(pixels, max(most, -(-batch_size // _ROWS)))
+    held = replace(plan, residence="vectors" if in_rounds else plan.residence, pool=part.n)
+    start, reduction = time.perf_counter(), None
+    if learnt.kept is not None:
+        reduction = find_reduction(store, part, learnt.kept, 0, runner)
+    found = time.perf_counter() - start
+    sampler = PixelSampler(
+        store,
+        part,
+        held,
+        members=members,
+        batch_size=batch_size,
+        runner=runner,
+        device=device,
+        reduction=reduction,
+    )
+    start = time.perf_counter()
+    sampler.load()
+    loaded = time.perf_counter()
+    drawn = [time.perf_counter() for _ in islice(sampler.batches(), _DRAWN)]
+    a_draw = median(np.diff(drawn).tolist())
+    times = steps / max(1, plan.pool // batch_size) if in_rounds else 1
+    loads = times + (reduction is not None)  # its sample is of all rows too
+    return found + loads * (loaded - start) * n_rows / len(part.rows) + steps * a_draw
+
+
+def masks_seconds(
+    store: Features, members: MemberStack, stems: Sequence[str], device: torch.device
+) -> float:
+    """Return the seconds that the masks of some images take, at the pace of two of them.
+
+    Parameters
+    ----------
+    store : Features
+    members : MemberStack
+        Of all channels; trained or not.
+    stems : sequence of str
+        The images.
+    device : torch.device
+    """
+    model = FactorisedEnsemble(members, store.spec, device)
+    some = stems[:: max(1, len(stems) // _PROBED)][:_PROBED]
+    start = time.perf_counter()
+    for image in FromStore(store).images(some, lambda *_: False):
+        if isinstance(image, Segmentable) and image.geometry is not None:
+            asked = model.members > 1
+            predict_image(model, image.geometry, image.maps, want_uncertainty=asked)
+    return (time.perf_counter() - start) * len(stems) / len(some)
+
+
+def _part(pixels: PixelSet, most: int) -> PixelSet:
+    """Return some pixels, at most so many of a row, of two rows of the most labelled image."""
+    image = int(np.diff(pixels.image_starts).argmax())
+    position, yx = pixels.locate(np.arange(*pixels.image_starts[image : image + 2]))
+    rows, masks = np.unique(position)[:_ROWS], []
+    for row in rows:
+        y, x = yx[position == row][:: max(1, int((position == row).sum()) // most)].T
+        mask = np.zeros(pixels.row_shape, bool)
+        mask[y, x] = True
+        masks.append(mask)
+    return PixelSet(pixels.rows[rows].tolist(), [0] * len(rows), masks)

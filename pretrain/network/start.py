@@ -1,0 +1,167 @@
+"""Where a run begins: a new network of a preset, or a checkpoint that is trained further."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ...extract.card import Card
+from ...extract.choices import choose_size
+from ...extract.loading import Hints, LoadedUNet, load_unet
+from ...extract.noise import NoiseSchedule
+from ...store.errors import InputError
+from .folder import scheduler_of
+from .presets import PRESETS, build, choose_preset
+
+__all__ = ["Start", "begin"]
+
+_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network before it is trained.
+
+    Parameters
+    ----------
+    network : diffusers.UNet2DModel
+    scheduler : diffusers.DDPMScheduler
+    size : int
+        Side of what the network sees, pixels.
+    facts : mapping
+        Where it comes from, plain JSON values.
+    card : Card
+        What the checkpoint that it comes from recommends.
+    trained_size : (height, width), optional
+        What that was trained on.
+    weights : str, optional
+        Which of several sets of its weights were taken, in words.
+    """
+
+    network: Any
+    scheduler: Any
+    size: int
+    facts: dict[str, Any]
+    card: Card = field(default_factory=Card)
+    trained_size: tuple[int, int] | None = None
+    weights: str | None = None
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the network has."""
+        return sum(weight.numel() for weight in self.network.parameters())
+
+    @property
+    def origin(self) -> str:
+        """Where the network comes from, in words."""
+        known = self.facts
+        return known["init"]["source"] if "init" in known else f"'{known['network']}', new"
+
+
+def begin(
+    *,
+    init: str | None,
+    hints: Hints,
+    preset: str | None,
+    n_images: int,
+    size: int | None,
+    schedule: str | None,
+    seed: int,
+) -> Start:
+    """Return the network that a run trains.
+
+    Parameters
+    ----------
+    init : str, optional
+        A checkpoint, which is then trained further.
+    hints : Hints
+        What a ``.pt`` cannot show.
+    preset : str, optional
+        Of a new network.
+    n_images : int
+        By which the preset is chosen where none is given.
+    size : int, optional
+    schedule : {"linear", "cosine"}, optional
+        Of a new network, or what a ``.pt`` was trained with.
+    seed : int
+        Of the weights of a new network.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint cannot be trained further, or what is asked for contradicts it.
+    """
+    if init is not None:
+        if preset is not None:
+            raise InputError(f"--network {preset} is for a new network; --init brings its own")
+        return _further(init, replace(hints, schedule=schedule), size)
+    told = [f"--{key.replace('_', '-')}" for key, value in vars(hints).items() if value is not None]
+    if told:
+        raise InputError(f"{', '.join(told)} tells of a guided-diffusion file (.pt): give --init")
+    name = choose_preset(preset, n_images)
+    torch.manual_seed(seed)
+    side = size or _SIZE
+    network = build(PRESETS[name], side)
+    noise = NoiseSchedule.named(schedule or "linear")
+    return Start(network, scheduler_of(noise), side, {"network": name})
+
+
+def _further(init: str, hints: Hints, size: int | None) -> Start:
+    """Return a checkpoint that is trained further."""
+    loaded = load_unet(init, hints)
+    network = loaded.unet
+    _refuse_other_aims(init, loaded)
+    _state_heads(init, network)
+    height, width = choose_size(size, loaded.size, 2 ** (len(network.up_blocks) - 1))
+    if height != width:
+        raise InputError(f"'{init}' is for images of {height}x{width}: give a --size, one side")
+    network.register_to_config(sample_size=height)
+    scheduler = scheduler_of(loaded.schedule, learned_variance=network.config.out_channels == 6)
+    origin = {"source": loaded.source, "sha256": loaded.sha256}
+    if loaded.weights.name is not None:
+        origin["weights"] = loaded.weights.name
+    facts = {"network": "of init", "init": origin}
+    return Start(network, scheduler, height, facts, loaded.card, loaded.size, loaded.weights.words)
+
+
+def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
+    """Refuse a network that was trained for something else than the noise in RGB images."""
+    channels = loaded.unet.config.out_channels
+    if channels not in (3, 6):
+        raise InputError(
+            f"'{init}' gives {channels} channels: expected 3, the noise in an RGB image, or 6 with "
+            "its variance"
+        )
+    largest = float(loaded.schedule.betas.max())
+    if not largest < 1:
+        raise InputError(
+            f"the noise schedule of '{init}' has variances up to {largest:.3g}: expected below 1. "
+            "Are its timesteps right?"
+        )
+    if loaded.aim != "epsilon":
+        raise InputError(
+            f"'{init}' was trained to predict {loaded.aim!r}, not the noise (epsilon): it cannot "
+            "be trained further here"
+        )
+
+
+def _state_heads(init: str, network: Any) -> None:
+    """Write a fixed number of attention heads as channels a head, which a configuration can say.
+
+    Raises
+    ------
+    InputError
+        If levels differ in it.
+    """
+    layers = [module for module in network.modules() if type(module).__name__ == "Attention"]
+    widths = {layer.to_q.out_features // layer.heads for layer in layers}
+    if network.config.attention_head_dim is not None or not widths:
+        return
+    if len(widths) > 1 and any(layer.heads > 1 for layer in layers):
+        raise InputError(
+            f"'{init}' has a fixed number of attention heads over levels of different width, which "
+            "a diffusers folder, the form that is written, cannot express: begin from another "
+            "checkpoint"
+        )
+    if len(widths) == 1:
+        network.register_to_config(attention_head_dim=widths.pop())

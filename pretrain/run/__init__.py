@@ -1,0 +1,1 @@
+"""A run from its beginning to its end: its folder, its record, how it goes on and stops."""

@@ -1,0 +1,250 @@
+"""The folder of a run: what of it is ours, whether a run in it goes on, what is added to it.
+
+A run that begins anew where an older one was leaves that in place until it has a network of its
+own to put there. What is not ours is never touched.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...store.atomic_folder import is_free
+from ...store.errors import DsegError, InputError
+from ...store.locks import locked
+from ..network.folder import PARTS, read_card, write_network
+from ..train.step import Training
+from .loop import Length
+from .state import has_state, read_state, read_values, write_state
+
+__all__ = ["RunFolder"]
+
+_STATE, _LOG, _IMAGES, _SAMPLES = "training", "log.jsonl", "images.sha256", "samples"
+_LOCK = ".lock"
+_HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".new", f".{_LOG}.new", ".DS_Store"}
+_OURS = {_STATE, _LOG, _IMAGES, _SAMPLES, _LOCK, *PARTS, *_HALF_MADE}
+_ELSE = "give another --out"
+
+
+class RunFolder:
+    """The folder of a run.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    holds_older : bool
+        Whether an older run's network is still in place, of which the first `save` makes an end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.holds_older = False
+        self._listing, self._text = "", ""  # of images; of the log, while an older run is in place
+
+    @property
+    def images(self) -> Path:
+        """The list of its images."""
+        return self.path / _IMAGES
+
+    def standing(
+        self, settings: Mapping[str, Any], length: Length, *, overwrite: bool
+    ) -> dict[str, Any] | None:
+        """Return the values of the state that a run goes on from; None if it begins.
+
+        Parameters
+        ----------
+        settings : mapping
+            What a run must keep when it goes on, plain JSON values.
+        length : Length
+        overwrite : bool
+            Begin anew where there is a run of other settings, a damaged, or a finished one.
+
+        Raises
+        ------
+        InputError
+            If there is something else, or a run of other settings.
+        DsegError
+            If the state is damaged.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"'{self.path}' is a file: {_ELSE}")
+        if not has_state(self.path / _STATE):
+            self._refuse_others(overwrite)
+            return None
+        try:
+            values = read_values(self.path / _STATE)
+        except DsegError:
+            if overwrite:
+                return None
+            raise
+        differ = _differences(values.get("settings", {}), settings)
+        if not overwrite and differ:
+            raise InputError(
+                f"'{self.path}' holds a run that differs in {'; '.join(differ)}: repeat its "
+                "options to go on, give another --out (and --init, to begin from its network), or "
+                "--overwrite to begin anew"
+            )
+        over = length.progress(values["step"], values["seconds"]) >= 1
+        return None if overwrite and (differ or over) else values
+
+    def _refuse_others(self, overwrite: bool) -> None:
+        """Refuse a folder without a state, unless it is free or a run was about to begin in it."""
+        if is_free(self.path):
+            return
+        there = {part.name for part in self.path.iterdir()}
+        if (self.path / PARTS[-1]).is_file():
+            if not str(read_card(self.path).get("made_by", "")).startswith("dseg "):
+                raise InputError(f"'{self.path}' holds a network of another origin: {_ELSE}")
+            if not overwrite:
+                raise InputError(
+                    f"'{self.path}' holds a trained network without the state to go on from: give "
+                    "it as --init and another --out, or --overwrite to begin anew"
+                )
+        elif _IMAGES not in there or there - _OURS:
+            raise InputError(
+                f"'{self.path}' holds something else than a run of dseg pretrain: {_ELSE}"
+            )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in the folder meanwhile.
+
+        The lock goes with the process, however that ends.
+
+        Raises
+        ------
+        InputError
+            If one does already.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        # A run that was killed on one machine of a cluster goes on at once on another.
+        with locked(
+            self.path / _LOCK,
+            f"another process is training in '{self.path}':",
+            f"Wait for it, or {_ELSE}",
+            abandoned=0,
+            error=InputError,
+        ):
+            yield
+
+    def prepare(self, listing: str, *, step: int | None) -> None:
+        """Make ready for a run.
+
+        Parameters
+        ----------
+        listing : str
+            The hashes of its images.
+        step : int, optional
+            After which it goes on; what is logged and drawn beyond is of a future that a kill cut
+            off. None if it begins.
+        """
+        self._listing = listing
+        self.holds_older = step is None and (self.path / PARTS[0]).exists()
+        if not self.holds_older:
+            self._claim(-1 if step is None else step)
+
+    def _claim(self, step: int) -> None:
+        self._forget_after(step)
+        (self.path / _SAMPLES).mkdir(parents=True, exist_ok=True)
+        self.images.write_text(self._listing, encoding="utf-8", errors="surrogateescape")
+        if self._text:
+            self._append()
+
+    def _forget_after(self, step: int) -> None:
+        log = self.path / _LOG
+        if log.is_file():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = "".join(f"{line}\n" for line in lines if -1 < _step_of(line) <= step)
+            made = log.with_name(f".{_LOG}.new")
+            made.write_text(kept, encoding="utf-8")
+            made.replace(log)
+        for torn in (self.path / _SAMPLES).glob(".step_*.png.new"):
+            torn.unlink()
+        for sheet in (self.path / _SAMPLES).glob("step_*.png"):
+            number = sheet.stem.removeprefix("step_")
+            if number.isdecimal() and int(number) > step:
+                sheet.unlink()
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        self._text += json.dumps(line) + "\n"
+        if not self.holds_older:
+            self._append()
+
+    def _append(self) -> None:
+        with (self.path / _LOG).open("a", encoding="utf-8") as log:
+            log.write(self._text)
+        self._text = ""
+
+    def sheet(self, step: int) -> Path:
+        """Return the path of the samples drawn after a step."""
+        return self.path / _SAMPLES / f"step_{step:07d}.png"
+
+    def restore(self, training: Training) -> None:
+        """Bring a training to where the state says.
+
+        Raises
+        ------
+        DsegError
+            If the state is damaged.
+        """
+        training.restore(*read_state(self.path / _STATE))
+
+    def save(
+        self, training: Training, settings: Mapping[str, Any], seconds: float, card: dict[str, Any]
+    ) -> None:
+        """Write the state, then the network: killed between them, the run goes on and mends it.
+
+        Raises
+        ------
+        DsegError
+            If they cannot be written; what was saved last is kept.
+        """
+        tensors, values = training.state()
+        values |= {"seconds": seconds, "settings": dict(settings)}
+        write_state(self.path / _STATE, tensors, values)
+        if self.holds_older:
+            self.holds_older = False
+            self._claim(-1)
+        write_network(training.averaged, training.schedule, self.path, card)
+
+    def first_loss(self) -> float | None:
+        """Return the held-out loss of what the run began from, as an earlier session found it."""
+        origin = read_card(self.path).get("init")
+        loss = origin.get("held_out_loss") if isinstance(origin, dict) else None
+        return float(loss) if isinstance(loss, int | float) else None
+
+    def result(self, step: int) -> dict[str, Any]:
+        """Return the card of the network if it is whole and of that step, else an empty one."""
+        card = read_card(self.path)
+        whole = all((self.path / part).exists() for part in PARTS)
+        return card if whole and card.get("trained_steps") == step else {}
+
+
+def _step_of(line: str) -> int:
+    """Return the step of a line of the log; -1 of one that is torn."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return -1
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name the settings that differ, those within a group one by one.
+
+    One that an older version of dseg did not write down is taken to be the same.
+    """
+    found = []
+    for key in now.keys() & was.keys():
+        before, value = was[key], now[key]
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            found += _differences(before, value)
+        elif before != value:
+            words = key.replace("_", " ")
+            of = words.removesuffix(" sha256")
+            found.append(f"the {of}" if of != words else f"{words} ({before} there, {value} here)")
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""The training step: loss, averaged weights, precision, processes."""

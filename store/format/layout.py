@@ -1,0 +1,382 @@
+"""The names, shapes and attributes of a store, in one place; `docs/store-format.md` in code.
+
+Written by `dseg.store.write.writer`, read by `dseg.store.read.reader`.
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.errors import ContainsArrayError
+from zarr.storage import LocalStore
+
+from ..errors import ANEW, ELSEWHERE, InputError, NoStoreError, StoreError
+from ..spec import CLEAN, EXTRAS, FORMAT, VERSION, FeatureSpec, LayerSpec, layer_columns
+from .codecs import Codec, codec_named
+
+__all__ = [
+    "ArrayLayout",
+    "Header",
+    "array_layouts",
+    "create_store",
+    "open_arrays",
+    "open_group",
+    "read_header",
+    "started_attributes",
+    "store_bytes",
+]
+
+TABLE_CHUNK = 16384
+CHUNK_LIMIT = 2**30
+DENSE_TILE = 64
+NATIVE, DENSE = "native", "dense"
+GROUPS = ("features", "scales", "images", "rows", "layers", "facts")
+NO_IMAGE = -1
+UNKNOWN = -1
+# Fills of the tables: no value of theirs, so that what is gone shows.
+UNSET = -1
+UNSET_ROW = -2  # NO_IMAGE is a value
+UNSET_LAYER = -(2**31)  # so are the numbers that stand for no timestep and no block
+FACTS = ("facts/", "complete", "failed")
+"""How the names of the arrays begin that workers write, an image a chunk."""
+
+Array = zarr.Array[Any]
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """How one array of the store is laid out.
+
+    Parameters
+    ----------
+    dtype : str
+        A data type of the Zarr v3 specification.
+    shape, chunks : tuple of int
+    dims : tuple of str
+        Dimension names; each stands for one length throughout the store.
+    fill : value of an element never written
+    compressors : tuple of zarr codecs
+    keep_empty : bool
+        Whether a chunk that equals the fill value is written all the same.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dims: tuple[str, ...]
+    fill: Any
+    compressors: tuple[Any, ...]
+    keep_empty: bool = True
+
+    def create(self, group: zarr.Group, name: str) -> Array:
+        """Create the array, in place of one that an unfinished plan left."""
+        return group.create_array(
+            name,
+            shape=self.shape,
+            dtype=self.dtype,
+            chunks=self.chunks,
+            dimension_names=self.dims,
+            fill_value=self.fill,
+            compressors=self.compressors,
+            config={"write_empty_chunks": self.keep_empty},
+            overwrite=True,
+        )
+
+
+@dataclass(frozen=True)
+class Header:
+    """The attributes of a store's root group.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    codec : str
+    images, rows : int
+        How many are planned. Arrays may be longer where planning was interrupted; never shorter.
+    layout : {"native", "dense"}
+    """
+
+    spec: FeatureSpec
+    codec: str
+    images: int
+    rows: int
+    layout: str = NATIVE
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return plain JSON values; `from_attributes` is the inverse."""
+        return {
+            **started_attributes(self.layout),
+            "codec": self.codec,
+            "spec": self.spec.to_dict(),
+            "spec_hash": self.spec.hash,
+            "images": self.images,
+            "rows": self.rows,
+            "written_by": _versions(),
+        }
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any], where: object) -> Self:
+        """Rebuild a header.
+
+        Raises
+        ------
+        StoreError
+            If it is no store of ours, of another version, not planned to the end, or damaged.
+        """
+        if attributes.get("format") != FORMAT:
+            raise NoStoreError(f"{where} is a Zarr group, but not a feature store of dseg")
+        if attributes.get("version") != VERSION:
+            raise StoreError(
+                f"{where} is in format version {attributes.get('version')}; this dseg reads "
+                f"version {VERSION}. Install the dseg that wrote it, or extract again"
+            )
+        if "spec" not in attributes:
+            raise StoreError(
+                f"{where} was never created to the end: run the same extract again to finish it"
+            )
+        return cls._checked(attributes, where)
+
+    @classmethod
+    def _checked(cls, attributes: Mapping[str, Any], where: object) -> Self:
+        try:
+            spec = FeatureSpec.from_dict(attributes["spec"])
+            numbers = [n for layer in spec.layers for n in _counts(layer)]
+            counts = attributes["images"], attributes["rows"]
+            whole = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
+            same = attributes["spec_hash"] == spec.hash
+            codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
+        except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
+            words = f"the attributes of {where} are damaged: {error}. {ELSEWHERE}"
+            raise StoreError(words) from error
+        if not (spec.layers and whole and same and layout in (NATIVE, DENSE)):
+            raise StoreError(
+                f"the attributes of {where} are damaged: its recipe does not match the hash beside "
+                f"it, or a number in it is none. Was its zarr.json edited? {ELSEWHERE}"
+            )
+        return cls(spec, codec, *counts, layout)
+
+
+def started_attributes(layout: str = NATIVE) -> dict[str, Any]:
+    """Return the attributes of a store that is being created: ours, but not yet readable."""
+    return {"format": FORMAT, "version": VERSION, "layout": layout}
+
+
+def _versions() -> dict[str, str]:
+    from ... import __version__
+
+    return {
+        "dseg": __version__,
+        "zarr": zarr.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def array_layouts(header: Header) -> dict[str, ArrayLayout]:
+    """Return the layout of every array of a store, by its name."""
+    spec, codec, images, rows = header.spec, codec_named(header.codec), header.images, header.rows
+    return {
+        **(_dense(spec, codec, rows) if header.layout == DENSE else _features(spec, codec, rows)),
+        **_tables(spec, images, rows),
+        **_facts(spec, images),
+    }
+
+
+def _features(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]:
+    found = {}
+    for size in spec.map_sizes:
+        members = [spec.layers[i] for i in spec.layers_of(size)]
+        channels, (height, width) = sum(m.channels for m in members), _shape(spec, size)
+        itemsize = np.dtype(codec.dtype).itemsize
+        together = channel_chunk(
+            [m.channels for m in members], height * width * itemsize, CHUNK_LIMIT
+        )
+        found[f"features/{size}"] = ArrayLayout(
+            codec.dtype,
+            (rows, channels, height, width),
+            (1, together, height, width),
+            ("row", f"channel_{size}", f"y_{size}", f"x_{size}"),
+            0 if codec.quantised else float("nan"),
+            codec.compressors,
+        )
+        if codec.quantised:
+            found[f"scales/{size}"] = ArrayLayout(
+                "float32",
+                (rows, channels, 2),
+                (1, channels, 2),
+                ("row", f"channel_{size}", "minimum_step"),
+                float("nan"),
+                (Crc32cCodec(),),
+            )
+    return found
+
+
+def _dense(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]:
+    height, width = spec.row_shape
+    chunks = (1, min(DENSE_TILE, height), min(DENSE_TILE, width), spec.dims)
+    dims = ("row", "y", "x", "channel")
+    shape = (rows, height, width, spec.dims)
+    nan = float("nan")
+    return {"features/dense": ArrayLayout(codec.dtype, shape, chunks, dims, nan, codec.compressors)}
+
+
+def _tables(spec: FeatureSpec, images: int, rows: int) -> dict[str, ArrayLayout]:
+    """Tables written while planning, by one process: their chunks may be long."""
+
+    def table(dtype: str, dim: str, length: int, *more: tuple[str, int], fill: Any = UNSET) -> Any:
+        dims, sizes = zip((dim, length), *more, strict=True)
+        chunks = (TABLE_CHUNK, *sizes[1:])
+        return ArrayLayout(dtype, sizes, chunks, dims, fill, (ZstdCodec(level=1), Crc32cCodec()))
+
+    axes = ("height_width", 2)
+    layers = len(spec.layers)
+    return {
+        "images/name": table("string", "image", images, fill=""),
+        "images/size": table("int32", "image", images, axes),
+        "images/resized": table("int32", "image", images, axes),
+        "images/first_row": table("int64", "image", images),
+        "images/row_count": table("int32", "image", images),
+        "rows/image": table("int64", "row", rows, fill=UNSET_ROW),
+        "rows/offset": table("int32", "row", rows, axes),
+        "layers/timestep": table("int32", "layer", layers, fill=UNSET_LAYER),
+        "layers/block": table("int32", "layer", layers, fill=UNSET_LAYER),
+        "layers/array": table("string", "layer", layers, fill=""),
+        "layers/first_channel": table("int32", "layer", layers),
+        "layers/channels": table("int32", "layer", layers),
+        "layers/first_feature": table("int32", "layer", layers),
+    }
+
+
+def _facts(spec: FeatureSpec, images: int) -> dict[str, ArrayLayout]:
+    """Tables written by the workers: one image a chunk, for two writers of a chunk lose data."""
+
+    def fact(dtype: str, *more: tuple[str, int], fill: Any, keep_empty: bool = False) -> Any:
+        dims, sizes = zip(("image", images), *more, strict=True)
+        return ArrayLayout(dtype, sizes, (1, *sizes[1:]), dims, fill, (Crc32cCodec(),), keep_empty)
+
+    layer = ("layer", len(spec.layers))
+    return {
+        "facts/sha256": fact("uint8", ("byte", 32), fill=0, keep_empty=True),
+        "facts/nonfinite": fact("int64", layer, fill=UNKNOWN),
+        "facts/clipped": fact("int64", layer, fill=UNKNOWN),
+        "facts/reason": fact("string", fill=""),
+        # Only a set flag is a key, so that flags are read by listing keys.
+        "complete": fact("bool", fill=False),
+        "failed": fact("bool", fill=False),
+    }
+
+
+def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int) -> int:
+    """Return how many channels of a row share a chunk: all, or what stays below the limit.
+
+    A split lies at layer boundaries where the layers' common divisor allows.
+
+    Examples
+    --------
+    >>> channel_chunk([512, 1024], 2**10, limit=2**30)
+    1536
+    >>> channel_chunk([512, 1024, 512], 2**20, limit=2**30)
+    1024
+    """
+    if sum(channels) * bytes_per_channel <= limit:
+        return sum(channels)
+    most = max(1, limit // bytes_per_channel)
+    divisor = int(np.gcd.reduce(channels))
+    return most - most % divisor if most >= divisor else most
+
+
+def _shape(spec: FeatureSpec, size: str) -> tuple[int, int]:
+    layer = spec.layers[spec.layers_of(size)[0]]
+    return layer.height, layer.width
+
+
+def store_bytes(spec: FeatureSpec, n_rows: int) -> int:
+    """Return how many bytes rows take in float16 before compression: at most what a disk needs."""
+    return spec.bytes_per_row * n_rows
+
+
+def create_store(group: zarr.Group, header: Header) -> None:
+    """Create all arrays of a store, and fill the table of layers; not the attributes.
+
+    The table tells foreign readers which channels are which layer.
+    """
+    created = {name: layout.create(group, name) for name, layout in array_layouts(header).items()}
+    for name, column in layer_columns(header.spec).items():
+        created[name][:] = np.array(column, object if name == "layers/array" else np.int32)
+
+
+def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
+    """Open the root group of a store that exists.
+
+    Raises
+    ------
+    InputError
+        If nothing is there.
+    NoStoreError
+        If what is there is no Zarr v3 group.
+    StoreError
+        If it is damaged.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(
+            f"there is no feature store at '{path}': give the folder that extract wrote"
+        )
+    try:
+        store = LocalStore(folder, read_only=not write)
+        return zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
+    except (FileNotFoundError, ContainsArrayError) as error:
+        raise NoStoreError(f"'{path}' is not a feature store: it holds no Zarr v3 group") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"'{path}/zarr.json' is damaged: {error}. {ELSEWHERE}") from error
+
+
+def read_header(group: zarr.Group, where: object) -> Header:
+    """Read and check the attributes of a store's root group; see `Header.from_attributes`."""
+    return Header.from_attributes(group.attrs.asdict(), where)
+
+
+def open_arrays(group: zarr.Group, header: Header, where: object) -> dict[str, Array]:
+    """Open every array of a store, after checking that it is what the spec says.
+
+    Raises
+    ------
+    StoreError
+        If an array is missing, or of another type, shape or chunking.
+    """
+    layouts = array_layouts(header)
+    return {name: _open_array(group, name, layout, where) for name, layout in layouts.items()}
+
+
+def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object) -> Array:
+    try:
+        array = group[name]
+    except KeyError as error:
+        raise StoreError(f"{where} is damaged: its array '{name}' is missing. {ANEW}") from error
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{where} is damaged: '{name}/zarr.json': {error}. {ANEW}") from error
+    if not isinstance(array, zarr.Array):
+        raise StoreError(f"{where} is damaged: '{name}' is a group, no array. {ANEW}")
+    dtype = "string" if array.dtype.kind == "T" else str(array.dtype)
+    fits = array.shape[1:] == layout.shape[1:] and array.shape[:1] >= layout.shape[:1]
+    if dtype != layout.dtype or not fits or array.chunks != layout.chunks:
+        raise StoreError(
+            f"{where} is damaged: '{name}' is {dtype} {array.shape} in chunks of {array.chunks}, "
+            f"but its recipe says {layout.dtype} {layout.shape} in chunks of "
+            f"{layout.chunks}. {ANEW}"
+        )
+    return array.with_config({"write_empty_chunks": layout.keep_empty})
+
+
+def _counts(layer: LayerSpec) -> tuple[int, ...]:
+    """Return those of a layer's numbers that cannot be negative: not what stands for no step."""
+    timestep, block, *shape = astuple(layer)
+    if (timestep, block) in {(number, number) for number in EXTRAS}:
+        return tuple(shape)
+    return (block, *shape) if timestep == CLEAN else (timestep, block, *shape)

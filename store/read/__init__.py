@@ -1,0 +1,1 @@
+"""Reading a store: maps and feature vectors, of one store or several."""

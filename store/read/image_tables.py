@@ -1,0 +1,115 @@
+"""The images of a store: what its tables and flags say of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import ChunkCorruptError, StoreError
+from ..format.keys import exists, list_numbers
+from ..format.layout import Array, Header
+from ..geometry import Geometry
+from ..names import stem_of
+from .tables import check_layers, read_entries, read_table
+
+__all__ = ["StoredImage", "read_images"]
+
+_NO_SHA256 = bytes(32)
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image of the store.
+
+    Parameters
+    ----------
+    index : int
+        Its number.
+    name : str
+        Path within the images' folder, with extension.
+    geometry : Geometry
+    first_row, row_count : int
+        Its rows in the store; none of an image that a killed plan has left in between.
+    complete : bool
+        Whether all of it had been written when the store was opened.
+    failed : str or None
+        Why it could not be extracted.
+    """
+
+    index: int
+    name: str
+    geometry: Geometry
+    first_row: int
+    row_count: int
+    complete: bool
+    failed: str | None
+    _sha256: Array = field(repr=False, compare=False)
+
+    @property
+    def stem(self) -> str:
+        """The name without extension; by it label maps and masks find the image."""
+        return stem_of(self.name)
+
+    @property
+    def sha256(self) -> bytes:
+        """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Read anew.
+
+        Raises
+        ------
+        StoreError
+            If it is not known, though the image is complete.
+        """
+        array, key = self._sha256, f"{self._sha256.path}/c/{self.index}/0"
+        try:
+            found = bytes(read_table(array, self.index))
+        except ChunkCorruptError:
+            if self.complete:
+                raise
+            return _NO_SHA256
+        if self.complete and found == _NO_SHA256 and not exists(array.store, key):
+            raise StoreError(
+                f"the key '{key}' of {array.store} is gone, so nobody knows of which file image "
+                f"'{self.name}' is. Run the same extract again: it writes this image anew"
+            )
+        return found
+
+
+def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tuple[StoredImage, ...]:
+    """Return all planned images of a store, by number.
+
+    Which are complete and which failed is read by listing the flags' keys, however many there are.
+
+    Raises
+    ------
+    ChunkCorruptError
+        If a table does not match its checksum.
+    StoreError
+        If the tables contradict each other about an image that is complete, or name one that they
+        must not.
+    """
+    check_layers(arrays, header, where)
+    entries = read_entries(arrays, header, where)
+    store = arrays["complete"].store
+    complete, failed = list_numbers(store, "complete/c"), list_numbers(store, "failed/c")
+    entries.refuse_doubts(complete, where)
+    images = []
+    for number, (name, geometry) in enumerate(zip(entries.names, entries.geometries, strict=True)):
+        sure = number not in entries.doubts
+        images.append(
+            StoredImage(
+                number,
+                name,
+                geometry,
+                int(entries.first_row[number]) if sure else 0,
+                len(geometry.offsets) if sure else 0,
+                number in complete,
+                _reason(arrays["facts/reason"], number) if number in failed else None,
+                arrays["facts/sha256"],
+            )
+        )
+    return tuple(images)
+
+
+def _reason(array: Array, number: int) -> str:
+    try:
+        return str(read_table(array, number)) or "nobody knows why any more"
+    except ChunkCorruptError:
+        return "nobody knows why any more"

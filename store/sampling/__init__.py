@@ -1,0 +1,1 @@
+"""Batches of feature vectors for training, in orders that are functions of a seed."""

@@ -1,0 +1,131 @@
+"""Reading tasks, run by Dask: on this machine's threads, or on a cluster beside the data.
+
+A store travels as its path, beside numbers and small arrays; vectors come back.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import dask
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StoreError
+from ..read.interpolation import gather, taps
+from ..read.protocol import Features
+
+__all__ = ["PIECE_BYTES", "TaskRunner", "read_maps", "read_vectors"]
+
+PIECE_BYTES = 2**24
+"""What one task of vectors returns at most."""
+
+# Bytes of maps laid out for gathering at a time: in the cache, and little beside the chunk.
+_BLOCK_BYTES = 2**21
+
+Use = Callable[[int, Any], None]
+
+
+class TaskRunner:
+    """Runs independent tasks and uses each result at once, so that results do not pile up.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        The cluster to run on; without one, threads of this process.
+    workers : int, optional
+        Tasks that run at once; by default the machine's cores, at most 4, or the cluster's threads.
+    """
+
+    def __init__(self, client: Any = None, workers: int | None = None) -> None:
+        self.client = client
+        if workers is None:
+            workers = sum(client.nthreads().values()) if client else min(4, os.cpu_count() or 1)
+        self.workers = max(1, workers)
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        use: Use,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Make all calls; hand each one's number and result to ``use``.
+
+        Parameters
+        ----------
+        function : callable
+            At the top level of a module, for a cluster has to find it.
+        calls : sequence of tuples
+            The arguments of each call.
+        use : callable
+            Called in any order; without a cluster by several threads at once.
+        stop : callable, optional
+            Asked now and then: True leaves out the calls not yet made.
+        """
+        if self.client is not None:
+            self._on_cluster(function, calls, use, stop)
+            return
+
+        def one(number: int) -> None:
+            use(number, function(*calls[number]))
+
+        window = 8 * self.workers
+        for first in range(0, len(calls), window):
+            if stop():
+                return
+            numbers = range(first, min(first + window, len(calls)))
+            tasks = [dask.delayed(one, pure=False)(number) for number in numbers]
+            dask.compute(*tasks, scheduler="threads", num_workers=self.workers)
+
+    def _on_cluster(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        use: Use,
+        stop: Callable[[], bool],
+    ) -> None:
+        """Keep two calls a worker going; fetch one result at a time."""
+        from distributed import KilledWorker, as_completed
+
+        left, number_of = iter(range(len(calls))), dict[str, int]()
+
+        def submit(number: int) -> Any:
+            future = self.client.submit(function, *calls[number], pure=False)
+            number_of[future.key] = number
+            return future
+
+        running = as_completed(map(submit, islice(left, 2 * self.workers)))
+        for future in running:
+            if stop():
+                return
+            try:
+                use(number_of.pop(future.key), future.result())
+            except KilledWorker as error:
+                raise StoreError(
+                    "a worker of the Dask cluster died again and again while reading features "
+                    f"({error}). Does each have memory for a few chunks?"
+                ) from error
+            for number in islice(left, 1):
+                running.add(submit(number))
+
+
+def read_maps(store: Features, row: int, size: str) -> NDArray[np.float16]:
+    """Return the maps of one row and size: (C, h, w) float16."""
+    return store.map(row, size)
+
+
+def read_vectors(
+    store: Features, row: int, size: str, yx: NDArray[np.int64]
+) -> NDArray[np.float16]:
+    """Return some pixels' channels of one map size: (k, 2) → (k, C), rounded to float16."""
+    maps = store.map(row, size)
+    channels, height, width = maps.shape
+    index, weight = taps(yx, store.spec.row_shape, (height, width))
+    vectors = np.empty((len(yx), channels), np.float16)
+    block = max(1, _BLOCK_BYTES // (2 * height * width))
+    for start in range(0, channels, block):
+        part = slice(start, start + block)
+        vectors[:, part] = gather(maps[part], index, weight)
+    return vectors

@@ -1,0 +1,82 @@
+"""Fewer channels: a linear map of each map size's channels, applied as features are read.
+
+A map of C channels becomes one of k, ``z = Aᵀ x - b`` in each cell. The four weights by which a
+pixel's cells are mixed sum to 1, so ``Aᵀ · upsample(x) - b = upsample(Aᵀ x - b)``: it may be
+applied to maps or to gathered vectors. Stores keep all channels, and what is trained on reduced
+features can be made to take all of them (`classify.ensemble.reduction`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..spec import FeatureSpec, LayerSpec
+
+__all__ = ["Reduction", "reduced_spec"]
+
+# Cells turned to float32 at a time: 24 MB where there are 6144 channels.
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A linear map for each map size.
+
+    Parameters
+    ----------
+    full : FeatureSpec
+        The features as they are stored.
+    matrices : mapping of tensors of shape (C, k), float32
+        A of each map size; its C channels stand as in the array ``features/<map size>``.
+    shifts : mapping of tensors of shape (k,), float32
+        b of each map size.
+    """
+
+    full: FeatureSpec
+    matrices: Mapping[str, Tensor]
+    shifts: Mapping[str, Tensor]
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """The features as they come out, see `reduced_spec`."""
+        return reduced_spec(self.full, {size: m.shape[1] for size, m in self.matrices.items()})
+
+    def vectors(self, size: str, part: NDArray[np.float16]) -> NDArray[np.float16]:
+        """Reduce the channels of one map size at some pixels: (n, C) → (n, k)."""
+        return self._applied(size, torch.from_numpy(part)).numpy()
+
+    def maps(self, size: str, maps: NDArray[np.float16]) -> NDArray[np.float16]:
+        """Reduce the maps of one size: (C, h, w) → (k, h, w)."""
+        channels, height, width = maps.shape
+        cells = torch.from_numpy(maps).reshape(channels, height * width).T
+        return self._applied(size, cells).T.reshape(-1, height, width).numpy()
+
+    def _applied(self, size: str, cells: Tensor) -> Tensor:
+        """(n, C) → (n, k), float16, computed in float32 a block of cells at a time."""
+        matrix, shift = self.matrices[size], self.shifts[size]
+        reduced = torch.empty(len(cells), matrix.shape[1], dtype=torch.float16)
+        for start in range(0, len(cells), _BLOCK):
+            some = slice(start, start + _BLOCK)
+            reduced[some] = torch.addmm(-shift, cells[some].float(), matrix)
+        return reduced
+
+
+def reduced_spec(full: FeatureSpec, channels: Mapping[str, int]) -> FeatureSpec:
+    """Return the spec of reduced features: one layer a map size, the smallest map first.
+
+    Parameters
+    ----------
+    full : FeatureSpec
+    channels : mapping of int
+        By map size, how many channels remain.
+    """
+    layers = []
+    for number, size in enumerate(full.map_sizes):
+        one = full.layers[full.layers_of(size)[0]]
+        layers.append(LayerSpec(0, number, channels[size], one.height, one.width))
+    return replace(full, layers=tuple(layers))

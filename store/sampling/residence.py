@@ -1,0 +1,192 @@
+"""What of the features stays in memory while an ensemble is trained, and how a batch is drawn.
+
+Let N pixels of R rows take part, each with a vector of D channels, let V = 2 D + 128 bytes be what
+a held vector takes (its float16 values; its number and place while it is read), S the bytes of a
+row's maps in float16, and B bytes be free:
+
+=========  =======================================  ======================================
+residence  what is held                             chosen if
+=========  =======================================  ======================================
+vectors    all N gathered vectors, float16          N · V ≤ B, and N · V ≤ 2 R · S
+maps32     the native maps, float32                 2 R · S ≤ B
+maps       the native maps, float16                 R · S ≤ B
+rounds     two pools of P = B / 2 V vectors         otherwise
+=========  =======================================  ======================================
+
+Gathering from vectors is fastest, from maps it costs a fraction of a training step; so vectors that
+take more than the maps are not worth it. In each, a gathered vector is summed in float32 and
+rounded to float16 once: all train on the same numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from ..read.interpolation import mix, taps
+from ..spec import FeatureSpec
+from .pixel_set import PixelSet
+
+__all__ = ["MapTables", "ResidencePlan", "VectorTable", "least_free", "plan_residence"]
+
+# A pixel's number, row, line, column and sorted order while its vector is read: int64 each, with
+# what numpy makes of them on the way.
+_BYTES_PER_PLACE = 128
+# Pixels gathered at a time on a CPU: what they read and their sums stay in its cache (a batch of
+# 640 vectors of 8448 channels from float16 maps: 3 times faster than all at once).
+_BLOCK = 64
+
+Residence = Literal["vectors", "maps32", "maps", "rounds"]
+
+
+@dataclass(frozen=True)
+class ResidencePlan:
+    """What will be held, decided before anything is read.
+
+    Parameters
+    ----------
+    residence : {"vectors", "maps32", "maps", "rounds"}
+    n_bytes : int
+        What it will hold.
+    pool : int
+        For "rounds": P, the vectors of one pool, a multiple of the batch size; else N.
+    """
+
+    residence: Residence
+    n_bytes: int
+    pool: int
+
+
+def plan_residence(
+    spec: FeatureSpec, n_pixels: int, n_rows: int, free_bytes: int, batch_size: int
+) -> ResidencePlan:
+    """Choose what to hold within ``free_bytes``; see the module's table.
+
+    Raises
+    ------
+    InputError
+        If nothing of it fits, not even two pools of one batch; the message names what would.
+    """
+    vector, maps = _vector_bytes(spec), n_rows * spec.bytes_per_row
+    if n_pixels * vector <= min(free_bytes, 2 * maps):
+        return ResidencePlan("vectors", n_pixels * vector, n_pixels)
+    if 2 * maps <= free_bytes:
+        return ResidencePlan("maps32", 2 * maps, n_pixels)
+    if maps <= free_bytes:
+        return ResidencePlan("maps", maps, n_pixels)
+    pool = max(0, free_bytes) // (2 * vector) // batch_size * batch_size
+    if pool == 0:
+        least = least_free(spec, n_pixels, n_rows, batch_size)
+        raise InputError(
+            f"{free_bytes} bytes are free for features, but {least} are the least: two pools of "
+            f"one batch each ({batch_size} vectors of {spec.dims} float16 values), or everything. "
+            "Give more memory"
+        )
+    return ResidencePlan("rounds", pool * 2 * vector, pool)
+
+
+def least_free(spec: FeatureSpec, n_pixels: int, n_rows: int, batch_size: int) -> int:
+    """Return the fewest bytes with which `plan_residence` finds something to hold."""
+    vector, maps = _vector_bytes(spec), n_rows * spec.bytes_per_row
+    return min(n_pixels * vector, maps, 2 * batch_size * vector)
+
+
+def _vector_bytes(spec: FeatureSpec) -> int:
+    return 2 * spec.dims + _BYTES_PER_PLACE
+
+
+class Table(Protocol):
+    """Held features, from which batches are gathered."""
+
+    def gather(self, index: NDArray[np.integer[Any]]) -> Tensor:
+        """Return the vectors of some pixels: (k,) → (k, D) float32, rounded to float16."""
+
+
+class VectorTable:
+    """All vectors, gathered beforehand.
+
+    Parameters
+    ----------
+    vectors : float16 tensor of shape (N, D)
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+
+    def gather(self, index: NDArray[np.integer[Any]]) -> Tensor:
+        """Return the vectors of some pixels: (k,) → (k, D) float32."""
+        chosen = torch.from_numpy(np.ascontiguousarray(index)).to(self.vectors.device)
+        return self.vectors.index_select(0, chosen).float()
+
+
+class MapTables:
+    """The native maps of all rows, pixel-major, from which vectors are gathered by four taps.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    pixels : PixelSet
+    dtype : torch.dtype
+        float16, or float32 for twice the memory and somewhat faster gathering.
+    device : torch.device
+    """
+
+    def __init__(
+        self, spec: FeatureSpec, pixels: PixelSet, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._spec, self._pixels, self._device = spec, pixels, device
+        self._shapes = {
+            size: (layer.height, layer.width)
+            for size in spec.map_sizes
+            for layer in [spec.layers[spec.layers_of(size)[0]]]
+        }
+        self._tables = {
+            size: torch.empty(
+                len(pixels.rows) * h * w, self._channels(size), dtype=dtype, device=device
+            )
+            for size, (h, w) in self._shapes.items()
+        }
+
+    def _channels(self, size: str) -> int:
+        return sum(self._spec.layers[i].channels for i in self._spec.layers_of(size))
+
+    def put(self, position: int, size: str, array: NDArray[np.float16]) -> None:
+        """Keep the maps (C, h, w) of the row at a position of ``pixels.rows``."""
+        cells = array.shape[1] * array.shape[2]
+        # (C, h, w) -> (h·w, C)
+        rows = torch.from_numpy(array).reshape(array.shape[0], cells).T
+        self._tables[size][position * cells : (position + 1) * cells].copy_(rows)
+
+    def gather(self, index: NDArray[np.integer[Any]]) -> Tensor:
+        """Return the vectors of some pixels: (k,) → (k, D) float32, rounded to float16."""
+        position, yx = self._pixels.locate(index)
+        vectors = torch.empty(len(index), self._spec.dims, device=self._device)
+        block = _BLOCK if self._device.type == "cpu" else max(1, len(index))
+        for size, shape in self._shapes.items():
+            cell, weight = taps(yx, self._spec.row_shape, shape)
+            cell = cell + (position * shape[0] * shape[1])[:, None]
+            cells = torch.from_numpy(cell).to(self._device)
+            weights = torch.from_numpy(weight).to(self._device)
+            for start in range(0, len(index), block):
+                some = slice(start, start + block)
+                mixed = self._mix(size, cells[some], weights[some])
+                self._spread(size, mixed.half(), vectors[some])
+        return vectors
+
+    def _mix(self, size: str, cell: Tensor, weight: Tensor) -> Tensor:
+        """Weigh four cells each: (k, 4) → (k, C), summed in float32."""
+        table = self._tables[size]
+        if table.dtype == torch.float16:
+            table = table.index_select(0, cell.reshape(-1)).float()
+            cell = torch.arange(len(table), device=self._device).view(-1, 4)
+        return mix(table, cell, weight)
+
+    def _spread(self, size: str, mixed: Tensor, vectors: Tensor) -> None:
+        """Copy the channels of one map size to their places in the feature vectors."""
+        offsets, slices = self._spec.offsets, self._spec.channel_slices
+        for layer in self._spec.layers_of(size):
+            vectors[:, offsets[layer] : offsets[layer + 1]] = mixed[:, slices[layer]]

@@ -1,0 +1,284 @@
+"""Batches of feature vectors for training, in orders that are pure functions of a seed.
+
+One epoch of a member is a permutation of the N pixels, cut into batches; the last incomplete batch
+is dropped, as published. With everything resident, each member walks its own permutation of all
+pixels; in rounds, all members share the pools and each walks its own permutation of each pool.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count, pairwise
+from threading import Event
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..read.protocol import Features
+from ..spec import FeatureSpec
+from .batch import Batch
+from .dask_tasks import PIECE_BYTES, TaskRunner, read_maps, read_vectors
+from .permutation import KeyedPermutation, derive_key
+from .pixel_set import PixelSet
+from .reduction import Reduction
+from .residence import MapTables, ResidencePlan, Table, VectorTable
+from .rounds import rounds_of_epoch
+
+__all__ = ["PixelSampler", "sample_vectors"]
+
+# Positions per evaluation of a keyed permutation: many batches at once amortise numpy's overhead.
+_BLOCK = 4096
+
+Advance = Callable[[int], None]
+
+
+class PixelSampler:
+    """Draws batches from a store, within a given memory.
+
+    Parameters
+    ----------
+    store : Features
+    pixels : PixelSet
+        The labelled pixels.
+    plan : ResidencePlan
+        What to hold; from `plan_residence`.
+    members : int
+        Batches drawn at a time, one a member, each in an order of its own.
+    batch_size : int
+        Pixels a batch; where there are fewer pixels, one batch of all.
+    seed : int
+    runner : TaskRunner
+        Where the reading tasks run.
+    device : torch.device
+    reduction : Reduction, optional
+        Applied to what is read, once: then ``plan`` is of its ``spec``, and so are the batches.
+    """
+
+    def __init__(
+        self,
+        store: Features,
+        pixels: PixelSet,
+        plan: ResidencePlan,
+        *,
+        members: int = 10,
+        batch_size: int = 64,
+        seed: int = 0,
+        runner: TaskRunner | None = None,
+        device: str | torch.device = "cpu",
+        reduction: Reduction | None = None,
+    ) -> None:
+        self.plan, self.members, self.seed = plan, members, seed
+        self.spec = store.spec if reduction is None else reduction.spec
+        self.n, self.dims = pixels.n, self.spec.dims
+        self._reduction = reduction
+        self.batch_size = min(batch_size, pixels.n)
+        self._store, self._pixels = store, pixels
+        self._runner = runner or TaskRunner()
+        self._device = torch.device(device)
+        self._table: Table | None = None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many whole batches a member sees in an epoch, at most."""
+        return self.n // self.batch_size
+
+    @property
+    def tasks(self) -> int:
+        """How many times `load` calls ``advance``: once a row and map size."""
+        resident = self.plan.residence != "rounds"
+        return len(self._pixels.rows) * len(self._store.spec.map_sizes) if resident else 0
+
+    def load(self, advance: Advance | None = None) -> None:
+        """Read what stays resident; for rounds, nothing. `batches` does so itself if need be."""
+        if self.plan.residence != "rounds":
+            self._table = self._loaded(advance)
+
+    def _loaded(self, advance: Advance | None = None) -> Table:
+        if self.plan.residence == "vectors":
+            return VectorTable(self._gathered(np.arange(self.n), advance).to(self._device))
+        return self._maps(advance)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield batches without end, epoch after epoch."""
+        if self.plan.residence == "rounds":
+            yield from self._batches_in_rounds()
+            return
+        table = self._table or self._loaded()
+        for epoch in count():
+            for index in self._walk(self.n, f"epoch {epoch}"):
+                yield self._batch(epoch, table, index, index)
+
+    def _walk(self, n: int, what: str) -> Iterator[NDArray[np.int64]]:
+        """Yield (members, batch) positions in [0, n), each member's in an order of its own."""
+        orders = [
+            KeyedPermutation(n, derive_key(self.seed, "member", member, what))
+            for member in range(self.members)
+        ]
+        size = self.batch_size
+        block = max(1, _BLOCK // size) * size
+        end = n // size * size
+        for first in range(0, end, block):
+            positions = np.arange(first, min(first + block, end))
+            drawn = np.stack([order(positions) for order in orders])
+            for start in range(0, drawn.shape[1], size):
+                yield drawn[:, start : start + size]
+
+    def _batch(
+        self, epoch: int, table: Table, place: NDArray[np.int64], index: NDArray[np.int64]
+    ) -> Batch:
+        features = table.gather(place.ravel()).reshape(*place.shape, self.dims)
+        return Batch(epoch, features, index)
+
+    def _batches_in_rounds(self) -> Iterator[Batch]:
+        """Train on one pool while the next fills."""
+        stop = Event()
+        with ThreadPoolExecutor(1, "dseg-pool") as filler:
+            rounds = self._rounds()
+            filling = filler.submit(self._fill, next(rounds), stop)
+            try:
+                while True:
+                    epoch, number, index, vectors = filling.result()
+                    filling = filler.submit(self._fill, next(rounds), stop)
+                    table = VectorTable(vectors.to(self._device))
+                    del vectors
+                    for place in self._walk(len(index), f"epoch {epoch} round {number}"):
+                        yield self._batch(epoch, table, place, index[place])
+                    del table
+            finally:
+                stop.set()  # training ended: nobody wants the pool that is filling
+
+    def _rounds(self) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+        for epoch in count():
+            rounds = rounds_of_epoch(self._pixels.image_starts, self.plan.pool, self.seed, epoch)
+            for number, index in enumerate(rounds):
+                yield epoch, number, index
+
+    def _fill(
+        self, drawn: tuple[int, int, NDArray[np.int64]], stop: Event
+    ) -> tuple[int, int, NDArray[np.int64], Tensor]:
+        epoch, number, index = drawn
+        return epoch, number, index, self._gathered(index, stop=stop.is_set)
+
+    def _gathered(
+        self,
+        index: NDArray[np.int64],
+        advance: Advance | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Tensor:
+        """Gather the vectors of some pixels by Dask tasks: (k,) → (k, D) float16."""
+        vectors = torch.empty(len(index), self.dims, dtype=torch.float16)
+        position, yx = self._pixels.locate(index)
+        order = np.argsort(position, kind="stable")
+        bounds = np.flatnonzero(np.diff(position[order], prepend=-1, append=-1))
+        jobs = [
+            job for a, b in pairwise(bounds) for job in self._jobs(position[order[a]], order[a:b])
+        ]
+
+        def use(i: int, part: NDArray[np.float16]) -> None:
+            if self._reduction is not None:
+                part = self._reduction.vectors(jobs[i].size, part)
+            self._place(vectors, jobs[i], torch.from_numpy(part))
+            if advance and jobs[i].first:
+                advance(1)
+
+        calls = [(self._store, job.row, job.size, yx[job.places]) for job in jobs]
+        self._runner.run(read_vectors, calls, use, stop)
+        return vectors
+
+    def _jobs(self, position: int, places: NDArray[np.int64]) -> Iterator["_Job"]:
+        """Yield a task a map size of one row; more where it would return a lot."""
+        row = int(self._pixels.rows[position])
+        for size in self._store.spec.map_sizes:
+            most = max(1, PIECE_BYTES // (2 * _channels(self._store.spec, size)))
+            for start in range(0, len(places), most):
+                yield _Job(row, size, places[start : start + most], start == 0)
+
+    def _place(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
+        """Copy one task's channels to their places in the feature vectors."""
+        spec, places = self.spec, torch.from_numpy(job.places)
+        for layer in spec.layers_of(job.size):
+            target = vectors[:, spec.offsets[layer] : spec.offsets[layer + 1]]
+            target.index_copy_(0, places, part[:, spec.channel_slices[layer]])
+
+    def _maps(self, advance: Advance | None) -> MapTables:
+        spec, rows = self.spec, self._pixels.rows
+        dtype = torch.float32 if self.plan.residence == "maps32" else torch.float16
+        tables = MapTables(spec, self._pixels, dtype, self._device)
+        jobs = [(position, size) for position in range(len(rows)) for size in spec.map_sizes]
+        calls: Sequence[tuple[Any, ...]] = [
+            (self._store, int(rows[position]), size) for position, size in jobs
+        ]
+
+        def use(i: int, maps: NDArray[np.float16]) -> None:
+            position, size = jobs[i]
+            if self._reduction is not None:
+                maps = self._reduction.maps(size, maps)
+            tables.put(position, size, maps)
+            if advance:
+                advance(1)
+
+        self._runner.run(read_maps, calls, use)
+        return tables
+
+
+def sample_vectors(
+    store: Features,
+    pixels: PixelSet,
+    count: int,
+    seed: int,
+    runner: TaskRunner,
+    advance: Advance | None = None,
+) -> dict[str, NDArray[np.float16]]:
+    """Read the features of some pixels, drawn by a keyed permutation of all.
+
+    Parameters
+    ----------
+    store : Features
+    pixels : PixelSet
+    count : int
+        How many; at most all are read.
+    seed : int
+    runner : TaskRunner
+    advance : callable, optional
+        Called with 1 for each row and map size read.
+
+    Returns
+    -------
+    dict of arrays of shape (n, C), float16
+        By map size, channels as in the array ``features/<map size>``; pixels in ascending order.
+    """
+    order = KeyedPermutation(pixels.n, derive_key(seed, "sample"))
+    position, yx = pixels.locate(np.sort(order(np.arange(min(count, pixels.n)))))
+    starts = np.flatnonzero(np.diff(position, prepend=-1, append=-1))
+    sizes = store.spec.map_sizes
+    sample = {
+        size: np.empty((len(position), _channels(store.spec, size)), np.float16) for size in sizes
+    }
+    jobs = [(size, slice(a, b)) for a, b in pairwise(starts) for size in sizes]
+    calls = [(store, int(pixels.rows[position[part.start]]), size, yx[part]) for size, part in jobs]
+
+    def use(i: int, read: NDArray[np.float16]) -> None:
+        size, part = jobs[i]
+        sample[size][part] = read
+        if advance:
+            advance(1)
+
+    runner.run(read_vectors, calls, use)
+    return sample
+
+
+def _channels(spec: FeatureSpec, size: str) -> int:
+    return sum(spec.layers[layer].channels for layer in spec.layers_of(size))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One reading task: pixels, by their places among those asked for, of one row and map size."""
+
+    row: int
+    size: str
+    places: NDArray[np.int64]
+    first: bool

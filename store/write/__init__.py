@@ -1,0 +1,1 @@
+"""Writing a store: planned by one process, filled by many."""

@@ -1,0 +1,254 @@
+"""Write a feature store, in two phases.
+
+**Plan**, by one process at a time: enter the images in the tables and give every array its length;
+see `dseg.store.write.planning`.
+**Work**, by any number of threads and processes, each with images of its own: write an image's
+chunks, then its facts, then its `complete` flag. A run may be killed anywhere and started again.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ..errors import ChunkCorruptError, InputError, StoreError
+from ..format.codecs import codec_named, stored_arrays
+from ..format.keys import exists, remove_folder
+from ..format.layout import DENSE, open_arrays, open_group, read_header
+from ..read.tables import read_entries, read_table
+from .planning import Plan, PlannedImage, plan_store
+
+__all__ = ["FeatureWriter", "Plan", "PlannedImage", "plan_store"]
+
+
+class FeatureWriter:
+    """Write images into a planned store, whole or not at all.
+
+    Safe for several threads and processes at once as long as each image has one writer.
+
+    Parameters
+    ----------
+    path : str or Path
+        A store that `plan_store` has planned.
+
+    Attributes
+    ----------
+    spec : FeatureSpec
+
+    Raises
+    ------
+    InputError, StoreError
+        If there is no store, or it is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._use(open_group(self.path, write=True))
+
+    def _use(self, group: zarr.Group) -> None:
+        where = f"'{self.path}'"
+        header = read_header(group, where)
+        if header.layout == DENSE:
+            raise InputError(f"{where} is a dense export, which cannot be extended")
+        self.spec = header.spec
+        self._codec = codec_named(header.codec)
+        self._store = group.store
+        self._arrays = open_arrays(group, header, where)
+        entries = read_entries(self._arrays, header, where)
+        self._names, self._first_row = entries.names, entries.first_row
+        self._doubts = entries.doubts
+        self._row_count = [len(geometry.offsets) for geometry in entries.geometries]
+        self._written: dict[int, set[int]] = {}  # rows of images that were started
+
+    def is_current(self, image: int, sha256: bytes) -> bool:
+        """Say whether an image is complete, and was extracted from the file of this sha256.
+
+        A fact that is damaged is not known.
+        """
+        try:
+            complete = bool(read_table(self._arrays["complete"], image))
+            return complete and bytes(read_table(self._arrays["facts/sha256"], image)) == sha256
+        except ChunkCorruptError:
+            return False
+
+    def forget(self, image: int) -> None:
+        """Take the `complete` flag from an image, which is to be written again."""
+        self._count(image)
+        self._arrays["complete"][image] = False
+
+    def write_image(
+        self,
+        image: int,
+        rows: Sequence[Mapping[str, NDArray[np.float16]]],
+        *,
+        sha256: bytes,
+        nonfinite: NDArray[np.integer],
+        clipped: NDArray[np.integer],
+    ) -> None:
+        """Write all rows of an image, its facts, and then its `complete` flag.
+
+        Parameters
+        ----------
+        image : int
+            Its number, from `Plan.indices`.
+        rows : sequence of mappings from map size to float16 array of shape (C, h, w)
+            One mapping a row; channels of ``spec.layers_of(map_size)`` side by side.
+        sha256 : bytes of length 32
+            Of the image file.
+        nonfinite, clipped : integer arrays of shape (layers,)
+            How many values of each layer were not finite, or were clipped to float16's range.
+
+        Raises
+        ------
+        InputError
+            If the number of rows, or a map's name, shape or dtype is not what the spec says.
+        StoreError
+            If the codec is uint8 and a value is not finite.
+        """
+        count = self._count(image)
+        if len(rows) != count:
+            raise InputError(
+                f"image '{self._names[image]}' has {count} rows in the store, but {len(rows)} came"
+            )
+        self._check_sha256(sha256)
+        for maps in rows:
+            self._check_maps(maps)
+        self.start_image(image)
+        for row, maps in enumerate(rows):
+            self.write_row(image, row, maps)
+        self.finish_image(image, sha256=sha256, nonfinite=nonfinite, clipped=clipped)
+
+    def start_image(self, image: int) -> None:
+        """Begin an image that comes row by row, so that not all of its rows are in memory at once.
+
+        What was there of it is gone; until `finish_image` it is not complete.
+        """
+        self._count(image)
+        self._clear(image)
+        self._written[image] = set()
+
+    def write_row(self, image: int, row: int, maps: Mapping[str, NDArray[np.float16]]) -> None:
+        """Write one row of an image that was started.
+
+        Parameters
+        ----------
+        image : int
+        row : int
+            Number of the row within the image.
+        maps : mapping from map size to float16 array of shape (C, h, w)
+
+        Raises
+        ------
+        InputError, StoreError
+            As `write_image`.
+        """
+        if not 0 <= row < self._count(image):
+            raise InputError(
+                f"image '{self._names[image]}' has {self._count(image)} rows in the store, so no "
+                f"row number {row}"
+            )
+        self._check_maps(maps)
+        for size, activation in maps.items():
+            self._write_map(image, int(self._first_row[image]) + row, size, activation)
+        self._written[image].add(row)
+
+    def finish_image(
+        self,
+        image: int,
+        *,
+        sha256: bytes,
+        nonfinite: NDArray[np.integer],
+        clipped: NDArray[np.integer],
+    ) -> None:
+        """Write the facts of an image whose rows are all written, and then its `complete` flag.
+
+        Raises
+        ------
+        InputError
+            If a row is missing.
+        """
+        self._check_sha256(sha256)
+        written = len(self._written.get(image, ()))
+        if written != self._count(image):
+            raise InputError(
+                f"image '{self._names[image]}' has {self._count(image)} rows in the store, but "
+                f"{written} were written"
+            )
+        self._arrays["facts/sha256"][image] = np.frombuffer(sha256, dtype=np.uint8)
+        self._arrays["facts/nonfinite"][image] = np.asarray(nonfinite, dtype=np.int64)
+        self._arrays["facts/clipped"][image] = np.asarray(clipped, dtype=np.int64)
+        self._arrays["complete"][image] = True
+        del self._written[image]
+
+    def fail_image(self, image: int, reason: str, sha256: bytes | None = None) -> None:
+        """Record that an image could not be extracted, and why.
+
+        Parameters
+        ----------
+        image : int
+        reason : str
+            For the reader of the report.
+        sha256 : bytes of length 32, optional
+            Of the image file, if it could be read.
+        """
+        self._count(image)
+        self._clear(image)
+        if sha256 is not None:
+            self._arrays["facts/sha256"][image] = np.frombuffer(sha256, dtype=np.uint8)
+        self._arrays["facts/reason"][image] = reason
+        self._arrays["failed"][image] = True
+
+    def _clear(self, image: int) -> None:
+        """Clear an image's flags, then remove what an earlier or a killed run left of its rows."""
+        for flag in ("complete", "failed"):
+            if exists(self._store, f"{flag}/c/{image}"):
+                self._arrays[flag][image] = False
+        first = int(self._first_row[image])
+        for row in range(first, first + int(self._row_count[image])):
+            for size in self.spec.map_sizes:
+                remove_folder(self._store, f"features/{size}/c/{row}")
+                if self._codec.quantised:
+                    remove_folder(self._store, f"scales/{size}/c/{row}")
+
+    def _write_map(self, image: int, row: int, size: str, activation: NDArray[np.float16]) -> None:
+        if self._codec.quantised and not np.isfinite(activation).all():
+            raise StoreError(
+                f"image '{self._names[image]}' has values that are not finite in its maps of "
+                f"{size}, which the codec uint8 cannot hold: use lz4, zstd or none"
+            )
+        for name, array in stored_arrays(self._codec, size, activation).items():
+            self._arrays[name][row] = array
+
+    def _count(self, image: int) -> int:
+        """Return how many rows an image has."""
+        if not 0 <= image < len(self._names):
+            raise InputError(
+                f"the store '{self.path}' has no image number {image}, only 0 to "
+                f"{len(self._names) - 1}: plan it first"
+            )
+        if image in self._doubts:
+            raise StoreError(
+                f"image '{self._names[image]}' of '{self.path}' has no rows yet, as planning was "
+                "interrupted: run the same extract again"
+            )
+        return self._row_count[image]
+
+    @staticmethod
+    def _check_sha256(sha256: bytes) -> None:
+        if len(sha256) != 32:
+            raise InputError(f"a sha256 has 32 bytes; got {len(sha256)}")
+
+    def _check_maps(self, maps: Mapping[str, NDArray[np.float16]]) -> None:
+        if set(maps) != set(self.spec.map_sizes):
+            raise InputError(
+                f"a row has maps of {', '.join(self.spec.map_sizes)}; got {', '.join(maps)}"
+            )
+        for size, activation in maps.items():
+            expected = self._arrays[f"features/{size}"].shape[1:]
+            if activation.dtype != np.float16 or activation.shape != expected:
+                raise InputError(
+                    f"maps of {size} must be float16 {expected}; got {activation.dtype} "
+                    f"{activation.shape}"
+                )

@@ -1,0 +1,55 @@
+"""Numbered pixels and their places, against a plain list."""
+
+import numpy as np
+import pytest
+from dseg.store.sampling.pixel_set import PixelSet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 7))))
+@settings(deadline=None, max_examples=60)
+def test_numbers_follow_row_line_and_column(masks):
+    pixels = PixelSet([7 + i for i in range(len(masks))], range(len(masks)), list(masks))
+    position, yx = pixels.locate(np.arange(pixels.n))
+    assert np.array_equal(np.column_stack([position, yx]), np.argwhere(masks))
+
+
+def test_whole_rows_need_no_column_list():
+    pixels = PixelSet.whole([3, 9], [0, 1], (5, 6))
+    position, yx = pixels.locate(np.array([0, 29, 30, 59]))
+    assert position.tolist() == [0, 0, 1, 1]
+    assert yx.tolist() == [[0, 0], [4, 5], [0, 0], [4, 5]]
+    assert pixels._columns is None
+
+
+def test_images_of_several_rows_stand_together():
+    pixels = PixelSet.whole([0, 1, 2, 5], [0, 0, 0, 4], (2, 2))
+    assert pixels.image_starts.tolist() == [0, 12, 16]
+
+
+def test_lists_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="2 rows, 1 images, 1 masks"):
+        PixelSet([0, 1], [0], [np.ones((2, 2), bool)])
+
+
+@given(arrays(bool, st.tuples(st.integers(2, 5), st.integers(1, 6), st.integers(1, 7))))
+@settings(deadline=None, max_examples=60)
+def test_pixels_of_some_images_are_those_of_their_masks(masks):
+    owners = [i // 2 for i in range(len(masks))]
+    pixels = PixelSet([7 + i for i in range(len(masks))], owners, list(masks))
+    kept = [i for i, owner in enumerate(owners) if owner != 0]
+    if not kept:
+        return
+    some = pixels.of_images(set(owners) - {0})
+    again = PixelSet([7 + i for i in kept], [owners[i] for i in kept], [masks[i] for i in kept])
+    assert some.rows.tolist() == again.rows.tolist()
+    assert some.image_starts.tolist() == again.image_starts.tolist()
+    for one, other in zip(*(p.locate(np.arange(p.n)) for p in (some, again)), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_images_without_rows_have_no_pixels():
+    with pytest.raises(ValueError, match=r"no row is of the images \[3\]"):
+        PixelSet.whole([0, 1], [0, 1], (2, 2)).of_images([3])
