@@ -239,10 +239,12 @@ def test_a_mask_that_is_a_link_is_replaced_not_followed(dseg, store, model, tmp_
 
 
 def test_an_image_whose_name_leads_out_is_not_drawn_over(world, tmp_path):
-    asked = Asked(overlay=True, images=world.photos)
+    asked = Asked(overlay=True, images={"p0": world.photos / "p0.png"})
     files = MaskFiles(tmp_path, asked, default_classes(2), 2, "m")
-    with pytest.raises(DsegError, match=r"'\.\./truth/p0.png' is no name of an image in"):
-        files.prepare("p0", "../truth/p0.png", b"", prediction())
+    with pytest.raises(DsegError, match=r"'\.\./truth/p1.png' is not among --images"):
+        files.prepare("p1", "../truth/p1.png", b"", prediction())
+    with pytest.raises(DsegError, match="is not the image that the features are of"):
+        files.prepare("p0", "../truth/p0.png", bytes(32), prediction())
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -292,3 +294,10 @@ def test_an_image_called_legend_keeps_its_overlay(dseg, own_world, model, tmp_pa
 def test_a_line_that_names_no_mask_does_not_count(tmp_path):
     (tmp_path / FILE).write_text('{"stem": "a", "image": "a.png", "sha256": "0"}\n')
     assert Manifest(tmp_path).records == {}
+
+
+@pytest.mark.parametrize("stem", ["...", "..x", "a/..x.front"])
+def test_what_predict_writes_it_reads_whatever_the_dots(tmp_path, stem):
+    named = {**record("a"), "stem": stem, "image": f"{stem}.png", "mask": f"{stem}.png"}
+    Manifest(tmp_path).add(named)
+    assert Manifest(tmp_path).records == {stem: named}
