@@ -176,9 +176,8 @@ def test_a_plan_killed_between_any_two_keys_goes_on(sample, whole, tmp_path, mon
             except Killed:
                 pass
         between(sample, path)
-        sample.fill(
-            FeatureWriter(path), plan_store(path, sample.SPEC, changed), [0, 5], sample.SPEC
-        )
+        plan = plan_store(path, sample.SPEC, changed)
+        sample.fill(FeatureWriter(path), plan, [0, 5], sample.SPEC)
         sample.write(path, [1], taller=taller)
         whole_again(sample, path, taller)
         shutil.rmtree(path)
