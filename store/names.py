@@ -31,13 +31,15 @@ def stem_of(name: str) -> str:
     return PurePosixPath(composed(name)).with_suffix("").as_posix()
 
 
-def unsafe(name: str, *, windows: bool = os.name == "nt") -> str | None:
+def unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "nt") -> str | None:
     r"""Say why a name cannot be a path within a folder; None if it can.
 
     Parameters
     ----------
     name : str
         With "/" between its parts, as dseg writes names on every system.
+    is_stem : bool
+        Whether it has lost its ending already.
     windows : bool
         Whether the name is for Windows, where more is special: drives, backslashes, streams, and
         dots and spaces at the end of a part, which are dropped.
@@ -64,7 +66,7 @@ def unsafe(name: str, *, windows: bool = os.name == "nt") -> str | None:
                 return f"it has a '{sign}', which {why}"
     parts = name.split("/")
     # Labels and masks know an image by its stem, and that of "...png" is "..".
-    stem = parts[-1].rpartition(".")[0] or parts[-1]
+    stem = (not is_stem and parts[-1].rpartition(".")[0]) or parts[-1]
     reasons = (_unsafe(part, windows) for part in (*parts, stem))
     return next((reason for reason in reasons if reason), None)
 

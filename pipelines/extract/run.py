@@ -273,20 +273,27 @@ def _check_disk(config: ExtractConfig, wanted: int) -> None:
 @contextmanager
 def _claimed(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[None]:
     """Keep runs that make another store out; those that add to the same one may go on together."""
-    key = None if config.overwrite or config.layout == "dense" else spec.hash
-    tidy = partial(_tidy, config.out)
+    replaces = config.overwrite or config.layout == "dense"
+    key = None if replaces else spec.hash
+    tidy = partial(_tidy, config.out, progress, goes_on=replaces)
     with claimed(config.out, key, "dseg extract", beside=True, tidy=tidy, warn=progress.warn):
         yield
 
 
-def _tidy(out: Path) -> None:
+def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:
     """Make an end of what killed runs left, but for a native store that the same run goes on with.
 
-    A dense one is made anew from that.
+    It may be hours of work, so it is told of where another run comes. A dense one is made anew.
     """
-    for made in _beside(out):
+    native, dense = _beside(out)
+    for made in (native, dense):
         finish_replacement(made, out)
-    shutil.rmtree(_beside(out)[1], ignore_errors=True)
+    shutil.rmtree(dense, ignore_errors=True)
+    if native.exists() and not goes_on:
+        progress.warn(
+            f"'{native}' is of a killed run with --overwrite or --layout dense: the same call "
+            "again goes on with it. If you do not want to, remove it"
+        )
 
 
 def _beside(out: Path) -> tuple[Path, Path]:

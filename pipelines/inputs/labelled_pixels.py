@@ -200,7 +200,9 @@ def read_labelled(
         nothing can be learnt.
     """
     images = {image.stem: image for image in store.images}
-    beside = same_files(folder, ((i.name, i.sha256.hex()) for i in store.images))
+    names = {image.name: image for image in store.images}
+    there = files_named(folder, names)  # a hash is a file of the store: of these alone
+    beside = same_files(folder, ((name, names[name].sha256.hex()) for name in there))
     what = f"images in {store.where}"
     paths = match_labels(images, folder, wanted, what, beside, progress)
     paths = _extracted(paths, images, store, progress)

@@ -20,8 +20,8 @@ LEARNT = "learnt"
 
 def images_facts(store: Features, stems: Sequence[str]) -> dict[str, list[str]]:
     """Return what a model keeps of the images that it learns from, as plain JSON values."""
-    sha256 = {image.stem: image.sha256.hex() for image in store.images}
-    return {"images": list(stems), "images_sha256": [sha256[stem] for stem in stems]}
+    images = {image.stem: image for image in store.images}  # a hash is a file: only those asked for
+    return {"images": list(stems), "images_sha256": [images[s].sha256.hex() for s in stems]}
 
 
 class ImagesLearnt:

@@ -92,7 +92,8 @@ class Manifest:
             if key not in record:
                 continue
             name = record[key]
-            why = unsafe(name) if isinstance(name, str) else "it is no text"
+            told = isinstance(name, str)
+            why = unsafe(name, is_stem=key == "stem") if told else "it is no text"
             if why is not None:
                 raise InputError(
                     f"'{self.path}' gives {name!r} as {key} of an image: {why}. Names in it are "

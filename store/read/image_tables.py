@@ -29,7 +29,7 @@ class StoredImage:
     first_row, row_count : int
         Its rows in the store; none of an image that a killed plan has left in between.
     complete : bool
-        Whether all of it had been written when the store was opened.
+        Whether all of it had been written when the store was opened, and no run failed at it.
     failed : str or None
         Why it could not be extracted.
     """
@@ -100,7 +100,7 @@ def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tupl
                 geometry,
                 int(entries.first_row[number]) if sure else 0,
                 len(geometry.offsets) if sure else 0,
-                number in complete,
+                number in complete and number not in failed,  # both: of two runs at once, say
                 _reason(arrays["facts/reason"], number) if number in failed else None,
                 arrays["facts/sha256"],
             )

@@ -65,8 +65,10 @@ class FeatureWriter:
     def is_current(self, image: int, sha256: bytes) -> bool:
         """Say whether an image is complete, and was extracted from the file of this sha256.
 
-        A fact that is damaged is not known.
+        A fact that is damaged is not known, and what is flagged as failed, too, is not complete.
         """
+        if exists(self._store, f"failed/c/{image}"):
+            return False
         try:
             complete = bool(read_table(self._arrays["complete"], image))
             return complete and bytes(read_table(self._arrays["facts/sha256"], image)) == sha256

@@ -116,8 +116,12 @@ def test_shards_that_would_replace_each_other(dseg, world, ddpm):
 def test_a_killed_overwrite_does_not_stand_in_the_way_of_another(dseg, world, ddpm, tmp_path):
     assert extract(dseg, world.photos, ddpm).code == 0
     shutil.copytree("f.zarr", ".f.zarr.native")  # as a killed `--overwrite` leaves it
+    plain = extract(dseg, world.photos, ddpm)
+    assert (plain.code, "6 unchanged" in plain.out) == (0, True)
+    assert "Warning: '.f.zarr.native' is of a killed run with --overwrite" in plain.err
     again = extract(dseg, world.photos, ddpm, "--steps", "20", "--overwrite")
     assert again.code == 0, again.err
+    assert "is of a killed run" not in again.err
     assert FeatureStore.open("f.zarr").spec.steps == (20,)
     assert not (tmp_path / ".f.zarr.native").exists()
 

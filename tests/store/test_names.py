@@ -61,3 +61,11 @@ def test_what_is_taken_stays_in_its_folder(name):
     if unsafe(name, windows=False) is None:
         joined = posixpath.normpath(f"/folder/{name}")
         assert joined == f"/folder/{name}"
+
+
+@pytest.mark.parametrize("name", ["....png", "..x.png", "a/....png"])
+def test_a_name_and_its_stem_are_judged_alike(name):
+    stem = name.rpartition(".")[0]
+    assert unsafe(name, windows=False) is None
+    assert unsafe(stem, is_stem=True, windows=False) is None
+    assert "leads out" in unsafe("a/..", is_stem=True)

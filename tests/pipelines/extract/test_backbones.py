@@ -242,7 +242,7 @@ def test_wrong_layers_are_refused(layers, words, dseg, world, store):
 def test_stores_and_folders_do_not_mix(dseg, world, store, model):
     refused = dseg("predict", store, world.photos, "--model", model)
     assert refused.code == 2
-    assert "give one folder of images, or feature stores alone" in refused.err
+    assert "give one folder of images, images alone, or feature stores alone" in refused.err
 
 
 @pytest.fixture

@@ -48,6 +48,24 @@ def same_as(store, other):
     )
 
 
+@pytest.mark.parametrize("flag", [b"", b"\x01"])
+def test_what_is_called_complete_and_failed_is_extracted_again(
+    dseg, extract, own_store, store, model, flag
+):
+    failed = own_store / "failed/c/2"
+    failed.parent.mkdir(exist_ok=True)
+    failed.write_bytes(flag)
+    image = FeatureStore.open(own_store).image(2)
+    assert (image.complete, image.failed) == (False, "nobody knows why any more")
+    assert "images    5 of 6 extracted, 1 failed" in dseg("info", own_store).out
+    run = extract()
+    assert run.code == 0, run.err
+    assert "1 images extracted, 5 unchanged, 0 failed" in run.out
+    assert same_as(own_store, store)
+    assert not failed.exists()
+    assert dseg("predict", own_store, "--model", model).code == 0
+
+
 @pytest.mark.parametrize("hurt", [Path.unlink, empty])
 @pytest.mark.parametrize(
     "key", ["features", "facts/sha256/c/2/0", "facts/clipped/c/2/0", "complete/c/2"]

@@ -5,8 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
+<<<<<<< HEAD:tests/pipelines/masks/test_images_learnt.py
 from dseg.classify.evaluation.metrics import Confusion
 from dseg.pipelines.masks.images_learnt import ImagesLearnt
+=======
+from dseg.classify.metrics import Confusion
+from dseg.classify.model_files import load
+from dseg.pipelines.images_learnt import ImagesLearnt
+from dseg.store.reader import FeatureStore
+>>>>>>> land:tests/pipelines/test_images_learnt.py
 from PIL import Image
 
 
@@ -106,6 +113,23 @@ def test_held_out_masks_are_not_learnt_from(dseg, world, store, tmp_path):
     assert dseg("fit", store, world.labels, *words).code == 0
     assert [r["learnt"] for r in records(tmp_path / "held").values()] == 3 * [False]
     assert scores(dseg, "held", world.labels)["learnt_from"] == 0
+
+
+def test_fit_asks_for_the_hashes_of_its_images_alone(dseg, world, store, tmp_path):
+    shutil.copytree(store, tmp_path / "cut.zarr")
+    (tmp_path / "cut.zarr/facts/sha256/c/5/0").unlink()  # of an image without a label map
+    words = ("--members", 1, "--max-steps", 2)
+    assert dseg("fit", "cut.zarr", world.labels, *words, "--out", "cut").code == 0
+    assert dseg("fit", store, world.labels, *words, "--out", "whole").code == 0
+    cut, whole = (ImagesLearnt.of(load(tmp_path / f).extra_) for f in ("cut", "whole"))
+    (tmp_path / "cut.zarr/facts/sha256/c/1/0").unlink()
+    refused = dseg("fit", "cut.zarr", world.labels, *words, "--out", "none")
+    assert refused.code == 1
+    assert "'facts/sha256/c/1/0'" in refused.err
+    assert "of which file image 'p1.png' is" in refused.err
+    for image in FeatureStore.open(store).images:
+        told = [learnt.has(image.stem, image.sha256.hex()) for learnt in (cut, whole)]
+        assert told == [image.index < 3] * 2
 
 
 def test_robustness_warns(dseg, world, model, tmp_path):

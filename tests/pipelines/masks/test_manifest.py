@@ -294,3 +294,10 @@ def test_an_image_called_legend_keeps_its_overlay(dseg, own_world, model, tmp_pa
 def test_a_line_that_names_no_mask_does_not_count(tmp_path):
     (tmp_path / FILE).write_text('{"stem": "a", "image": "a.png", "sha256": "0"}\n')
     assert Manifest(tmp_path).records == {}
+
+
+@pytest.mark.parametrize("stem", ["...", "..x", "a/..x.front"])
+def test_what_predict_writes_it_reads_whatever_the_dots(tmp_path, stem):
+    named = {**record("a"), "stem": stem, "image": f"{stem}.png", "mask": f"{stem}.png"}
+    Manifest(tmp_path).add(named)
+    assert Manifest(tmp_path).records == {stem: named}
