@@ -5,15 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-<<<<<<< HEAD:tests/pipelines/masks/test_images_learnt.py
+from dseg.classify.ensemble.model_files import load
 from dseg.classify.evaluation.metrics import Confusion
 from dseg.pipelines.masks.images_learnt import ImagesLearnt
-=======
-from dseg.classify.metrics import Confusion
-from dseg.classify.model_files import load
-from dseg.pipelines.images_learnt import ImagesLearnt
-from dseg.store.reader import FeatureStore
->>>>>>> land:tests/pipelines/test_images_learnt.py
+from dseg.store.read.reader import FeatureStore
 from PIL import Image
 
 

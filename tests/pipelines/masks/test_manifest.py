@@ -120,7 +120,7 @@ def test_shards_at_once_lose_no_line(store, model, tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from dseg.pipelines.manifest import Manifest
+from dseg.pipelines.masks.manifest import Manifest
 from dseg.store.claims import claimed
 folder, name = Path(sys.argv[1]), sys.argv[2]
 with claimed(folder, "k", "a test") as claim:

@@ -16,8 +16,8 @@ import torch
 from diffusers import DDPMPipeline, UNet2DModel
 from pathlib import Path
 from dseg.pipelines import pretrain as pipeline
-from dseg.pretrain.images import Augmentation
-from dseg.pretrain.recipe import Recipe
+from dseg.pretrain.data.images import Augmentation
+from dseg.pretrain.train.recipe import Recipe
 
 torch.set_num_threads(1)
 torch.optim.AdamW([torch.zeros(1)])  # imports much more
