@@ -15,7 +15,7 @@ import os, random, signal, sys, time
 import torch
 from diffusers import DDPMPipeline, UNet2DModel
 from pathlib import Path
-from dseg.pipelines import pretrain as pipeline
+from dseg.pipelines.pretrain import run as pipeline
 from dseg.pretrain.data.images import Augmentation
 from dseg.pretrain.train.recipe import Recipe
 
