@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .. import __version__
 from ..extract.builtin import BUILTIN
@@ -89,7 +90,7 @@ def main() -> None:
     except click.exceptions.Abort:
         code = _interrupted()
     except click.ClickException as error:
-        error.show()
+        _with_source(error).show()
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()
@@ -104,6 +105,16 @@ def main() -> None:
         full = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
         code = _failed(OUT_OF_MEMORY if full else _unforeseen(error), 1)
     sys.exit(code)
+
+
+def _with_source(error: click.ClickException) -> click.ClickException:
+    """Return an error that names dseg.toml where the value that it is about stands there."""
+    if isinstance(error, click.BadParameter) and error.ctx and error.param and error.param.name:
+        source = error.ctx.get_parameter_source(error.param.name)
+        if source is ParameterSource.DEFAULT_MAP:
+            words = f"{error.message.rstrip('.')} (from '{FILE}')"
+            return click.BadParameter(words, error.ctx, error.param)
+    return error
 
 
 def _interrupted() -> int:
@@ -214,7 +225,9 @@ def _what_next(summary: "PredictSummary", console: Console) -> list[str]:
             f"Most worth labelling next: {named(summary.most_uncertain)} (the highest "
             f"image_uncertainty in {Path(summary.masks) / FILE})"
         )
-    return [*lines, next_command(console, "evaluate", summary.masks, "truth/")]
+    if summary.predicted + summary.unchanged:
+        lines.append(next_command(console, "evaluate", summary.masks, "truth/"))
+    return lines
 
 
 @cli.command()
