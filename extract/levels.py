@@ -163,9 +163,9 @@ def _scaled(values: NDArray[np.int64], white: int) -> NDArray[np.uint8]:
     highest = int(values.max())
     if highest > white:
         raise ValueError(
-            f"it has values up to {highest}, but {white} is taken as white, for the other images "
-            f"have none above it: --white {white_of_values(highest)} for all of them (a store or a "
-            "network made with another white must be made anew)"
+            f"it has values up to {highest}, but in this run {white} is white: say --white "
+            f"{white_of_values(highest)}, for all images alike (a store or a network made with "
+            "another white must be made anew)"
         )
     return ((values * 255 + white // 2) // white).astype(np.uint8)
 

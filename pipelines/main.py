@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from .. import __version__
 from ..store.errors import DsegError
@@ -71,7 +72,7 @@ def main() -> None:
     except click.exceptions.Abort:
         code = _interrupted()
     except click.ClickException as error:
-        error.show()
+        _with_source(error).show()
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()
@@ -86,6 +87,16 @@ def main() -> None:
         full = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
         code = _failed(OUT_OF_MEMORY if full else _unforeseen(error), 1)
     sys.exit(code)
+
+
+def _with_source(error: click.ClickException) -> click.ClickException:
+    """Return an error that names dseg.toml where the value that it is about stands there."""
+    if isinstance(error, click.BadParameter) and error.ctx and error.param and error.param.name:
+        source = error.ctx.get_parameter_source(error.param.name)
+        if source is ParameterSource.DEFAULT_MAP:
+            words = f"{error.message.rstrip('.')} (from '{FILE}')"
+            return click.BadParameter(words, error.ctx, error.param)
+    return error
 
 
 def _interrupted() -> int:

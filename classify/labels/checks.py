@@ -27,7 +27,7 @@ _SOFTENED = (
     "Anti-aliasing, resizing with interpolation or JPEG make such ids: save label maps without "
     "anti-aliasing, resize them by nearest neighbour, and never save them as JPEG"
 )
-_MEANT = "If the ids are meant, name the classes in classes.txt"
+_MEANT = "If these are the right class ids, name the classes in classes.txt"
 
 # Without names for them, ids that leave so many times more numbers unused are no class ids; nor is
 # a single one that lies so far beyond all others.
@@ -76,7 +76,12 @@ def check_ids(
     there = f"there are {n} classes, 0 to {n - 1}, and the ignore label is {ignore}"
     if classes is None:
         there = f"a class id is at most {n - 1}, and the ignore label is {ignore}"
-    why = "Is a class missing in classes.txt, or is another id to be ignored (--ignore)?"
+    elif n == 1:
+        there = f"there is one class, 0, and the ignore label is {ignore}"
+    why = (
+        "Is a class missing in classes.txt? If it is no class, give such pixels their class id; if "
+        f"they are unlabelled, say --ignore {first}"
+    )
     if Edges.of(label).softened:
         why = f"Many ids stand only along the borders of others. {_SOFTENED}"
     raise InputError(f"{what} has the id {first} but {there}. {why}")
@@ -105,8 +110,8 @@ def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
     if classes is not None:
         return _odd_though_named(survey, classes)
     _refuse_softened(survey)
+    check_objects(survey)  # before grey values: numbers of their own leave many ids unused too
     _refuse_grey_values(survey)
-    check_objects(survey)
     return _in_one_map(survey)
 
 
@@ -118,10 +123,7 @@ def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None
     check_palettes(masks)
     ids, ignore = masks.ids, masks.ignore
     if _is_binary(masks):
-        raise InputError(
-            f"{masks.where} have only the ids 0, {ignore}: are these grey values? {ignore} is the "
-            "ignore label, no class: renumber the object to its class id"
-        )
+        raise InputError(_binary(masks))
     if classes is None and masks.highest > labels.highest:
         _refuse_softened(masks)
         if _is_sparse(ids):
@@ -142,6 +144,14 @@ def _is_binary(survey: LabelSurvey) -> bool:
     return survey.ids == [0] and survey.ignore in (255, 65535) and survey.pixels[survey.ignore] > 0
 
 
+def _binary(survey: LabelSurvey) -> str:
+    ignore = survey.ignore
+    return (
+        f"{survey.where} have only the ids 0, {ignore}: are these grey values? {ignore} means "
+        "unlabelled, so these objects would not count: renumber them to their class id, such as 1"
+    )
+
+
 def _is_sparse(ids: Sequence[int]) -> bool:
     if len(ids) == 0:
         return False
@@ -157,6 +167,10 @@ def _refuse_grey_values(survey: LabelSurvey) -> None:
 
 def _refuse_as_grey(survey: LabelSurvey) -> None:
     there, ignore = sorted(survey.pixels), survey.ignore
+    if _is_binary(survey):
+        raise InputError(
+            f"{_binary(survey)}. If {ignore} is right, name the classes in classes.txt"
+        )
     shown = ", ".join(map(str, there))
     if len(there) > _SHOWN:
         shown = ", ".join(map(str, there[: _SHOWN - 1])) + f", … {there[-1]}"

@@ -62,6 +62,7 @@ def names_of_lines(text: str) -> tuple[list[str], list[str]]:
     if names is not None:
         return names, [*notes, f"holds ids and names: class 0 is '{names[0]}'"]
     _refuse_header(lines)
+    _refuse_one_line(lines)
     _refuse_other_order(lines)
     return lines, [*notes[:-1], f"{notes[-1]}: class 0 is '{lines[0]}'"] if notes else []
 
@@ -72,7 +73,7 @@ def _without_comments(lines: Sequence[str], notes: list[str]) -> list[str]:
         if re.match(r"#[^\s#]", line):
             raise InputError(
                 f"has '{line}' in line {number}: a comment, or a class? Write a comment as "
-                f"'# {line[1:]}'; such a name can stand in classes.json"
+                f"'# {line[1:]}'; if a class has that name, write the names as classes.json"
             )
     left = [line for line in stripped if not line.startswith("#")]
     if len(left) < len(stripped):
@@ -123,9 +124,10 @@ def _check_ids(ids: Sequence[int]) -> None:
     if sorted(ids) != list(range(n)):
         shown = ", ".join(map(str, ids[:5])) + (", …" if n > 5 else "")
         raise InputError(
-            f"gives {n} classes the ids {shown}: expected each of 0 to {n - 1} once, the ids of "
-            "the label maps' pixels. Name the classes that lack, and leave out what is none, such "
-            "as unlabelled. Names that begin with a number can stand in classes.json"
+            f"gives {n} classes the ids {shown}: expected each of 0 to {n - 1} once, as in the "
+            "pixels of the label maps. Add a name for each id that is missing, and remove what is "
+            "no class, such as 'unlabelled'. If the numbers are part of the names, write the names "
+            "as classes.json"
         )
 
 
@@ -133,9 +135,15 @@ def _refuse_header(lines: Sequence[str]) -> None:
     """Refuse a first line that hardly names a class."""
     if len(lines) > 1 and (_words(lines[0]) <= _HEADER or lines[0].endswith(":")):
         raise InputError(
-            f"begins with '{lines[0]}': a header, or class 0? Remove that line; a class of such a "
-            "name can stand in classes.json"
+            f"begins with '{lines[0]}': a header, or class 0? Remove the line if it is a header; "
+            "if a class has that name, write the names as classes.json"
         )
+
+
+def _refuse_one_line(lines: Sequence[str]) -> None:
+    """Refuse all names in one line."""
+    if len(lines) == 1 and re.search(r"\S\s*[,;\t]\s*\S", lines[0]):
+        raise InputError(f"has one line, '{lines[0]}': expected one class name a line")
 
 
 def _refuse_other_order(lines: Sequence[str]) -> None:

@@ -44,10 +44,16 @@ def check_objects(survey: LabelSurvey) -> None:
     most, ids = maps[0]
     raise InputError(
         f"{survey.where} look like numbers of objects, not classes: '{most.path.name}' has "
-        f"{ids.size} ids, {ids[0]} to {ids[-1]}, each one connected piece, and other maps have "
-        "other numbers of them. Give all objects of a class the id of the class. If the ids are "
-        "meant, name the classes in classes.txt"
+        f"{_in_words(ids)}, and other maps have other ids. Give all "
+        "objects of a class the id of that class. If these are the right class ids, name the "
+        "classes in classes.txt"
     )
+
+
+def _in_words(ids: NDArray[np.integer]) -> str:
+    if ids.size == 1:
+        return f"the id {ids[0]}, one connected piece"
+    return f"{ids.size} ids, {ids[0]} to {ids[-1]}, each one connected piece"
 
 
 def _count_from_one(found: list[NDArray[np.integer]]) -> bool:

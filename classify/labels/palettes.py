@@ -72,6 +72,7 @@ def _hex(colour: Colour) -> str:
 def _refuse(survey: LabelSurvey, one: Path, what: str, other: Path, there: str) -> None:
     raise InputError(
         f"{survey.where} have palettes that contradict each other: in '{one.name}' {what}, in "
-        f"'{other.name}' {there}. Same colour must be same index: save them all with one palette, "
-        "or, if the indexes are right as they are, without a palette (as grey PNGs)"
+        f"'{other.name}' {there}. The same colour must have the same index: save them all "
+        "with one palette, or, if the indexes are right as they are, without a palette (as grey "
+        "PNGs)"
     )

@@ -213,7 +213,7 @@ def extract(context: click.Context, /, **given: Any) -> int:
         f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
         f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
     )
-    follows = _next(given, console)
+    follows = _next(given, console) if summary.extracted + summary.unchanged else ""
     text += f". {follows}" if follows else ""
     return report(asdict(summary), text, as_json, summary.failed)
 

@@ -64,6 +64,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
+_EXPECTED = "give one image name a line, such as 7 or photos/7.jpg"
+
+
 def read_list(path: Path) -> tuple[str, ...]:
     """Read stems, one a line; blank lines and lines that begin with ``#`` do not count.
 
@@ -76,11 +79,11 @@ def read_list(path: Path) -> tuple[str, ...]:
         lines = [line.strip() for line in read_text(path).splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(
-            f"--list '{path}' is not a text file, or not in UTF-8: give one stem a line"
+            f"--list '{path}' is not a text file, or not in UTF-8: {_EXPECTED}"
         ) from error
     stems = tuple(composed(line) for line in lines if line and not line.startswith("#"))
     if not stems:
-        raise InputError(f"--list '{path}' names no image: give one stem a line")
+        raise InputError(f"--list '{path}' names no image: {_EXPECTED}")
     twice = sorted(stem for stem, count in Counter(stems).items() if count > 1)
     if twice:
         raise InputError(f"--list '{path}' names {named(twice)} more than once")

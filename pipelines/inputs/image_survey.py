@@ -89,7 +89,7 @@ def found_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
         bits = white.bit_length()
         progress.warn(
             f"{len(deep)} of {n_images} images have 16 bits a channel but no value above {highest}:"
-            f" taken as {bits}-bit values, with {white} as white, all alike. If they are dark "
+            f" all are taken as {bits}-bit images, in which {white} is white. If they are dark "
             f"images of 16 bits, say --white {FULL}"
         )
     return white

@@ -142,8 +142,8 @@ class LabelFacts:
         words = f"no label map has a pixel of {named(self.names[k] for k in absent)}"
         if absent[-1] == n_classes - 1 and there:
             words += (
-                f". The highest id is {max(there)}, the highest class {n_classes - 1}: is each "
-                "name that of its class?"
+                f". The highest id in them is {max(there)}, but names are given up to class "
+                f"{n_classes - 1}: is each name that of its class?"
             )
         return words
 

@@ -179,7 +179,8 @@ def match_labels(
     if stray:
         raise InputError(
             f"{len(stray)} of {len(labels)} label maps match none of the {len(known)} {what}: "
-            f"{named(stray)}. A label map has its image's name; --list chooses some of them"
+            f"{named(stray)}. Give each label map the name of its image, or list those that "
+            "count (--list)"
         )
     return {stem: labels[stem] for stem in known if stem in labels}
 

@@ -84,11 +84,17 @@ def refuse_among(images: ImageFiles, out: Path) -> None:
             f"'{out}' lies in {images.where}, so what is written there would be taken for images "
             "the next time: give another --out"
         )
-    taken = {path.resolve() for path in images.files.values()} if not images.folders else set()
-    over = [stem for stem in images.by_stem if whole / f"{stem}.png" in taken]
+    single = [] if images.folders else list(images.files.values())
+    over = {path.resolve() for path in single} & {whole / f"{s}.png" for s in images.by_stem}
     if over:
         raise InputError(
-            f"the mask '{out / over[0]}.png' would replace the image itself: give another --out"
+            f"the mask '{out / min(over).name}' would replace the image itself: give another --out"
+        )
+    beside = [path for path in single if path.parent.resolve() == whole]
+    if beside:
+        raise InputError(
+            f"'{out}' holds the image '{beside[0].name}', so masks that are written there would be "
+            "taken for images the next time: give another --out"
         )
 
 

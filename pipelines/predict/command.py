@@ -109,4 +109,6 @@ def _what_next(summary: "PredictSummary", console: Console) -> list[str]:
             f"Most worth labelling next: {named(summary.most_uncertain)} (the highest "
             f"image_uncertainty in {Path(summary.masks) / FILE})"
         )
-    return [*lines, next_command(console, "evaluate", summary.masks, "truth/")]
+    if summary.predicted + summary.unchanged:
+        lines.append(next_command(console, "evaluate", summary.masks, "truth/"))
+    return lines

@@ -72,8 +72,8 @@ def draw_classes(summary: SelectSummary, stem: Path) -> None:
         axis.set_yticks(range(len(names)), names)
         axis.tick_params(length=0)
         axis.set_xlabel("framed: the class's best layer", fontsize=8)
-        label = "IoU of the class with the layer alone"
-        axis.figure.colorbar(image, ax=axis, label=label, shrink=0.8)
+        bar = axis.figure.colorbar(image, ax=axis, shrink=0.8)
+        bar.set_label("IoU of the class\nwith the layer alone", fontsize=8)  # fits few layers too
 
 
 class _Panel:

@@ -292,7 +292,7 @@ def test_objects_numbered_in_each_map(surveyed):
     maps = [numbered(label)[0].astype(np.uint8) for label in drawn(8)]
     told = refused(surveyed(maps))
     assert "look like numbers of objects, not classes" in told
-    assert "Give all objects of a class the id of the class" in told
+    assert "Give all objects of a class the id of that class" in told
     assert check_label_maps(surveyed(maps), default_classes(256)) == []
 
 
@@ -302,6 +302,17 @@ def test_objects_numbered_through_all_maps(surveyed):
         found, n = numbered(label, n)
         maps.append(found)
     assert "look like numbers of objects" in refused(surveyed(maps))
+
+
+def test_objects_numbered_from_a_thousand_times_the_map(surveyed):
+    maps = [numbered(label, 1000 * k + 1)[0] for k, label in enumerate(drawn(8), 1)]
+    assert "look like numbers of objects" in refused(surveyed(maps))
+
+
+def test_one_object_a_map(surveyed):
+    maps = [np.pad(np.full((7, 7), k, np.uint8), 4) for k in range(1, 10)]
+    told = refused(surveyed(maps))
+    assert "has the id 1, one connected piece, and other maps have other ids" in told
 
 
 @pytest.mark.parametrize("name", ["camvid", "car_parts", "clothing", "neurites_em"])
@@ -355,7 +366,7 @@ def test_palettes_that_contradict_each_other(surveyed):
     told = refused(surveyed([own_palette(label) for label in drawn(4)]))
     assert "palettes that contradict each other: in '0-0.png'" in told
     assert "in '1-1.png'" in told
-    assert "Same colour must be same index" in told
+    assert "The same colour must have the same index" in told
 
 
 def test_palettes_that_contradict_each_other_in_names_too(surveyed):

@@ -87,6 +87,13 @@ def test_a_class_that_no_layer_finds_is_dark_throughout(drawn, tmp_path):
     assert "best layer" in (tmp_path / "select-classes.svg").read_text()
 
 
+def test_of_few_layers_the_whole_label_is_seen(drawn, tmp_path):
+    plot.draw_classes(summary({"50:1": {"sky": 0.8}, "50:2": {"sky": 0.4}}), tmp_path / "few")
+    label = drawn[0].axes[1].yaxis.label.get_window_extent()
+    assert label.y0 >= 0
+    assert label.y1 <= drawn[0].bbox.height
+
+
 def test_layers_that_hardly_differ_look_alike(drawn, tmp_path):
     scores = {f"50:{block}": {"sky": 0.4 + 0.001 * block} for block in range(3)}
     plot.draw_layers(summary(scores), tmp_path / "select")

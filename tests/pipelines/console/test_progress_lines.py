@@ -12,8 +12,8 @@ from PIL import Image
 
 # The same lines sooner: a run of half a minute is too long for a test.
 RUN = (
-    "from dseg.pipelines import progress_lines as lines; lines.FIRST = lines.LEAST = {};"
-    "from dseg.pipelines import cli; cli.main()"
+    "from dseg.pipelines.console import progress_lines as lines; lines.FIRST = lines.LEAST = {};"
+    "from dseg.pipelines import main as cli; cli.main()"
 )
 LINE = re.compile(r"(\w+): (\d+) of (\d+) (\w+) \((\d+) %\), about \d+:\d\d left")
 

@@ -46,6 +46,16 @@ def test_a_value_of_a_wrong_type_stops_its_own_command_alone(dseg, store, world,
     assert dseg("predict", store).code == 2
 
 
+def test_a_value_that_an_option_refuses_is_told_with_its_file(dseg, store, world, tmp_path):
+    (tmp_path / "dseg.toml").write_text("[fit]\nmembers = 'x'\n")
+    refused = fit(dseg, store, world)
+    assert refused.code == 2
+    assert "'--members': 'x' is not a valid integer range (from 'dseg.toml')" in refused.err
+    typed = fit(dseg, store, world, "--members", "y")
+    assert "'y' is not a valid integer" in typed.err
+    assert "dseg.toml" not in typed.err
+
+
 def test_a_misspelt_table_stops_the_command_that_it_looks_like(dseg, store, world, tmp_path):
     (tmp_path / "dseg.toml").write_text("[Predit]\nout = 'there'\n")
     refused = dseg("predict", store)

@@ -21,7 +21,8 @@ CHILD = r"""
 import re, runpy, sys
 from pathlib import Path
 from dask import threaded
-from dseg.pipelines import cli, fit
+from dseg.pipelines import main as cli
+from dseg.pipelines.fit import run as fit
 code = 0
 if len(sys.argv) > 1:
     sys.argv[0] = "dseg"

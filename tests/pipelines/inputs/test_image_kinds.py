@@ -58,7 +58,7 @@ def test_12_bits_in_16_bit_files_give_the_features_of_8(dseg, of_8_bits, of_12_b
     told = extract(dseg, of_12_bits, ddpm, out="12.zarr")
     assert told.code == 0, told.err
     assert "6 of 6 images have 16 bits a channel but no value above" in told.err
-    assert "taken as 12-bit values, with 4095 as white" in told.err
+    assert "all are taken as 12-bit images, in which 4095 is white" in told.err
     assert "say --white 65535" in told.err
     assert np.array_equal(features("8.zarr"), features("12.zarr"))
     dark = extract(dseg, of_12_bits, ddpm, "--white", 65535, out="dark.zarr")
@@ -94,7 +94,12 @@ def test_a_brighter_image_than_white_is_refused_alone(dseg, of_12_bits, ddpm):
     assert extract(dseg, of_12_bits, ddpm).code == 0
     Image.fromarray(np.full((40, 40), 60000, np.uint16)).save(of_12_bits / "new.tif")
     told = extract(dseg, of_12_bits, ddpm)
-    assert_refused(told, "new.tif", "values up to 60000, but 4095 is taken as white", code=3)
+    assert_refused(
+        told,
+        "new.tif",
+        "values up to 60000, but in this run 4095 is white: say --white 65535",
+        code=3,
+    )
     assert "--white 65535" in told.err
 
 
@@ -140,7 +145,7 @@ def test_pretraining_finds_white_too(dseg, of_12_bits, ddpm):
     words = ("--init", ddpm, "--steps", 1, "--batch-size", 2, "--sheets", 0, "--device", "cpu")
     told = dseg("pretrain", "--images", of_12_bits, "--out", "net", *words)
     assert told.code == 0, told.err
-    assert "taken as 12-bit values, with 4095 as white" in told.err
+    assert "all are taken as 12-bit images, in which 4095 is white" in told.err
 
 
 # ---- several pages ----
@@ -349,6 +354,27 @@ def test_a_mask_never_takes_the_place_of_its_image(dseg, own_world, model, tmp_p
     words = ("--model", model, "--out", own_world.photos, "--overwrite")
     assert_refused(dseg("predict", image, *words), "would replace the image itself")
     assert image.read_bytes() == before
+
+
+def test_masks_of_single_images_are_not_written_among_them(dseg, own_world, model):
+    image = own_world.photos / "p1.png"
+    photo = own_world.photos / "photo.jpg"
+    Image.open(image).convert("RGB").save(photo)
+    words = ("--model", model, "--out", own_world.photos, "--overwrite")
+    refused = dseg("predict", photo, *words)
+    assert_refused(refused, "holds the image 'photo.jpg'", "give another --out")
+    assert not (own_world.photos / "photo.png").exists()
+    inside = own_world.photos / "masks"  # as the default is, called in the images' folder
+    assert dseg("predict", photo, "--model", model, "--out", inside).code == 0
+    assert (inside / "photo.png").is_file()
+
+
+def test_the_next_command_is_told_only_if_there_is_something_for_it(dseg, of_12_bits, ddpm):
+    told = extract(dseg, of_12_bits, ddpm, "--white", 2000)
+    assert told.code == 3
+    assert "0 images extracted, 0 unchanged, 6 failed" in told.out
+    assert "Next:" not in told.out
+    assert "Next: dseg fit" in extract(dseg, of_12_bits, ddpm, out="good.zarr").out
 
 
 def test_single_files_in_place_of_folders_are_refused_in_plain_words(dseg, world, model):

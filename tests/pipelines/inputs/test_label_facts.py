@@ -63,8 +63,8 @@ def test_a_class_too_small_for_the_network_is_named(dseg, large, write):
         "(2 at most), so it is not learnt: extract with a larger --size, or --tile\n"
     )
     absent = (
-        "Warning: no label map has a pixel of 'lamp'. The highest id is 2, the highest class 3: is "
-        "each name that of its class?\n"
+        "Warning: no label map has a pixel of 'lamp'. The highest id in them is 2, but names are "
+        "given up to class 3: is each name that of its class?\n"
     )
     for command in (("fit", *FIT), ("select", "--folds", 3), ("curve", "--draws", 1)):
         told = dseg(command[0], large, "labels", *command[1:], "--dry-run")
