@@ -185,12 +185,14 @@ def _made_and_entered(
 ) -> tuple[Path, int] | None:
     """Make the folder and claim it, again where a run that ends has just removed it, empty."""
     for left in reversed(range(_TRIES)):
-        guard.parent.mkdir(parents=True, exist_ok=True)
         try:
+            # `mkdir` itself says that the folder exists where it is removed while it looks
+            guard.parent.mkdir(parents=True, exist_ok=True)
             return _enter(guard, key, doing, words, tidy)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             if not left:
                 raise
+            time.sleep(_POLL)
     return None
 
 
