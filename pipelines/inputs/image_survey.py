@@ -12,6 +12,8 @@ from .image_list import named
 
 __all__ = ["Survey", "found_white", "surveyed", "tell_of_files", "warn_of_levels"]
 
+_LOOKED_AT = 64
+
 
 @dataclass
 class Survey:
@@ -92,7 +94,26 @@ def found_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
             f" all are taken as {bits}-bit images, in which {white} is white. If they are dark "
             f"images of 16 bits, say --white {FULL}"
         )
+    _warn_of_dim(deep, white, progress)
     return white
+
+
+def _warn_of_dim(deep: Sequence[Path], white: int, progress: Progress) -> None:
+    """Warn of images that use far fewer bits than the white that is taken for all of them.
+
+    Looked at are some, evenly spread: each has to be decoded.
+    """
+    some = deep[:: max(1, -(-len(deep) // _LOOKED_AT))]
+    highest = {path: brightest_of([path]) for path in some}
+    dim = [path for path, value in highest.items() if value > 0 and 16 * value <= white]
+    if dim:
+        most = max(highest[path] for path in dim)
+        progress.warn(
+            f"{len(dim)} of {len(some)} images of 16 bits a channel that were looked at, such as "
+            f"'{dim[0].name}', have no value above {most}, while {white} is white: they come out "
+            "nearly black. Are images of different bit depths mixed? Then extract each kind into a "
+            "store of its own with its --white, or bring them to one scale"
+        )
 
 
 def warn_of_levels(

@@ -66,6 +66,23 @@ def test_12_bits_in_16_bit_files_give_the_features_of_8(dseg, of_8_bits, of_12_b
     assert not np.allclose(features("dark.zarr"), features("8.zarr"), atol=0.05)
 
 
+def test_bit_depths_that_are_mixed_are_told(dseg, of_12_bits, ddpm):
+    """One image that uses all 16 bits makes the others nearly black."""
+    path = of_12_bits / "p2.tif"
+    with Image.open(path) as image:
+        values = np.asarray(image).astype(np.uint32)
+    for other in of_12_bits.glob("*.tif"):  # 8 bits of 16
+        with Image.open(other) as image:
+            dim = (np.asarray(image) // 16).astype(np.uint16)
+        Image.fromarray(dim).save(other)
+    assert "mixed" not in extract(dseg, of_12_bits, ddpm, "--dry-run").err
+    Image.fromarray((values * 16).astype(np.uint16)).save(path)
+    told = extract(dseg, of_12_bits, ddpm, "--dry-run")
+    assert told.code == 0, told.err
+    assert "5 of 6 images of 16 bits a channel that were looked at, such as 'p0.tif'" in told.err
+    assert "they come out nearly black. Are images of different bit depths mixed?" in told.err
+
+
 def test_white_is_kept_with_the_features_and_the_model(dseg, of_8_bits, of_12_bits, ddpm, tmp_path):
     assert extract(dseg, of_12_bits, ddpm).code == 0
     assert white_in(FeatureStore.open(tmp_path / "f.zarr").spec.preprocessing) == 4095
