@@ -78,12 +78,15 @@ def test_an_interrupted_run_says_so(photos, ddpm, tmp_path):
     assert "Traceback" not in words
 
 
-def test_a_killed_fit_leaves_no_model(world, store, tmp_path):
+def test_a_killed_fit_leaves_no_model(dseg, world, store, tmp_path):
+    """Nor anything that is seen; the lock of its claim goes with the next run."""
     process = start(tmp_path, "fit", store, world.labels, "--max-steps", "1000000")
     time.sleep(8)
     process.kill()
     process.communicate()
-    assert list(tmp_path.iterdir()) == []
+    assert all(path.name.startswith(".model.") for path in tmp_path.iterdir())
+    assert dseg("fit", store, world.labels, "--max-steps", 5, "--members", 2).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_killed_predict_goes_on(dseg, photos, ddpm, world, model, tmp_path):
