@@ -32,13 +32,10 @@ class LabelFile:
         Of each class id in the file.
     lost : dict
         Of those ids of which nothing is learnt: pixels at the network's size.
-    unlabelled : bool
-        Whether a pixel of the file has no class.
     """
 
     pixels: Mapping[int, int]
     lost: Mapping[int, int]
-    unlabelled: bool
 
     @classmethod
     def of(
@@ -67,7 +64,7 @@ class LabelFile:
             y, x = (nearest_index(*p) for p in zip(geometry.size, geometry.resized, strict=True))
             resized = label[y[:, None], x]
             lost = {k: int(np.count_nonzero(resized == k)) for k in gone}
-        return cls(pixels, lost, int(seen.counts.sum()) < label.size)
+        return cls(pixels, lost)
 
 
 @dataclass(frozen=True)
@@ -94,11 +91,6 @@ class LabelFacts:
     def ids(self) -> list[int]:
         """The class ids that the files hold."""
         return sorted({k for file in self.files for k in file.pixels})
-
-    @property
-    def unlabelled(self) -> bool:
-        """Whether a pixel of the files has no class."""
-        return any(file.unlabelled for file in self.files)
 
     @property
     def lost(self) -> list[int]:

@@ -185,7 +185,6 @@ def test_counts_are_those_of_the_file(pixels, side, ignore):
     file = LabelFile.of(label, seen, label_rows(label, geometry, ignore=ignore), geometry)
     ids, counts = np.unique(label[label != ignore], return_counts=True)
     assert file.pixels == dict(zip(ids.tolist(), counts.tolist(), strict=True))
-    assert file.unlabelled == bool((label == ignore).any())
     whole = label_rows(label, geometry, ignore=ignore, minimum_pixels=1)
     learnt = label_rows(label, geometry, ignore=ignore)
     assert file.lost == {k: (whole == k).sum() for k in ids if k not in learnt}
