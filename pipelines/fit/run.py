@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from ...classify.ensemble.model_files import check_target, files_of, save
+from ...classify.ensemble.model_files import check_target, files_of
 from ...classify.ensemble.model_size import model_bytes
 from ...extract.devices import choose_device
 from ...store.atomic_folder import tidy_beside
@@ -208,7 +208,7 @@ def _fit(
         found = _cross_validated(config, setting, folds, progress)
         ensemble = training.run(progress)
     extra = _origin(config, training) | found
-    save(ensemble, config.out, extra=extra, overwrite=config.overwrite)
+    ensemble.save(config.out, extra=extra, overwrite=config.overwrite)
     n_bytes = sum(path.stat().st_size for path in files_of(config.out))
     seconds, facts = time.monotonic() - started, found.get("cross_validation")
     return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=facts)
