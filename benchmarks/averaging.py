@@ -17,8 +17,10 @@ from statistics import fmean
 
 from dseg.classify.inference.mask_files import write_encoded
 from dseg.extract.builtin import BUILTIN
-from dseg.pipelines.extract.run import BackboneOptions, ExtractConfig, extract
-from dseg.pipelines.fit.run import FitConfig, fit
+from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.run import extract
+from dseg.pipelines.fit.config import FitConfig
+from dseg.pipelines.fit.run import fit
 from real.layout import DataSet, find_sets, write_list
 from real_data import SIZES
 

@@ -33,10 +33,12 @@ from dseg.classify.inference.prediction import predict_image
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.devices import choose_device
 from dseg.extract.images import ImageRows, read_image
-from dseg.pipelines.extract.config import BackboneOptions
-from dseg.pipelines.extract.run import ExtractConfig, extract
-from dseg.pipelines.fit.run import FitConfig, fit
-from dseg.pipelines.predict.run import PredictConfig, predict
+from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.run import extract
+from dseg.pipelines.fit.config import FitConfig
+from dseg.pipelines.fit.run import fit
+from dseg.pipelines.predict.config import PredictConfig
+from dseg.pipelines.predict.run import predict
 from dseg.store.geometry import plan_rows
 from networks import lsun_network
 from torch.utils.flop_counter import FlopCounterMode

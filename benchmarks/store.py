@@ -32,7 +32,8 @@ from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
 from dseg.extract.images import ImageRows, read_image
 from dseg.pipelines.console.progress import Advance, Progress
-from dseg.pipelines.extract.run import BackboneOptions, ExtractConfig, extract
+from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.run import extract
 from dseg.store.format.codecs import CODECS, codec_named
 from dseg.store.geometry import plan_rows
 from dseg.store.read.reader import FeatureStore

@@ -22,7 +22,8 @@ from dseg.extract.images import list_images
 from dseg.extract.loading import load_unet
 from dseg.extract.unet import recommended_layers
 from dseg.pipelines.console.progress import Console
-from dseg.pipelines.pretrain.run import PretrainConfig, pretrain
+from dseg.pipelines.pretrain.config import PretrainConfig
+from dseg.pipelines.pretrain.run import pretrain
 from dseg.pretrain.data.images import Augmentation
 from dseg.pretrain.network.folder import write_network
 from dseg.pretrain.train.precision import PRECISIONS

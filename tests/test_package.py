@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import dseg
@@ -60,8 +61,10 @@ def imported_modules(path: Path) -> set[tuple[str, ...]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             home = path.relative_to(ROOT).parts[:-1]
-            target = home[: len(home) - node.level + 1] + tuple((node.module or "").split("."))
-            found.add(tuple(part for part in target if part))
+            target = home[: len(home) - node.level + 1]
+            target += tuple(part for part in (node.module or "").split(".") if part)
+            each = ((*target, name.name) for name in node.names)
+            found |= {name if file_of(name).is_file() else target for name in each}
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names = (
                 [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
@@ -70,6 +73,10 @@ def imported_modules(path: Path) -> set[tuple[str, ...]]:
                 f"{path}: import relatively"
             )
     return found
+
+
+def file_of(module: tuple[str, ...]) -> Path:
+    return ROOT.joinpath(*module[:-1], f"{module[-1]}.py")
 
 
 def package_of(module: tuple[str, ...]) -> str:
@@ -108,6 +115,17 @@ def test_packages_import_only_what_lies_below_them(part):
                 f"{name} imports {'.'.join(module)}, but {own} may import of {part}/ only what "
                 "lies below it: move what both need there"
             )
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Within functions neither: who wants to understand one file would have to know the other."""
+    files = [path for part in PARTS for path in (ROOT / part).rglob("*.py")]
+    graph = {path: {file_of(m) for m in imported_modules(path) if m} - {path} for path in files}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " ← ".join(str(path.relative_to(ROOT)) for path in error.args[1])
+        pytest.fail(f"in a circle: {circle}. Move what both need to a file that imports neither")
 
 
 def modules() -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from dseg.classify.labels.classes import Classes
 from dseg.pipelines.console.progress import Progress
-from dseg.pipelines.extract.run import BackboneOptions, ExtractConfig, extract
+from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.run import extract
 from dseg.pipelines.inputs.labelled_pixels import read_labelled
 from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec

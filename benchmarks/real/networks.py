@@ -12,10 +12,13 @@ from dseg.extract.builtin import builtin_folder, is_builtin
 from dseg.extract.images import sha256_of
 from dseg.extract.loading import Hints, load_unet
 from dseg.pipelines.console.progress import Console, Progress
-from dseg.pipelines.extract.run import BackboneOptions, Estimate, ExtractConfig, extract
-from dseg.pipelines.fit.run import FitConfig, fit
+from dseg.pipelines.extract.config import BackboneOptions, Estimate, ExtractConfig
+from dseg.pipelines.extract.run import extract
+from dseg.pipelines.fit.config import FitConfig
+from dseg.pipelines.fit.run import fit
 from dseg.pipelines.inputs.image_list import named
-from dseg.pipelines.predict.run import PredictConfig, predict
+from dseg.pipelines.predict.config import PredictConfig
+from dseg.pipelines.predict.run import predict
 from dseg.pipelines.pretrain.config import PretrainConfig, PretrainEstimate, PretrainSummary
 from dseg.pipelines.pretrain.run import pretrain
 from dseg.pretrain.data.images import Augmentation

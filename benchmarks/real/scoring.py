@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from dseg.classify.inference.mask_files import read_mask
 from dseg.classify.labels.label_maps import read_label_map
-from dseg.pipelines.evaluate.run import EvaluateConfig, evaluate
+from dseg.pipelines.evaluate.config import EvaluateConfig
+from dseg.pipelines.evaluate.run import evaluate
 from dseg.store.errors import InputError
 from numpy.typing import NDArray
 

@@ -23,6 +23,7 @@ from ..labels.classes import Classes, named_classes
 from ..labels.label_maps import check_trainable
 from .array_batches import ArraySampler
 from .members import MemberStack, hidden_widths
+from .model_files import PARAMETERS, SavedModel, read_model, read_published, write_model
 from .parameters import check_batches, check_parameters
 from .recipes import Recipe
 from .reduction import expand
@@ -401,26 +402,46 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def save(
         self, folder: str | Path, *, extra: dict[str, Any] | None = None, overwrite: bool = False
     ) -> None:
-        """Write the ensemble to a folder: see `model_files.save`."""
-        from . import model_files
+        """Write the fitted ensemble to a folder, whole or not at all.
 
-        model_files.save(self, folder, extra=extra, overwrite=overwrite)
+        Parameters
+        ----------
+        folder : path
+            Made, with its parents.
+        extra : dict, optional
+            Plain JSON values to keep with the model, besides its ``extra_``.
+        overwrite : bool
+            Replace a model that is there; anything else is never replaced.
+
+        Raises
+        ------
+        InputError
+            If the folder exists and may not be replaced, or ``extra`` is no JSON.
+        """
+        parameters = {name: getattr(self, name) for name in PARAMETERS}
+        kept = {**self.extra_, **(extra or {})}
+        parts = (self.stack_, self.classes_, self.class_info_, self.spec_, self.log_, kept)
+        write_model(SavedModel(parameters, *parts), folder, overwrite=overwrite)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> "PixelEnsemble":
-        """Read an ensemble that `save` wrote: see `model_files.load`."""
-        from . import model_files
-
-        return model_files.load(folder, device=device)
+    def load(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> Self:
+        """Read an ensemble that `save` wrote: see `read_model`."""
+        return cls._of(read_model(folder), device)
 
     @classmethod
-    def from_published(
-        cls, folder: str | Path, *, device: str | torch.device = "cpu"
-    ) -> "PixelEnsemble":
-        """Read an ensemble as the published code wrote it: see `model_files.from_published`."""
-        from . import model_files
+    def from_published(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> Self:
+        """Read an ensemble as the published code wrote it: see `read_published`."""
+        return cls._of(read_published(folder), device)
 
-        return model_files.from_published(folder, device=device)
+    @classmethod
+    def _of(cls, saved: SavedModel, device: str | torch.device) -> Self:
+        """Return an ensemble as fitting would have left it."""
+        ensemble = cls(**saved.parameters, device=device)
+        ensemble.stack_ = saved.stack.to(device).eval()
+        ensemble.n_features_in_ = saved.stack.widths[0]
+        ensemble.classes_, ensemble.class_info_ = saved.labels, saved.classes
+        ensemble.spec_, ensemble.log_, ensemble.extra_ = saved.spec, saved.log, dict(saved.extra)
+        return ensemble
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "stack_")

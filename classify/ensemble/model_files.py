@@ -18,6 +18,7 @@ import json
 import pickle
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ from ...store.atomic_folder import is_free, whole_folder
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
 from ..labels.classes import Classes, default_classes
-from .ensemble import PixelEnsemble
 from .members import MemberStack
 from .parameters import check_parameters
 from .training import TrainingLog
@@ -42,13 +42,15 @@ from .training import TrainingLog
 __all__ = [
     "FACTS",
     "FORMAT",
+    "PARAMETERS",
     "VERSION",
+    "SavedModel",
     "check_target",
-    "from_published",
-    "load",
     "files_of",
-    "save",
+    "read_model",
+    "read_published",
     "stack_published",
+    "write_model",
 ]
 
 FORMAT = "dseg-model"
@@ -70,25 +72,42 @@ PARAMETERS = (
 )
 LIBRARIES = ("dseg", "numpy", "safetensors", "scikit-learn", "torch")
 
-Device = str | torch.device
 
-
-def save(
-    ensemble: PixelEnsemble,
-    folder: str | Path,
-    *,
-    extra: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a fitted ensemble, whole or not at all.
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model on disk holds.
 
     Parameters
     ----------
-    ensemble : PixelEnsemble
+    parameters : mapping
+        Of the `PixelEnsemble`, those of `PARAMETERS`; others than its defaults may be left out.
+    stack : MemberStack
+    labels : array
+        Its ``classes_``.
+    classes : Classes
+    spec : FeatureSpec, optional
+    log : TrainingLog, optional
+    extra : mapping
+        Plain JSON values that the caller keeps with it.
+    """
+
+    parameters: Mapping[str, Any]
+    stack: MemberStack
+    labels: NDArray[Any]
+    classes: Classes
+    spec: FeatureSpec | None = None
+    log: TrainingLog | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_model(model: SavedModel, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Write a model, whole or not at all.
+
+    Parameters
+    ----------
+    model : SavedModel
     folder : path
         Made, with its parents.
-    extra : mapping, optional
-        Plain JSON values to keep with the model, besides its ``extra_``.
     overwrite : bool
         Replace a model that is there; anything else is never replaced.
 
@@ -99,10 +118,9 @@ def save(
     """
     target = Path(folder)
     check_target(target, overwrite)
-    stack = {key: value.detach().cpu() for key, value in ensemble.stack_.state_dict().items()}
+    stack = {key: value.detach().cpu() for key, value in model.stack.state_dict().items()}
     tensors = tensor_bytes({key: value.contiguous() for key, value in stack.items()})
-    facts = _facts(ensemble, {**ensemble.extra_, **(extra or {})})
-    facts["sha256"] = hashlib.sha256(tensors).hexdigest()
+    facts = {**_facts(model), "sha256": hashlib.sha256(tensors).hexdigest()}
     try:
         text = json.dumps(facts, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -126,24 +144,24 @@ def check_target(target: Path, overwrite: bool) -> None:
         )
 
 
-def _facts(ensemble: PixelEnsemble, extra: Mapping[str, Any]) -> dict[str, Any]:
-    labels, spec, log = ensemble.classes_, ensemble.spec_, ensemble.log_
+def _facts(model: SavedModel) -> dict[str, Any]:
+    labels, spec, log = model.labels, model.spec, model.log
     if labels.dtype.kind not in "biufUO":
         raise InputError(f"class labels of dtype {labels.dtype} cannot be saved: use numbers, text")
-    parameters = {name: _plain(getattr(ensemble, name)) for name in PARAMETERS}
-    hidden = ensemble.stack_.widths[1:-1]
+    parameters = {name: _plain(value) for name, value in model.parameters.items()}
+    hidden = model.stack.widths[1:-1]
     return {
         "format": FORMAT,
         "version": VERSION,
         "parameters": {**parameters, "hidden_layer_sizes": list(hidden)},
         "labels": {"dtype": labels.dtype.str, "values": labels.tolist()},
-        "classes": ensemble.class_info_.to_list(),
-        "widths": list(ensemble.stack_.widths),
+        "classes": model.classes.to_list(),
+        "widths": list(model.stack.widths),
         "spec": None if spec is None else spec.to_dict(),
         "spec_hash": None if spec is None else spec.hash,
         "log": None if log is None else log.to_dict(),
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
-        "extra": dict(extra),
+        "extra": dict(model.extra),
     }
 
 
@@ -154,17 +172,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, np.random.RandomState) else value
 
 
-def load(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
-    """Read an ensemble that `save` wrote.
-
-    Parameters
-    ----------
-    folder : path
-    device : str or torch.device
-
-    Returns
-    -------
-    PixelEnsemble
+def read_model(folder: str | Path) -> SavedModel:
+    """Read what `write_model` wrote; its tensors are on the CPU.
 
     Raises
     ------
@@ -183,7 +192,7 @@ def load(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
         widths = [int(n) for n in facts["widths"]]
         stack = MemberStack(facts["parameters"]["n_members"], widths[0], widths[1:-1], widths[-1])
         stack.load_state_dict(parse_tensors(tensors))
-        return _assemble(facts, stack.to(device), device)
+        return _assemble(facts, stack)
     except (
         KeyError,
         TypeError,
@@ -227,54 +236,43 @@ def _read_facts(root: Path) -> dict[str, Any]:
     return facts
 
 
-def _assemble(facts: Mapping[str, Any], stack: MemberStack, device: Device) -> PixelEnsemble:
-    parameters = dict(facts["parameters"])
-    parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
-    ensemble = PixelEnsemble(**parameters, device=device)
-    check_parameters(ensemble.get_params())
-    spec, log = facts["spec"], facts["log"]
+def _assemble(facts: Mapping[str, Any], stack: MemberStack) -> SavedModel:
+    hidden = tuple(facts["parameters"]["hidden_layer_sizes"])
+    parameters = {**facts["parameters"], "hidden_layer_sizes": hidden}
+    unknown = parameters.keys() - set(PARAMETERS)
+    if unknown:
+        raise InputError(f"unknown parameters {', '.join(sorted(unknown))}")
+    check_parameters(parameters)
     labels = np.array(facts["labels"]["values"], dtype=np.dtype(facts["labels"]["dtype"]))
     classes = Classes.from_list(facts["classes"])
     if not len(labels) == len(classes) == stack.widths[-1]:
         raise InputError(
             f"{len(labels)} labels, {len(classes)} classes and {stack.widths[-1]} outputs"
         )
-    _settle(ensemble, stack, labels, classes)
-    ensemble.spec_ = None if spec is None else FeatureSpec.from_dict(spec)
-    if ensemble.spec_ is not None and ensemble.spec_.hash != facts["spec_hash"]:
+    spec = None if facts["spec"] is None else FeatureSpec.from_dict(facts["spec"])
+    if spec is not None and spec.hash != facts["spec_hash"]:
         raise InputError("the feature spec does not have the hash that was written with it")
-    if ensemble.spec_ is not None and ensemble.spec_.dims != stack.widths[0]:
-        raise InputError(f"{stack.widths[0]} inputs for features of {ensemble.spec_.dims} channels")
-    ensemble.log_ = None if log is None else TrainingLog.from_dict(log)
-    ensemble.extra_ = dict(facts["extra"])
-    return ensemble
-
-
-def _settle(
-    ensemble: PixelEnsemble, stack: MemberStack, labels: NDArray[Any], classes: Classes
-) -> None:
-    """Give an ensemble what fitting would have given it."""
-    ensemble.stack_, ensemble.n_features_in_ = stack.eval(), stack.widths[0]
-    ensemble.classes_, ensemble.class_info_ = labels, classes
-    ensemble.spec_, ensemble.log_, ensemble.extra_ = None, None, {}
+    if spec is not None and spec.dims != stack.widths[0]:
+        raise InputError(f"{stack.widths[0]} inputs for features of {spec.dims} channels")
+    log = None if facts["log"] is None else TrainingLog.from_dict(facts["log"])
+    return SavedModel(parameters, stack, labels, classes, spec, log, dict(facts["extra"]))
 
 
 def _damaged(root: Path, why: str) -> InputError:
     return InputError(f"the model '{root}' is damaged: {why}. Restore it from a copy, or fit again")
 
 
-def from_published(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemble:
+def read_published(folder: str | Path) -> SavedModel:
     """Read an ensemble as yandex-research/ddpm-segmentation wrote it.
 
     Parameters
     ----------
     folder : path
         With ``model_<i>.pth``, one a member, as many as there are.
-    device : str or torch.device
 
     Returns
     -------
-    PixelEnsemble
+    SavedModel
         Its classes are 0 to C - 1; names and feature spec are not in these files.
 
     Raises
@@ -295,15 +293,10 @@ def from_published(folder: str | Path, *, device: Device = "cpu") -> PixelEnsemb
             raise InputError(
                 f"'{path}' has other layers than '{paths[0]}': members of one ensemble are alike"
             )
-    stack = stack_published(states).to(device)
-    n_classes = stack.widths[-1]
-    ensemble = PixelEnsemble(len(states), _hidden(stack), recipe="paper", device=device)
-    _settle(ensemble, stack, np.arange(n_classes), default_classes(n_classes))
-    return ensemble
-
-
-def _hidden(stack: MemberStack) -> tuple[int, int]:
-    return stack.widths[1], stack.widths[2]
+    stack = stack_published(states)
+    n_classes, hidden = stack.widths[-1], tuple(stack.widths[1:-1])
+    parameters = {"n_members": len(states), "hidden_layer_sizes": hidden, "recipe": "paper"}
+    return SavedModel(parameters, stack, np.arange(n_classes), default_classes(n_classes))
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -26,7 +26,7 @@ def model_bytes(
     steps: int,
     extra: Mapping[str, Any],
 ) -> int:
-    """Return the bytes of the files that `model_files.save` will write, to a few percent.
+    """Return the bytes of the files that `model_files.write_model` will write, to a few percent.
 
     Parameters
     ----------

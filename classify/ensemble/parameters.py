@@ -17,27 +17,30 @@ __all__ = ["check_batches", "check_parameters"]
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Check the constructor's parameters, which it only stores, as scikit-learn wants it.
 
+    Those that are not there are not checked.
+
     Raises
     ------
     InputError
         If one is of the wrong type or out of range.
     """
     for name, least in (("n_members", 1), ("max_steps", 1), ("batch_size", 2)):
-        if not _is_int(parameters[name]) or parameters[name] < least:
+        value = parameters.get(name, least)
+        if not _is_int(value) or value < least:
             _refuse(parameters, name, f"an int in the range [{least}, inf)")
     for name, choices in (("voting", ("majority", "mean")), ("recipe", ("default", "paper"))):
-        if parameters[name] not in choices:
+        if parameters.get(name, choices[0]) not in choices:
             _refuse(parameters, name, f"'{choices[0]}' or '{choices[1]}'")
-    rate = parameters["learning_rate"]
+    rate = parameters.get("learning_rate")
     if rate is not None and not (_is_real(rate) and 0 < rate < np.inf):
         _refuse(parameters, "learning_rate", "None or a float in the range (0.0, inf)")
-    balance = parameters["balance"]
+    balance = parameters.get("balance")
     if balance is not None and not (_is_real(balance) and 0 <= balance <= 1):
         _refuse(parameters, "balance", "None or a float in the range [0.0, 1.0]")
-    hidden = parameters["hidden_layer_sizes"]
+    hidden = parameters.get("hidden_layer_sizes")
     if hidden is not None and (len(hidden) != 2 or not all(_is_int(h) and h > 0 for h in hidden)):
         _refuse(parameters, "hidden_layer_sizes", "None or two ints in the range [1, inf)")
-    seed = parameters["random_state"]
+    seed: Any = parameters.get("random_state")
     if _is_int(seed) and seed < 0:
         _refuse(parameters, "random_state", "an int in the range [0, inf), a RandomState or None")
 

@@ -71,8 +71,8 @@ def curve(context: click.Context, /, **given: Any) -> int:
     dseg curve feats.zarr labels/ --list train.txt --test-list test.txt
     """
     from ..inputs.image_list import duration
+    from .config import CurveConfig
     from .report import interval_words
-    from .run import CurveConfig
     from .run import curve as run
 
     refuse_idle_training(context, given)

@@ -7,9 +7,8 @@ out. Each finished cell is on disk before the next begins, and a run goes on wit
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ...extract.devices import choose_device
@@ -17,96 +16,18 @@ from ...store.atomic_folder import remove_parts
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.read.protocol import Features
-from ...store.read.reader import FeatureStore
-from ...store.read.view import view_of
 from ..console.progress import Part, Progress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.labelled_pixels import Labelled, read_labelled
 from ..training.holdout import Scores, Setting, trial
 from ..training.job import TrainingOptions
 from ..training.memory_budget import return_freed_memory
+from .config import CurveConfig, CurveSummary
 from .file import CurveFile
 from .plan import Draw, chosen_counts, make_draws
-from .report import Point, points_of, verdict_of, write_report
+from .report import points_of, verdict_of, write_report
 
-__all__ = ["CurveConfig", "CurveSummary", "curve"]
-
-
-@dataclass(frozen=True)
-class CurveConfig(TrainingOptions):
-    """One run of ``dseg curve``; how to train is in `TrainingOptions`.
-
-    Parameters
-    ----------
-    stores : tuple of path
-        The feature store, or several of the same images, whose features are joined.
-    labels : path
-        Folder of label maps.
-    out : path
-        Folder of what it writes.
-    counts : tuple of int, optional
-        Of how many images to learn; by default see `chosen_counts`.
-    draws : int
-        How often to draw images anew.
-    layers : tuple of str, optional
-        The layers to learn from, by name (see `chosen_layers`); by default all.
-    test_list : path, optional
-        Stems of the images to score on; by default see `make_draws`.
-    list_file : path, optional
-        Stems of the images to take, to learn from and to score on.
-    ignore : int
-        The id of pixels without a class.
-    device : str, optional
-    overwrite : bool
-        Replace the curve of other images, labels or settings.
-    dry_run : bool
-        Only tell what would be done.
-    """
-
-    stores: tuple[Path, ...]
-    labels: Path
-    out: Path = Path("curve")
-    counts: tuple[int, ...] | None = None
-    draws: int = 5
-    layers: tuple[str, ...] | None = None
-    test_list: Path | None = None
-    list_file: Path | None = None
-    ignore: int = 255
-    device: str | None = None
-    overwrite: bool = False
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
-class CurveSummary:
-    """What was found, or with ``dry_run`` would be done.
-
-    Parameters
-    ----------
-    curve : str
-        The folder.
-    images : int
-        Labelled images.
-    counts : tuple of int
-        Of how many of them it learns.
-    cells, done : int
-        Trainings in all, and those that were there already.
-    points : tuple of Point
-        The curve, with what of other numbers of images is there already.
-    verdict : str
-        What the last doubling brought, in words.
-    seconds : float
-        Of this run; for a dry run, what it would take.
-    """
-
-    curve: str
-    images: int
-    counts: tuple[int, ...]
-    cells: int
-    done: int
-    points: tuple[Point, ...] = ()
-    verdict: str = ""
-    seconds: float = 0.0
+__all__ = ["curve"]
 
 
 def curve(config: CurveConfig, progress: Progress | None = None) -> CurveSummary:
@@ -130,7 +51,7 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
     started = time.monotonic()
     device = choose_device(config.device)
     return_freed_memory()
-    store = view_of([FeatureStore.open(path) for path in config.stores], config.layers)
+    store = config.features
     labelled, test = _labelled(config, store, progress)
     draws = make_draws(labelled, config.draws, config.seed, test)
     counts = chosen_counts(labelled, draws, config.counts)

@@ -33,7 +33,7 @@ def demo(**given: Any) -> int:
     \b
     dseg demo
     """
-    from .run import DemoConfig
+    from .config import DemoConfig
     from .run import demo as run
 
     console, as_json = console_of(given)

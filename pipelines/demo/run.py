@@ -5,7 +5,6 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,84 +17,29 @@ from ...classify.inference.mask_files import read_mask, write_encoded, write_mas
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
 from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
-from ...extract.builtin import BUILTIN
 from ...extract.images import read_image
 from ...store.atomic_folder import is_free, remove_parts
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
-from ..evaluate.run import EvaluateConfig, EvaluateSummary, evaluate
-from ..extract.run import BackboneOptions, ExtractConfig, extract
-from ..fit.run import FitConfig, fit
+from ..evaluate.config import EvaluateConfig, EvaluateSummary
+from ..evaluate.run import evaluate
+from ..extract.config import BackboneOptions, ExtractConfig
+from ..extract.run import extract
+from ..fit.config import FitConfig
+from ..fit.run import fit
 from ..inputs.image_list import named
-from ..predict.run import PredictConfig, predict
+from ..predict.config import PredictConfig
+from ..predict.run import predict
+from .config import DemoConfig, DemoSummary
 
-__all__ = ["DemoConfig", "DemoSummary", "demo"]
+__all__ = ["demo"]
 
 MARK = "dseg-demo.json"
 FOLDERS = ("photos", "labels", "truth", "feats.zarr", "model", "masks")
 FILES = ("classes.json", "classes.txt", "train.txt", "test.txt", "demo.png")
 SMALLEST = 16
 SHOWN = 4
-
-
-@dataclass(frozen=True)
-class DemoConfig:
-    """One run of ``dseg demo``.
-
-    Parameters
-    ----------
-    out : path
-        Folder of all that is made: new, empty, or one of an earlier run, which then goes on.
-    checkpoint : str
-        File, folder, hub id or ``builtin:`` name of a diffusion model.
-    size : tuple of 2 ints
-        Height and width of the scenes in pixels.
-    labelled, predicted : int
-        Number of scenes to learn from, and of others to predict and score.
-    members, max_steps : int
-        Of the fit.
-    device : str, optional
-    overwrite : bool
-        Start an earlier run anew, or use a folder that holds other things.
-    """
-
-    out: Path = Path("dseg-demo")
-    checkpoint: str = BUILTIN
-    size: tuple[int, int] = (128, 128)
-    labelled: int = 12
-    predicted: int = 60
-    members: int = 10
-    max_steps: int = 2000
-    device: str | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class DemoSummary:
-    """What a run made.
-
-    Parameters
-    ----------
-    folder, picture : str
-    labelled, predicted : int
-        Number of scenes learnt from, and of those predicted.
-    mean_iou, pixel_accuracy : float
-        Over the predicted scenes, 0 to 1.
-    iou : dict
-        IoU of each class by name; None for classes that are not counted.
-    seconds : float
-        Of this run alone: what an earlier one had done already costs none.
-    """
-
-    folder: str
-    picture: str
-    labelled: int
-    predicted: int
-    mean_iou: float
-    pixel_accuracy: float
-    iou: dict[str, float | None]
-    seconds: float
 
 
 def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:

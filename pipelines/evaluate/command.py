@@ -10,7 +10,7 @@ from ..console.output import console_of, report
 from ..console.scores import score_table
 
 if TYPE_CHECKING:
-    from .run import EvaluateSummary
+    from .config import EvaluateSummary
 
 __all__ = ["evaluate"]
 
@@ -30,7 +30,7 @@ def evaluate(**given: Any) -> int:
     \b
     dseg evaluate masks/ labels/ --list test.txt
     """
-    from .run import EvaluateConfig
+    from .config import EvaluateConfig
     from .run import evaluate as run
 
     console, as_json = console_of(given)

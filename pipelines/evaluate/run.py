@@ -1,7 +1,7 @@
 """``dseg evaluate``: how well masks agree with label maps."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,73 +19,9 @@ from ..inputs.labelled_pixels import match_labels, same_files, unnamed_classes
 from ..inputs.pair_survey import PairSurvey
 from ..masks.images_learnt import LEARNT
 from ..masks.manifest import Manifest
+from .config import EvaluateConfig, EvaluateSummary, UnseenScores
 
-__all__ = ["EvaluateConfig", "EvaluateSummary", "Others", "evaluate"]
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """One run of ``dseg evaluate``.
-
-    Parameters
-    ----------
-    masks, labels : path
-        Folders of index PNGs (or what else a label map may be), matched by stem.
-    list_file : path, optional
-        Stems to score.
-    ignore : int
-        Id of the label maps' pixels without a class.
-    paper : bool
-        Count as published: absent classes as 0, unlabelled pixels in the unions, label maps brought
-        to the masks' size.
-    """
-
-    masks: Path
-    labels: Path
-    list_file: Path | None = None
-    ignore: int = 255
-    paper: bool = False
-
-
-@dataclass(frozen=True)
-class EvaluateSummary:
-    """The scores.
-
-    Parameters
-    ----------
-    images : int
-    mean_iou, pixel_accuracy : float
-        0 to 1.
-    iou : dict
-        IoU of each class by name; None for classes that are not counted.
-    learnt_from : int, optional
-        How many of the images the masks' model has learnt from; None if that is not known of any.
-    others : Others, optional
-        The images that it has not learnt from, where it has learnt from some.
-    """
-
-    images: int
-    mean_iou: float
-    pixel_accuracy: float
-    iou: dict[str, float | None]
-    learnt_from: int | None = None
-    others: "Others | None" = None
-
-
-@dataclass(frozen=True)
-class Others:
-    """The scores of images that the model has not learnt from.
-
-    Parameters
-    ----------
-    images : int
-    mean_iou, pixel_accuracy : float, optional
-        0 to 1; None without such an image, or without a labelled pixel in them.
-    """
-
-    images: int
-    mean_iou: float | None
-    pixel_accuracy: float | None
+__all__ = ["evaluate"]
 
 
 def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> EvaluateSummary:
@@ -157,7 +93,7 @@ def _with_others(
         return summary
     scores = (others.mean_iou(), others.pixel_accuracy()) if others.counts.any() else (None, None)
     mean, accuracy = (None if one is None or np.isnan(one) else one for one in scores)
-    return replace(summary, others=Others(len(learnt) - count, mean, accuracy))
+    return replace(summary, others=UnseenScores(len(learnt) - count, mean, accuracy))
 
 
 def _masks(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:

@@ -179,7 +179,7 @@ def extract(context: click.Context, /, **given: Any) -> int:
     dseg extract --images new/ --out new.zarr --layers-from model/
     """
     from ..inputs.image_list import duration
-    from .run import BackboneOptions, Estimate, ExtractConfig
+    from .config import BackboneOptions, Estimate, ExtractConfig
     from .run import extract as run
 
     if given["layers_from"] is not None:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ...classify.ensemble.model_files import FACTS, files_of, load
+import torch
+
 from ...extract.backbone import Backbone, feature_spec
 from ...extract.builtin import BUILTIN
 from ...extract.levels import white_in
@@ -11,6 +12,7 @@ from ...extract.loading import NotTakenError
 from ...extract.restore import restore_backbone
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
+from ..masks.segmenter import load_model
 from .config import BackboneOptions, ExtractConfig
 
 __all__ = ["recipe_of"]
@@ -85,8 +87,7 @@ def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
 
 
 def _spec_of(model: Path) -> FeatureSpec:
-    published = not (model / FACTS).is_file() and any(files_of(model))
-    spec = None if published else load(model).spec_
+    spec = load_model(model, torch.device("cpu")).spec_
     if spec is None:
         raise InputError(
             f"the model '{model}' does not say which features it was made with (a published one "

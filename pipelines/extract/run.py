@@ -35,12 +35,12 @@ from ..features.store_writer import ImageWriting
 from ..inputs.image_list import named, read_list, select, shard_of
 from ..inputs.image_survey import Survey, found_white, surveyed, tell_of_files, warn_of_levels
 from ..training.memory_budget import peak_resident, return_freed_memory
-from .config import BackboneOptions, Estimate, ExtractConfig, ExtractSummary
+from .config import Estimate, ExtractConfig, ExtractSummary
 from .dry_run import probe_of
 from .feature_choice import recipe_of
 from .mending import to_mend
 
-__all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary", "extract"]
+__all__ = ["extract"]
 
 _LABEL_FOLDERS = {"annotations", "labels", "masks", "overlays"}
 

@@ -22,7 +22,7 @@ from ..console.progress import Console
 from ..console.unused_options import refuse_idle_training
 
 if TYPE_CHECKING:  # what it imports is for its run
-    from .run import FitSummary
+    from .config import FitSummary
 
 __all__ = ["fit"]
 
@@ -64,7 +64,7 @@ def fit(context: click.Context, /, **given: Any) -> int:
     dseg fit feats.zarr labels/ --folds 5 --folds-out held-out/
     dseg fit ddpm.zarr mae.zarr labels/
     """
-    from .run import FitConfig
+    from .config import FitConfig
     from .run import fit as run
 
     refuse_idle_training(context, given)

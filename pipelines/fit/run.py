@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,12 @@ from typing import Any
 import psutil
 import torch
 
-from ...classify.ensemble.model_files import check_target, files_of, save
+from ...classify.ensemble.model_files import check_target, files_of
 from ...classify.ensemble.model_size import model_bytes
 from ...extract.devices import choose_device
 from ...store.atomic_folder import tidy_beside
 from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.read.protocol import Features
-from ...store.read.reader import FeatureStore
-from ...store.read.view import view_of
 from ...store.sampling.residence import ResidencePlan
 from ...store.sampling.rounds import group_size
 from ..console.progress import Progress
@@ -38,115 +35,12 @@ from ..training.cross_validation import (
 )
 from ..training.dask_client import cluster
 from ..training.holdout import LEFT_BEHIND, Setting
-from ..training.job import Training, TrainingOptions
+from ..training.job import Training
 from ..training.memory_budget import peak_resident, return_freed_memory
+from .config import FitConfig, FitSummary
 from .folds_out import FoldsOut, check_folds_out
 
-__all__ = ["FitConfig", "FitSummary", "fit"]
-
-
-@dataclass(frozen=True)
-class FitConfig(TrainingOptions):
-    """One run of ``dseg fit``; how to train is in `TrainingOptions`.
-
-    Parameters
-    ----------
-    stores : tuple of path
-        The feature store, or several of the same images, whose features are joined.
-    labels : path
-        Folder of label maps.
-    out : path
-        Folder of the model to be written.
-    layers : tuple of str, optional
-        The layers to learn from, by name (see `chosen_layers`); by default all.
-    list_file : path, optional
-        Stems of the images to learn from.
-    ignore : int
-        The id of pixels without a class.
-    folds : int, optional
-        First cross-validate with so many folds of the images.
-    folds_out : path, optional
-        Folder of the masks of held-out images.
-    device : str, optional
-    scheduler : str, optional
-        Address, or scheduler file, of a Dask cluster that does the reading.
-    overwrite : bool
-        Replace a model, and out-of-fold masks, that are there.
-    dry_run : bool
-        Only tell what would be done.
-    """
-
-    stores: tuple[Path, ...]
-    labels: Path
-    out: Path = Path("model")
-    layers: tuple[str, ...] | None = None
-    list_file: Path | None = None
-    ignore: int = 255
-    folds: int | None = None
-    folds_out: Path | None = None
-    device: str | None = None
-    scheduler: str | None = None
-    overwrite: bool = False
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
-class FitSummary:
-    """What a run did, or with ``dry_run`` would do.
-
-    Parameters
-    ----------
-    model : str
-    images, pixels : int
-        Labelled images, and labelled pixels N on the row grid.
-    classes : dict
-        Pixels of each class, by its name.
-    labelled : float
-        Which part of those images' pixels has a class.
-    residence : str
-        What of the features was held in memory, see `store.sampling.residence`.
-    memory : int
-        Bytes allowed.
-    steps : int
-        Batches a member, at most.
-    seconds_a_step : float
-        Measured beforehand, without reading.
-    training_seconds : float
-        Of all steps at that pace; reading comes on top.
-    reading_seconds : float, optional
-        Of reading and drawing, at the pace of two rows; None unless it is a dry run.
-    peak_memory : int
-        Bytes that the process has resident at most, interpreter and libraries included (the
-        ``memory`` allowed is beside them); what lies in a GPU's memory does not count.
-    n_bytes : int
-        Of the model on disk.
-    seconds : float
-        Of the whole run; 0 for a dry run.
-    folds : int
-        Trainings besides the model's own, for cross-validation.
-    folds_seconds : float, optional
-        What those take, with their reading and masks; None unless it is a dry run.
-    cross_validation : dict, optional
-        `CrossValidation.to_dict`, which the model keeps too.
-    """
-
-    model: str
-    images: int
-    pixels: int
-    classes: dict[str, int]
-    labelled: float
-    residence: str
-    memory: int
-    steps: int
-    seconds_a_step: float
-    training_seconds: float
-    peak_memory: int
-    n_bytes: int
-    reading_seconds: float | None = None
-    seconds: float = 0.0
-    folds: int = 0
-    folds_seconds: float | None = None
-    cross_validation: dict[str, Any] | None = None
+__all__ = ["fit"]
 
 
 def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
@@ -158,14 +52,9 @@ def fit(config: FitConfig, progress: Progress | None = None) -> FitSummary:
         If store and labels do not match, there is nothing to learn, the memory is too small, or a
         model is there already.
     """
-    started, progress = time.monotonic(), progress or Progress()
-    imports = psutil.Process().memory_info().rss
-    device = choose_device(config.device)
-    return_freed_memory()
-    wanted = None if config.list_file is None else read_list(config.list_file)
-    store = view_of([FeatureStore.open(path) for path in config.stores], config.layers)
+    progress = progress or Progress()
     with _claimed(config, progress):
-        return _fit(config, store, wanted, device, imports, progress, started)
+        return _fit(config, progress)
 
 
 @contextmanager
@@ -181,15 +70,12 @@ def _claimed(config: FitConfig, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _fit(
-    config: FitConfig,
-    store: Features,
-    wanted: tuple[str, ...] | None,
-    device: torch.device,
-    imports: int,
-    progress: Progress,
-    started: float,
-) -> FitSummary:
+def _fit(config: FitConfig, progress: Progress) -> FitSummary:
+    started, imports = time.monotonic(), psutil.Process().memory_info().rss
+    device = choose_device(config.device)
+    return_freed_memory()
+    wanted = None if config.list_file is None else read_list(config.list_file)
+    store = config.features
     check_target(config.out, config.overwrite)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     folds = _folds(config, labelled)
@@ -208,7 +94,7 @@ def _fit(
         found = _cross_validated(config, setting, folds, progress)
         ensemble = training.run(progress)
     extra = _origin(config, training) | found
-    save(ensemble, config.out, extra=extra, overwrite=config.overwrite)
+    ensemble.save(config.out, extra=extra, overwrite=config.overwrite)
     n_bytes = sum(path.stat().st_size for path in files_of(config.out))
     seconds, facts = time.monotonic() - started, found.get("cross_validation")
     return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=facts)

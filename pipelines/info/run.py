@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...classify.ensemble.model_files import FACTS, load
+from ...classify.ensemble.ensemble import PixelEnsemble
+from ...classify.ensemble.model_files import FACTS
 from ...store.errors import InputError
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
@@ -84,7 +85,7 @@ def _shortened(backbone: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    model = load(path)
+    model = PixelEnsemble.load(path)
     log = model.log_
     training = None
     if log is not None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...classify.ensemble.ensemble import PixelEnsemble
-from ...classify.ensemble.model_files import FACTS, files_of, from_published, load
+from ...classify.ensemble.model_files import FACTS, files_of
 from ...classify.inference.factorised import FactorisedEnsemble
 from ...classify.inference.prediction import At, Prediction, predict_image
 from ...store.errors import DsegError, InputError
@@ -26,7 +26,8 @@ TEMPERATURE = "temperature"
 def load_model(folder: Path, device: torch.device) -> PixelEnsemble:
     """Load what ``dseg fit`` wrote, or a folder of published ``model_<i>.pth``."""
     published = not (folder / FACTS).is_file() and any(files_of(folder))
-    return from_published(folder, device=device) if published else load(folder, device=device)
+    read = PixelEnsemble.from_published if published else PixelEnsemble.load
+    return read(folder, device=device)
 
 
 def spec_of(model: PixelEnsemble, folder: Path) -> FeatureSpec:

@@ -23,7 +23,7 @@ from ..console.progress import Console
 from ..console.unused_options import refuse_idle
 
 if TYPE_CHECKING:
-    from .run import PredictSummary
+    from .config import PredictSummary
 
 __all__ = ["predict"]
 
@@ -65,7 +65,7 @@ def predict(context: click.Context, /, **given: Any) -> int:
     dseg predict one.jpg other.jpg
     """
     from ..inputs.image_list import duration
-    from .run import PredictConfig
+    from .config import PredictConfig
     from .run import predict as run
 
     refuse_idle(context, _idle(given))

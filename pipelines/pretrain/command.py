@@ -132,7 +132,7 @@ def pretrain(**given: Any) -> int:
     from ...pretrain.train.processes import is_first
     from ...pretrain.train.recipe import Recipe
     from ..inputs.image_list import duration
-    from .run import PretrainConfig, PretrainEstimate
+    from .config import PretrainConfig, PretrainEstimate
     from .run import pretrain as run
 
     console, as_json = console_of(given)

@@ -33,7 +33,7 @@ from ..training.memory_budget import default_memory
 from ..training.progress_bar import training_bar
 from .config import PretrainConfig, PretrainEstimate, PretrainSummary
 
-__all__ = ["PretrainConfig", "PretrainEstimate", "PretrainSummary", "pretrain"]
+__all__ = ["pretrain"]
 
 _LOG_EVERY = 10.0  # seconds
 _PROBED = 3

@@ -83,7 +83,7 @@ def robustness(**given: Any) -> int:
     dseg robustness photos/ labels/ --model a/ --model b/ --corruptions blur,fog --severities 1,3,5
     """
     from ..inputs.image_list import duration
-    from .run import RobustnessConfig
+    from .config import RobustnessConfig
     from .run import robustness as run
 
     console, as_json = console_of(given)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from itertools import cycle, islice, pairwise
-from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..console.progress import Advance
 from ..features.inference import Alter, Job
 from ..features.sources import FromImages
 from ..masks.segmenter import Segmenter, load_model, spec_of
+from .config import RobustnessConfig
 from .corruptions import corrupted, working_size
 from .results import CLEAN
 from .scored_images import ScoredImages
@@ -38,37 +38,29 @@ class CorruptedRuns:
 
     Parameters
     ----------
-    model : path
-        Its folder.
+    config : RobustnessConfig
+    number : int
+        Which of its models, from 0.
     images : ImageFiles
     scored : ScoredImages
-    checkpoint : str, optional
-        Where the model's checkpoint is now.
     device : torch.device
-    batch_size : int, optional
-        Rows at once.
-    ignore, side, seed : int
-        As in `RobustnessConfig`.
     """
 
     def __init__(
         self,
-        model: Path,
+        config: RobustnessConfig,
+        number: int,
         images: ImageFiles,
         scored: ScoredImages,
-        *,
-        checkpoint: str | None,
         device: torch.device,
-        batch_size: int | None,
-        ignore: int,
-        side: int,
-        seed: int,
     ) -> None:
-        loaded = load_model(model, device)
-        spec = spec_of(loaded, model)
-        self._source = FromImages(images, spec, checkpoint, device, batch_size)
-        self._segment = partial(Segmenter(loaded, spec, device), want_uncertainty=False)
-        self._scored, self._ignore, self._side, self._seed = scored, ignore, side, seed
+        model = load_model(config.models[number], device)
+        spec = spec_of(model, config.models[number])
+        checkpoints = config.checkpoints or (None,)
+        checkpoint = checkpoints[number if len(checkpoints) > 1 else 0]
+        self._source = FromImages(images, spec, checkpoint, device, config.batch_size)
+        self._segment = partial(Segmenter(model, spec, device), want_uncertainty=False)
+        self._config, self._scored = config, scored
 
     def confusion(self, pair: Pair, stems: Iterable[str], advance: Advance) -> Confusion:
         """Segment images under a corruption and count what is right.
@@ -80,7 +72,7 @@ class CorruptedRuns:
         InputError
             If the model finds a class that the label maps do not have.
         """
-        counts = Confusion(len(self._scored.classes), self._ignore)
+        counts = Confusion(len(self._scored.classes), self._config.ignore)
         for image in self._source.images(stems, lambda *_: False, self._alter(*pair)):
             if isinstance(image, str):
                 continue  # none is done already
@@ -120,5 +112,5 @@ class CorruptedRuns:
     def _corrupted(
         self, name: str, severity: int, job: Job, image: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
-        size = working_size(job.geometry.size, job.geometry.resized, self._side)
-        return corrupted(image, name, severity, self._seed, stem_of(job.name), size)
+        size = working_size(job.geometry.size, job.geometry.resized, self._config.side)
+        return corrupted(image, name, severity, self._config.seed, stem_of(job.name), size)

@@ -7,9 +7,8 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import fmean
 
 import torch
@@ -29,102 +28,17 @@ from ..masks.images_learnt import ImagesLearnt
 from ..masks.mask_folder import fingerprint, refuse_among
 from ..masks.segmenter import load_model, spec_of
 from ..training.memory_budget import peak_resident, return_freed_memory
+from .config import RobustnessConfig, RobustnessSummary
 from .corrupted_runs import CorruptedRuns, Pair
-from .corruptions import COMMON, SEVERITIES, SMALLEST, chosen, library
+from .corruptions import SEVERITIES, SMALLEST, chosen, library
 from .plot import drawn
 from .report import table
 from .results import CLEAN, FILE, Cell, Question, Results
 from .scored_images import ScoredImages, read_scored_images
 
-__all__ = ["RobustnessConfig", "RobustnessSummary", "robustness"]
+__all__ = ["robustness"]
 
 REPORT, PLOTS = "robustness.md", ("robustness.png", "robustness.svg")
-
-
-@dataclass(frozen=True)
-class RobustnessConfig:
-    """One run of ``dseg robustness``.
-
-    Parameters
-    ----------
-    images, labels : path
-        Folders, matched by stem.
-    models : tuple of path
-        What ``dseg fit`` wrote.
-    out : path
-        Folder of the results.
-    corruptions : tuple of str
-        Names of corruptions and groups.
-    severities : tuple of int
-        From 1 to 5.
-    checkpoints : tuple of str
-        Where the models' diffusion models are now: none, one for all, or one for each.
-    side : int
-        Shorter side to which larger images are brought to be corrupted.
-    ignore : int
-        Id of the label maps' pixels without a class.
-    seed : int
-        Of the corruptions.
-    batch_size : int, optional
-        Rows through the network at once.
-    list_file : path, optional
-        Stems to take.
-    device : str, optional
-    overwrite : bool
-        Begin anew, in place of results of other images, models or settings.
-    dry_run : bool
-        Only tell what would be done.
-    """
-
-    images: Path
-    labels: Path
-    models: tuple[Path, ...] = (Path("model"),)
-    out: Path = Path("robustness")
-    corruptions: tuple[str, ...] = COMMON
-    severities: tuple[int, ...] = SEVERITIES
-    checkpoints: tuple[str, ...] = ()
-    side: int = 256
-    ignore: int = 255
-    seed: int = 0
-    batch_size: int | None = None
-    list_file: Path | None = None
-    device: str | None = None
-    overwrite: bool = False
-    dry_run: bool = False
-
-
-@dataclass
-class RobustnessSummary:
-    """What a run did, or with ``dry_run`` would do.
-
-    Parameters
-    ----------
-    out : str
-        The folder.
-    images : int
-        In each pass.
-    passes, unchanged : int
-        Passes over all images that were made, and that had been made before.
-    seconds : float
-        Of the run; for a dry run, what it would take, by a few images.
-    peak_memory : int
-        The most bytes that the process has had resident, interpreter and libraries included; for a
-        dry run, that it would have. What lies in a GPU's memory is not.
-    mean_iou : dict
-        By model: of the clean images ("0"), and at each severity the mean over the corruptions
-        that were asked for. None where one has no score.
-    learnt_from : dict
-        By model: from how many of the images it has learnt; None if that is not known.
-    """
-
-    out: str
-    images: int = 0
-    passes: int = 0
-    unchanged: int = 0
-    seconds: float = 0.0
-    peak_memory: int = 0
-    mean_iou: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    learnt_from: dict[str, int | None] = field(default_factory=dict)
 
 
 def robustness(config: RobustnessConfig, progress: Progress | None = None) -> RobustnessSummary:
@@ -153,7 +67,7 @@ def _robustness(
 ) -> RobustnessSummary:
     started = time.monotonic()
     return_freed_memory()
-    pairs, known_as = _asked(config), library()
+    pairs, known_as = _passes(config), library()
     device = choose_device(config.device)
     scored, learnt = _scored(config, images, device, progress)
     results = _results(config, scored, known_as)
@@ -182,7 +96,7 @@ def _robustness(
     return summary
 
 
-def _asked(config: RobustnessConfig) -> list[Pair]:
+def _passes(config: RobustnessConfig) -> list[Pair]:
     """Return the passes over a model, the clean one first."""
     wrong = [severity for severity in config.severities if severity not in SEVERITIES]
     if wrong or not config.severities:
@@ -295,19 +209,7 @@ class _Work:
     todo: Mapping[str, list[Pair]]
 
     def _runs(self, number: int) -> CorruptedRuns:
-        config = self.config
-        checkpoints = config.checkpoints or (None,)
-        return CorruptedRuns(
-            config.models[number],
-            self.images,
-            self.scored,
-            checkpoint=checkpoints[number if len(checkpoints) > 1 else 0],
-            device=self.device,
-            batch_size=config.batch_size,
-            ignore=config.ignore,
-            side=config.side,
-            seed=config.seed,
-        )
+        return CorruptedRuns(self.config, number, self.images, self.scored, self.device)
 
     def run(self, number: int, advance: Advance) -> None:
         """Make the passes that are left of a model."""

@@ -5,7 +5,8 @@ What `fit` does once, and whoever tries something out (`trial`) many times.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
@@ -16,6 +17,8 @@ from ...classify.ensemble.members import MemberStack, hidden_widths
 from ...classify.ensemble.training import Recipe, seconds_per_step
 from ...store.errors import InputError
 from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ...store.read.view import view_of
 from ...store.sampling.dask_tasks import TaskRunner
 from ...store.sampling.reduction import Reduction
 from ...store.sampling.residence import ResidencePlan, least_free, plan_residence
@@ -26,7 +29,7 @@ from .feature_reduction import Learnt, find_reduction
 from .memory_budget import Budget, budget_for, default_memory
 from .timing import masks_seconds, reading_seconds
 
-__all__ = ["Training", "TrainingOptions"]
+__all__ = ["StoreTraining", "Training", "TrainingOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,45 @@ class TrainingOptions:
     def bytes_allowed(self, device: torch.device) -> int:
         """Return the memory to take: as asked, else half of what is free now."""
         return default_memory(device) if self.memory is None else self.memory
+
+
+@dataclass(frozen=True)
+class StoreTraining(TrainingOptions):
+    """Training on the labelled images of feature stores, as a command is asked for it.
+
+    Parameters
+    ----------
+    stores : tuple of path
+        The feature store, or several of the same images, whose features are joined.
+    labels : path
+        Folder of label maps.
+    layers : tuple of str, optional
+        The layers to learn from, by name (see `chosen_layers`); by default all.
+    list_file : path, optional
+        Stems of the images to take.
+    ignore : int
+        The id of pixels without a class.
+    device : str, optional
+    overwrite : bool
+        Replace what an earlier run has written.
+    dry_run : bool
+        Only tell what would be done.
+    """
+
+    stores: tuple[Path, ...]
+    labels: Path
+    _: KW_ONLY
+    layers: tuple[str, ...] | None = None
+    list_file: Path | None = None
+    ignore: int = 255
+    device: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+
+    @property
+    def features(self) -> Features:
+        """The features to learn from, opened."""
+        return view_of([FeatureStore.open(path) for path in self.stores], self.layers)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ def own_world(tmp_path) -> World:
 @pytest.fixture(scope="session")
 def store(world, ddpm, tmp_path_factory) -> Path:
     """The features of all photographs; read only."""
-    from dseg.pipelines.extract.run import ExtractConfig, extract
+    from dseg.pipelines.extract.config import ExtractConfig
+    from dseg.pipelines.extract.run import extract
 
     path = tmp_path_factory.mktemp("store") / "feats.zarr"
     extract(ExtractConfig(world.photos, path, str(ddpm)))
@@ -130,7 +131,8 @@ def store(world, ddpm, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model(world, store, tmp_path_factory) -> Path:
     """A model of the labelled photographs; read only."""
-    from dseg.pipelines.fit.run import FitConfig, fit
+    from dseg.pipelines.fit.config import FitConfig
+    from dseg.pipelines.fit.run import fit
 
     path = tmp_path_factory.mktemp("model") / "model"
     fit(FitConfig((store,), world.labels, path, members=4, max_steps=300))

@@ -13,13 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dseg.pipelines.console.progress import Progress
-from dseg.pipelines.curve.run import CurveConfig, curve
-from dseg.pipelines.demo.run import DemoConfig, demo
-from dseg.pipelines.extract.config import BackboneOptions
-from dseg.pipelines.extract.run import ExtractConfig, extract
-from dseg.pipelines.fit.run import FitConfig, fit
-from dseg.pipelines.predict.run import PredictConfig, predict
-from dseg.pipelines.robustness.run import RobustnessConfig, robustness
+from dseg.pipelines.curve.config import CurveConfig
+from dseg.pipelines.curve.run import curve
+from dseg.pipelines.demo.config import DemoConfig
+from dseg.pipelines.demo.run import demo
+from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.run import extract
+from dseg.pipelines.fit.config import FitConfig
+from dseg.pipelines.fit.run import fit
+from dseg.pipelines.predict.config import PredictConfig
+from dseg.pipelines.predict.run import predict
+from dseg.pipelines.robustness.config import RobustnessConfig
+from dseg.pipelines.robustness.run import robustness
 from dseg.pipelines.select.config import SelectConfig
 from dseg.pipelines.select.run import select
 from dseg.store.claims import is_lock

@@ -9,7 +9,6 @@ from dseg import PixelEnsemble
 from dseg.classify.ensemble.array_batches import ArraySampler
 from dseg.classify.ensemble.class_balance import class_weights
 from dseg.classify.ensemble.members import MemberStack
-from dseg.classify.ensemble.model_files import load, save
 from dseg.classify.ensemble.recipes import Recipe
 from dseg.classify.ensemble.training import Trainer, train
 
@@ -81,8 +80,8 @@ def test_the_published_recipe_counts_pixels_alike():
 
 def test_a_saved_model_remembers_it(tmp_path):
     X, y = a_rare_class(200)
-    save(PixelEnsemble(n_members=2, max_steps=5, balance=0.7).fit(X, y), tmp_path / "model")
-    assert load(tmp_path / "model").balance == 0.7
+    PixelEnsemble(n_members=2, max_steps=5, balance=0.7).fit(X, y).save(tmp_path / "model")
+    assert PixelEnsemble.load(tmp_path / "model").balance == 0.7
 
 
 @pytest.mark.parametrize("balance", [-0.1, 1.1, float("nan"), "much", True])

@@ -11,8 +11,10 @@ from dseg.classify.labels.classes import load_classes
 from dseg.demo.picture import GAP, LINE
 from dseg.demo.scenes import CLASSES, COLOURS, draw_scene
 from dseg.pipelines.console.progress import Progress
-from dseg.pipelines.demo.run import DemoConfig, demo
-from dseg.pipelines.evaluate.run import EvaluateConfig, evaluate
+from dseg.pipelines.demo.config import DemoConfig
+from dseg.pipelines.demo.run import demo
+from dseg.pipelines.evaluate.config import EvaluateConfig
+from dseg.pipelines.evaluate.run import evaluate
 from dseg.store.errors import DsegError
 from PIL import Image
 

@@ -34,7 +34,8 @@ def mae(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mae_store(world, mae, tmp_path_factory) -> Path:
-    from dseg.pipelines.extract.run import ExtractConfig, extract
+    from dseg.pipelines.extract.config import ExtractConfig
+    from dseg.pipelines.extract.run import extract
 
     path = tmp_path_factory.mktemp("mae_store") / "mae.zarr"
     extract(ExtractConfig(world.photos, path, str(mae)))

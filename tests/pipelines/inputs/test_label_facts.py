@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from dseg.classify.labels.label_maps import label_rows
 from dseg.classify.labels.survey import LabelSurvey
-from dseg.pipelines.extract.run import ExtractConfig, extract
+from dseg.pipelines.extract.config import ExtractConfig
+from dseg.pipelines.extract.run import extract
 from dseg.pipelines.inputs.label_facts import LabelFile
 from dseg.store.geometry import plan_rows
 from hypothesis import given

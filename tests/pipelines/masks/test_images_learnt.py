@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from dseg.classify.ensemble.model_files import load
+from dseg import PixelEnsemble
 from dseg.classify.evaluation.metrics import Confusion
 from dseg.pipelines.masks.images_learnt import ImagesLearnt
 from dseg.store.read.reader import FeatureStore
@@ -116,7 +116,8 @@ def test_fit_asks_for_the_hashes_of_its_images_alone(dseg, world, store, tmp_pat
     words = ("--members", 1, "--max-steps", 2)
     assert dseg("fit", "cut.zarr", world.labels, *words, "--out", "cut").code == 0
     assert dseg("fit", store, world.labels, *words, "--out", "whole").code == 0
-    cut, whole = (ImagesLearnt.of(load(tmp_path / f).extra_) for f in ("cut", "whole"))
+    models = (PixelEnsemble.load(tmp_path / name) for name in ("cut", "whole"))
+    cut, whole = (ImagesLearnt.of(model.extra_) for model in models)
     (tmp_path / "cut.zarr/facts/sha256/c/1/0").unlink()
     refused = dseg("fit", "cut.zarr", world.labels, *words, "--out", "none")
     assert refused.code == 1

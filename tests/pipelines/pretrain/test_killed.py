@@ -51,7 +51,8 @@ def test_a_killed_training_goes_on_bit_for_bit(ddpm, tmp_path):
     photos.mkdir()
     for i in range(5):
         Image.new("RGB", (33 + i, 32), (50 * i, 255 - 50 * i, 99)).save(photos / f"{i}.png")
-    from dseg.pipelines.pretrain.run import PretrainConfig, pretrain
+    from dseg.pipelines.pretrain.config import PretrainConfig
+    from dseg.pipelines.pretrain.run import pretrain
     from dseg.pretrain.data.images import Augmentation
     from dseg.pretrain.train.recipe import Recipe
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dseg.classify.inference.mask_files import encode_mask
-from dseg.pipelines.fit.run import FitConfig, fit
+from dseg.pipelines.fit.config import FitConfig
+from dseg.pipelines.fit.run import fit
+from dseg.pipelines.robustness.config import RobustnessConfig
 from dseg.pipelines.robustness.corruptions import corrupted, working_size
 from dseg.pipelines.robustness.results import Cell, Question, Results, short_names
-from dseg.pipelines.robustness.run import RobustnessConfig, robustness
+from dseg.pipelines.robustness.run import robustness
 from dseg.store.errors import InputError
 from PIL import Image
 

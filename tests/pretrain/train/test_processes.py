@@ -8,7 +8,8 @@ import pytest
 import torch
 from dseg.extract.loading import Hints
 from dseg.extract.noise import NoiseSchedule
-from dseg.pipelines.pretrain.run import PretrainConfig, pretrain
+from dseg.pipelines.pretrain.config import PretrainConfig
+from dseg.pipelines.pretrain.run import pretrain
 from dseg.pretrain.data.images import Augmentation
 from dseg.pretrain.network.folder import scheduler_of, write_network
 from dseg.pretrain.run.state import read_state
