@@ -7,6 +7,7 @@ what a message says of label maps is what their files hold.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,14 @@ class LabelFile:
 
     Parameters
     ----------
+    path : path
     pixels : dict
         Of each class id in the file.
     lost : dict
         Of those ids of which nothing is learnt: pixels at the network's size.
     """
 
+    path: Path
     pixels: Mapping[int, int]
     lost: Mapping[int, int]
 
@@ -51,20 +54,19 @@ class LabelFile:
         ----------
         label : array of shape (H, W), integer
         seen : SeenMap
-            The ids of it that are classes.
+            Of the same file.
         rows : array of shape (rows, height, width), uint16
             From `label_rows`.
         geometry : Geometry
         """
-        pixels = dict(zip(seen.ids.tolist(), seen.counts.tolist(), strict=True))
         learnt = np.bincount(rows.ravel(), minlength=IGNORED + 1)
-        gone = [k for k in pixels if not learnt[k]]
+        gone = [k for k in seen.pixels if not learnt[k]]
         lost = {}
         if gone:
             y, x = (nearest_index(*p) for p in zip(geometry.size, geometry.resized, strict=True))
             resized = label[y[:, None], x]
             lost = {k: int(np.count_nonzero(resized == k)) for k in gone}
-        return cls(pixels, lost)
+        return cls(seen.path, seen.pixels, lost)
 
 
 @dataclass(frozen=True)

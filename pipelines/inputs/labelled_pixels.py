@@ -215,7 +215,7 @@ def read_labelled(
         for stem, path in paths.items():
             label, palette = read_label_file(path)
             seen = survey.add(path, label, palette)
-            check_ids(label, seen.ids, ignore, classes, f"label map '{path.name}'")
+            check_ids(label, seen.pixels, ignore, classes, f"label map '{path.name}'")
             parts = _label_rows(label, path.name, images[stem], ignore, classes)
             files.append(LabelFile.of(label, seen, parts, images[stem].geometry))
             maps += list(parts)

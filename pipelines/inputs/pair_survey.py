@@ -65,7 +65,7 @@ class PairSurvey:
             ours = self._ours and survey is self._masks
             seen = survey.add(path, label, None if ours else palette, borders=not ours)
             if not self._paper:
-                check_ids(label, seen.ids, self._ignore, self._classes, f"{what} '{path.name}'")
+                check_ids(label, seen.pixels, self._ignore, self._classes, f"{what} '{path.name}'")
         return label
 
     def check(self, progress: Progress) -> None:

@@ -117,4 +117,4 @@ def _take_in(
             "Was the image resized or turned?"
         )
     seen = survey.add(path, label, palette)
-    check_ids(label, seen.ids, survey.ignore, classes, f"label map '{path.name}'")
+    check_ids(label, seen.pixels, survey.ignore, classes, f"label map '{path.name}'")
