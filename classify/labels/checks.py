@@ -88,7 +88,7 @@ def check_ids(
 
 
 def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
-    """Refuse label maps whose ids are hardly classes.
+    """Refuse label maps without a class, or whose ids are hardly classes.
 
     Parameters
     ----------
@@ -106,6 +106,11 @@ def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
     InputError
         Saying what they look like, and what to do.
     """
+    if not survey.ids:
+        raise InputError(
+            f"no pixel of {survey.where} has a class: all are {survey.ignore}, the ignore label. "
+            "Is another id to be ignored (--ignore)?"
+        )
     check_palettes(survey)
     if classes is not None:
         return _odd_though_named(survey, classes)

@@ -53,13 +53,8 @@ class Labelled:
     classes : Classes
     images : tuple of str
         Stems of the images that have a label map.
-    paths : tuple of path
-        The label map of each.
     ignore : int
         The id of the label maps' pixels without a class.
-    scored : Classes
-        Those that masks are scored by: of the label maps at their own size, where an unnamed class
-        of a few pixels may have a higher id than any that is learnt.
     facts : LabelFacts
         What stands in the files, one an image.
     """
@@ -68,10 +63,21 @@ class Labelled:
     y: NDArray[np.uint16]
     classes: Classes
     images: tuple[str, ...]
-    paths: tuple[Path, ...]
     ignore: int
-    scored: Classes
     facts: LabelFacts
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The label map of each image."""
+        return tuple(file.path for file in self.facts.files)
+
+    @property
+    def scored(self) -> Classes:
+        """The classes that masks are scored by: of the label maps at their own size.
+
+        An unnamed class of a few pixels may have a higher id there than any that is learnt.
+        """
+        return self.facts.classes
 
     @property
     def share(self) -> float:
@@ -104,11 +110,10 @@ class Labelled:
         y = np.concatenate([parts[i] for i in kept])
         counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(kept)
         images = tuple(self.images[i] for i in kept)
-        facts.check_trainable(counts, f"the {len(images)} images to learn from ({named(images)})")
+        facts.check_trainable(counts, f"the images to learn from ({named(images)})")
         numbers = list(dict.fromkeys(self.pixels.images.tolist()))
         pixels = self.pixels.of_images([numbers[i] for i in kept])
-        paths = tuple(self.paths[i] for i in kept)
-        return replace(self, pixels=pixels, y=y, images=images, paths=paths, facts=facts)
+        return replace(self, pixels=pixels, y=y, images=images, facts=facts)
 
 
 def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
@@ -228,7 +233,7 @@ def read_labelled(
     y = np.concatenate([label[label != IGNORED] for label in maps])
     scored = classes or unnamed_classes(survey.highest + 1, where)
     seen_at = None if store.spec.fit == "tile" else store.spec.row_shape
-    facts = LabelFacts(tuple(files), scored.names, ignore, seen_at)
+    facts = LabelFacts(tuple(files), scored, seen_at)
     if classes is None:
         classes = unnamed_classes(int(y.max()) + 1 if len(y) else 1, where)
     facts.check_trainable(np.bincount(y, minlength=len(classes)), where)
@@ -236,7 +241,7 @@ def read_labelled(
         if words:
             progress.warn(words)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
-    return Labelled(pixels, y, classes, tuple(paths), tuple(paths.values()), ignore, scored, facts)
+    return Labelled(pixels, y, classes, tuple(paths), ignore, facts)
 
 
 def _label_rows(

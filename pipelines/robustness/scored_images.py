@@ -87,11 +87,6 @@ def read_scored_images(
             advance(1)
     for note in check_label_maps(survey, named):
         progress.warn(note)
-    if not survey.ids:
-        raise InputError(
-            f"no pixel of {survey.where} has a class: all are {ignore}, the ignore label. "
-            "Is another id to be ignored (--ignore)?"
-        )
     classes = named or unnamed_classes(max(survey.highest + 1, n_classes), survey.where)
     return ScoredImages(paths, classes, digest.hexdigest(), sha256)
 
