@@ -44,7 +44,9 @@ _OTHER_LABELS = frozenset(
 """Endings of what other programs keep labels in."""
 
 
-def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, Path]:
+def find_labels(
+    folder: str | Path, images: Collection[Path] = (), what: str = "label map"
+) -> dict[str, Path]:
     """Find the label maps of a folder and its sub-folders; links to folders are followed.
 
     Parameters
@@ -52,6 +54,8 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
     folder : path
     images : collection of path
         Files known to be images: where labels stand beside the images, they are no labels.
+    what : str
+        What errors call one.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
         stem = stem_of(path.relative_to(root).as_posix())
         if stem in found:
             raise InputError(
-                f"two label maps for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
+                f"two {what}s for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
             )
         found[stem] = path
     return found
@@ -132,7 +136,9 @@ def read_label_map(path: str | Path) -> NDArray[np.integer]:
     return read_label_file(path)[0]
 
 
-def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None]:
+def read_label_file(
+    path: str | Path, what: str = "label map"
+) -> tuple[NDArray[np.integer], bytes | None]:
     """Read one label map and its palette.
 
     Parameters
@@ -140,6 +146,8 @@ def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None
     path : path
         A PNG with one channel of 1 to 16 bits, or with a palette (the index counts, not the
         colour); or a ``.npy`` with a 2-D array of integers.
+    what : str
+        What errors call it.
 
     Returns
     -------
@@ -153,37 +161,38 @@ def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None
         If it is neither, or damaged.
     """
     path = Path(path)
+    what = f"{what} '{path}'"
     is_npy = path.suffix.lower() == ".npy"
-    label, palette = (_read_npy(path), None) if is_npy else _read_png(path)
+    label, palette = (_read_npy(path, what), None) if is_npy else _read_png(path, what)
     if label.ndim != 2 or label.size == 0:
         raise InputError(
-            f"label map '{path}' has the shape {label.shape}: expected one class id a pixel, (H, W)"
+            f"{what} has the shape {label.shape}: expected one class id a pixel, (H, W)"
         )
     if label.dtype == np.bool_:
         return label.astype(np.uint8), palette
     if not np.issubdtype(label.dtype, np.integer):
         raise InputError(
-            f"label map '{path}' holds {label.dtype}: expected whole numbers, one class id a pixel"
+            f"{what} holds {label.dtype}: expected whole numbers, one class id a pixel"
         )
     return label, palette
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
+def _read_npy(path: Path, what: str) -> NDArray[Any]:
     try:
         label = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"label map '{path}' cannot be read: {error}") from error
+        raise InputError(f"{what} cannot be read: {error}") from error
     if not isinstance(label, np.ndarray):
-        raise InputError(f"label map '{path}' is no .npy array")
+        raise InputError(f"{what} is no .npy array")
     return label
 
 
-def _read_png(path: Path) -> tuple[NDArray[Any], bytes | None]:
+def _read_png(path: Path, what: str) -> tuple[NDArray[Any], bytes | None]:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             if image.mode not in ("1", "L", "P", "I", "I;16"):
                 raise InputError(
-                    f"label map '{path}' is a colour image ({image.mode}): expected one channel "
+                    f"{what} is a colour image ({image.mode}): expected one channel "
                     "with class ids. Save it as an index or palette PNG"
                 )
             label: NDArray[Any] = np.asarray(image)
@@ -191,7 +200,7 @@ def _read_png(path: Path) -> tuple[NDArray[Any], bytes | None]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"label map '{path}' cannot be read: {error}") from error
+        raise InputError(f"{what} cannot be read: {error}") from error
     if label.dtype == np.uint8:
         label = label // np.uint8(_stretch(path))
     return label, palette

@@ -30,6 +30,7 @@ from .image_list import named, select
 from .label_facts import LabelFacts, LabelFile
 
 __all__ = [
+    "MOST_UNNAMED",
     "Labelled",
     "files_named",
     "match_labels",
@@ -38,7 +39,8 @@ __all__ = [
     "unnamed_classes",
 ]
 
-_MOST_UNNAMED = 256
+MOST_UNNAMED = 256
+"""Classes where no file names them."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,7 @@ def unnamed_classes(n: int, where: str) -> Classes:
     InputError
         If there are so many that the highest id is hardly a class.
     """
-    if n > _MOST_UNNAMED:
+    if n > MOST_UNNAMED:
         raise InputError(
             f"{where} have ids up to {n - 1}, and no classes.txt names so "
             "many classes. If that id means unlabelled, say --ignore; if ids are numbers of "
