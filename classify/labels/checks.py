@@ -19,7 +19,7 @@ from .objects import check_objects
 from .palettes import check_palettes, odd_colours
 from .survey import LabelSurvey
 
-__all__ = ["check_ids", "check_label_maps", "check_masks"]
+__all__ = ["check_ids", "check_label_maps", "check_masks", "check_size"]
 
 _MARKS = {-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1}
 """Ids that programs give to pixels without a class."""
@@ -35,6 +35,22 @@ _MEANT = "If these are the right class ids, name the classes in classes.txt"
 _FEW, _LONELY = 16, 128
 _SHOWN = 8
 _MANY = 8
+
+
+def check_size(label: tuple[int, ...], image: tuple[int, ...], name: str, image_name: str) -> None:
+    """Refuse a label map that has not its image's height and width.
+
+    Raises
+    ------
+    InputError
+        Naming both.
+    """
+    if label != image:
+        raise InputError(
+            f"label map '{name}' is {label[1]}×{label[0]} but image '{image_name}' is "
+            f"{image[1]}×{image[0]}: a label map must have its image's size. Was the image resized "
+            "or turned?"
+        )
 
 
 def check_ids(

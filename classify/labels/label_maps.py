@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...store.errors import InputError
-from ...store.geometry import Geometry, nearest_index
+from ...store.geometry import Geometry, resize_nearest
 from ...store.names import stem_of
 from ...store.walking import ending, in_words, walk
 
@@ -218,10 +218,7 @@ def label_rows(
     geometry: Geometry,
     *,
     ignore: int = 255,
-    n_classes: int | None = None,
     minimum_pixels: int = MINIMUM_PIXELS,
-    name: str = "",
-    image_name: str = "",
 ) -> NDArray[np.uint16]:
     """Bring a label map to the row grid, as published.
 
@@ -231,36 +228,20 @@ def label_rows(
     Parameters
     ----------
     label : array of shape (H, W), integer
+        Of its image's size, with ids that may be classes: see `checks`.
     geometry : Geometry
         Of the label map's image.
     ignore : int
         The id of pixels without a class.
-    n_classes : int, optional
-        Ids from here on are refused; not checked if None.
     minimum_pixels : int
         1 keeps every class, as evaluation wants it.
-    name, image_name : str
-        What errors call the label map and its image.
 
     Returns
     -------
     array of shape (rows, height, width), uint16
         Class ids, `IGNORED` where there is none: ignored, deleted or padding.
-
-    Raises
-    ------
-    InputError
-        If the sizes differ, or an id is no class.
     """
-    if label.shape != geometry.size:
-        raise InputError(
-            f"label map '{name}' is {_size(label.shape)} but image '{image_name}' is "
-            f"{_size(geometry.size)}: a label map must have its image's size. "
-            "Was the image resized or turned?"
-        )
-    _check_ids(label, ignore, n_classes, name)
-    y, x = (nearest_index(*pair) for pair in zip(geometry.size, geometry.resized, strict=True))
-    seen = label[y[:, None], x]
+    seen = resize_nearest(label, geometry.resized)
     resized = seen.astype(np.uint16)
     resized[seen == ignore] = IGNORED
     counts = np.bincount(resized.ravel(), minlength=IGNORED + 1)
@@ -268,23 +249,6 @@ def label_rows(
     small[IGNORED] = False
     resized[small[resized]] = IGNORED
     return geometry.cut(resized, IGNORED).astype(np.uint16, copy=False)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    """Width×height, as image viewers say it."""
-    return "×".join(str(n) for n in reversed(shape))
-
-
-def _check_ids(label: NDArray[np.integer], ignore: int, n_classes: int | None, name: str) -> None:
-    n = IGNORED if n_classes is None else min(n_classes, IGNORED)
-    wrong = label[((label < 0) | (label >= n)) & (label != ignore)]
-    if not wrong.size:
-        return
-    there = f"there are {n} classes, 0 to {n - 1}" if n_classes else f"the highest is {n - 1}"
-    raise InputError(
-        f"label map '{name}' has the id {wrong[0]} but {there}, and the ignore label is {ignore}. "
-        "Is a class missing in classes.txt, or is another id to be ignored (--ignore)?"
-    )
 
 
 def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from ...classify.labels.classes import Classes, load_classes
 from ...classify.labels.label_maps import find_labels, read_label_file
 from ...classify.labels.survey import LabelSurvey
 from ...store.errors import InputError
-from ...store.geometry import nearest_index
+from ...store.geometry import resize_nearest
 from ..console.progress import Progress
 from ..inputs.image_list import read_list
 from ..inputs.labelled_pixels import MOST_UNNAMED, match_labels, same_files, unnamed_classes
@@ -200,9 +200,7 @@ def _at_size_of(
             f"{label.shape[1]}×{label.shape[0]}. Masks of `predict --paper` have the network's "
             "size: score them with --paper"
         )
-    y, x = (nearest_index(*pair) for pair in zip(label.shape, mask.shape, strict=True))
-    resized: NDArray[np.integer[Any]] = label[y[:, None], x]
-    return resized
+    return resize_nearest(label, (mask.shape[0], mask.shape[1]))
 
 
 def _summary(confusion: Confusion, classes: Classes, images: int) -> EvaluateSummary:

@@ -16,7 +16,7 @@ from ...classify.labels.classes import Classes
 from ...classify.labels.label_maps import IGNORED, MINIMUM_PIXELS
 from ...classify.labels.survey import SeenMap
 from ...store.errors import InputError
-from ...store.geometry import Geometry, nearest_index
+from ...store.geometry import Geometry, resize_nearest
 from .image_list import named
 
 __all__ = ["LabelFacts", "LabelFile"]
@@ -64,8 +64,7 @@ class LabelFile:
         gone = [k for k in seen.pixels if not learnt[k]]
         lost = {}
         if gone:
-            y, x = (nearest_index(*p) for p in zip(geometry.size, geometry.resized, strict=True))
-            resized = label[y[:, None], x]
+            resized = resize_nearest(label, geometry.resized)
             lost = {k: int(np.count_nonzero(resized == k)) for k in gone}
         return cls(seen.path, seen.pixels, lost)
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classify.labels.checks import check_ids, check_label_maps
+from ...classify.labels.checks import check_ids, check_label_maps, check_size
 from ...classify.labels.classes import Classes, default_classes, load_classes
 from ...classify.labels.label_maps import (
     IGNORED,
@@ -220,15 +220,16 @@ def read_labelled(
     rows, owners, maps, files = list[int](), list[int](), list[NDArray[np.uint16]](), []
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
-            label, palette = read_label_file(path)
+            image, (label, palette) = images[stem], read_label_file(path)
+            check_size(label.shape, image.geometry.size, path.name, image.name)
             seen = survey.add(path, label, palette)
             check_ids(label, seen.pixels, ignore, classes, f"label map '{path.name}'")
-            parts = _label_rows(label, path.name, images[stem], ignore, classes)
-            files.append(LabelFile.of(label, seen, parts, images[stem].geometry))
+            parts = label_rows(label, image.geometry, ignore=ignore)
+            files.append(LabelFile.of(label, seen, parts, image.geometry))
             maps += list(parts)
-            numbers = store.rows(images[stem].index)
+            numbers = store.rows(image.index)
             rows += list(numbers)
-            owners += [images[stem].index] * len(numbers)
+            owners += [image.index] * len(numbers)
             advance(1)
     for note in check_label_maps(survey, classes):
         progress.warn(note)
@@ -244,23 +245,6 @@ def read_labelled(
             progress.warn(words)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
     return Labelled(pixels, y, classes, tuple(paths), ignore, facts)
-
-
-def _label_rows(
-    label: NDArray[np.integer],
-    name: str,
-    image: StoredImage,
-    ignore: int,
-    classes: Classes | None,
-) -> NDArray[np.uint16]:
-    return label_rows(
-        label,
-        image.geometry,
-        ignore=ignore,
-        n_classes=None if classes is None else len(classes),
-        name=name,
-        image_name=image.name,
-    )
 
 
 def _extracted(
