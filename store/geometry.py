@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .spec import Fit
 
-__all__ = ["Geometry", "blend_weight", "count_rows", "nearest_index", "plan_rows"]
+__all__ = ["Geometry", "blend_weight", "count_rows", "plan_rows", "resize_nearest"]
 
 Size = tuple[int, int]
 
@@ -170,21 +170,24 @@ def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
     return tuple(round(i * (length - tile) / max(1, count - 1)) for i in range(count))
 
 
-def nearest_index(source: int, target: int) -> NDArray[np.int64]:
-    """Return which of ``source`` cells each of ``target`` cells shows, by OpenCV's INTER_NEAREST.
+def resize_nearest(label: NDArray[np.integer], size: Size) -> NDArray[np.integer]:
+    """Return a label map at another height and width, by OpenCV's INTER_NEAREST.
 
-    ``floor(i * source / target)``, computed as OpenCV does, with the reciprocal in float64. This is
-    how the published code brings label maps to the network's resolution.
-
-    Returns
-    -------
-    array of shape (target,)
+    Cell i of a side shows cell ``floor(i * source / target)``, computed as OpenCV does, with the
+    reciprocal in float64. This is how the published code brings label maps to the network's
+    resolution.
 
     Examples
     --------
-    >>> nearest_index(5, 3)
-    array([0, 1, 3])
+    >>> resize_nearest(np.arange(5)[None], (1, 3))
+    array([[0, 1, 3]])
     """
+    y, x = (_nearest_index(*pair) for pair in zip(label.shape, size, strict=True))
+    resized: NDArray[np.integer] = label[y[:, None], x]
+    return resized
+
+
+def _nearest_index(source: int, target: int) -> NDArray[np.int64]:
     step = 1.0 / (target / source)
     index = np.floor(np.arange(target) * step).astype(np.int64)
     nearest: NDArray[np.int64] = np.minimum(index, source - 1)

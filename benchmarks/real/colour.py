@@ -102,15 +102,7 @@ def _labelled_pixels(
     found, classes = [], []
     for stem in data.train:
         geometry, numbers = _numbers(data.paths[stem], size, filters)
-        path = data.label_paths[stem]
-        label = label_rows(
-            read_label_map(path),
-            geometry,
-            ignore=IGNORE,
-            n_classes=len(data.classes),
-            name=path.name,
-            image_name=data.paths[stem].name,
-        )[0]
+        label = label_rows(read_label_map(data.label_paths[stem]), geometry, ignore=IGNORE)[0]
         known = label != IGNORED
         found.append(numbers[:, known].T)  # (channels, h, w) -> (labelled, channels)
         classes.append(label[known])

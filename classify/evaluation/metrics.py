@@ -88,6 +88,13 @@ class Confusion:
             )
         return np.where(known, flat, self.n_classes).astype(np.int64)
 
+    def cut(self, n_classes: int) -> "Confusion":
+        """Return the counts for the first classes alone; the others are none of the classes."""
+        cut = Confusion(n_classes, self.ignore_label, paper=self.paper)
+        first = range(n_classes + 1)  # of what each row and column sums: all from the last on
+        cut.counts = np.add.reduceat(np.add.reduceat(self.counts, first, axis=0), first, axis=1)
+        return cut
+
     @property
     def _labelled(self) -> NDArray[np.int64]:
         """The counts of labelled pixels only, (C, C + 1)."""

@@ -5,7 +5,8 @@ softened borders, numbers of objects. A file that names them makes ids meant; wh
 then is told. An id beyond the classes is always refused.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,9 @@ from .objects import check_objects
 from .palettes import check_palettes, odd_colours
 from .survey import LabelSurvey
 
-__all__ = ["check_ids", "check_label_maps", "check_masks"]
+__all__ = ["check_ids", "check_label_maps", "check_masks", "check_size"]
 
-MARKS = {-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1}
+_MARKS = {-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1}
 """Ids that programs give to pixels without a class."""
 
 _SOFTENED = (
@@ -36,9 +37,25 @@ _SHOWN = 8
 _MANY = 8
 
 
+def check_size(label: tuple[int, ...], image: tuple[int, ...], name: str, image_name: str) -> None:
+    """Refuse a label map that has not its image's height and width.
+
+    Raises
+    ------
+    InputError
+        Naming both.
+    """
+    if label != image:
+        raise InputError(
+            f"label map '{name}' is {label[1]}×{label[0]} but image '{image_name}' is "
+            f"{image[1]}×{image[0]}: a label map must have its image's size. Was the image resized "
+            "or turned?"
+        )
+
+
 def check_ids(
     label: NDArray[np.integer],
-    ids: NDArray[np.integer],
+    ids: Iterable[int],
     ignore: int,
     classes: Classes | None,
     what: str,
@@ -48,8 +65,8 @@ def check_ids(
     Parameters
     ----------
     label : array of shape (H, W), integer
-    ids : array of shape (n,), integer
-        Its ids, ascending, but for the ignore label; as `LabelSurvey.add` returns them.
+    ids : iterable of int
+        Its ids, ascending, but for the ignore label; such as `SeenMap.pixels`.
     ignore : int
     classes : Classes, optional
         None where no file names them: all ids below 65535 may be classes.
@@ -62,12 +79,11 @@ def check_ids(
         Naming the id, and what it may be.
     """
     n = IGNORED if classes is None else min(len(classes), IGNORED)
-    wrong = ids[(ids < 0) | (ids >= n)]
-    if not wrong.size:
+    wrong = [k for k in ids if not 0 <= k < n]
+    if not wrong:
         return
-    first = int(wrong[0])
-    marks = all(int(k) in MARKS or int(k) == np.iinfo(label.dtype).max for k in wrong)
-    if marks:
+    first = wrong[0]
+    if all(k in _MARKS or k == np.iinfo(label.dtype).max for k in wrong):
         raise InputError(
             f"{what} has the id {first}, which is no class, while the ignore label is {ignore}. "
             f"If {first} marks pixels without a class, say --ignore {first}; if it is an object, "
@@ -88,7 +104,7 @@ def check_ids(
 
 
 def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
-    """Refuse label maps whose ids are hardly classes.
+    """Refuse label maps without a class, or whose ids are hardly classes.
 
     Parameters
     ----------
@@ -106,6 +122,11 @@ def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
     InputError
         Saying what they look like, and what to do.
     """
+    if not survey.ids:
+        raise InputError(
+            f"no pixel of {survey.where} has a class: all are {survey.ignore}, the ignore label. "
+            "Is another id to be ignored (--ignore)?"
+        )
     check_palettes(survey)
     if classes is not None:
         return _odd_though_named(survey, classes)
@@ -214,7 +235,8 @@ def _odd_though_named(survey: LabelSurvey, classes: Classes) -> list[str]:
 
 def _in_one_map(survey: LabelSurvey) -> list[str]:
     ids = survey.ids
-    alone = sum(survey.images[k] == 1 for k in ids)
+    maps = Counter(k for seen in survey.maps for k in seen.pixels)
+    alone = sum(n == 1 for n in maps.values())
     if len(survey.maps) < 3 or len(ids) < _MANY or 2 * alone < len(ids):
         return []
     return [

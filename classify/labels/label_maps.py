@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...store.errors import InputError
-from ...store.geometry import Geometry, nearest_index
+from ...store.geometry import Geometry, resize_nearest
 from ...store.names import stem_of
 from ...store.walking import ending, in_words, walk
 
@@ -44,7 +44,9 @@ _OTHER_LABELS = frozenset(
 """Endings of what other programs keep labels in."""
 
 
-def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, Path]:
+def find_labels(
+    folder: str | Path, images: Collection[Path] = (), what: str = "label map"
+) -> dict[str, Path]:
     """Find the label maps of a folder and its sub-folders; links to folders are followed.
 
     Parameters
@@ -52,6 +54,8 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
     folder : path
     images : collection of path
         Files known to be images: where labels stand beside the images, they are no labels.
+    what : str
+        What errors call one.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def find_labels(folder: str | Path, images: Collection[Path] = ()) -> dict[str, 
         stem = stem_of(path.relative_to(root).as_posix())
         if stem in found:
             raise InputError(
-                f"two label maps for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
+                f"two {what}s for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
             )
         found[stem] = path
     return found
@@ -132,7 +136,9 @@ def read_label_map(path: str | Path) -> NDArray[np.integer]:
     return read_label_file(path)[0]
 
 
-def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None]:
+def read_label_file(
+    path: str | Path, what: str = "label map"
+) -> tuple[NDArray[np.integer], bytes | None]:
     """Read one label map and its palette.
 
     Parameters
@@ -140,6 +146,8 @@ def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None
     path : path
         A PNG with one channel of 1 to 16 bits, or with a palette (the index counts, not the
         colour); or a ``.npy`` with a 2-D array of integers.
+    what : str
+        What errors call it.
 
     Returns
     -------
@@ -153,37 +161,38 @@ def read_label_file(path: str | Path) -> tuple[NDArray[np.integer], bytes | None
         If it is neither, or damaged.
     """
     path = Path(path)
+    what = f"{what} '{path}'"
     is_npy = path.suffix.lower() == ".npy"
-    label, palette = (_read_npy(path), None) if is_npy else _read_png(path)
+    label, palette = (_read_npy(path, what), None) if is_npy else _read_png(path, what)
     if label.ndim != 2 or label.size == 0:
         raise InputError(
-            f"label map '{path}' has the shape {label.shape}: expected one class id a pixel, (H, W)"
+            f"{what} has the shape {label.shape}: expected one class id a pixel, (H, W)"
         )
     if label.dtype == np.bool_:
         return label.astype(np.uint8), palette
     if not np.issubdtype(label.dtype, np.integer):
         raise InputError(
-            f"label map '{path}' holds {label.dtype}: expected whole numbers, one class id a pixel"
+            f"{what} holds {label.dtype}: expected whole numbers, one class id a pixel"
         )
     return label, palette
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
+def _read_npy(path: Path, what: str) -> NDArray[Any]:
     try:
         label = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"label map '{path}' cannot be read: {error}") from error
+        raise InputError(f"{what} cannot be read: {error}") from error
     if not isinstance(label, np.ndarray):
-        raise InputError(f"label map '{path}' is no .npy array")
+        raise InputError(f"{what} is no .npy array")
     return label
 
 
-def _read_png(path: Path) -> tuple[NDArray[Any], bytes | None]:
+def _read_png(path: Path, what: str) -> tuple[NDArray[Any], bytes | None]:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             if image.mode not in ("1", "L", "P", "I", "I;16"):
                 raise InputError(
-                    f"label map '{path}' is a colour image ({image.mode}): expected one channel "
+                    f"{what} is a colour image ({image.mode}): expected one channel "
                     "with class ids. Save it as an index or palette PNG"
                 )
             label: NDArray[Any] = np.asarray(image)
@@ -191,7 +200,7 @@ def _read_png(path: Path) -> tuple[NDArray[Any], bytes | None]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"label map '{path}' cannot be read: {error}") from error
+        raise InputError(f"{what} cannot be read: {error}") from error
     if label.dtype == np.uint8:
         label = label // np.uint8(_stretch(path))
     return label, palette
@@ -209,10 +218,7 @@ def label_rows(
     geometry: Geometry,
     *,
     ignore: int = 255,
-    n_classes: int | None = None,
     minimum_pixels: int = MINIMUM_PIXELS,
-    name: str = "",
-    image_name: str = "",
 ) -> NDArray[np.uint16]:
     """Bring a label map to the row grid, as published.
 
@@ -222,36 +228,20 @@ def label_rows(
     Parameters
     ----------
     label : array of shape (H, W), integer
+        Of its image's size, with ids that may be classes: see `checks`.
     geometry : Geometry
         Of the label map's image.
     ignore : int
         The id of pixels without a class.
-    n_classes : int, optional
-        Ids from here on are refused; not checked if None.
     minimum_pixels : int
         1 keeps every class, as evaluation wants it.
-    name, image_name : str
-        What errors call the label map and its image.
 
     Returns
     -------
     array of shape (rows, height, width), uint16
         Class ids, `IGNORED` where there is none: ignored, deleted or padding.
-
-    Raises
-    ------
-    InputError
-        If the sizes differ, or an id is no class.
     """
-    if label.shape != geometry.size:
-        raise InputError(
-            f"label map '{name}' is {_size(label.shape)} but image '{image_name}' is "
-            f"{_size(geometry.size)}: a label map must have its image's size. "
-            "Was the image resized or turned?"
-        )
-    _check_ids(label, ignore, n_classes, name)
-    y, x = (nearest_index(*pair) for pair in zip(geometry.size, geometry.resized, strict=True))
-    seen = label[y[:, None], x]
+    seen = resize_nearest(label, geometry.resized)
     resized = seen.astype(np.uint16)
     resized[seen == ignore] = IGNORED
     counts = np.bincount(resized.ravel(), minlength=IGNORED + 1)
@@ -259,23 +249,6 @@ def label_rows(
     small[IGNORED] = False
     resized[small[resized]] = IGNORED
     return geometry.cut(resized, IGNORED).astype(np.uint16, copy=False)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    """Width×height, as image viewers say it."""
-    return "×".join(str(n) for n in reversed(shape))
-
-
-def _check_ids(label: NDArray[np.integer], ignore: int, n_classes: int | None, name: str) -> None:
-    n = IGNORED if n_classes is None else min(n_classes, IGNORED)
-    wrong = label[((label < 0) | (label >= n)) & (label != ignore)]
-    if not wrong.size:
-        return
-    there = f"there are {n} classes, 0 to {n - 1}" if n_classes else f"the highest is {n - 1}"
-    raise InputError(
-        f"label map '{name}' has the id {wrong[0]} but {there}, and the ignore label is {ignore}. "
-        "Is a class missing in classes.txt, or is another id to be ignored (--ignore)?"
-    )
 
 
 def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence[str]) -> None:

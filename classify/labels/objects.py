@@ -31,7 +31,7 @@ def check_objects(survey: LabelSurvey) -> None:
     InputError
         Naming the map with most objects.
     """
-    maps = [(seen, seen.ids[seen.ids > 0]) for seen in survey.maps]
+    maps = [(seen, np.array([k for k in seen.pixels if k > 0])) for seen in survey.maps]
     maps = [(seen, ids) for seen, ids in maps if ids.size]
     found = [ids for _, ids in maps]
     if len(maps) < _FEWEST_MAPS or not (_count_from_one(found) or _own_numbers(found)):

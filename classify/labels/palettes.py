@@ -27,7 +27,7 @@ def check_palettes(survey: LabelSurvey) -> None:
     first: dict[int, tuple[Colour, SeenMap]] = {}
     owner: dict[Colour, tuple[int, SeenMap]] = {}
     for seen in coloured:
-        for k in seen.ids.tolist():
+        for k in seen.pixels:
             colour = _colour(seen, k)
             if colour is None:
                 continue
@@ -48,7 +48,7 @@ def odd_colours(survey: LabelSurvey, classes: Classes) -> list[str]:
     """
     chosen = {colour: k for k, colour in enumerate(classes.colours) if colour != default_colour(k)}
     for seen in survey.maps:
-        for k in seen.ids.tolist() if seen.palette else ():
+        for k in seen.pixels if seen.palette else ():
             colour = _colour(seen, k)
             j = None if colour is None else chosen.get(colour)
             if j is not None and 0 <= k < len(classes) and classes.colours[k] != colour:

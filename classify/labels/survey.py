@@ -1,10 +1,11 @@
 """What the label maps of a run look like, gathered while they are read: ids, borders, palettes.
 
-Nothing is decided here; `label_checks` judges what was gathered. Each map is seen at its own size,
+Nothing is decided here; `checks` judges what was gathered. Each map is seen at its own size,
 before shrinking deletes a class or a value.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +26,14 @@ class SeenMap:
     Parameters
     ----------
     path : path
-    ids : array of shape (n,), integer
-        The class ids that occur, ascending; the ignore label is not among them.
-    counts : array of shape (n,), int64
-        The pixels of each.
+    pixels : dict
+        Of each class id that occurs, ascending; the ignore label is not among them.
     palette : bytes, optional
         Red, green and blue of each index, where the file has a palette.
     """
 
     path: Path
-    ids: NDArray[np.integer]
-    counts: NDArray[np.int64]
+    pixels: Mapping[int, int]
     palette: bytes | None
 
 
@@ -52,8 +50,8 @@ class LabelSurvey:
     Attributes
     ----------
     maps : list of SeenMap
-    pixels, images : Counter
-        By id, the ignore label too: its pixels, and in how many maps it stands.
+    pixels : Counter
+        Of each id in all maps together, the ignore label too.
     edges : Edges
         Of all maps.
     softened : list of path
@@ -66,7 +64,6 @@ class LabelSurvey:
         self.where, self.ignore = where, ignore
         self.maps: list[SeenMap] = []
         self.pixels: Counter[int] = Counter()
-        self.images: Counter[int] = Counter()
         self.edges = Edges.none()
         self.softened: list[Path] = []
         self.softest: Path | None = None
@@ -99,17 +96,16 @@ class LabelSurvey:
             Its file.
         label : array of shape (H, W), integer
         palette : bytes, optional
-            The file's, see `labels.read_label_file`.
+            The file's, see `read_label_file`.
         borders : bool
             Look at them too.
         """
-        ids, counts = ids_of(label)
-        self.pixels.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
-        self.images.update(ids.tolist())
+        pixels = pixels_of(label)
+        self.pixels.update(pixels)
+        pixels.pop(self.ignore, None)
         if palette is not None:
             palette = self._palettes.setdefault(palette, palette)  # one object of equal ones
-        known = ids != self.ignore
-        seen = SeenMap(path, ids[known], counts[known], palette)
+        seen = SeenMap(path, pixels, palette)
         self.maps.append(seen)
         if borders:
             self._look_at_borders(path, label)
@@ -124,14 +120,15 @@ class LabelSurvey:
             self.softest, self._most_steps = path, edges.steps
 
 
-def ids_of(label: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
-    """Return the ids of a label map, ascending, and the pixels of each."""
+def pixels_of(label: NDArray[np.integer]) -> dict[int, int]:
+    """Return the pixels of each id of a label map, ascending."""
     flat = label.ravel()
     if label.dtype != np.uint8 and not 0 <= int(label.min()) <= int(label.max()) < N_IDS:
-        return np.unique(flat, return_counts=True)
+        ids, counts = np.unique(flat, return_counts=True)
+        return dict(zip(ids.tolist(), counts.tolist(), strict=True))
     counts = np.zeros(256 if label.dtype == np.uint8 else N_IDS, np.int64)
     for start in range(0, len(flat), _CHUNK):  # `bincount` makes a copy, of eight bytes a pixel
         found = np.bincount(flat[start : start + _CHUNK])
         counts[: len(found)] += found
     ids = np.flatnonzero(counts)
-    return ids, counts[ids]
+    return dict(zip(ids.tolist(), counts[ids].tolist(), strict=True))

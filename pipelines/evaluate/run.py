@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...classify.evaluation.metrics import Confusion
+from ...classify.labels.checks import check_ids, check_label_maps, check_masks
 from ...classify.labels.classes import Classes, load_classes
-from ...classify.labels.label_maps import find_labels
+from ...classify.labels.label_maps import find_labels, read_label_file
+from ...classify.labels.survey import LabelSurvey
 from ...store.errors import InputError
-from ...store.geometry import nearest_index
+from ...store.geometry import resize_nearest
 from ..console.progress import Progress
 from ..inputs.image_list import read_list
-from ..inputs.labelled_pixels import match_labels, same_files, unnamed_classes
-from ..inputs.pair_survey import PairSurvey
+from ..inputs.labelled_pixels import MOST_UNNAMED, match_labels, same_files, unnamed_classes
 from ..masks.images_learnt import LEARNT
 from ..masks.manifest import Manifest
 from .config import EvaluateConfig, EvaluateSummary, UnseenScores
@@ -46,32 +47,32 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     what = f"masks in '{config.masks}'"
     labels = match_labels(masks, config.labels, wanted, what, images, progress)
     named = load_classes(config.labels, progress.say)
-    every = [(masks[stem], labels[stem]) for stem in labels]
-    survey = PairSurvey(
-        config.masks, config.labels, config.ignore, named, paper=config.paper, ours=bool(records)
-    )
-    classes = named or unnamed_classes(survey.read_all(every, progress), "masks and label maps")
-    confusion, others = (Confusion(len(classes), config.ignore, paper=config.paper) for _ in "ab")
-    learnt, labelled = _learnt(labels, records), False
+    seen = LabelSurvey(f"the {what}", config.ignore)
+    seen_labels = LabelSurvey(f"the label maps in '{config.labels}'", config.ignore)
+    n_classes = MOST_UNNAMED if named is None else len(named)
+    confusion, others = (Confusion(n_classes, config.ignore, paper=config.paper) for _ in "ab")
+    learnt = _learnt(labels, records)
     with progress.bar("evaluate", len(labels), "images") as advance:
-        for stem, (mask_file, label_file) in zip(labels, every, strict=True):
-            mask, label = survey.read(mask_file, label_file)
-            labelled = labelled or bool((label != config.ignore).any())
+        for stem, label_file in labels.items():
+            mask = _read(masks[stem], "mask", seen, named, config, ours=bool(records))
+            label = _read(label_file, "label map", seen_labels, named, config)
             label = _at_size_of(mask, label, stem, config.paper)
+            ids = seen.maps[-1].pixels.keys() | seen_labels.maps[-1].pixels.keys()
+            if named is None and max(ids, default=0) >= n_classes:
+                continue  # such ids are refused below, when it is known what they look like
             confusion.add(mask, label, stem)
             if learnt.get(stem) is False:
                 others.add(mask, label, stem)
             advance(1)
-    survey.check(progress)
-    if np.isnan(confusion.pixel_accuracy()) and labelled:
+    for note in check_label_maps(seen_labels, named) + check_masks(seen, seen_labels, named):
+        progress.warn(note)
+    highest = max(seen.highest, seen_labels.highest)
+    classes = named or unnamed_classes(highest + 1, "masks and label maps")
+    confusion, others = confusion.cut(len(classes)), others.cut(len(classes))
+    if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
             f"no labelled pixel of the label maps in '{config.labels}' is left at the masks' size, "
             "to which --paper brings them: score masks of `predict` without --paper"
-        )
-    if np.isnan(confusion.pixel_accuracy()):
-        raise InputError(
-            f"no pixel of the label maps in '{config.labels}' has a class: all are "
-            f"{config.ignore}, the ignore label. Is another id to be ignored (--ignore)?"
         )
     return _with_others(_summary(confusion, classes, len(labels)), learnt, others)
 
@@ -99,10 +100,29 @@ def _with_others(
 def _masks(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
     """Return the masks of a folder by stem: the manifest's, else all that may be masks."""
     masks = {stem: folder / record["mask"] for stem, record in records.items()}
-    found = {stem: path for stem, path in masks.items() if path.is_file()} or find_labels(folder)
+    found = {stem: path for stem, path in masks.items() if path.is_file()} or find_labels(
+        folder, what="mask"
+    )
     if not found:
         raise InputError(f"no masks in '{folder}'")
     return found
+
+
+def _read(
+    path: Path,
+    what: str,
+    survey: LabelSurvey,
+    classes: Classes | None,
+    config: EvaluateConfig,
+    *,
+    ours: bool = False,
+) -> NDArray[np.integer[Any]]:
+    """Read a mask or label map and take it into the survey; of masks that we wrote, ids alone."""
+    label, palette = read_label_file(path, what)
+    found = survey.add(path, label, None if ours else palette, borders=not ours)
+    if not config.paper:  # as published, ids that are no class are let pass
+        check_ids(label, found.pixels, config.ignore, classes, f"{what} '{path.name}'")
+    return label
 
 
 def _at_size_of(
@@ -116,9 +136,7 @@ def _at_size_of(
             f"{label.shape[1]}×{label.shape[0]}. Masks of `predict --paper` have the network's "
             "size: score them with --paper"
         )
-    y, x = (nearest_index(*pair) for pair in zip(label.shape, mask.shape, strict=True))
-    resized: NDArray[np.integer[Any]] = label[y[:, None], x]
-    return resized
+    return resize_nearest(label, (mask.shape[0], mask.shape[1]))
 
 
 def _summary(confusion: Confusion, classes: Classes, images: int) -> EvaluateSummary:

@@ -7,14 +7,16 @@ what a message says of label maps is what their files hold.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...classify.labels.classes import Classes
 from ...classify.labels.label_maps import IGNORED, MINIMUM_PIXELS
 from ...classify.labels.survey import SeenMap
 from ...store.errors import InputError
-from ...store.geometry import Geometry, nearest_index
+from ...store.geometry import Geometry, resize_nearest
 from .image_list import named
 
 __all__ = ["LabelFacts", "LabelFile"]
@@ -28,12 +30,14 @@ class LabelFile:
 
     Parameters
     ----------
+    path : path
     pixels : dict
         Of each class id in the file.
     lost : dict
         Of those ids of which nothing is learnt: pixels at the network's size.
     """
 
+    path: Path
     pixels: Mapping[int, int]
     lost: Mapping[int, int]
 
@@ -51,20 +55,18 @@ class LabelFile:
         ----------
         label : array of shape (H, W), integer
         seen : SeenMap
-            The ids of it that are classes.
+            Of the same file.
         rows : array of shape (rows, height, width), uint16
             From `label_rows`.
         geometry : Geometry
         """
-        pixels = dict(zip(seen.ids.tolist(), seen.counts.tolist(), strict=True))
         learnt = np.bincount(rows.ravel(), minlength=IGNORED + 1)
-        gone = [k for k in pixels if not learnt[k]]
+        gone = [k for k in seen.pixels if not learnt[k]]
         lost = {}
         if gone:
-            y, x = (nearest_index(*p) for p in zip(geometry.size, geometry.resized, strict=True))
-            resized = label[y[:, None], x]
+            resized = resize_nearest(label, geometry.resized)
             lost = {k: int(np.count_nonzero(resized == k)) for k in gone}
-        return cls(pixels, lost)
+        return cls(seen.path, seen.pixels, lost)
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,14 @@ class LabelFacts:
     Parameters
     ----------
     files : tuple of LabelFile
-    names : tuple of str
-        Of all classes there are in them.
-    ignore : int
-        The id of pixels without a class.
+    classes : Classes
+        All that there are in them.
     row_shape : tuple of int, optional
         What the network sees of an image; None if it sees an image in tiles.
     """
 
     files: tuple[LabelFile, ...]
-    names: tuple[str, ...]
-    ignore: int
+    classes: Classes
     row_shape: tuple[int, int] | None
 
     @property
@@ -108,7 +107,7 @@ class LabelFacts:
             return ""
         told = [self._of_class(k) for k in ids[:_TOLD]]
         if len(ids) > _TOLD:
-            told.append(f"the same goes for {named(self.names[k] for k in ids[_TOLD:])}")
+            told.append(f"the same goes for {named(self.classes.names[k] for k in ids[_TOLD:])}")
         largest = max(file.pixels.get(k, 0) for k in ids for file in self.files)
         smaller = largest >= MINIMUM_PIXELS and self.row_shape is not None
         helps = "extract with a larger --size, or --tile" if smaller else "label more of it"
@@ -123,7 +122,7 @@ class LabelFacts:
             few = f"in 1 label map, {few} ({most})"
         else:
             few = f"in {len(holding)} label maps, {few} in each ({most} at most)"
-        return f"class '{self.names[k]}' has {pixels} pixels {few}, so it is not learnt"
+        return f"class '{self.classes.names[k]}' has {pixels} pixels {few}, so it is not learnt"
 
     def absent_words(self, n_classes: int) -> str:
         """Say which named classes no label map has; an empty text if all have pixels."""
@@ -131,7 +130,7 @@ class LabelFacts:
         absent = [k for k in range(n_classes) if k not in there]
         if not absent:
             return ""
-        words = f"no label map has a pixel of {named(self.names[k] for k in absent)}"
+        words = f"no label map has a pixel of {named(self.classes.names[k] for k in absent)}"
         if absent[-1] == n_classes - 1 and there:
             words += (
                 f". The highest id in them is {max(there)}, but names are given up to class "
@@ -158,13 +157,10 @@ class LabelFacts:
         if len(present) > 1:
             return
         if len(present) == 0 and not lost:
-            raise InputError(
-                f"no pixel of {where} has a class: all are {self.ignore}, the ignore label. Is "
-                "another id to be ignored (--ignore)?"
-            )
+            raise InputError(f"no pixel of {where} has a class: label some of their pixels")
         if len(present) == 0:
             raise InputError(f"no labelled pixel of {where} is left to learn from: {lost}")
-        only = f"'{self.names[present[0]]}', in {where}"
+        only = f"'{self.classes.names[present[0]]}', in {where}"
         if lost:
             raise InputError(f"only one class is left to learn from, {only}: {lost}")
         raise InputError(

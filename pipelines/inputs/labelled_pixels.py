@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classify.labels.checks import check_ids, check_label_maps
+from ...classify.labels.checks import check_ids, check_label_maps, check_size
 from ...classify.labels.classes import Classes, default_classes, load_classes
 from ...classify.labels.label_maps import (
     IGNORED,
@@ -30,6 +30,7 @@ from .image_list import named, select
 from .label_facts import LabelFacts, LabelFile
 
 __all__ = [
+    "MOST_UNNAMED",
     "Labelled",
     "files_named",
     "match_labels",
@@ -38,7 +39,8 @@ __all__ = [
     "unnamed_classes",
 ]
 
-_MOST_UNNAMED = 256
+MOST_UNNAMED = 256
+"""Classes where no file names them."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,8 @@ class Labelled:
     classes : Classes
     images : tuple of str
         Stems of the images that have a label map.
-    paths : tuple of path
-        The label map of each.
     ignore : int
         The id of the label maps' pixels without a class.
-    scored : Classes
-        Those that masks are scored by: of the label maps at their own size, where an unnamed class
-        of a few pixels may have a higher id than any that is learnt.
     facts : LabelFacts
         What stands in the files, one an image.
     """
@@ -68,10 +65,21 @@ class Labelled:
     y: NDArray[np.uint16]
     classes: Classes
     images: tuple[str, ...]
-    paths: tuple[Path, ...]
     ignore: int
-    scored: Classes
     facts: LabelFacts
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The label map of each image."""
+        return tuple(file.path for file in self.facts.files)
+
+    @property
+    def scored(self) -> Classes:
+        """The classes that masks are scored by: of the label maps at their own size.
+
+        An unnamed class of a few pixels may have a higher id there than any that is learnt.
+        """
+        return self.facts.classes
 
     @property
     def share(self) -> float:
@@ -104,11 +112,10 @@ class Labelled:
         y = np.concatenate([parts[i] for i in kept])
         counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(kept)
         images = tuple(self.images[i] for i in kept)
-        facts.check_trainable(counts, f"the {len(images)} images to learn from ({named(images)})")
+        facts.check_trainable(counts, f"the images to learn from ({named(images)})")
         numbers = list(dict.fromkeys(self.pixels.images.tolist()))
         pixels = self.pixels.of_images([numbers[i] for i in kept])
-        paths = tuple(self.paths[i] for i in kept)
-        return replace(self, pixels=pixels, y=y, images=images, paths=paths, facts=facts)
+        return replace(self, pixels=pixels, y=y, images=images, facts=facts)
 
 
 def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
@@ -213,22 +220,23 @@ def read_labelled(
     rows, owners, maps, files = list[int](), list[int](), list[NDArray[np.uint16]](), []
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
-            label, palette = read_label_file(path)
+            image, (label, palette) = images[stem], read_label_file(path)
+            check_size(label.shape, image.geometry.size, path.name, image.name)
             seen = survey.add(path, label, palette)
-            check_ids(label, seen.ids, ignore, classes, f"label map '{path.name}'")
-            parts = _label_rows(label, path.name, images[stem], ignore, classes)
-            files.append(LabelFile.of(label, seen, parts, images[stem].geometry))
+            check_ids(label, seen.pixels, ignore, classes, f"label map '{path.name}'")
+            parts = label_rows(label, image.geometry, ignore=ignore)
+            files.append(LabelFile.of(label, seen, parts, image.geometry))
             maps += list(parts)
-            numbers = store.rows(images[stem].index)
+            numbers = store.rows(image.index)
             rows += list(numbers)
-            owners += [images[stem].index] * len(numbers)
+            owners += [image.index] * len(numbers)
             advance(1)
     for note in check_label_maps(survey, classes):
         progress.warn(note)
     y = np.concatenate([label[label != IGNORED] for label in maps])
     scored = classes or unnamed_classes(survey.highest + 1, where)
     seen_at = None if store.spec.fit == "tile" else store.spec.row_shape
-    facts = LabelFacts(tuple(files), scored.names, ignore, seen_at)
+    facts = LabelFacts(tuple(files), scored, seen_at)
     if classes is None:
         classes = unnamed_classes(int(y.max()) + 1 if len(y) else 1, where)
     facts.check_trainable(np.bincount(y, minlength=len(classes)), where)
@@ -236,24 +244,7 @@ def read_labelled(
         if words:
             progress.warn(words)
     pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
-    return Labelled(pixels, y, classes, tuple(paths), tuple(paths.values()), ignore, scored, facts)
-
-
-def _label_rows(
-    label: NDArray[np.integer],
-    name: str,
-    image: StoredImage,
-    ignore: int,
-    classes: Classes | None,
-) -> NDArray[np.uint16]:
-    return label_rows(
-        label,
-        image.geometry,
-        ignore=ignore,
-        n_classes=None if classes is None else len(classes),
-        name=name,
-        image_name=image.name,
-    )
+    return Labelled(pixels, y, classes, tuple(paths), ignore, facts)
 
 
 def _extracted(
@@ -286,7 +277,7 @@ def unnamed_classes(n: int, where: str) -> Classes:
     InputError
         If there are so many that the highest id is hardly a class.
     """
-    if n > _MOST_UNNAMED:
+    if n > MOST_UNNAMED:
         raise InputError(
             f"{where} have ids up to {n - 1}, and no classes.txt names so "
             "many classes. If that id means unlabelled, say --ignore; if ids are numbers of "

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...classify.labels.checks import check_ids, check_label_maps
+from ...classify.labels.checks import check_ids, check_label_maps, check_size
 from ...classify.labels.classes import Classes, load_classes
 from ...classify.labels.label_maps import read_label_file
 from ...classify.labels.survey import LabelSurvey
@@ -87,11 +87,6 @@ def read_scored_images(
             advance(1)
     for note in check_label_maps(survey, named):
         progress.warn(note)
-    if not survey.ids:
-        raise InputError(
-            f"no pixel of {survey.where} has a class: all are {ignore}, the ignore label. "
-            "Is another id to be ignored (--ignore)?"
-        )
     classes = named or unnamed_classes(max(survey.highest + 1, n_classes), survey.where)
     return ScoredImages(paths, classes, digest.hexdigest(), sha256)
 
@@ -110,11 +105,6 @@ def _take_in(
             "a side. Leave it out with --list"
         )
     label, palette = read_label_file(path)
-    if label.shape != size:
-        raise InputError(
-            f"label map '{path.name}' is {label.shape[1]}×{label.shape[0]} but image "
-            f"'{image.name}' is {size[1]}×{size[0]}: a label map must have its image's size. "
-            "Was the image resized or turned?"
-        )
+    check_size(label.shape, size, path.name, image.name)
     seen = survey.add(path, label, palette)
-    check_ids(label, seen.ids, survey.ignore, classes, f"label map '{path.name}'")
+    check_ids(label, seen.pixels, survey.ignore, classes, f"label map '{path.name}'")

@@ -39,6 +39,17 @@ def test_an_ignored_class_of_the_list_is_left_out():
     assert confusion.pixel_accuracy() == 2 / 3
 
 
+@pytest.mark.parametrize("paper", [False, True])
+def test_classes_that_no_map_has_may_be_cut(paper):
+    rng = np.random.default_rng(0)
+    prediction, label = rng.integers(0, 3, 200), rng.choice([0, 1, 2, 7], 200)
+    many, few = (Confusion(n, ignore_label=7, paper=paper) for n in (9, 3))
+    for confusion in (many, few):
+        confusion.add(prediction, label)
+    np.testing.assert_array_equal(many.cut(3).counts, few.counts)
+    np.testing.assert_array_equal(few.cut(3).counts, few.counts)
+
+
 def test_nothing_to_count_is_nan():
     confusion = Confusion(2)
     assert np.isnan(confusion.mean_iou())

@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from dseg.classify.labels.checks import check_ids, check_label_maps, check_masks
+from dseg.classify.labels.checks import check_ids, check_label_maps, check_masks, check_size
 from dseg.classify.labels.classes import Classes, default_classes, named_classes
 from dseg.classify.labels.label_maps import read_label_file
 from dseg.classify.labels.survey import LabelSurvey
@@ -147,6 +147,35 @@ def test_one_class_here_and_there(surveyed):
     assert check_label_maps(surveyed([*maps, *drawn(2)]), None) == []
 
 
+# ---- one map alone ----
+
+
+def test_another_size_is_refused():
+    check_size((480, 640), (480, 640), "003.png", "003.jpg")
+    with pytest.raises(
+        InputError,
+        match="label map '003.png' is 512×480 but image '003.jpg' is 640×480: a label map must "
+        r"have its image's size. Was the image resized or turned\?",
+    ):
+        check_size((480, 512), (480, 640), "003.png", "003.jpg")
+
+
+@pytest.mark.parametrize("wrong", [3, -2, 254])
+def test_an_id_that_is_no_class_is_refused(wrong):
+    with pytest.raises(InputError, match=f"'a.png' has the id {wrong} but there are 3 classes"):
+        check_ids(np.array([[0, wrong]]), [0, wrong], 255, default_classes(3), "'a.png'")
+
+
+@pytest.mark.parametrize("wrong", [65536, 70000])
+def test_many_classes_do_not_make_an_id_another_one(wrong):
+    """65535 marks unlabelled pixels of rows, and 65536 would be read as 0 in their 16 bits."""
+    classes = default_classes(80000)
+    with pytest.raises(InputError, match=f"has the id {wrong} but there are 65535 classes"):
+        check_ids(np.array([[0, wrong]]), [0, wrong], 255, classes, "'a.png'")
+    with pytest.raises(InputError, match="has the id 65535, which is no class"):
+        check_ids(np.array([[0, 65535]]), [0, 65535], 255, classes, "'a.png'")
+
+
 # ---- softened borders ----
 
 
@@ -193,7 +222,7 @@ def test_one_softened_map_among_sharp_ones_is_named(surveyed):
 
 def test_an_id_beyond_the_classes_at_softened_borders(surveyed):
     soft = through_jpeg(objects_white(drawn(1)[0]), 90)
-    ids = surveyed([soft]).maps[0].ids
+    ids = surveyed([soft]).maps[0].pixels
     with pytest.raises(InputError, match=r"there are 2 classes.*Anti-aliasing.*nearest neighbour"):
         check_ids(soft, ids, 255, named_classes(["a", "b"]), "label map 'a.png'")
 
@@ -269,10 +298,10 @@ def test_masks_with_pixels_of_no_class(surveyed):
 )
 def test_a_usual_mark_of_unlabelled_pixels(mark, dtype, n):
     classes = None if n is None else default_classes(n)
-    label, ids = np.array([[0, 1, mark]], dtype), np.array([0, 1, mark])
+    label = np.array([[0, 1, mark]], dtype)
     with pytest.raises(InputError, match=f"'a.npy' has the id {mark}, which .* --ignore {mark};"):
-        check_ids(label, ids[(ids < 0) | (ids > 2)], 7, classes, "label map 'a.npy'")
-    check_ids(label, ids[:2], mark, classes, "label map 'a.npy'")
+        check_ids(label, [0, 1, mark], 7, classes, "label map 'a.npy'")
+    check_ids(label, [0, 1], mark, classes, "label map 'a.npy'")
 
 
 # ---- numbers of objects ----

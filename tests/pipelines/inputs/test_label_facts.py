@@ -144,10 +144,20 @@ def test_a_fold_tells_what_its_images_hold(dseg, large, write):
     refused = dseg("fit", large, "labels", *FIT, "--folds", 3)
     assert refused.code == 2
     assert (
-        "only one class is left to learn from, 'sky', in the 2 images to learn from ('b', 'c')"
+        "only one class is left to learn from, 'sky', in the images to learn from ('b', 'c')"
         in (refused.err)
     )
     assert "'wheel' has 1300 pixels in 2 label maps" in refused.err
+
+
+def test_a_fold_without_a_labelled_pixel(dseg, large, write):
+    write(("sky", "tree"), a=spots(90000), b=np.full((SIDE, SIDE), 255, np.uint8))
+    refused = dseg("fit", large, "labels", *FIT, "--folds", 2)
+    assert refused.code == 2
+    assert (
+        "no pixel of the images to learn from ('b') has a class: label some of their pixels"
+        in refused.err
+    )
 
 
 def test_folds_tell_of_pixels_that_are_not_learnt(dseg, large, write):

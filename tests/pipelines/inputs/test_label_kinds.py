@@ -153,6 +153,29 @@ def test_white_masks_are_not_scored(dseg, own_world, tmp_path):
     assert_refused(dseg("evaluate", "masks", own_world.truth), words)
 
 
+def test_masks_are_called_masks(dseg, own_world, tmp_path):
+    shutil.copytree(own_world.truth, tmp_path / "masks")
+    Image.new("RGB", (40, 56)).save("masks/p0.png")
+    refused = dseg("evaluate", "masks", own_world.truth)
+    assert_refused(refused, "mask 'masks/p0.png' is a colour image (RGB): expected one channel")
+    np.save("masks/p0.npy", np.zeros((56, 40), np.uint8))
+    assert_refused(dseg("evaluate", "masks", own_world.truth), "two masks for 'p0'")
+
+
+@pytest.mark.parametrize("paper", [(), ("--paper",)])
+def test_names_do_not_change_the_scores(dseg, own_world, tmp_path, paper):
+    shutil.copytree(own_world.truth, tmp_path / "masks")
+    change(tmp_path / "masks", lambda label: np.roll(label, 3))
+    scores = []
+    for change_names in (lambda: None, lambda: unname(own_world.truth)):
+        change_names()
+        scored = dseg("evaluate", "masks", own_world.truth, "--json", *paper)
+        assert scored.code == 0, scored.err
+        scores.append(list(json.loads(scored.out)["iou"].values()))
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 3
+
+
 def test_white_truth_with_names_is_told(dseg, own_world, tmp_path):
     shutil.copytree(own_world.truth, tmp_path / "masks")
     change(own_world.truth, white_objects)
