@@ -4,17 +4,16 @@ Runs that make different things must not write into one folder at the same time:
 in the end would be of both. So each run claims its folder under a key that says what it makes;
 runs of one key, such as shards, go on beside each other.
 
-A claim is a hidden file that the run holds locked (the operating system's lock, which ends with the
-process, however that ends), in the folder or, of a folder that is replaced as a whole, beside it.
-A lock for moments guards their coming and going, and what all runs of a folder write into. None of
-these files is there when no run is.
+A claim is a hidden file that the run holds locked (see `file_lock`), in the folder or, of a folder
+that is replaced as a whole, beside it. A lock for moments guards their coming and going, and what
+all runs of a folder write into. None of these files is there when no run is. A claim that nobody
+holds counts for nothing, whichever machine it names: a run that was killed on one machine of a
+cluster goes on at once on another.
 """
 
 import errno
-import json
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -23,9 +22,8 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import lock_descriptor, unlock_descriptor
-
 from .errors import DsegError, InputError
+from .file_lock import NO_LOCKS, FileLock, Holder, take
 
 __all__ = ["Claim", "claimed", "is_lock", "short_name"]
 
@@ -33,18 +31,11 @@ PATIENCE = 60.0  # seconds: the lock for moments is held for milliseconds, or by
 _POLL, _TRIES = 0.002, 50
 _LONGEST = 120  # bytes of a folder's name within that of a lock; file systems allow 255 in all
 _INSIDE = "dseg"
-_LOCK = re.compile(r"\.dseg(\.[0-9a-f]{16}){0,2}\.lock")
+_CLAIM = r"(\.[0-9a-f]{16}){2}\.lock"  # of a key, and of a run
+_LOCK = re.compile(rf"\.{_INSIDE}(\.lock|{_CLAIM})")
 
-# What comes where a file system has no locks, or files cannot be made beside a folder.
-_NO_LOCKS = {
-    errno.EACCES,
-    errno.ENOLCK,
-    errno.ENOSYS,
-    errno.ENOTSUP,
-    errno.EOPNOTSUPP,
-    errno.EPERM,
-    errno.EROFS,
-}
+# A run goes on without a claim, too, where it may not make files beside its folder.
+_NO_CLAIMS = NO_LOCKS | {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def is_lock(name: str) -> bool:
@@ -127,7 +118,8 @@ def claimed(
             yield Claim(None if mine is None else guard, words)
         finally:
             if mine is not None:
-                _leave(guard, mine, words)
+                with _moment(guard, words, last_removes=True):
+                    mine.release()
     finally:
         for path in new:
             with suppress(OSError):  # something is in it
@@ -140,49 +132,27 @@ def short_name(name: str) -> str:
     return sha256(os.fsencode(name)).hexdigest()[:32] if long else name
 
 
-def _locked(path: Path, patience: float) -> int | None:
-    """Return the descriptor of a file, made if need be, that is locked; None if another has it."""
-    deadline = time.monotonic() + patience
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        try:
-            locked = lock_descriptor(file, blocking=False)
-            if locked and os.fstat(file).st_nlink:
-                return file
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)
-        if locked:  # who had it has removed it: what is under its name now is another file
-            continue
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(_POLL)
-
-
-def _release(file: int) -> None:
-    unlock_descriptor(file)  # a process that was forked meanwhile may have it open, too
-    os.close(file)
-
-
 @contextmanager
-def _moment(guard: Path, words: str) -> Iterator[None]:
-    file = _locked(guard, PATIENCE)
-    if file is None:
-        held = ", ".join(_holder(path) for path in _claims(guard)) or "another process"
-        raise DsegError(
-            f"waited {PATIENCE:.0f} s for {words}, held by {held}: is that process stopped? End it "
-            "or let it go on, then run this again"
-        )
+def _moment(guard: Path, words: str, *, last_removes: bool = False) -> Iterator[None]:
+    deadline = time.monotonic() + PATIENCE
+    while (lock := take(guard)) is None:
+        if time.monotonic() >= deadline:
+            held = ", ".join(str(Holder.read(path)) for path in _claims(guard))
+            raise DsegError(
+                f"waited {PATIENCE:.0f} s for {words}, held by {held or Holder()}: is that process "
+                "stopped? End it or let it go on, then run this again"
+            )
+        time.sleep(_POLL)
     try:
         yield
     finally:
-        _release(file)
+        # Who waits for a file that is removed sees that its name is gone, and makes it anew.
+        lock.release(remove=last_removes and not _claims(guard))
 
 
 def _made_and_entered(
     guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
-) -> tuple[Path, int] | None:
+) -> FileLock | None:
     """Make the folder and claim it, again where a run that ends has just removed it, empty."""
     for left in reversed(range(_TRIES)):
         try:
@@ -198,79 +168,39 @@ def _made_and_entered(
 
 def _enter(
     guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
-) -> tuple[Path, int] | None:
+) -> FileLock | None:
     """Claim a folder unless another run has; return the lock to hold, None if there are none."""
     kind = sha256((uuid4().hex if key is None else key).encode()).hexdigest()[:16]
     mine = guard.with_name(f"{guard.name.removesuffix('.lock')}.{kind}.{uuid4().hex[:16]}.lock")
     try:
-        with _moment(guard, words):
+        with _moment(guard, words, last_removes=True):
             others = [path for path in _claims(guard) if _is_live(path)]
             in_the_way = [path for path in others if path.name.split(".")[-3] != kind]
             if in_the_way:
                 raise InputError(
-                    f"{_holder(in_the_way[0])} is writing into {words}: wait until it has ended, "
-                    "or give another folder"
+                    f"{Holder.read(in_the_way[0])} is writing into {words}: wait until it has "
+                    "ended, or give another folder"
                 )
             if not others:
                 tidy()
-            file = _locked(mine, 0)
-            assert file is not None  # nobody else knows its name
-            facts = {"host": socket.gethostname(), "pid": os.getpid(), "doing": doing}
-            os.write(file, json.dumps({**facts, "since": time.time()}).encode())
+            lock = take(mine, doing)
+            assert lock is not None  # nobody else knows its name
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in _NO_CLAIMS:
             raise
         return None
-    return mine, file
-
-
-def _leave(guard: Path, mine: tuple[Path, int], words: str) -> None:
-    """Give a claim up; the last one removes the lock for moments, too."""
-    with _moment(guard, words):
-        _remove(*mine)
-        last = not _claims(guard)
-        if last:
-            # Who waits for this file sees that its name is gone, and makes it anew.
-            with suppress(OSError):
-                guard.unlink()
-    if last and os.name == "nt":  # which removes no open files, nor one that another run opened
-        with suppress(OSError):
-            guard.unlink()
-
-
-def _remove(lock: Path, file: int) -> None:
-    """Remove a lock's file while it is held, and release it."""
-    with suppress(OSError):
-        lock.unlink()
-    _release(file)
-    if lock.exists():  # Windows removes no open files
-        with suppress(OSError):
-            lock.unlink()
+    return lock
 
 
 def _claims(guard: Path) -> list[Path]:
-    name = re.escape(guard.name.removesuffix(".lock"))
-    form = re.compile(rf"{name}\.[0-9a-f]{{16}}\.[0-9a-f]{{16}}\.lock")
+    form = re.compile(re.escape(guard.name.removesuffix(".lock")) + _CLAIM)
     with os.scandir(guard.parent) as found:  # names alone: there may be many masks
         return [guard.with_name(one.name) for one in found if form.fullmatch(one.name)]
 
 
 def _is_live(claim: Path) -> bool:
     """Say whether a claim's process lives; remove the claim if not."""
-    file = _locked(claim, 0)
-    if file is None:
-        return True
-    _remove(claim, file)
-    return False
-
-
-def _holder(claim: Path) -> str:
-    """Return in words whose a claim is, as far as that can be read."""
-    try:
-        facts = json.loads(claim.read_text(encoding="utf-8"))
-        since = time.time() - float(facts["since"])
-        return (
-            f"process {facts['pid']} on {facts['host']} ({facts['doing']}, for {since:.0f} s now)"
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+    lock = take(claim)
+    if lock is not None:
+        lock.release()
+    return lock is None

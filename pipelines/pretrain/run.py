@@ -25,6 +25,7 @@ from ...pretrain.train.heldout_loss import HeldOut, split
 from ...pretrain.train.precision import choose_precision
 from ...pretrain.train.processes import Processes, processes
 from ...pretrain.train.step import Training
+from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
@@ -219,7 +220,8 @@ class _Run:
         self._check_disk()
         self._describe()
         self.here.wait()  # until all have looked at the folder
-        with self.folder.held() if self.here.first else nullcontext():
+        claim = claimed(self.config.out, None, "dseg pretrain", warn=self.progress.warn)
+        with claim if self.here.first else nullcontext():
             if self.here.first:
                 listing = self.dataset.listing()
                 self.folder.prepare(listing, step=self.done if self.resumes else None)

@@ -5,14 +5,13 @@ own to put there. What is not ours is never touched.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...store.atomic_folder import is_free
+from ...store.claims import is_lock
 from ...store.errors import DsegError, InputError
-from ...store.locks import locked
 from ..network.folder import PARTS, read_card, write_network
 from ..train.step import Training
 from .loop import Length
@@ -21,9 +20,9 @@ from .state import has_state, read_state, read_values, write_state
 __all__ = ["RunFolder"]
 
 _STATE, _LOG, _IMAGES, _SAMPLES = "training", "log.jsonl", "images.sha256", "samples"
-_LOCK = ".lock"
+_OLD_LOCK = ".lock"  # of a killed run of an older version
 _HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".new", f".{_LOG}.new", ".DS_Store"}
-_OURS = {_STATE, _LOG, _IMAGES, _SAMPLES, _LOCK, *PARTS, *_HALF_MADE}
+_OURS = {_STATE, _LOG, _IMAGES, _SAMPLES, _OLD_LOCK, *PARTS, *_HALF_MADE}
 _ELSE = "give another --out"
 
 
@@ -95,7 +94,7 @@ class RunFolder:
         """Refuse a folder without a state, unless it is free or a run was about to begin in it."""
         if is_free(self.path):
             return
-        there = {part.name for part in self.path.iterdir()}
+        there = {part.name for part in self.path.iterdir() if not is_lock(part.name)}
         if (self.path / PARTS[-1]).is_file():
             if not str(read_card(self.path).get("made_by", "")).startswith("dseg "):
                 raise InputError(f"'{self.path}' holds a network of another origin: {_ELSE}")
@@ -108,28 +107,6 @@ class RunFolder:
             raise InputError(
                 f"'{self.path}' holds something else than a run of dseg pretrain: {_ELSE}"
             )
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes from training in the folder meanwhile.
-
-        The lock goes with the process, however that ends.
-
-        Raises
-        ------
-        InputError
-            If one does already.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        # A run that was killed on one machine of a cluster goes on at once on another.
-        with locked(
-            self.path / _LOCK,
-            f"another process is training in '{self.path}':",
-            f"Wait for it, or {_ELSE}",
-            abandoned=0,
-            error=InputError,
-        ):
-            yield
 
     def prepare(self, listing: str, *, step: int | None) -> None:
         """Make ready for a run.

@@ -1,9 +1,11 @@
 """A folder belongs to a run while its process lives, and to runs of one key together."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,15 @@ def test_a_killed_run_holds_nothing_and_what_it_left_is_removed(tmp_path, holder
         assert len(names(tmp_path / "out")) == 2
     assert tidied == [1]
     assert names(tmp_path / "out") == []
+
+
+def test_a_claim_that_nobody_holds_counts_for_nothing_whatever_it_says(tmp_path):
+    """Of a run that was killed on another machine, or cut off by a power failure."""
+    for content in (json.dumps({"pid": 1, "host": "node7", "since": time.time()}), "", "{"):
+        (tmp_path / f".dseg.{16 * 'a'}.{16 * 'b'}.lock").write_text(content)
+        with claimed(tmp_path, None, "a test"):
+            assert len(names(tmp_path)) == 2
+        assert names(tmp_path) == []
 
 
 def test_nothing_is_removed_while_another_run_is_at_work(tmp_path, holder):

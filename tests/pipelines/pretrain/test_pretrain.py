@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from dseg.extract.backbone import load_backbone
 from dseg.extract.loading import load_unet
 from dseg.extract.unet import recommended_layers
 from dseg.pipelines.pretrain import run as pipeline
+from dseg.store.claims import claimed
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -342,13 +344,12 @@ def test_what_a_pt_does_not_show_must_stay(golden, train, tmp_path):
 
 
 def test_two_runs_at_once_in_one_folder(train, tmp_path):
-    from dseg.pretrain.run.folder import RunFolder
-
     assert train("--steps", 1).code == 0
-    with RunFolder(tmp_path / "out").held():
-        assert_refused(train("--steps", 2), "another process is training in 'out'")
+    with claimed(tmp_path / "out", None, "dseg pretrain"):
+        words = f"process {os.getpid()} on {socket.gethostname()} (dseg pretrain, for "
+        assert_refused(train("--steps", 2), words, "is writing into 'out': wait until it has ended")
     assert train("--steps", 2).code == 0
-    assert not (tmp_path / "out/.lock").exists()
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_a_run_that_diverges_keeps_what_was_saved(train, tmp_path):
