@@ -16,8 +16,9 @@ from pathlib import Path
 from statistics import fmean
 
 from dseg.classify.inference.mask_files import write_encoded
-from dseg.extract.builtin import BUILTIN
-from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.extract.checkpoints.builtin import BUILTIN
+from dseg.extract.networks.options import BackboneOptions
+from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit

@@ -21,7 +21,7 @@ from dseg import PixelEnsemble, load_backbone
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.prediction import predict_image
 from dseg.extract.backbone import feature_spec
-from dseg.extract.devices import choose_device
+from dseg.extract.networks.devices import choose_device
 from dseg.store.geometry import plan_rows
 from networks import lsun_network
 

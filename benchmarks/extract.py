@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from dseg import load_backbone
-from dseg.extract.noise import NoiseSchedule, q_sample, shared_noise
+from dseg.extract.networks.diffusion.noise import NoiseSchedule, q_sample, shared_noise
 from networks import lsun_network
 from timing import seconds
 from torch import Tensor, nn

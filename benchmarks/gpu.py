@@ -31,9 +31,11 @@ from dseg import FeatureStore, PixelEnsemble
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.prediction import predict_image
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
-from dseg.extract.devices import choose_device
-from dseg.extract.images import ImageRows, read_image
-from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.extract.images.network_input import ImageRows
+from dseg.extract.images.reading import read_image
+from dseg.extract.networks.devices import choose_device
+from dseg.extract.networks.options import BackboneOptions
+from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit

@@ -2,7 +2,7 @@
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from dseg.extract.noise import NoiseSchedule
+from dseg.extract.networks.diffusion.noise import NoiseSchedule
 
 __all__ = ["lsun_network"]
 

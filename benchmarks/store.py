@@ -30,9 +30,11 @@ import numpy as np
 import zarr
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
 from dseg.extract.backbone import Backbone, feature_spec, load_backbone
-from dseg.extract.images import ImageRows, read_image
+from dseg.extract.images.network_input import ImageRows
+from dseg.extract.images.reading import read_image
+from dseg.extract.networks.options import BackboneOptions
 from dseg.pipelines.console.progress import Advance, Progress
-from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.store.format.codecs import CODECS, codec_named
 from dseg.store.geometry import plan_rows

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
-from dseg.extract import builtin
-from dseg.extract.images import list_images
-from dseg.extract.loading import load_unet
-from dseg.extract.unet import recommended_layers
+from dseg.extract.checkpoints import builtin
+from dseg.extract.images.files import list_images
+from dseg.extract.networks.diffusion.unet import recommended_layers
+from dseg.extract.registry import load_unet
 from dseg.pipelines.console.progress import Console
 from dseg.pipelines.pretrain.config import PretrainConfig
 from dseg.pipelines.pretrain.run import pretrain

@@ -21,10 +21,10 @@ import time
 from pathlib import Path
 
 import torch
-from dseg.extract.card import CARD
-from dseg.extract.devices import choose_device
-from dseg.extract.images import sha256_of
-from dseg.extract.trunk import IMAGENET_MEAN, IMAGENET_STD
+from dseg.extract.checkpoints.card import CARD
+from dseg.extract.images.reading import sha256_of
+from dseg.extract.networks.devices import choose_device
+from dseg.extract.networks.feedforward.trunk import IMAGENET_MEAN, IMAGENET_STD
 from dseg.pretrain.data.images import Augmentation, TrainingImages
 from real.layout import read_set
 from torch import Tensor

@@ -6,7 +6,7 @@ import torch
 
 from ..store.spec import FeatureSpec, LayerSpec
 from .backbone import load_backbone
-from .restore import restore_backbone
+from .from_spec import restore_backbone
 
 __all__ = ["recommended_layers", "seconds_per_row"]
 
@@ -14,7 +14,7 @@ _REPEATS = 2
 
 
 def seconds_per_row(spec: FeatureSpec, device: torch.device) -> float:
-    """Return the seconds in which the backbone of a recipe does one row: the best of two runs.
+    """Return the seconds that the backbone of a feature spec takes for one input, best of two.
 
     The first pass, which warms up, does not count.
 

@@ -29,6 +29,13 @@ MAY_IMPORT = {
 
 FLOORS = {
     "store": ["store", "store.format", "store.read", ("store.write", "store.sampling")],
+    "extract": [
+        ("extract.images", "extract.layers"),
+        "extract.checkpoints",
+        "extract.networks",
+        ("extract.networks.diffusion", "extract.networks.feedforward"),
+        "extract",
+    ],
     "classify": [
         "classify.labels",
         "classify.ensemble",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from dseg.classify.labels.classes import Classes
+from dseg.extract.networks.options import BackboneOptions
 from dseg.pipelines.console.progress import Progress
-from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.inputs.labelled_pixels import read_labelled
 from dseg.store.read.reader import FeatureStore

@@ -35,7 +35,7 @@ def colour_cell(
     filters: bool = False,
 ) -> dict[str, Any]:
     """The ensemble on colour and position, and on filters if wanted."""
-    from dseg.extract.devices import choose_device
+    from dseg.extract.networks.devices import choose_device
 
     from .colour import segment_by_colour
 
@@ -78,7 +78,7 @@ def network_cell(
     untrained : bool
         Take the checkpoint's architecture with random weights instead.
     """
-    from dseg.extract.devices import choose_device
+    from dseg.extract.networks.devices import choose_device
 
     from .networks import make_untrained, seen, segment_by_network
 
@@ -97,7 +97,7 @@ def pretraining_cell(
     data: DataSet, folder: Path, how: Pretraining, options: NetworkOptions
 ) -> dict[str, Any]:
     """A network pretrained on the set's images, and what it is."""
-    from dseg.extract.devices import choose_device
+    from dseg.extract.networks.devices import choose_device
 
     from .networks import describe, pretrain_network
 

@@ -15,8 +15,9 @@ from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.mask_files import write_array, write_mask
 from dseg.classify.inference.prediction import predict_image
 from dseg.classify.labels.label_maps import IGNORED, label_rows, read_label_map
-from dseg.extract.extras import Extras
-from dseg.extract.images import ImageRows, read_image
+from dseg.extract.images.network_input import ImageRows
+from dseg.extract.images.reading import read_image
+from dseg.extract.layers.handcrafted import HandcraftedLayers
 from dseg.store.geometry import Geometry, plan_rows
 from dseg.store.spec import FeatureSpec
 from numpy.typing import NDArray
@@ -80,8 +81,8 @@ def segment_by_colour(
             write_array(masks / "uncertainty" / f"{stem}.npy", prediction.uncertainty)
 
 
-def _extras(size: Size, filters: bool) -> Extras:
-    return Extras(size, filters=filters, pixels=True, device=torch.device("cpu"))
+def _extras(size: Size, filters: bool) -> HandcraftedLayers:
+    return HandcraftedLayers(size, filters=filters, pixels=True, device=torch.device("cpu"))
 
 
 def _numbers(path: Path, size: Size, filters: bool) -> tuple[Geometry, NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from dseg.classify.inference.mask_files import write_array, write_mask
 from dseg.classify.labels.label_maps import read_label_map
-from dseg.extract.images import read_image
+from dseg.extract.images.reading import read_image
 from numpy.typing import NDArray
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from dseg.classify.labels.classes import Classes, load_classes
 from dseg.classify.labels.label_maps import find_labels
-from dseg.extract.images import list_images, sha256_of
+from dseg.extract.images.files import list_images
+from dseg.extract.images.reading import sha256_of
 from dseg.pipelines.inputs.image_list import named, read_list, select
 from dseg.store.errors import InputError
 from dseg.store.names import stem_of

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from diffusers import UNet2DModel
 from dseg.extract.backbone import feature_spec
-from dseg.extract.builtin import builtin_folder, is_builtin
-from dseg.extract.images import sha256_of
-from dseg.extract.loading import Hints, load_unet
+from dseg.extract.checkpoints.builtin import builtin_folder, is_builtin
+from dseg.extract.images.reading import sha256_of
+from dseg.extract.networks.options import BackboneOptions, CheckpointOptions
+from dseg.extract.registry import load_unet
 from dseg.pipelines.console.progress import Console, Progress
-from dseg.pipelines.extract.config import BackboneOptions, Estimate, ExtractConfig
+from dseg.pipelines.extract.config import Estimate, ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
@@ -67,7 +68,7 @@ def pretrain_network(
         out=folder,
         size=how.size,
         init=how.init,
-        hints=Hints(head_channels=options.head_channels if how.init else None),
+        init_options=CheckpointOptions(head_channels=options.head_channels if how.init else None),
         seconds=how.seconds,
         augmentation=Augmentation(crop=how.least_cut_out(options.size)),
         list_file=stems,
@@ -146,7 +147,7 @@ def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: 
         The folder.
     """
     backbone = _load(checkpoint, options)
-    loaded = load_unet(checkpoint, Hints(head_channels=options.head_channels))
+    loaded = load_unet(checkpoint, CheckpointOptions(head_channels=options.head_channels))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = UNet2DModel.from_config(loaded.unet.config, sample_size=loaded.size)

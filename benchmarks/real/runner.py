@@ -140,7 +140,7 @@ class Runner:
     def _network(self, data: DataSet, row: str) -> Network:
         """Return the network of a row; of the untrained, the one whose architecture it has."""
         if row == "builtin":
-            from dseg.extract.builtin import BUILTIN
+            from dseg.extract.checkpoints.builtin import BUILTIN
 
             return self._describe(data, BUILTIN)
         if row in self._plan.also:

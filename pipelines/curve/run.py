@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
-from ...extract.devices import choose_device
+from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_parts
 from ...store.claims import claimed
 from ...store.errors import InputError

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ...extract.builtin import BUILTIN
+from ...extract.checkpoints.builtin import BUILTIN
 from ..console.options import device_option, folder, output_options, overwrite_option
 from ..console.output import console_of, report
 from ..console.scores import score_table

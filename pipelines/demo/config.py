@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...extract.builtin import BUILTIN
+from ...extract.checkpoints.builtin import BUILTIN
 
 __all__ = ["DemoConfig", "DemoSummary"]
 

@@ -17,14 +17,16 @@ from ...classify.inference.mask_files import read_mask, write_encoded, write_mas
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
 from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
-from ...extract.images import read_image
+from ...extract.backbone import load_backbone
+from ...extract.images.reading import read_image
+from ...extract.networks.options import BackboneOptions
 from ...store.atomic_folder import is_free, remove_parts
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..evaluate.config import EvaluateConfig, EvaluateSummary
 from ..evaluate.run import evaluate
-from ..extract.config import BackboneOptions, ExtractConfig
+from ..extract.config import ExtractConfig
 from ..extract.run import extract
 from ..fit.config import FitConfig
 from ..fit.run import fit
@@ -53,7 +55,7 @@ def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
     """
     progress = progress or Progress()
     _check(config)
-    BackboneOptions(device=config.device).load(config.checkpoint)  # a wrong one leaves no folder
+    load_backbone(config.checkpoint, device=config.device)  # a wrong one leaves no folder
     tidy = partial(remove_parts, config.out)
     with claimed(config.out, None, "dseg demo", beside=True, tidy=tidy, warn=progress.warn):
         return _demo(config, progress)

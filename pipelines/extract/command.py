@@ -1,12 +1,13 @@
 """The command line of ``dseg extract``: parse, call, report."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from ...extract.builtin import BUILTIN
+from ...extract.checkpoints.builtin import BUILTIN
 from ..console.options import (
     NUMBERS,
     SEED,
@@ -27,29 +28,6 @@ from ..console.progress import Console
 from ..console.unused_options import refuse_idle, written
 
 __all__ = ["extract"]
-
-DECIDED_BY_MODEL = (
-    "steps",
-    "blocks",
-    "backbone",
-    "size",
-    "fit",
-    "overlap",
-    "seed",
-    "draws",
-    "flip",
-    "filters",
-    "pixels",
-    "precision",
-    "head_channels",
-    "heads",
-    "attention_order",
-    "schedule",
-    "diffusion_steps",
-    "white",
-    "weights",
-)
-"""What --layers-from takes from the model, so that nothing else may say it."""
 
 
 @click.command()
@@ -178,20 +156,22 @@ def extract(context: click.Context, /, **given: Any) -> int:
     dseg extract --images photos/ --out feats.zarr --checkpoint google/ddpm-cat-256 --tile
     dseg extract --images new/ --out new.zarr --layers-from model/
     """
+    from ...extract.networks.options import BackboneOptions
     from ..inputs.image_list import duration
-    from .config import BackboneOptions, Estimate, ExtractConfig
+    from .config import Estimate, ExtractConfig
     from .run import extract as run
 
+    names = [field.name for field in fields(BackboneOptions) if field.name in given]
     if given["layers_from"] is not None:
-        _leave_to_model(context, given)
+        decided = [name for name in (*names, "fit", "overlap", "white") if name != "device"]
+        _leave_to_model(context, given, decided)
     elif given["fit"] != "tile":
         refuse_idle(context, {"overlap": "it is of tiles, --tile"})
     console, as_json = console_of(given)
-    names = BackboneOptions.__dataclass_fields__
     backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
     source = context.get_parameter_source
     defaults = frozenset(n for n in names if source(n) is ParameterSource.DEFAULT_MAP)
-    summary = run(ExtractConfig(**given, backbone=backbone, yielding=defaults), console)
+    summary = run(ExtractConfig(**given, backbone=backbone, optional=defaults), console)
     if isinstance(summary, Estimate):
         text = (
             f"{summary.images} images in {summary.rows} rows: {summary.n_bytes / 1e6:.0f} MB "
@@ -229,7 +209,7 @@ def _next(given: dict[str, Any], console: Console) -> str:
     return next_command(console, "fit", store, "labels/", *chosen)
 
 
-def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:
+def _leave_to_model(context: click.Context, given: dict[str, Any], decided: Sequence[str]) -> None:
     """Refuse options that a model decides; where only dseg.toml sets them, drop them.
 
     What stands there are defaults, for extractions without a model too; and so is its checkpoint.
@@ -238,14 +218,14 @@ def _leave_to_model(context: click.Context, given: dict[str, Any]) -> None:
     source, meant = context.get_parameter_source, {ParameterSource.COMMANDLINE}
     if source("layers_from") is ParameterSource.DEFAULT_MAP:
         meant.add(ParameterSource.DEFAULT_MAP)
-    told = [written(context, name) for name in DECIDED_BY_MODEL if source(name) in meant]
+    told = [written(context, name) for name in decided if source(name) in meant]
     if told:
         raise click.UsageError(
             f"{', '.join(told)} cannot be given with --layers-from: the model says it. Leave out "
             "the one or the other",
             context,
         )
-    for name in DECIDED_BY_MODEL:
+    for name in decided:
         del given[name]
     if source("checkpoint") not in meant:
         del given["checkpoint"]

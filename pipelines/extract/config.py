@@ -1,40 +1,12 @@
-"""What ``dseg extract`` is told, and what it tells: plain values."""
+"""What ``dseg extract`` is asked for, and what it reports: plain values."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...extract.backbone import Backbone, load_backbone
-from ...extract.precision import Precision
+from ...extract.networks.options import BackboneOptions
 from ...store.spec import Fit
 
-__all__ = ["BackboneOptions", "Estimate", "ExtractConfig", "ExtractSummary"]
-
-
-@dataclass(frozen=True)
-class BackboneOptions:
-    """What `load_backbone` takes besides the checkpoint; see there."""
-
-    steps: tuple[int, ...] | None = None
-    blocks: tuple[int, ...] | None = None
-    backbone: str | None = None
-    head_channels: int | None = None
-    heads: int | None = None
-    attention_order: str | None = None
-    schedule: str | None = None
-    diffusion_steps: int | None = None
-    weights: str | None = None
-    size: tuple[int, int] | None = None
-    filters: bool | None = None
-    pixels: bool | None = None
-    precision: Precision = "float32"
-    seed: int = 0
-    draws: int = 1
-    flip: bool = False
-    device: str | None = None
-
-    def load(self, checkpoint: str) -> Backbone:
-        """Load the backbone."""
-        return load_backbone(checkpoint, **vars(self))
+__all__ = ["Estimate", "ExtractConfig", "ExtractSummary"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +24,13 @@ class ExtractConfig:
         with ``layers_from`` the model's, where it was.
     layers_from : path, optional
         A model that `dseg fit` wrote: the features are those that it was fitted on. Then
-        ``backbone`` tells of the device alone, ``fit`` and ``overlap`` nothing.
+        of ``backbone`` only the device may be given, and neither ``fit`` nor ``overlap``.
     part : int, optional
         Of a model that was fitted on several stores: which of them, from 1, is to be made again.
     backbone : BackboneOptions
-    yielding : frozenset of str
-        Those of its fields that are only defaults, of dseg.toml: they yield where the network does
-        not take them, such as steps where there is no noise.
+    optional : frozenset of str
+        Those of its fields that come from dseg.toml: they are ignored where the network does not
+        support them, such as steps where there is no noise.
     fit : {"squash", "pad", "tile"}
     overlap : int, optional
         Of tiles, in pixels; by default a quarter of their shorter side.
@@ -89,7 +61,7 @@ class ExtractConfig:
     layers_from: Path | None = None
     part: int | None = None
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
-    yielding: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
     fit: Fit = "squash"
     overlap: int | None = None
     batch_size: int | None = None

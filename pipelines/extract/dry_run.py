@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...extract.backbone import Backbone
-from ...extract.levels import white_in
+from ...extract.images.levels import white_in
 from ...store.geometry import plan_rows
 from ...store.spec import FeatureSpec
 from ...store.write.stored_size import MeasuringWriter, dense_row_bytes

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import torch
 
-from ...extract.backbone import Backbone, feature_spec
-from ...extract.builtin import BUILTIN
-from ...extract.levels import white_in
-from ...extract.loading import NotTakenError
-from ...extract.restore import restore_backbone
+from ...extract.backbone import Backbone, feature_spec, open_backbone
+from ...extract.checkpoints.builtin import BUILTIN
+from ...extract.from_spec import restore_backbone
+from ...extract.images.levels import white_in
+from ...extract.networks.options import BackboneOptions, UnsupportedOptionError
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
 from ..masks.segmenter import load_model
-from .config import BackboneOptions, ExtractConfig
+from .config import ExtractConfig
 
-__all__ = ["recipe_of"]
+__all__ = ["features_of"]
 
 
-def recipe_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
+def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
     """Return the network of an extraction, and the spec of the features.
 
     Raises
@@ -34,32 +34,29 @@ def recipe_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
     if config.fit == "tile":
         if options.pixels:
             raise InputError(
-                "--pixels does not go with --tile: a place within a tile says nothing of the image"
+                "--pixels does not go with --tile: a position in a tile says nothing of the image"
             )
         options = replace(options, pixels=False)
-    backbone = _loaded(options, config.checkpoint or BUILTIN, config.yielding)
+    backbone = _loaded(options, config.checkpoint or BUILTIN, config.optional)
     overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
     return backbone, feature_spec(backbone, config.fit, overlap)
 
 
-def _loaded(options: BackboneOptions, checkpoint: str, yielding: frozenset[str]) -> Backbone:
-    """Load a network; what yields is left out where the network does not take it."""
+def _loaded(options: BackboneOptions, checkpoint: str, optional: frozenset[str]) -> Backbone:
+    """Load a network; optional settings that it does not support are left out."""
     try:
-        return options.load(checkpoint)
-    except NotTakenError as error:
-        plain = {
-            name: value for name, value in vars(BackboneOptions()).items() if name in error.names
-        }
-        told = {name: value for name, value in plain.items() if value != getattr(options, name)}
-        if not told or not yielding.issuperset(told):
+        return open_backbone(checkpoint, options)
+    except UnsupportedOptionError as error:
+        if not optional.issuperset(error.names):
             raise
-    return _loaded(replace(options, **told), checkpoint, yielding)
+        left_out = {name: getattr(BackboneOptions(), name) for name in error.names}
+    return _loaded(replace(options, **left_out), checkpoint, optional)
 
 
 def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpec]:
-    """Make the very features of a model: its spec leaves nothing open but where things are."""
-    told = replace(config.backbone, device=None) != BackboneOptions()
-    if told or (config.fit, config.overlap) != ("squash", None):
+    """Return what makes the features of a model: its spec decides all but the checkpoint's path."""
+    given = replace(config.backbone, device=None) != BackboneOptions()
+    if given or (config.fit, config.overlap) != ("squash", None):
         raise InputError(
             f"the model '{model}' says which features to make: give it without options that say so "
             "too"

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ...extract.backbone import Backbone, feature_spec
-from ...extract.images import ImageFiles, find_images
-from ...extract.levels import FULL, white_in
-from ...extract.opening import KINDS
+from ...extract.images.files import ImageFiles, find_images
+from ...extract.images.levels import FULL, white_in
+from ...extract.registry import KINDS
 from ...store.atomic_folder import finish_replacement, is_free, replace_folder
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
@@ -37,7 +37,7 @@ from ..inputs.image_survey import Survey, found_white, surveyed, tell_of_files, 
 from ..training.memory_budget import peak_resident, return_freed_memory
 from .config import Estimate, ExtractConfig, ExtractSummary
 from .dry_run import probe_of
-from .feature_choice import recipe_of
+from .feature_choice import features_of
 from .mending import to_mend
 
 __all__ = ["extract"]
@@ -63,7 +63,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     tell_of_files(files, progress)
     found = _find(config, files)
     mine = set(shard_of(list(found), config.shard))
-    backbone, spec = recipe_of(config)
+    backbone, spec = features_of(config)
     _describe(backbone, spec, progress)
     _warn_of_labels(found, progress)
     survey = surveyed(found, progress)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...extract.backbone import Backbone
-from ...extract.half import to_float16
-from ...extract.images import ImageRows, UnreadableImage, read_image, sha256_of
-from ...extract.joined import JoinedBackbone
-from ...extract.levels import FULL
+from ...extract.concatenated import ConcatenatedBackbone
+from ...extract.images.levels import FULL
+from ...extract.images.network_input import ImageRows
+from ...extract.images.reading import UnreadableImage, read_image, sha256_of
+from ...extract.layers.float16 import to_float16
 from ...store.geometry import Geometry, plan_rows
 from ...store.spec import FeatureSpec
 
@@ -211,7 +212,7 @@ def _computed(backbone: Backbone, batch: list[tuple[Decoded, int]]) -> list[Tens
     """Send rows of some images through the network, or each network."""
     if not batch:
         return []
-    if isinstance(backbone, JoinedBackbone):
+    if isinstance(backbone, ConcatenatedBackbone):
         count = len(backbone.backbones)
         return backbone(*(_stack([(i.others[n], row) for i, row in batch]) for n in range(count)))
     return backbone(_stack([(image.rows, row) for image, row in batch]))

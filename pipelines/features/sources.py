@@ -7,9 +7,9 @@ from itertools import chain, islice
 from typing import Any, Protocol
 
 from ...extract.backbone import Backbone
-from ...extract.images import ImageFiles
-from ...extract.levels import FULL, white_in
-from ...extract.restore import restore_backbone
+from ...extract.from_spec import restore_backbone
+from ...extract.images.files import ImageFiles
+from ...extract.images.levels import FULL, white_in
 from ...store.errors import InputError, StoreError
 from ...store.geometry import Geometry, plan_rows
 from ...store.names import stem_of

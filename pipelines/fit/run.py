@@ -13,7 +13,7 @@ import torch
 
 from ...classify.ensemble.model_files import check_target, files_of
 from ...classify.ensemble.model_size import model_bytes
-from ...extract.devices import choose_device
+from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import tidy_beside
 from ...store.claims import claimed
 from ...store.errors import InputError

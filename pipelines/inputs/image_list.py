@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from ...extract.images import EXTENSIONS
+from ...extract.images.files import EXTENSIONS
 from ...store.errors import InputError
 from ...store.names import composed
 from ...store.texts import read_text

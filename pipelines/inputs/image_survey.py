@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...extract.images import ImageFiles, UnreadableImage, brightest_of, image_facts
-from ...extract.levels import FULL, WHITES, white_of_values
+from ...extract.images.files import ImageFiles
+from ...extract.images.levels import FULL, WHITES, white_of_values
+from ...extract.images.reading import UnreadableImage, brightest_of, image_facts
 from ...store.walking import in_words
 from ..console.progress import Progress
 from .image_list import named

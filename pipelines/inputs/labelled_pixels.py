@@ -18,7 +18,7 @@ from ...classify.labels.label_maps import (
     read_label_file,
 )
 from ...classify.labels.survey import LabelSurvey
-from ...extract.images import sha256_of
+from ...extract.images.reading import sha256_of
 from ...store.errors import InputError
 from ...store.names import composed
 from ...store.read.image_tables import StoredImage

@@ -16,8 +16,9 @@ from ...classify.inference.legend import write_legend
 from ...classify.inference.mask_files import write_array, write_mask, write_overlay
 from ...classify.inference.prediction import Prediction
 from ...classify.labels.classes import Classes
-from ...extract.images import ImageFiles, read_image, sha256_of
-from ...extract.levels import FULL
+from ...extract.images.files import ImageFiles
+from ...extract.images.levels import FULL
+from ...extract.images.reading import read_image, sha256_of
 from ...store.atomic_folder import part_of
 from ...store.errors import DsegError, InputError
 from ..inputs.image_list import named

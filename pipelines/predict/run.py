@@ -18,9 +18,9 @@ import torch
 
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.inference.prediction import Prediction
-from ...extract.devices import choose_device
-from ...extract.images import find_images
-from ...extract.levels import FULL, white_in
+from ...extract.images.files import find_images
+from ...extract.images.levels import FULL, white_in
+from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_parts
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError

@@ -127,7 +127,7 @@ def pretrain(**given: Any) -> int:
     dseg pretrain --images photos/ --out my-ddpm/ --init lsun_horse.pt --learning-rate 1e-4
     torchrun --nproc-per-node 4 -m dseg pretrain --images photos/ --out my-ddpm/ --size 128
     """
-    from ...extract.loading import Hints
+    from ...extract.networks.options import CheckpointOptions
     from ...pretrain.data.images import Augmentation
     from ...pretrain.train.processes import is_first
     from ...pretrain.train.recipe import Recipe
@@ -140,8 +140,8 @@ def pretrain(**given: Any) -> int:
         name: kind(**{key: given.pop(key) for key in keys})
         for name, kind, keys in (
             (
-                "hints",
-                Hints,
+                "init_options",
+                CheckpointOptions,
                 ("head_channels", "heads", "attention_order", "diffusion_steps", "weights"),
             ),
             ("augmentation", Augmentation, ("crop", "flip")),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...extract.loading import Hints
+from ...extract.networks.options import CheckpointOptions
 from ...pretrain.data.images import Augmentation
 from ...pretrain.run.loop import Length
 from ...pretrain.train.recipe import Recipe
@@ -27,7 +27,7 @@ class PretrainConfig:
         Side of what the network sees, pixels; by default that of ``init``, else 64.
     init : str, optional
         Checkpoint to begin from, as `load_backbone` takes it; by default random weights.
-    hints : Hints
+    init_options : CheckpointOptions
         What a ``.pt`` given as ``init`` cannot show.
     network : str, optional
         One of `presets.PRESETS`; by default the one that fits the number of images.
@@ -66,7 +66,7 @@ class PretrainConfig:
     out: Path
     size: int | None = None
     init: str | None = None
-    hints: Hints = field(default_factory=Hints)
+    init_options: CheckpointOptions = field(default_factory=CheckpointOptions)
     network: str | None = None
     steps: int | None = None
     seconds: float | None = None

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from ...extract.images import ImageFiles, find_images
-from ...extract.levels import FULL
+from ...extract.images.files import ImageFiles, find_images
+from ...extract.images.levels import FULL
 from ...pretrain.data.dataset import Dataset, read_dataset, read_listing
 from ...pretrain.data.images import Augmentation, TrainingImages
 from ...pretrain.network.card import card_of
@@ -64,7 +64,7 @@ def pretrain(
         dataset, white = _dataset(config, files, folder, here, told)
         start = begin(
             init=config.init,
-            hints=config.hints,
+            init_options=config.init_options,
             preset=config.network,
             n_images=len(dataset.files),
             size=config.size,

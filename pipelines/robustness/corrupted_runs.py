@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...classify.evaluation.metrics import Confusion
 from ...classify.labels.label_maps import read_label_map
-from ...extract.images import ImageFiles
+from ...extract.images.files import ImageFiles
 from ...store.errors import DsegError, InputError
 from ...store.names import stem_of
 from ..console.progress import Advance

@@ -14,9 +14,9 @@ from statistics import fmean
 import torch
 
 from ...classify.inference.mask_files import write_encoded
-from ...extract.devices import choose_device
-from ...extract.images import ImageFiles, find_images
-from ...extract.levels import FULL
+from ...extract.images.files import ImageFiles, find_images
+from ...extract.images.levels import FULL
+from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import is_free, remove_parts
 from ...store.claims import claimed
 from ...store.errors import InputError

@@ -9,7 +9,8 @@ from ...classify.labels.checks import check_ids, check_label_maps, check_size
 from ...classify.labels.classes import Classes, load_classes
 from ...classify.labels.label_maps import read_label_file
 from ...classify.labels.survey import LabelSurvey
-from ...extract.images import ImageFiles, UnreadableImage, image_size, sha256_of
+from ...extract.images.files import ImageFiles
+from ...extract.images.reading import UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import files_named, match_labels, same_files, unnamed_classes

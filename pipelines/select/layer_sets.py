@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 
-from ...extract.restore import hints_of
+from ...extract.from_spec import checkpoint_options_of
 from ...extract.timing import recommended_layers, seconds_per_row
 from ...store.errors import DsegError
 from ...store.read.protocol import Features
@@ -147,9 +147,9 @@ def _extract_command(spec: FeatureSpec, out: str) -> str:
     words += ["--pixels" if spec.pixels else "--no-pixels"]
     words += ["--seed", str(spec.noise_seed)] if spec.noise_seed else []
     words += ["--flip"] if spec.backbone.get("flip") else []
-    told = {name: spec.backbone.get(name) for name in ("precision", "draws")}
-    told |= {name: value for name, value in hints_of(spec).items() if name != "prompt"}
-    for name, value in told.items():
+    options = {name: spec.backbone.get(name) for name in ("precision", "draws")}
+    options |= vars(checkpoint_options_of(spec)) | {"prompt": None}  # which the spec alone can say
+    for name, value in options.items():
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...extract.devices import choose_device
+from ...extract.networks.devices import choose_device
 from ...store.errors import InputError
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...extract.images import UnreadableImage, image_size, read_image, sha256_of
-from ...extract.levels import FULL
+from ...extract.images.levels import FULL
+from ...extract.images.reading import UnreadableImage, image_size, read_image, sha256_of
 from ..train.processes import Processes
 
 __all__ = ["Dataset", "read_dataset", "read_listing"]

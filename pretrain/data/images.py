@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...extract.images import UnreadableImage, read_image
-from ...extract.levels import FULL
+from ...extract.images.levels import FULL
+from ...extract.images.reading import UnreadableImage, read_image
 
 __all__ = ["Augmentation", "TrainingImages"]
 

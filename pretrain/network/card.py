@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ... import __version__
-from ...extract.card import Card
-from ...extract.unet import recommended_layers
+from ...extract.checkpoints.card import Card
+from ...extract.networks.diffusion.unet import recommended_layers
 from ...store.errors import InputError
 from ..data.dataset import Dataset
 from ..data.images import Augmentation

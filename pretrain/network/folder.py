@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from ...extract.card import CARD
-from ...extract.noise import NoiseSchedule
+from ...extract.checkpoints.card import CARD
+from ...extract.networks.diffusion.noise import NoiseSchedule
 from ...store.atomic_folder import replace_folder
 from ...store.errors import DsegError
 

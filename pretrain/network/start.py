@@ -5,10 +5,12 @@ from typing import Any
 
 import torch
 
-from ...extract.card import Card
-from ...extract.choices import choose_size
-from ...extract.loading import Hints, LoadedUNet, load_unet
-from ...extract.noise import NoiseSchedule
+from ...extract.checkpoints.card import Card
+from ...extract.networks.defaults import choose_size
+from ...extract.networks.diffusion.noise import NoiseSchedule
+from ...extract.networks.diffusion.unet import LoadedUNet
+from ...extract.networks.options import CheckpointOptions
+from ...extract.registry import load_unet
 from ...store.errors import InputError
 from .folder import scheduler_of
 from .presets import PRESETS, build, choose_preset
@@ -61,7 +63,7 @@ class Start:
 def begin(
     *,
     init: str | None,
-    hints: Hints,
+    init_options: CheckpointOptions,
     preset: str | None,
     n_images: int,
     size: int | None,
@@ -74,7 +76,7 @@ def begin(
     ----------
     init : str, optional
         A checkpoint, which is then trained further.
-    hints : Hints
+    init_options : CheckpointOptions
         What a ``.pt`` cannot show.
     preset : str, optional
         Of a new network.
@@ -94,8 +96,12 @@ def begin(
     if init is not None:
         if preset is not None:
             raise InputError(f"--network {preset} is for a new network; --init brings its own")
-        return _further(init, replace(hints, schedule=schedule), size)
-    told = [f"--{key.replace('_', '-')}" for key, value in vars(hints).items() if value is not None]
+        return _further(init, replace(init_options, schedule=schedule), size)
+    told = [
+        f"--{key.replace('_', '-')}"
+        for key, value in vars(init_options).items()
+        if value is not None
+    ]
     if told:
         raise InputError(f"{', '.join(told)} tells of a guided-diffusion file (.pt): give --init")
     name = choose_preset(preset, n_images)
@@ -106,9 +112,9 @@ def begin(
     return Start(network, scheduler_of(noise), side, {"network": name})
 
 
-def _further(init: str, hints: Hints, size: int | None) -> Start:
+def _further(init: str, init_options: CheckpointOptions, size: int | None) -> Start:
     """Return a checkpoint that is trained further."""
-    loaded = load_unet(init, hints)
+    loaded = load_unet(init, init_options)
     network = loaded.unet
     _refuse_other_aims(init, loaded)
     _state_heads(init, network)
@@ -138,10 +144,10 @@ def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
             f"the noise schedule of '{init}' has variances up to {largest:.3g}: expected below 1. "
             "Are its timesteps right?"
         )
-    if loaded.aim != "epsilon":
+    if loaded.prediction != "epsilon":
         raise InputError(
-            f"'{init}' was trained to predict {loaded.aim!r}, not the noise (epsilon): it cannot "
-            "be trained further here"
+            f"'{init}' was trained to predict {loaded.prediction!r}, not the noise (epsilon): it "
+            "cannot be trained further here"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...extract.images import UnreadableImage
+from ...extract.images.reading import UnreadableImage
 from ...store.errors import DsegError
 from ..data.images import TrainingImages
 from ..train.recipe import learning_rate

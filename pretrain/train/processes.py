@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from ...extract.devices import choose_device
+from ...extract.networks.devices import choose_device
 from ...store.errors import InputError
 
 __all__ = ["Processes", "is_first", "processes"]

@@ -15,8 +15,8 @@ import pytest
 import torch
 from dseg.classify.ensemble.recipes import Recipe
 from dseg.classify.ensemble.reduction import default_dims
-from dseg.extract.filters import filter_maps
-from dseg.extract.images import sha256_of
+from dseg.extract.images.reading import sha256_of
+from dseg.extract.layers.filters import filter_maps
 from dseg.store.errors import DsegError, InputError
 from PIL import Image
 

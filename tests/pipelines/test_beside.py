@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dseg.extract.networks.options import BackboneOptions
 from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.curve.config import CurveConfig
 from dseg.pipelines.curve.run import curve
 from dseg.pipelines.demo.config import DemoConfig
 from dseg.pipelines.demo.run import demo
-from dseg.pipelines.extract.config import BackboneOptions, ExtractConfig
+from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit

@@ -208,7 +208,7 @@ def test_what_a_network_does_not_take_yields_in_settings_alone(
 
 
 def test_the_backbones_that_may_be_named_are_those_that_are_known():
-    from dseg.extract.opening import KINDS
+    from dseg.extract.registry import KINDS
     from dseg.pipelines.extract.command import extract
 
     (named,) = (p.type.choices for p in extract.params if p.name == "backbone")

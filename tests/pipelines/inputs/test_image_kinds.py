@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 from dseg import FeatureStore
-from dseg.extract.levels import white_in
+from dseg.extract.images.levels import white_in
 from PIL import Image
 
 NFC = unicodedata.normalize("NFC", "prélèvement")

@@ -11,7 +11,7 @@ import pytest
 from dseg.classify.inference.contrast import overlay_colours
 from dseg.classify.inference.prediction import Prediction
 from dseg.classify.labels.classes import default_classes
-from dseg.extract.images import image_size, sha256_of
+from dseg.extract.images.reading import image_size, sha256_of
 from dseg.pipelines.masks.manifest import FILE, Manifest
 from dseg.pipelines.masks.mask_folder import Asked, MaskFiles
 from dseg.store.errors import DsegError, InputError

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 from dseg.extract.backbone import load_backbone
-from dseg.extract.loading import load_unet
-from dseg.extract.unet import recommended_layers
+from dseg.extract.networks.diffusion.unet import recommended_layers
+from dseg.extract.registry import load_unet
 from dseg.pipelines.pretrain import run as pipeline
 from dseg.store.claims import claimed
 from PIL import Image
@@ -278,7 +278,7 @@ def test_settings_from_a_file(train, tmp_path):
         (("--size", "12"), "both sides must be multiples of 8: got 12x12, the nearest is 16x16"),
         (("--network", "small"), "--network small is for a new network; --init brings its own"),
         (("--batch-size", "1000000000"), "a batch of 1000000000 images of 32x32 takes 12288 GB"),
-        (("--head-channels", "8"), "head_channels cannot be told of this checkpoint"),
+        (("--head-channels", "8"), "head_channels cannot be set for this checkpoint"),
         (("--precision", "float16"), "float16 is for CUDA, not for cpu: use bfloat16 or float32"),
         (("--device", "abacus"), "there is no device 'abacus' here"),
         (("--init", "nowhere.pt"), "'nowhere.pt'"),

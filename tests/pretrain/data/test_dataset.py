@@ -51,7 +51,7 @@ def test_images_that_were_decoded_before_are_not_again(photos, here, tmp_path):
     known = read_listing(listing)
     assert known == set(everything.hashes.values())
     assert read(photos, here, known=known).refused == everything.refused
-    from dseg.extract.images import sha256_of
+    from dseg.extract.images.reading import sha256_of
 
     trusted = {*known, sha256_of(photos / "cut.jpg").hex()}
     assert read(photos, here, known=trusted).refused == {}

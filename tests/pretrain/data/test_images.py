@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from dseg.extract.images import ImageRows, UnreadableImage
+from dseg.extract.images.network_input import ImageRows
+from dseg.extract.images.reading import UnreadableImage
 from dseg.pretrain.data.images import Augmentation, TrainingImages
 from dseg.store.geometry import plan_rows
 from hypothesis import given, settings

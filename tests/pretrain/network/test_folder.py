@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from dseg.extract.backbone import load_backbone
-from dseg.extract.loading import Hints, load_unet
-from dseg.extract.noise import NoiseSchedule, q_sample, shared_noise
+from dseg.extract.networks.diffusion.noise import NoiseSchedule, q_sample, shared_noise
+from dseg.extract.networks.options import CheckpointOptions
+from dseg.extract.registry import load_unet
 from dseg.pretrain.network.folder import scheduler_of, write_network
 from dseg.pretrain.network.start import begin
 from dseg.store.errors import DsegError
@@ -122,19 +123,19 @@ def test_a_folder_that_cannot_be_written(unet, tmp_path):
 
 def test_init_without_a_step_changes_nothing_of_a_published_checkpoint(golden_checkpoint, tmp_path):
     told = {
-        "adm64": Hints(head_channels=16),
-        "improved64": Hints(heads=4, attention_order="new", schedule="cosine"),
+        "adm64": CheckpointOptions(head_channels=16),
+        "improved64": CheckpointOptions(heads=4, attention_order="new", schedule="cosine"),
     }
     x, t = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64), torch.tensor([150])
-    for variant, hints in told.items():
+    for variant, init_options in told.items():
         path = golden_checkpoint(variant)
         start = begin(
             init=str(path),
-            hints=Hints(**{**vars(hints), "schedule": None}),
+            init_options=CheckpointOptions(**{**vars(init_options), "schedule": None}),
             preset=None,
             n_images=5,
             size=None,
-            schedule=hints.schedule,
+            schedule=init_options.schedule,
             seed=0,
         )
         assert start.size == 64
@@ -142,7 +143,7 @@ def test_init_without_a_step_changes_nothing_of_a_published_checkpoint(golden_ch
         assert start.scheduler.config.variance_type == "learned_range"
         folder = tmp_path / variant
         write_network(start.network, start.scheduler, folder, {})
-        before, after = load_unet(path, hints), load_unet(folder)
+        before, after = load_unet(path, init_options), load_unet(folder)
         weights = after.unet.state_dict()
         assert all(torch.equal(weights[k], v) for k, v in before.unet.state_dict().items())
         with torch.inference_mode():
@@ -156,7 +157,7 @@ def test_init_without_a_step_changes_nothing_of_a_folder(unet, tmp_path):
     write_network(unet(3), scheduler_of(schedule), tmp_path / "a", {})
     start = begin(
         init=str(tmp_path / "a"),
-        hints=Hints(),
+        init_options=CheckpointOptions(),
         preset=None,
         n_images=5,
         size=16,

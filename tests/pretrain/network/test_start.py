@@ -4,17 +4,21 @@ import json
 
 import pytest
 import torch
-from dseg.extract.loading import Hints
-from dseg.extract.noise import NoiseSchedule
+from dseg.extract.networks.diffusion.noise import NoiseSchedule
+from dseg.extract.networks.options import CheckpointOptions
 from dseg.pretrain.network.folder import scheduler_of, write_network
 from dseg.pretrain.network.presets import PRESETS, build, levels_of
 from dseg.pretrain.network.start import begin
 from dseg.store.errors import InputError
 
 
-def start(init=None, hints=None, **given):
+def start(init=None, init_options=None, **given):
     settings = {"preset": None, "n_images": 5, "size": None, "schedule": None, "seed": 0}
-    return begin(init=init and str(init), hints=hints or Hints(), **{**settings, **given})
+    return begin(
+        init=init and str(init),
+        init_options=init_options or CheckpointOptions(),
+        **{**settings, **given},
+    )
 
 
 @pytest.fixture
@@ -68,8 +72,14 @@ def test_a_size_that_no_network_fits(size):
     ("given", "words"),
     [
         ({"preset": "huge"}, "unknown network 'huge': use one of tiny, small, base, large"),
-        ({"hints": Hints(head_channels=16)}, r"--head-channels tells of a guided-diffusion file"),
-        ({"hints": Hints(diffusion_steps=100)}, "--diffusion-steps tells of a guided-diffusion"),
+        (
+            {"init_options": CheckpointOptions(head_channels=16)},
+            r"--head-channels tells of a guided-diffusion file",
+        ),
+        (
+            {"init_options": CheckpointOptions(diffusion_steps=100)},
+            "--diffusion-steps tells of a guided-diffusion",
+        ),
     ],
 )
 def test_what_a_new_network_does_not_take(given, words):
@@ -90,8 +100,12 @@ def test_a_checkpoint_brings_its_own(folder):
     ("config", "given", "words"),
     [
         ({}, {"preset": "tiny"}, "--network tiny is for a new network; --init brings its own"),
-        ({}, {"schedule": "cosine"}, "schedule cannot be told of this checkpoint"),
-        ({}, {"hints": Hints(heads=2)}, "heads cannot be told of this checkpoint"),
+        ({}, {"schedule": "cosine"}, "schedule cannot be set for this checkpoint"),
+        (
+            {},
+            {"init_options": CheckpointOptions(heads=2)},
+            "heads cannot be set for this checkpoint",
+        ),
         ({}, {"size": 9}, "both sides must be multiples of 2: got 9x9, the nearest is 8x8"),
         ({"sample_size": (8, 16)}, {}, "is for images of 8x16: give a --size, one side"),
         ({"sample_size": None}, {}, "does not state its image size"),
@@ -126,7 +140,9 @@ def test_a_network_of_latents(folder):
 
 def test_heads_that_a_folder_cannot_express(golden_checkpoint):
     """A fixed number of heads can be told as channels a head only where all levels are alike."""
-    alike = start(golden_checkpoint("improved64"), Hints(heads=4, attention_order="new"))
+    alike = start(
+        golden_checkpoint("improved64"), CheckpointOptions(heads=4, attention_order="new")
+    )
     assert alike.network.config.attention_head_dim == 16
     with pytest.raises(InputError, match="fixed number of attention heads over levels of differ"):
-        start(golden_checkpoint("adm64"), Hints(heads=4))
+        start(golden_checkpoint("adm64"), CheckpointOptions(heads=4))

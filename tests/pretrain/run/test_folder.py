@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from dseg.extract.loading import load_unet
+from dseg.extract.registry import load_unet
 from dseg.pretrain.run import state
 from dseg.pretrain.run.folder import RunFolder
 from dseg.pretrain.run.loop import Length

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from dseg.extract.images import UnreadableImage, list_images
+from dseg.extract.images.files import list_images
+from dseg.extract.images.reading import UnreadableImage
 from dseg.pretrain.data.images import Augmentation, TrainingImages
 from dseg.pretrain.run.loop import Diverged, Length, train
 from dseg.pretrain.train.heldout_loss import HeldOut

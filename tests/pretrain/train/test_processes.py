@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
-from dseg.extract.loading import Hints
-from dseg.extract.noise import NoiseSchedule
+from dseg.extract.networks.diffusion.noise import NoiseSchedule
+from dseg.extract.networks.options import CheckpointOptions
 from dseg.pipelines.pretrain.config import PretrainConfig
 from dseg.pipelines.pretrain.run import pretrain
 from dseg.pretrain.data.images import Augmentation
@@ -47,7 +47,7 @@ def test_two_processes_equal_one(unet, photos, tmp_path):
         images=photos,
         out=tmp_path / "one",
         init=str(tmp_path / "init"),
-        hints=Hints(),
+        init_options=CheckpointOptions(),
         steps=4,
         augmentation=Augmentation(crop=0.5, flip=True),
         recipe=Recipe(batch_size=5),

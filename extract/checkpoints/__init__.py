@@ -1,0 +1,1 @@
+"""Checkpoints: found, downloaded and read safely, whatever network they hold."""

@@ -1,0 +1,179 @@
+"""Checkpoint files: what a file is, and its tensors without running any code of it."""
+
+import argparse
+import hashlib
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...store.errors import InputError
+from .weight_sets import Choice, choose_state
+
+__all__ = [
+    "StateDict",
+    "digest",
+    "load_state_dict",
+    "load_weights",
+    "some_keys",
+    "without_module",
+]
+
+StateDict = dict[str, Tensor]
+
+# First bytes of files that people give by mistake
+SIGNATURES: dict[bytes, str] = {
+    b"\x89PNG": "an image (PNG)",
+    b"\xff\xd8\xff": "an image (JPEG)",
+    b"GIF8": "an image (GIF)",
+    b"%PDF": "a PDF document",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "compressed with gzip",
+    b"\xfd7zXZ": "compressed with xz",
+    b"BZh": "compressed with bzip2",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"\x93NUMPY": "a NumPy array",
+}
+EXPECTED = "expected the weights of a network (.pt or .pth, a state dict of torch.save)"
+
+
+def load_state_dict(path: Path) -> StateDict:
+    """Return the tensors that `load_weights` takes of a file."""
+    return load_weights(path)[0]
+
+
+def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choice]:
+    """Read the tensors of a ``torch.save``d state dict as float32, on the CPU.
+
+    A state dict within a dict, such as under ``state_dict``, ``model`` or ``ema``, is unwrapped;
+    of several the averaged one is taken. Nothing but tensors and plain containers is unpickled
+    (``weights_only``), so no code of the file runs.
+
+    Parameters
+    ----------
+    path : Path
+    wanted : str, optional
+        Which of several sets of weights, see `weight_sets.choose_state`.
+
+    Returns
+    -------
+    state : dict of str to tensor
+        Floating-point tensors as float32, others as they are.
+    choice : Choice
+        Which set it is.
+
+    Raises
+    ------
+    InputError
+        If the file is something else, is damaged, unpickling it would run code, or it does not
+        show which of several sets of weights is meant.
+    """
+    _refuse_foreign(path)
+    content, choice = choose_state(_torch_load(path), wanted, str(path))
+    if not isinstance(content, Mapping):
+        raise InputError(f"'{path}' holds a {type(content).__name__}, no state dict: {EXPECTED}")
+    strangers = [key for key, value in content.items() if not isinstance(value, Tensor)]
+    if strangers or not content:
+        held = f"entries such as {some_keys(strangers)}" if strangers else "nothing"
+        raise InputError(f"'{path}' holds {held}, not tensors by name: {EXPECTED}")
+    state = {
+        str(key): value.float() if value.is_floating_point() else value
+        for key, value in content.items()
+    }
+    return state, choice
+
+
+def without_module(state: StateDict) -> StateDict:
+    """Return a state dict without the ``module.`` that training in several processes adds."""
+    if all(key.startswith("module.") for key in state):
+        return {key.removeprefix("module."): value for key, value in state.items()}
+    return state
+
+
+def some_keys(keys: object) -> str:
+    """Return the first few names of a collection, for a message."""
+    names = [repr(str(key)) for key in list(keys)[:4]]  # type: ignore[call-overload]
+    return ", ".join(names)
+
+
+def digest(files: Mapping[str, Path]) -> str:
+    """Return one sha256 for several files, whatever the folder they lie in.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        Each file by its role; the role counts, the path does not.
+
+    Returns
+    -------
+    str
+        Hexadecimal. Of a single file, the sha256 of its bytes.
+    """
+    sums = {}
+    for role, path in files.items():
+        with path.open("rb") as file:
+            sums[role] = hashlib.file_digest(file, "sha256").hexdigest()
+    if len(sums) == 1:
+        return next(iter(sums.values()))
+    lines = "".join(f"{role} {sums[role]}\n" for role in sorted(sums))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _refuse_foreign(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(512)
+    what = next((name for start, name in SIGNATURES.items() if head.startswith(start)), None)
+    if not head:
+        what = "empty"
+    elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
+        what = "a safetensors file; give the diffusers or transformers folder that holds it"
+    elif head.startswith(b"PK") and not _is_torch_zip(path):
+        what = "a ZIP archive"
+    elif what is None and _is_text(head):
+        what = "text"
+    if what is not None:
+        raise InputError(f"'{path}' is {what}: {EXPECTED}")
+
+
+def _is_torch_zip(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return True  # cut short: leave the words to the loader
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return all(char.isprintable() or char.isspace() for char in text)
+
+
+def _torch_load(path: Path) -> object:
+    try:
+        # training leaves its options in many checkpoints; a Namespace only holds values
+        allowed = torch.serialization.safe_globals([argparse.Namespace])
+        with warnings.catch_warnings(), allowed:
+            warnings.simplefilter("ignore")  # what is odd about the pickle ends in an error or not
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        if found:
+            raise InputError(
+                f"'{path}' would run code when read (it calls for {found[1]}), so it was not read: "
+                f"{EXPECTED}, tensors only"
+            ) from error
+        raise InputError(
+            f"'{path}' is damaged, or holds something else than tensors: {EXPECTED}"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(
+            f"'{path}' is damaged or cut short: {EXPECTED}. Was the download complete?"
+        ) from error

@@ -1,0 +1,111 @@
+"""A folder of transformers: how its model is loaded, and how its input is normalised."""
+
+import textwrap
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from ...store.errors import InputError
+from .card import read_json
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "PROCESSOR",
+    "WEIGHTS",
+    "loaded_quietly",
+    "normalisation",
+]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+PROCESSOR = "preprocessor_config.json"
+
+_SILENT = 50  # logging.CRITICAL
+
+
+def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of colours of a folder's processor; without one, ImageNet's.
+
+    Raises
+    ------
+    InputError
+        If it states them in another form.
+    """
+    path = folder / PROCESSOR
+    processor = read_json(path) if path.is_file() else {}
+    if processor.get("do_normalize") is False:
+        return (0.0,) * 3, (1.0,) * 3
+    mean = _colours(processor.get("image_mean"), IMAGENET_MEAN)
+    std = _colours(processor.get("image_std"), IMAGENET_STD)
+    if mean is None or std is None or min(std) <= 0:
+        raise InputError(
+            f"'{path}' states image_mean {processor.get('image_mean')} and image_std "
+            f"{processor.get('image_std')}: expected a number, or three, each; of image_std above 0"
+        )
+    return mean, std
+
+
+def _colours(stated: Any, default: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Return a value for each colour; None if what is stated is no such."""
+    if stated is None:
+        return default
+    values = stated if isinstance(stated, list) else [stated] * 3
+    if len(values) != 3 or not all(type(v) in (int, float) and isfinite(v) for v in values):
+        return None
+    return tuple(map(float, values))
+
+
+def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
+    """Load a model of transformers, without its words, and refuse it where weights are missing.
+
+    Parameters
+    ----------
+    kind : class of transformers
+    what : str
+        The weights, for messages.
+    *where, **how
+        Of ``from_pretrained``.
+
+    Returns
+    -------
+    model
+        Evaluation mode, CPU, float32.
+
+    Raises
+    ------
+    InputError
+        If the weights cannot be read or are not those of the configuration.
+    """
+    import torch
+    from transformers.utils import logging
+
+    words: Any = logging  # which states no types
+    verbosity, bars = words.get_verbosity(), words.is_progress_bar_enabled()
+    words.set_verbosity(_SILENT)
+    words.disable_progress_bar()
+    try:
+        model, report = kind.from_pretrained(
+            *where,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # counted below
+            dtype=torch.float32,
+            **how,
+        )
+    except Exception as error:  # transformers, safetensors and torch each raise their own
+        raise InputError(
+            f"{what} cannot be loaded: {textwrap.shorten(str(error), 200)}. Was the download "
+            "complete, and is the configuration theirs?"
+        ) from error
+    finally:
+        words.set_verbosity(verbosity)
+        if bars:
+            words.enable_progress_bar()
+    faults = {name: len(report.get(name) or ()) for name in ("missing_keys", "mismatched_keys")}
+    if any(faults.values()):
+        counts = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in faults.items() if n)
+        raise InputError(f"{what} are not those of the configuration ({counts})")
+    return model.eval().requires_grad_(False)

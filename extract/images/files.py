@@ -1,0 +1,119 @@
+"""Which files are images: those of a folder, or those that are given."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...store.errors import InputError
+from ...store.names import stem_of
+from ...store.walking import ending, passed_over, walk
+
+__all__ = ["EXTENSIONS", "ImageFiles", "find_images", "list_images"]
+
+EXTENSIONS = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The images that a command is given.
+
+    Parameters
+    ----------
+    where : str
+        The folder, or the only image, in quotes for a message.
+    files : dict
+        Path of each by its name: the path within the folder, with "/" and with extension.
+    folders : tuple of Path
+        Real folders that hold images: the one given, and those that links in it lead to; none where
+        single images are given.
+    passed : str
+        In words, which files of the folder are not taken; empty if there are none worth a word.
+    """
+
+    where: str
+    files: dict[str, Path]
+    folders: tuple[Path, ...] = ()
+    passed: str = ""
+
+    @property
+    def by_stem(self) -> dict[str, str]:
+        """The name of each by its stem."""
+        return {stem_of(name): name for name in self.files}
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Return the images in a folder and its sub-folders, sorted by their relative paths.
+
+    Hidden files and folders are left out, links to folders are followed, see `walking`.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    list of Path
+        Each begins with ``folder``.
+
+    Raises
+    ------
+    InputError
+        If it is no folder, holds no image, or two images have one stem (the relative path without
+        extension), for labels and masks are matched by it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"images folder '{folder}' {what}: give a folder of images")
+    return list(find_images([folder]).files.values())
+
+
+def find_images(sources: Sequence[Path]) -> ImageFiles:
+    """Return the images of a folder, see `list_images`, or those that are given themselves.
+
+    Raises
+    ------
+    InputError
+        If there are none, two have one stem, or a file is no image by its ending.
+    """
+    if len(sources) == 1 and sources[0].is_dir():
+        return _in_folder(sources[0])
+    for path in sources:
+        if path.is_dir():
+            raise InputError(f"'{path}' is a folder: give one folder of images, or images alone")
+        if ending(path) not in EXTENSIONS:
+            raise InputError(
+                f"'{path}' is no image by its ending: images end in {' '.join(sorted(EXTENSIONS))}"
+            )
+    _refuse_shared_stems((path.name, str(path)) for path in sources)
+    where = f"'{sources[0]}'" if len(sources) == 1 else f"the {len(sources)} files given"
+    return ImageFiles(where, {path.name: path for path in sources})
+
+
+def _in_folder(folder: Path) -> ImageFiles:
+    found = walk(folder)
+    images = [path for path in found.files if ending(path) in EXTENSIONS]
+    names = [path.relative_to(folder).as_posix() for path in images]
+    passed = passed_over(found, EXTENSIONS)
+    if not images:
+        known = " ".join(sorted(EXTENSIONS))
+        there = f"; passed over are {passed}" if passed else ""
+        raise InputError(f"no image in '{folder}': looked for files ending in {known}{there}")
+    _refuse_shared_stems((name, name) for name in names)
+    folders = (folder.resolve(), *found.followed)
+    return ImageFiles(f"'{folder}'", dict(zip(names, images, strict=True)), folders, passed)
+
+
+def _refuse_shared_stems(names: Iterable[tuple[str, str]]) -> None:
+    """Refuse images, by name and what to call them, that labels and masks cannot tell apart."""
+    by_stem: dict[str, str] = {}
+    for name, called in names:
+        other = by_stem.setdefault(stem_of(name), called)
+        if other != called:
+            raise InputError(
+                f"images '{other}' and '{called}' differ only in their extension, their folder or "
+                "the Unicode form of their names, but labels and masks are matched by name without "
+                "extension: rename or remove one"
+            )

@@ -1,0 +1,187 @@
+"""Images of more than 8 bits a channel: which value is white, and how they come to 8 bits.
+
+Cameras and microscopes keep 10, 12 or 14 bits in files of 16, so that white is 1023, 4095 or 16383
+there, and the file does not say so. (PNG's sBIT chunk does not either: values are scaled to 16 bits
+where it is used as meant. TIFF's MaxSampleValue is not for display.) So it is found from all images
+of a run together, for one scale for all, see `white_of_values`, and kept in the spec.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...store.errors import InputError
+
+__all__ = ["FULL", "WHITES", "brightest_value", "is_deep", "to_rgb", "white_in", "white_of_values"]
+
+FULL = 65535
+"""White unless something else is told or found: that of 16 bits, all of them used."""
+
+WHITES = (255, 1023, 4095, 16383, FULL)
+"""White of 8, 10, 12, 14 and 16 bits."""
+
+_MIN_IS_WHITE = (262, 0)  # TIFF's PhotometricInterpretation
+_SWAPPED = {
+    ";16B": ";16L",
+    ";16L": ";16B",
+    ";16N": ";16B" if sys.byteorder == "little" else ";16L",
+}
+
+
+def white_in(preprocessing: Mapping[str, Any]) -> int:
+    """Return the value of 16-bit images that is white in features of a spec.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    white = preprocessing.get("white", FULL)
+    if type(white) is not int or not 1 <= white <= FULL:
+        raise InputError(f"the features have {white!r} for white: expected a number up to {FULL}")
+    return white
+
+
+def white_of_values(brightest: int) -> int:
+    """Return the white of the fewest bits that hold the brightest value of all; of 0, `FULL`.
+
+    >>> white_of_values(255), white_of_values(3988), white_of_values(20000), white_of_values(0)
+    (255, 4095, 65535, 65535)
+    """
+    return next(white for white in WHITES if brightest <= white) if brightest else FULL
+
+
+def _raw_mode(image: Image.Image) -> str:
+    tiles = getattr(image, "tile", ())  # an image that comes from no file has none
+    args = tiles[0].args if tiles else ""
+    return str(args[0] if isinstance(args, tuple) else args)
+
+
+def _own_white(image: Image.Image) -> int | None:
+    """Return the white that a file states itself: a PGM, which Pillow scales, and 12-bit TIFF."""
+    if image.format == "PPM":
+        return FULL
+    return 4095 if _raw_mode(image) == "I;12" else None
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Say whether an image, opened but not decoded, has 16 bits a channel and does not state white.
+
+    Integers of 32 bits count too, for they hold no more than 16 in what is not refused.
+    """
+    if image.mode.startswith("I"):
+        return _own_white(image) is None
+    return image.mode in ("RGB", "RGBA") and _raw_mode(image)[-4:] in _SWAPPED
+
+
+def brightest_value(image: Image.Image) -> int:
+    """Return the highest value of a deep image; of a colour image, rounded up to its high byte's.
+
+    That is exact enough to tell how many bits are used, and costs no more than decoding.
+    """
+    if image.mode.startswith("I"):
+        return int(np.asarray(image).max())
+    is_grey = _raw_mode(image).startswith("LA")
+    high = np.asarray(image)[..., : 1 if is_grey else 3]
+    return int(high.max()) * 256 + 255 if high.any() else int(_low_bytes(image).max())
+
+
+def to_rgb(image: Image.Image, white: int) -> Image.Image:
+    """Return an image of any mode as RGB of 8 bits a channel.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Opened from a file, not yet decoded.
+    white : int
+        The value of 16-bit channels that becomes 255.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which value is white, or some are brighter than it.
+    """
+    if image.format == "TIFF":
+        _refuse_odd_tiff(image)
+    if image.mode.startswith("I"):
+        return _grey(image, _own_white(image) or white)
+    if image.mode == "F":
+        raise ValueError(
+            "floating-point pixels have no defined white; convert it to 8 or 16 bits a channel"
+        )
+    if white != FULL and is_deep(image):
+        return _colour(image, white)
+    # A palette with several transparent entries makes Pillow warn unless it goes through RGBA.
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _refuse_odd_tiff(image: Image.Image) -> None:
+    """Refuse TIFF that Pillow decodes to other pixels than the file means."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = max(tags.get(258, (1,)))
+    if image.mode.startswith("I") and tags.get(_MIN_IS_WHITE[0]) == _MIN_IS_WHITE[1]:
+        raise ValueError(
+            f"its {bits}-bit values count from white to black (MinIsWhite); save it with 0 as black"
+        )
+    raw = any(tile.codec_name == "raw" for tile in getattr(image, "tile", ()))
+    if bits == 16 and tags.get(284, 1) == 2 and raw:
+        raise ValueError(
+            "its 16-bit channels lie in planes of their own; save it with the channels of a pixel "
+            "together (planar configuration 1)"
+        )
+
+
+def _grey(image: Image.Image, white: int) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > FULL:
+        raise ValueError(
+            f"grey values from {values.min()} to {values.max()} do not fit 16 bits; "
+            "convert it to 8 or 16 bits a channel"
+        )
+    return Image.fromarray(_scaled(values, white)).convert("RGB")
+
+
+def _colour(image: Image.Image, white: int) -> Image.Image:
+    """Scale 16-bit colour, of which Pillow keeps the high bytes alone."""
+    if _raw_mode(image).startswith("RGBa"):
+        raise ValueError(
+            "its 16-bit colours are multiplied by alpha; save it with unassociated alpha or none"
+        )
+    low = _low_bytes(image)
+    high = np.asarray(image)[..., : low.shape[2]]
+    scaled = _scaled(high.astype(np.int64) * 256 + low, white)
+    return Image.fromarray(np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled)
+
+
+def _scaled(values: NDArray[np.int64], white: int) -> NDArray[np.uint8]:
+    highest = int(values.max())
+    if highest > white:
+        raise ValueError(
+            f"it has values up to {highest}, but in this run {white} is white: say --white "
+            f"{white_of_values(highest)}, for all images alike (a store or a network made with "
+            "another white must be made anew)"
+        )
+    return ((values * 255 + white // 2) // white).astype(np.uint8)
+
+
+def _low_bytes(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the low bytes of 16-bit colour, (H, W, 3), of grey with alpha (H, W, 1).
+
+    The same file is decoded as if its bytes were in the other order.
+    """
+    with Image.open(image.filename) as again:  # type: ignore[attr-defined]
+        raw = _raw_mode(again)
+        grey = raw.startswith("LA")
+        other = "RGBA" if grey else raw[:-4] + _SWAPPED[raw[-4:]]
+        again.tile = [
+            tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other)
+            for tile in again.tile
+        ]
+        values: NDArray[np.uint8] = np.asarray(again)
+        return values[..., 1:2] if grey else values[..., :3]

@@ -1,0 +1,1 @@
+"""Networks whose activations are features: `diffusion` takes noise, `feedforward` none."""

@@ -1,0 +1,1 @@
+"""Diffusion U-Nets: their activations at several timesteps of the noise."""

@@ -1,0 +1,1 @@
+"""Networks that take the image as it is: vision transformers and residual networks."""

@@ -1,0 +1,200 @@
+"""Networks that take the image as it is, without noise: a stem, then block after block.
+
+What a vision transformer and a residual network have in common: each block turns the activation so
+far into the next, and the activation after (or before) a block is a layer of the features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ....store.errors import InputError
+from ....store.spec import CLEAN, LayerSpec
+from ...checkpoints.transformers_folder import IMAGENET_MEAN, IMAGENET_STD
+from ..base import LoadedNetwork, NetworkBackbone
+from ..defaults import choose_size, refuse_doubles
+from ..options import BackboneOptions
+from ..precision import at_precision, halve_weights
+
+__all__ = [
+    "ConvolutionalTrunk",
+    "LoadedTrunk",
+    "Trunk",
+    "TrunkBackbone",
+]
+
+Shape = tuple[int, int, int]
+
+
+class Trunk(nn.Module):
+    """A stem and its blocks.
+
+    Parameters
+    ----------
+    blocks : sequence of modules
+    cell : int
+        Image pixels a side of the coarsest map's cells: rows have multiples of it.
+
+    Attributes
+    ----------
+    blocks : nn.ModuleList
+        Those past the last that is wanted may be removed.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], cell: int) -> None:
+        super().__init__()
+        self.blocks, self.cell = nn.ModuleList(blocks), cell
+
+    def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the first block's input for (B, 3, H, W), and what every block takes besides."""
+        raise NotImplementedError
+
+    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return an activation as (B, C, h, w), of rows of a size (H, W)."""
+        raise NotImplementedError
+
+    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
+        """Return channels, height and width of each block's output, or of its input."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, wanted: Sequence[int], inputs: bool) -> list[Tensor]:
+        """Return the outputs, or inputs, of the wanted blocks, ascending: each (B, C, h, w)."""
+        size = (x.shape[2], x.shape[3])
+        h, beside = self.begin(x)
+        found: list[Tensor] = []
+        for number, block in enumerate(self.blocks):
+            if inputs and number in wanted:
+                found.append(self.as_map(h, size))
+            if len(found) == len(wanted):
+                break
+            h = block(h, **beside)
+            if not inputs and number in wanted:
+                found.append(self.as_map(h, size))
+        return found
+
+
+class ConvolutionalTrunk(Trunk):
+    """A stem that gives a quarter of the rows' size, then stages that each halve it again.
+
+    Blocks are numbered through all stages, from 0; the first of a stage halves.
+
+    Parameters
+    ----------
+    blocks : sequence of modules
+    stem : int
+        Channels of the stem's output.
+    channels, depths : sequence of int
+        Of each stage, its outputs' channels and its number of blocks.
+
+    Attributes
+    ----------
+    stage_ends : tuple of int
+        The last block of each stage.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        stem: int,
+        channels: Sequence[int],
+        depths: Sequence[int],
+    ) -> None:
+        super().__init__(blocks, cell=4 * 2 ** (len(depths) - 1))
+        self._outputs = [
+            (channels[stage], 4 * 2**stage)
+            for stage, depth in enumerate(depths)
+            for _ in range(depth)
+        ]
+        self._stem = (stem, 4)
+        self.stage_ends = tuple(end - 1 for end in accumulate(depths))
+
+    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the activation, which is a map."""
+        return h
+
+    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
+        """Return channels, height and width of each block's output, or of its input."""
+        outputs = [self._stem, *self._outputs[:-1]] if inputs else self._outputs
+        return [(c, row_shape[0] // stride, row_shape[1] // stride) for c, stride in outputs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedTrunk(LoadedNetwork):
+    """A network without noise as loaded, with what is known of it.
+
+    Parameters
+    ----------
+    trunk : Trunk
+        Evaluation mode, CPU, float32.
+    blocks : tuple of int
+        To be recorded by default.
+    inputs : bool
+        Whether the blocks' inputs are recorded by default, not their outputs.
+    mean, std : tuple of float
+        Of colours in [0, 1], by which the input is normalised.
+    """
+
+    trunk: Trunk
+    blocks: tuple[int, ...]
+    inputs: bool = False
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def backbone(self, options: BackboneOptions) -> "TrunkBackbone":
+        """Return the backbone that records what the options say."""
+        return TrunkBackbone(self, options)
+
+
+class TrunkBackbone(NetworkBackbone):
+    """The activations of a trunk's blocks.
+
+    Parameters
+    ----------
+    loaded : LoadedTrunk
+        Its network is taken over and moved; do not use it elsewhere.
+    options : BackboneOptions
+
+    Raises
+    ------
+    InputError
+        See `LoadedNetwork.backbone`.
+    """
+
+    def __init__(self, loaded: LoadedTrunk, options: BackboneOptions) -> None:
+        of_noise = ("steps", "draws", "seed") if options.steps else ("draws", "seed")
+        options.refuse(of_noise, "its network takes no noise")
+        card, trunk = loaded.card, loaded.trunk
+        row_shape = choose_size(options.size, card.size or loaded.size, trunk.cell)
+        inputs = loaded.inputs if options.inputs is None else options.inputs
+        wanted = (card.blocks or loaded.blocks) if options.blocks is None else options.blocks
+        self.blocks = _chosen(wanted, len(trunk.blocks))
+        shapes = trunk.shapes(row_shape, inputs)
+        layers = [LayerSpec(CLEAN, number, *shapes[number]) for number in self.blocks]
+        super().__init__(loaded, options, layers, row_shape, inputs)
+        self._description["normalisation"] = {"mean": list(loaded.mean), "std": list(loaded.std)}
+        del trunk.blocks[self.blocks[-1] + 1 :]  # nothing past the last one wanted is computed
+        halve_weights(trunk, options.precision)
+        self._trunk = trunk.to(self.device)
+        self._mean, self._std = (
+            torch.tensor(values, device=self.device).view(1, 3, 1, 1)
+            for values in (loaded.mean, loaded.std)
+        )
+
+    def _activations(self, x: Tensor) -> list[Tensor]:
+        normalised = ((x + 1) / 2 - self._mean) / self._std
+        with at_precision(self._precision, self.device):
+            found = self._trunk(normalised, self.blocks, self._inputs)
+        return [activation.float() for activation in found]
+
+
+def _chosen(blocks: Sequence[int], count: int) -> tuple[int, ...]:
+    lacking = [block for block in blocks if not 0 <= block < count]
+    if lacking or not blocks:
+        given = f"the network has no blocks {lacking}" if lacking else "no blocks are given"
+        raise InputError(f"{given}: it has 0 to {count - 1}")
+    refuse_doubles("blocks", blocks)
+    return tuple(sorted(blocks))
