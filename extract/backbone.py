@@ -32,7 +32,7 @@ class Backbone(Protocol):
 
     @property
     def row_shape(self) -> tuple[int, int]:
-        """Height and width of the rows it takes."""
+        """Height and width of its input."""
 
     @property
     def source(self) -> str:
@@ -54,7 +54,7 @@ class Backbone(Protocol):
         """Return what of it changes its activations, in plain JSON values."""
 
     def __call__(self, rows: Tensor | NDArray[Any], /) -> list[Tensor]:
-        """Return the activations (B, C, h, w), float32, of rows (B, 3, H, W) in [-1, 1]."""
+        """Return the activations (B, C, h, w), float32, of input (B, 3, H, W) in [-1, 1]."""
 
 
 def open_backbone(checkpoint: str | Path, options: BackboneOptions) -> Backbone:
@@ -72,7 +72,7 @@ def open_backbone(checkpoint: str | Path, options: BackboneOptions) -> Backbone:
     Raises
     ------
     InputError
-        If the checkpoint is missing or something else, or does not have what is asked for; an
+        If the checkpoint is missing, is something else, or lacks what the options request; an
         `UnsupportedOptionError` if the network does not support an option.
     """
     return load_network(checkpoint, options, options.backbone).backbone(options)
@@ -113,13 +113,13 @@ def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FU
     ----------
     backbone : Backbone
     fit : {"squash", "pad", "tile"}
-        How images come to the row shape.
+        How images are brought to the input's shape.
     overlap : int
         Of neighbouring tiles, pixels; counts only for "tile".
     white : int
         The value of images of 16 bits a channel that is white.
     """
-    told = {} if white == FULL else {"white": white}  # so that hashes of old stay what they are
+    stated = {} if white == FULL else {"white": white}  # hashes of old specs stay as they are
     return FeatureSpec(
         backbone=backbone.describe(),
         source=backbone.source,
@@ -128,5 +128,5 @@ def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FU
         overlap=overlap if fit == "tile" else 0,
         noise_seed=backbone.seed,
         layers=backbone.layers,
-        preprocessing=PREPROCESSING | told,
+        preprocessing=PREPROCESSING | stated,
     )

@@ -1,4 +1,4 @@
-"""Several backbones whose features stand side by side."""
+"""Several backbones, their features concatenated."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["ConcatenatedBackbone"]
 
 
 class ConcatenatedBackbone:
-    """Runs several networks over the same images, each on rows of its own shape.
+    """Runs several networks over the same images, each on input of its own shape.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ConcatenatedBackbone:
         return self.backbones[0].device
 
     def describe(self) -> dict[str, Any]:
-        """Return that it is several; their parts of the spec tell of each."""
+        """Return that it is several; the spec's parts describe each."""
         return {"kind": "joined"}
 
     def __call__(self, *rows: Any) -> list[Tensor]:

@@ -61,7 +61,7 @@ def _restored(
                 f"the checkpoint that the features were made with was at '{where}': {error}. "
                 + advice
             ) from error
-        if checkpoint is not None:  # what it lacks was asked for by the features, not by the call
+        if checkpoint is not None:  # what it lacks was requested by the features, not by the call
             raise InputError(
                 f"'{where}' cannot give the features that '{spec.source}' gave: {error}"
             ) from error

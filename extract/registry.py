@@ -1,4 +1,4 @@
-"""The networks that dseg knows, and which of them a checkpoint holds.
+"""The networks that dseg knows, and which of them a checkpoint contains.
 
 A further network is a module with `KINDS`, `matches` and `load`, and its name in `NETWORKS`.
 """
@@ -49,7 +49,7 @@ KINDS: Mapping[str, str] = {kind: words for n in NETWORKS for kind, words in n.K
 
 _RGB_DIFFUSION = (*guided_diffusion.KINDS, *diffusers_unet.KINDS)
 
-# By these keys, weights that mean little without the config.json beside them.
+# By these keys, weights that mean little without the config.json next to them.
 _OF_FOLDERS = (
     {"conv_in.weight", "time_embedding.linear_1.weight"},
     {"embeddings.cls_token", "embeddings.patch_embeddings.projection.weight"},
@@ -144,7 +144,7 @@ def _why_unknown_folder(checkpoint: Checkpoint) -> str:
     folder, network, config = checkpoint.path, checkpoint.network, checkpoint.config
     if network is None:
         return (
-            f"folder '{folder}' holds no network: expected a config.json beside the weights "
+            f"folder '{folder}' holds no network: expected a config.json next to the weights "
             f"({WEIGHTS[0]}; model.safetensors of transformers), in it or in its sub-folder 'unet'"
         )
     if "model_type" in config:

@@ -21,7 +21,7 @@ def seconds_per_row(spec: FeatureSpec, device: torch.device) -> float:
     Parameters
     ----------
     spec : FeatureSpec
-        Its layers are every block at every step that stands among them.
+        Its layers are all its blocks at all its steps.
     device : torch.device
 
     Raises
@@ -43,7 +43,7 @@ def seconds_per_row(spec: FeatureSpec, device: torch.device) -> float:
 
 
 def recommended_layers(spec: FeatureSpec) -> tuple[LayerSpec, ...]:
-    """Return the layers that the checkpoint of a recipe gives by default, at its row size.
+    """Return the layers that a spec's checkpoint gives by default, at the spec's input size.
 
     Raises
     ------

@@ -22,9 +22,9 @@ class Card:
     ----------
     steps, blocks : tuple of int, optional
     size : (height, width), optional
-        Of a row, pixels; in the file a side, or both.
+        Of the input, pixels; in the file a side, or both.
     filters, pixels : bool
-        Whether classical filters, and colour and place, belong to the features.
+        Whether classical filters, and colour and position, belong to the features.
     """
 
     steps: tuple[int, ...] | None = None

@@ -34,7 +34,7 @@ AUTOENCODERS = {"vae": "AutoencoderKL", "vqvae": "VQModel"}
 
 @dataclass(frozen=True)
 class DiffusersFolder:
-    """Where the parts of a network lie.
+    """The parts of a network in a folder.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class DiffusersFolder:
 
 
 def choose_network(folder: Path, weights: str | None = None) -> tuple[Path | None, Choice]:
-    """Return where a folder's network lies: in a sub-folder of `NETWORKS` or in itself.
+    """Return the folder of a folder's network: in a sub-folder of `NETWORKS` or in itself.
 
     Parameters
     ----------
@@ -130,18 +130,18 @@ def find_autoencoder(network: Path) -> Path | None:
     InputError
         If there are two.
     """
-    places = [pipeline_of(network) / part for part in AUTOENCODERS]
-    found = [place for place in places if (place / "config.json").is_file()]
+    folders = [pipeline_of(network) / part for part in AUTOENCODERS]
+    found = [folder for folder in folders if (folder / "config.json").is_file()]
     if len(found) > 1:
         raise InputError(
-            f"beside the U-Net in '{network}' are two autoencoders, "
-            f"{' and '.join(place.name for place in found)}: remove the one that is not the U-Net's"
+            f"next to the U-Net in '{network}' are two autoencoders, "
+            f"{found[0].name} and {found[1].name}: remove the one that is not the U-Net's"
         )
     return found[0] if found else None
 
 
 def read_folder(folder: Path, network: Path, config: Mapping[str, Any]) -> DiffusersFolder:
-    """Find the files of a U-Net that lies in a folder, itself or a pipeline's part.
+    """Find the files of a folder's U-Net, which may be a pipeline's part.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ __all__ = ["Checkpoint", "open_checkpoint"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was found and opened; `registry.NETWORKS` tell what it holds.
+    """A checkpoint that was found and opened; `registry.NETWORKS` identify it.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Checkpoint:
-    """Find a checkpoint, download it if need be, and read what tells of its network.
+    """Find a checkpoint, download it if need be, and read what identifies its network.
 
     Parameters
     ----------

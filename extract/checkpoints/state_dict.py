@@ -102,7 +102,7 @@ def some_keys(keys: object) -> str:
 
 
 def digest(files: Mapping[str, Path]) -> str:
-    """Return one sha256 for several files, whatever the folder they lie in.
+    """Return one sha256 for several files, whatever their folder.
 
     Parameters
     ----------

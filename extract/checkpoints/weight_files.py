@@ -1,4 +1,4 @@
-"""Where the weights of a folder lie: in one file, or in shards that an index names."""
+"""The weights of a folder: in one file, or in shards that an index names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,7 +55,7 @@ def _shards(index: Path) -> dict[str, Path]:
         raise InputError(f"'{index}' names no shards of weights: was the download complete?")
     for name in map(str, where.values()):
         if (why := unsafe(name)) is not None:
-            raise InputError(f"'{index}' names the shard '{name}', no file beside it: {why}")
+            raise InputError(f"'{index}' names the shard '{name}', no file next to it: {why}")
     shards = {str(name): index.parent / str(name) for name in sorted(set(map(str, where.values())))}
     lacking = [name for name, path in shards.items() if not path.is_file()]
     if lacking:

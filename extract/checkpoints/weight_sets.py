@@ -20,7 +20,7 @@ AS_BEFORE = ""
 """In place of a name: the set that a spec without one was made with, see `Choice`."""
 
 _AVERAGED = frozenset({"average", "averaged", "avg", "ema", "shadow", "swa", "target", "teacher"})
-_UNNAMED = "raw"  # tensors without a prefix, beside others that have one
+_UNNAMED = "raw"  # tensors without a prefix, next to others that have one
 _BEFORE = ("state_dict", "model", "ema")  # unwrapped in this order
 _DEEPEST = 4  # of one set within another
 
@@ -36,7 +36,7 @@ class Choice:
     Parameters
     ----------
     name : str, optional
-        What a spec must tell of it, names within names joined by dots. None where there was one
+        What a spec must state of it, names within names joined by dots. None where there was one
         set only, or where it is the one that dseg took before it knew several, so that the hashes
         of old specs stay what they are.
     words : str, optional
@@ -53,7 +53,7 @@ class Choice:
         Parameters
         ----------
         path : sequence of str
-            Its name, and the names of those that it lies in before it.
+            Its name, and before it the names of the sets that contain it.
         others : sequence of str
             The names that were passed over.
         before : sequence of str
@@ -81,7 +81,7 @@ def choose_name(names: Sequence[str], wanted: str | None, where: str) -> str:
     Raises
     ------
     InputError
-        If there is none of that name, or the names do not tell which.
+        If there is none of that name, or the names leave open which.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def choose_state(content: object, wanted: str | None, where: str) -> tuple[objec
     Raises
     ------
     InputError
-        If there is none of that name, or nothing tells which is meant.
+        If there is none of that name, or it is open which is meant.
     """
     before, of_before = _as_before(content)
     if wanted == AS_BEFORE:
@@ -164,7 +164,7 @@ def _next(names: list[str], wanted: str | None, where: str) -> tuple[str, str | 
 
 
 def _sets(content: object, where: str, wanted: str | None) -> dict[str, Any]:
-    """Return the sets of weights that lie side by side, by name; none of a plain state dict."""
+    """Return the sets of weights next to each other, by name; none of a plain state dict."""
     if not isinstance(content, Mapping):
         return {}
     if _is_state(content):

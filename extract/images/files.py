@@ -107,7 +107,7 @@ def _in_folder(folder: Path) -> ImageFiles:
 
 
 def _refuse_shared_stems(names: Iterable[tuple[str, str]]) -> None:
-    """Refuse images, by name and what to call them, that labels and masks cannot tell apart."""
+    """Refuse images, by name and what to call them, whose labels and masks would have one name."""
     by_stem: dict[str, str] = {}
     for name, called in names:
         other = by_stem.setdefault(stem_of(name), called)

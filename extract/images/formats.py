@@ -1,4 +1,4 @@
-"""What a file is that Pillow cannot tell: said truthfully, by its first bytes and its tags."""
+"""What a file is that Pillow does not recognise, by its first bytes and its tags."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -19,7 +19,7 @@ from ...store.errors import InputError
 __all__ = ["FULL", "WHITES", "brightest_value", "is_deep", "to_rgb", "white_in", "white_of_values"]
 
 FULL = 65535
-"""White unless something else is told or found: that of 16 bits, all of them used."""
+"""White unless another is given or found: that of 16 bits, all of them used."""
 
 WHITES = (255, 1023, 4095, 16383, FULL)
 """White of 8, 10, 12, 14 and 16 bits."""
@@ -81,7 +81,7 @@ def is_deep(image: Image.Image) -> bool:
 def brightest_value(image: Image.Image) -> int:
     """Return the highest value of a deep image; of a colour image, rounded up to its high byte's.
 
-    That is exact enough to tell how many bits are used, and costs no more than decoding.
+    That is exact enough to find how many bits are used, and costs no more than decoding.
     """
     if image.mode.startswith("I"):
         return int(np.asarray(image).max())
@@ -132,8 +132,8 @@ def _refuse_odd_tiff(image: Image.Image) -> None:
     raw = any(tile.codec_name == "raw" for tile in getattr(image, "tile", ()))
     if bits == 16 and tags.get(284, 1) == 2 and raw:
         raise ValueError(
-            "its 16-bit channels lie in planes of their own; save it with the channels of a pixel "
-            "together (planar configuration 1)"
+            "its 16-bit channels are stored in separate planes; save it with the channels of a "
+            "pixel together (planar configuration 1)"
         )
 
 

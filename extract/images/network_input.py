@@ -20,7 +20,7 @@ PREPROCESSING: dict[str, Any] = {
 
 
 class ImageRows:
-    """The rows of an image as network input, each made when it is asked for.
+    """An image as network input, one array a tile (row), each made when it is read.
 
     Resizing is Pillow's bilinear filter with antialiasing on 8-bit pixels, as published; an image
     that has the size already is not touched. What lies beyond the image in a row is padding: the

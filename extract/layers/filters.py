@@ -8,8 +8,8 @@ With G_σ the image smoothed by a Gaussian of deviation σ and L_σ the mean of 
 
 - colour: the three channels of G_σ;
 - edges: σ ‖∇L_σ‖;
-- texture: σ² times the two eigenvalues of L_σ's Hessian, the larger first. They tell a line from a
-  blob, and a bright one from a dark one.
+- texture: σ² times the two eigenvalues of L_σ's Hessian, the larger first. They distinguish a
+  line from a blob, and a bright one from a dark one.
 
 The factors σ and σ² make scales comparable (Lindeberg, "Feature detection with automatic scale
 selection", IJCV 1998) and keep float16 from losing the coarse ones.
@@ -22,7 +22,7 @@ from torch.nn.functional import conv2d, pad
 __all__ = ["FILTER_CHANNELS", "SCALES", "filter_maps"]
 
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Deviations σ of the Gaussians, pixels of the row grid."""
+"""Deviations σ of the Gaussians, pixels of the network's input."""
 
 FILTER_CHANNELS = len(SCALES) * (3 + 1 + 2)
 

@@ -161,7 +161,7 @@ def _checked(
     if x.ndim != 4 or tuple(x.shape[1:]) != (3, *row_shape):
         height, width = row_shape
         raise InputError(
-            f"rows of shape {tuple(x.shape)} came, but this backbone takes "
+            f"got input of shape {tuple(x.shape)}, but this backbone takes "
             f"(any number, 3, {height}, {width})"
         )
     return x

@@ -1,4 +1,4 @@
-"""Which timesteps, decoder blocks and row shape: what was asked for, checked, or the default."""
+"""Which timesteps, decoder blocks and input size: the requested ones, checked, or the defaults."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ SMALL_NETWORK_STEPS = (5, 50, 250)
 
 
 def default_blocks(strides: Sequence[int]) -> tuple[int, ...]:
-    """Return the published blocks of an 18-block decoder, or those in the same places of another.
+    """Return the published blocks of an 18-block decoder, or of another the corresponding ones.
 
     That is every block whose output has stride 8, the first at stride 4, the second at stride 2.
 
@@ -65,7 +65,7 @@ def small_network_blocks(strides: Sequence[int]) -> tuple[int, ...]:
 
 
 def choose_steps(steps: Sequence[int] | None, timesteps: int) -> tuple[int, ...]:
-    """Return the timesteps asked for, or the published ones scaled to the schedule's length.
+    """Return the requested timesteps, or the published ones scaled to the schedule's length.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def choose_blocks(
     strides: Sequence[int],
     default: Callable[[Sequence[int]], tuple[int, ...]] = default_blocks,
 ) -> tuple[int, ...]:
-    """Return the decoder blocks asked for, ascending, or the default ones.
+    """Return the requested decoder blocks, ascending, or the default ones.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def choose_blocks(
     strides : sequence of int
         Of each block's output.
     default : callable
-        Strides to blocks: which to take unless told.
+        Strides to blocks: the default ones.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def refuse_doubles(name: str, numbers: Sequence[int]) -> None:
 def choose_size(
     size: int | tuple[int, int] | None, own: tuple[int, int] | None, cell: int
 ) -> tuple[int, int]:
-    """Return height and width of a row: those asked for, or the checkpoint's own.
+    """Return height and width of the input: the requested ones, or the checkpoint's own.
 
     Parameters
     ----------

@@ -44,9 +44,9 @@ def halve_weights(network: nn.Module, precision: str, *, but: nn.Module | None =
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-    kept = set() if but is None else set(but.modules())
+    excluded = set() if but is None else set(but.modules())
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and module not in kept:
+        if isinstance(module, nn.Conv2d | nn.Linear) and module not in excluded:
             module.to(PRECISIONS[precision])
         if isinstance(module, _NORMS) and precision != "float32":
             module.register_forward_pre_hook(_in_float32)  # autocast sees to it on CUDA alone

@@ -1,8 +1,8 @@
 """The decoder of diffusers' U-Net, block by block.
 
 Decoder blocks are numbered as in guided-diffusion's ``output_blocks``: each takes the activation
-so far with one of the encoder's beside it, and is a residual block, then attention where the level
-has it, then the upsampler if it is the level's last (Dhariwal & Nichol, NeurIPS 2021).
+so far, concatenated with one of the encoder's, and is a residual block, then attention where the
+level has it, then the upsampler if it is the level's last (Dhariwal & Nichol, NeurIPS 2021).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class DecoderBlock(nn.Module):
         self.resnet, self.attention, self.upsampler = resnet, attention, upsampler
 
     def forward(self, h: Tensor, embedding: Tensor, text: Tensor | None = None) -> Tensor:
-        """Take (N, C, h, w), the activation so far with the encoder's beside it."""
+        """Take (N, C, h, w), the activation so far concatenated with the encoder's."""
         h = self.resnet(h, embedding)
         if self.attention is not None and text is not None:
             h = self.attention(h, encoder_hidden_states=text, return_dict=False)[0]
@@ -53,8 +53,8 @@ def decoder_blocks(unet: Any) -> Iterator[DecoderBlock]:
     for level in unet.up_blocks:
         attentions = getattr(level, "attentions", None) or [None] * len(level.resnets)
         last = len(level.resnets) - 1
-        for place, (resnet, attention) in enumerate(zip(level.resnets, attentions, strict=True)):
-            upsampler = level.upsamplers[0] if place == last and level.upsamplers else None
+        for index, (resnet, attention) in enumerate(zip(level.resnets, attentions, strict=True)):
+            upsampler = level.upsamplers[0] if index == last and level.upsamplers else None
             yield DecoderBlock(resnet, attention, upsampler)
 
 
@@ -93,7 +93,7 @@ class Decoder(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, text: Tensor | None = None) -> list[Tensor]:
         """Return the wanted activations, each (N, C, h, w), for x_t (N, 3, H, W) at t (N,).
 
-        A network that listens to a text gets its embedding (1, tokens, channels).
+        A network that attends to a text gets its embedding (1, tokens, channels).
         """
         if text is not None:
             text = text.expand(len(x_t), -1, -1)
@@ -120,14 +120,14 @@ class Decoder(nn.Module):
         h = self.conv_in(2 * x_t - 1 if self.center_input else x_t)
         skips = [h]
         for level in self.down_blocks:
-            h, kept = level(h, embedding, **_listening(level, text))
-            skips.extend(kept)
+            h, outputs = level(h, embedding, **_text_arguments(level, text))
+            skips.extend(outputs)
         if self.mid_block is not None:
-            h = self.mid_block(h, embedding, **_listening(self.mid_block, text))
+            h = self.mid_block(h, embedding, **_text_arguments(self.mid_block, text))
         return h, skips
 
 
-def _listening(part: Any, text: Tensor | None) -> dict[str, Tensor]:
+def _text_arguments(part: Any, text: Tensor | None) -> dict[str, Tensor]:
     """Return what a part of the encoder takes of a text: nothing where it does not attend to it."""
     if text is None or not getattr(part, "has_cross_attention", False):
         return {}

@@ -22,9 +22,9 @@ BLOCKS = frozenset(
     for way in ("Down", "Up")
     for kind, place in (("", "Block2D"), ("Attn", "Block2D"), ("Resnet", "sampleBlock2D"))
 )
-# Of networks that listen to a text
+# Of networks that attend to a text
 TEXT_BLOCKS = frozenset({"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"})
-# What such a network may ask for beside a text; any of it would have to be made up.
+# What such a network may need besides a text; any of it would have to be invented.
 CONDITIONS = (
     "class_embed_type",
     "encoder_hid_dim_type",
@@ -106,13 +106,13 @@ def _refuse_config(config: Mapping[str, Any], network: Path, latent: bool) -> No
             f"the network in '{network}' has blocks of type {', '.join(unknown)}: expected only "
             f"{', '.join(sorted(known))}"
         )
-    asked = [name for name in CONDITIONS if config.get(name) is not None]
+    needed = [name for name in CONDITIONS if config.get(name) is not None]
     if config.get("addition_embed_type") not in (None, "text_time"):
-        asked.append("addition_embed_type")
-    if text and asked:
+        needed.append("addition_embed_type")
+    if text and needed:
         raise InputError(
-            f"the network in '{network}' asks for more than a text, an image's size and a timestep "
-            f"({', '.join(asked)}): such networks are not supported"
+            f"the network in '{network}' needs more than a text, an image's size and a timestep "
+            f"({', '.join(needed)}): such networks are not supported"
         )
     if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
         raise InputError(

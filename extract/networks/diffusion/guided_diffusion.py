@@ -1,7 +1,7 @@
 """Checkpoints of guided-diffusion (Dhariwal & Nichol, NeurIPS 2021) as diffusers' U-Net.
 
 The two libraries compute the same network under different names. The architecture is read off the
-shapes; what shapes do not show (`Untold`) has the value of the LSUN checkpoints unless told.
+shapes; what shapes do not show has the value of the LSUN checkpoints unless an option sets it.
 
 Where guided-diffusion counts n residual blocks a level and L levels, both its ``input_blocks`` and
 its ``output_blocks`` number L·(n + 1): each level has n blocks and a downsampler (the first, the
@@ -119,7 +119,7 @@ def read_architecture(
         heads=heads,
         attention_order=_parse_order(attention_order),
     )
-    _refuse_heads(architecture, told_both=bool(heads and head_channels))
+    _refuse_heads(architecture, given_both=bool(heads and head_channels))
     return architecture
 
 
@@ -179,8 +179,8 @@ def _levels(state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int]:
     return tuple(state[key].shape[0] for key in firsts), per_level
 
 
-def _refuse_heads(architecture: Architecture, told_both: bool) -> None:
-    if told_both:
+def _refuse_heads(architecture: Architecture, given_both: bool) -> None:
+    if given_both:
         raise InputError("give the channels of an attention head or the number of heads, not both")
     name, unit = (
         ("heads", architecture.heads)

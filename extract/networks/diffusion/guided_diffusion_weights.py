@@ -187,20 +187,20 @@ def _prefixes(architecture: Architecture) -> Iterator[tuple[str, str]]:
         yield f"middle_block.{there}", f"mid_block.{here}"
     per_level, last = architecture.per_level, architecture.levels - 1
     for number in range(1, architecture.levels * per_level):
-        level, place = divmod(number - 1, per_level)
+        level, index = divmod(number - 1, per_level)
         here = f"down_blocks.{level}"
-        if place == per_level - 1:
+        if index == per_level - 1:
             yield f"input_blocks.{number}.0", f"{here}.downsamplers.0"
         else:
-            yield f"input_blocks.{number}.0", f"{here}.resnets.{place}"
-            yield f"input_blocks.{number}.1", f"{here}.attentions.{place}"
+            yield f"input_blocks.{number}.0", f"{here}.resnets.{index}"
+            yield f"input_blocks.{number}.1", f"{here}.attentions.{index}"
     for number in range(architecture.levels * per_level):
-        level, place = divmod(number, per_level)
+        level, index = divmod(number, per_level)
         here, has_attention = f"up_blocks.{level}", architecture.attention[last - level]
-        yield f"output_blocks.{number}.0", f"{here}.resnets.{place}"
+        yield f"output_blocks.{number}.0", f"{here}.resnets.{index}"
         if has_attention:
-            yield f"output_blocks.{number}.1", f"{here}.attentions.{place}"
-        if place == per_level - 1 and level != last:
+            yield f"output_blocks.{number}.1", f"{here}.attentions.{index}"
+        if index == per_level - 1 and level != last:
             yield f"output_blocks.{number}.{1 + has_attention}", f"{here}.upsamplers.0"
 
 

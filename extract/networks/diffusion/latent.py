@@ -32,7 +32,7 @@ KINDS: Mapping[str, str] = {
 def matches(checkpoint: Checkpoint) -> str | None:
     """Return the kind if this is a folder of such a network, else None.
 
-    Latents may look like RGB, so an autoencoder next to a U-Net tells, or that there should be one.
+    Latents may look like RGB, so what counts is an autoencoder next to the U-Net, there or named.
     """
     network, config = checkpoint.network, checkpoint.config
     if network is None or "_class_name" not in config:
@@ -63,7 +63,7 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     folder = find_autoencoder(found.network)
     if folder is None:
         raise InputError(
-            f"the U-Net in '{found.network}' works on latents, but beside it is no autoencoder "
+            f"the U-Net in '{found.network}' works on latents, but next to it is no autoencoder "
             "that makes them: give the whole pipeline's folder, with 'vae' and 'scheduler'"
         )
     autoencoder, files = _autoencoder(folder)
@@ -105,16 +105,16 @@ def _channels(autoencoder: Any, config: Mapping[str, Any], network: Path) -> int
     return channels
 
 
-def _autoencoder(place: Path) -> tuple[Any, dict[str, Path]]:
+def _autoencoder(folder: Path) -> tuple[Any, dict[str, Path]]:
     """Load the autoencoder of a pipeline's sub-folder, and return it with its files by role."""
-    part, kind = place.name, read_json(place / "config.json").get("_class_name")
+    part, kind = folder.name, read_json(folder / "config.json").get("_class_name")
     if kind != AUTOENCODERS[part]:
         raise InputError(
-            f"the autoencoder in '{place}' is a {kind}: expected a {AUTOENCODERS[part]}"
+            f"the autoencoder in '{folder}' is a {kind}: expected a {AUTOENCODERS[part]}"
         )
-    files = {"config": place / "config.json", **find_weights(place, WEIGHTS)}
+    files = {"config": folder / "config.json", **find_weights(folder, WEIGHTS)}
     by_role = {f"{part} {role}": path for role, path in files.items()}
-    return load_model(AUTOENCODERS[part], place), by_role
+    return load_model(AUTOENCODERS[part], folder), by_role
 
 
 def _number(autoencoder: Any, name: str, default: float) -> float:
@@ -141,13 +141,13 @@ def _prompt(folder: Path, config: Mapping[str, Any], text: str | None) -> Prompt
             "are they of one pipeline?"
         )
     if two:
-        beside = len(size_ids((1, 1))) * config.get("addition_time_embed_dim", 256)
+        of_size = len(size_ids((1, 1))) * config.get("addition_time_embed_dim", 256)
         wanted = config.get("projection_class_embeddings_input_dim")
         has = 0 if prompt.pooled is None else prompt.pooled.shape[-1]
-        if wanted != has + beside:
+        if wanted != has + of_size:
             raise InputError(
                 f"the U-Net of '{folder}' adds {wanted} channels to its timestep, but the pooled "
-                f"text and the image's size make {has} + {beside}: it is no Stable Diffusion XL "
+                f"text and the image's size make {has} + {of_size}: it is no Stable Diffusion XL "
                 "base network"
             )
     return prompt

@@ -64,8 +64,8 @@ class LatentSpace:
     def addition(self, unet: Any, row_shape: tuple[int, int]) -> Tensor | None:
         """Return what a U-Net adds to its timestep's embedding, (1, channels); None if nothing.
 
-        Stable Diffusion XL adds the pooled text and the image's size, here a whole image of a
-        row's (Podell et al., ICLR 2024, section 2.2).
+        Stable Diffusion XL adds the pooled text and the image's size, here a whole image of
+        the input's size (Podell et al., ICLR 2024, section 2.2).
         """
         if self.prompt is None or self.prompt.pooled is None:
             return None
@@ -82,5 +82,5 @@ class LatentSpace:
 
 
 def size_ids(row_shape: tuple[int, int]) -> list[int]:
-    """Return what Stable Diffusion XL is told of an image: its size, its corner, its size."""
+    """Return Stable Diffusion XL's size conditioning: original size, crop's corner, target size."""
     return [*row_shape, 0, 0, *row_shape]

@@ -58,8 +58,8 @@ def embed_empty_prompt(folder: Path, *, two: bool) -> Prompt:
     folder : Path
         Of the pipeline.
     two : bool
-        Whether there are two, as Stable Diffusion XL has: their last maps but one stand side by
-        side, and the second's projection is the pooled embedding (Podell et al., ICLR 2024).
+        Whether there are two, as Stable Diffusion XL has: their second-last hidden states are
+        concatenated, the second's projection is the pooled embedding (Podell et al., ICLR 2024).
 
     Raises
     ------
@@ -71,7 +71,7 @@ def embed_empty_prompt(folder: Path, *, two: bool) -> Prompt:
     lacking = [part for part in parts if not (folder / part).is_dir()]
     if lacking:
         raise InputError(
-            f"the U-Net listens to a text, but '{folder}' lacks {' and '.join(lacking)}, to embed "
+            f"the U-Net attends to a text, but '{folder}' lacks {' and '.join(lacking)}, to embed "
             "the empty one with: give the whole pipeline's folder"
         )
     first = _encoded(folder, "", "CLIPTextModel")
@@ -91,14 +91,17 @@ def _encoded(folder: Path, number: str, kind: str) -> Any:
 
     from ...checkpoints.transformers_folder import loaded_quietly
 
-    place = folder / f"text_encoder{number}"
+    part = folder / f"text_encoder{number}"
     encoder = loaded_quietly(
-        getattr(transformers, kind), f"the weights in '{place}'", place, local_files_only=True
+        getattr(transformers, kind),
+        f"the weights in '{part}'",
+        part,
+        local_files_only=True,
     )
-    tokenizer_place = folder / f"tokenizer{number}"
+    tokenizer_folder = folder / f"tokenizer{number}"
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            tokenizer_place, local_files_only=True
+            tokenizer_folder, local_files_only=True
         )
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         tokens = tokenizer(
@@ -106,7 +109,7 @@ def _encoded(folder: Path, number: str, kind: str) -> Any:
         )
     except Exception as error:  # transformers and tokenizers each raise their own
         raise InputError(
-            f"the tokenizer in '{tokenizer_place}' cannot be used: "
+            f"the tokenizer in '{tokenizer_folder}' cannot be used: "
             f"{textwrap.shorten(str(error), 200)}"
         ) from error
     return encoder(tokens.input_ids, output_hidden_states=True)

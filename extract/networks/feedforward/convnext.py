@@ -27,5 +27,5 @@ class ConvNextTrunk(ConvolutionalTrunk):
         self.stem = stem
 
     def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """Return the stem's output, a quarter of the rows' size."""
+        """Return the stem's output, a quarter of the input's size."""
         return self.stem(x), {}

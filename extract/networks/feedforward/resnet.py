@@ -29,7 +29,7 @@ SIZE = (256, 256)
 """Of the input, as in the paper; a ResNet itself takes any."""
 
 STAGES = 4
-# In blocks; what a ResNeSt, SE-ResNet or the like has beside these would be left out.
+# In blocks; what a ResNeSt, SE-ResNet or the like has besides these would be left out.
 KEY = re.compile(r"layer[1-4]\.\d+\.((conv|bn)[1-3]|downsample\.[01])\.\w+")
 
 
@@ -62,7 +62,7 @@ class ResNetTrunk(ConvolutionalTrunk):
         self.embedder = model.embedder
 
     def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """Return the stem's output, a quarter of the rows' size."""
+        """Return the stem's output, a quarter of the input's size."""
         return self.embedder(x), {}
 
 

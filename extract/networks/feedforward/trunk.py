@@ -37,7 +37,7 @@ class Trunk(nn.Module):
     ----------
     blocks : sequence of modules
     cell : int
-        Image pixels a side of the coarsest map's cells: rows have multiples of it.
+        Image pixels a side of the coarsest map's cells: the input's sides are multiples of it.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Trunk(nn.Module):
         raise NotImplementedError
 
     def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return an activation as (B, C, h, w), of rows of a size (H, W)."""
+        """Return an activation as (B, C, h, w), of input of a size (H, W)."""
         raise NotImplementedError
 
     def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
@@ -64,21 +64,21 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor, wanted: Sequence[int], inputs: bool) -> list[Tensor]:
         """Return the outputs, or inputs, of the wanted blocks, ascending: each (B, C, h, w)."""
         size = (x.shape[2], x.shape[3])
-        h, beside = self.begin(x)
+        h, arguments = self.begin(x)
         found: list[Tensor] = []
         for number, block in enumerate(self.blocks):
             if inputs and number in wanted:
                 found.append(self.as_map(h, size))
             if len(found) == len(wanted):
                 break
-            h = block(h, **beside)
+            h = block(h, **arguments)
             if not inputs and number in wanted:
                 found.append(self.as_map(h, size))
         return found
 
 
 class ConvolutionalTrunk(Trunk):
-    """A stem that gives a quarter of the rows' size, then stages that each halve it again.
+    """A stem that gives a quarter of the input's size, then stages that each halve it again.
 
     Blocks are numbered through all stages, from 0; the first of a stage halves.
 

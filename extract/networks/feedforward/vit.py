@@ -92,9 +92,9 @@ class DinoTrunk(_VisionTransformer):
         self.rope = getattr(model, "rope_embeddings", None)
 
     def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """Return the tokens, and for DINOv3 the rotations by each patch's place."""
-        beside = {} if self.rope is None else {"position_embeddings": self.rope(x)}
-        return self.embeddings(x), beside
+        """Return the tokens, and for DINOv3 the rotations by each patch's position."""
+        rotations = {} if self.rope is None else {"position_embeddings": self.rope(x)}
+        return self.embeddings(x), rotations
 
     def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, prefix + h·w, C) → (B, C, h, w), normalised."""

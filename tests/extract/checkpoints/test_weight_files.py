@@ -56,7 +56,7 @@ def test_an_index_that_names_files_elsewhere(sharded: Path, tmp_path: Path, name
     plain = json.loads(index.read_text())
     plain["weight_map"][next(iter(plain["weight_map"]))] = name
     index.write_text(json.dumps(plain))
-    with pytest.raises(InputError, match=rf"names the shard '{name}', no file beside it: it "):
+    with pytest.raises(InputError, match=rf"names the shard '{name}', no file next to it: it "):
         find_weights(sharded / "unet", ("diffusion_pytorch_model.safetensors",))
 
 
