@@ -15,7 +15,7 @@ from .checkpoints.weight_sets import NoChoiceError
 from .networks.base import LoadedNetwork
 from .networks.diffusion import diffusers_unet, guided_diffusion, latent
 from .networks.diffusion.unet import LoadedUNet
-from .networks.feedforward import mae_published, resnet, transformers_model
+from .networks.feedforward import efficientnet, mae_published, resnet, transformers_model
 from .networks.options import CheckpointOptions, UnsupportedOptionError
 
 __all__ = ["KINDS", "NETWORKS", "Network", "load_network", "load_unet"]
@@ -41,6 +41,7 @@ NETWORKS: tuple[Network, ...] = (
     diffusers_unet,
     mae_published,
     resnet,
+    efficientnet,
     transformers_model,
 )
 

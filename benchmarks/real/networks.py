@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DModel
 from dseg.extract.backbone import feature_spec
-from dseg.extract.checkpoints.builtin import builtin_folder, is_builtin
+from dseg.extract.checkpoints.builtin import builtin_path, is_builtin
 from dseg.extract.images.reading import sha256_of
 from dseg.extract.networks.options import BackboneOptions, CheckpointOptions
 from dseg.extract.registry import load_unet
@@ -120,7 +120,7 @@ def seen(data: DataSet, checkpoint: str) -> int | None:
 
 
 def _seen(data: DataSet, checkpoint: str) -> int | None:
-    folder = builtin_folder(checkpoint) if is_builtin(checkpoint) else Path(checkpoint)
+    folder = builtin_path(checkpoint) if is_builtin(checkpoint) else Path(checkpoint)
     listing = folder / "images.sha256"  # of `dseg pretrain`
     if not listing.is_file():
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...store.errors import InputError
-from .builtin import BUILTIN, builtin_folder, is_builtin
+from .builtin import BUILTIN, builtin_path, is_builtin
 from .card import read_json
 from .diffusers_folder import choose_network
 from .hub import download, is_hub_id
@@ -66,14 +66,18 @@ def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Check
             f"transformers folder, a hub id such as organisation/name, or {BUILTIN}"
         )
     if is_builtin(name):
-        return _opened_folder(builtin_folder(name), name, weights)
-    if path.is_file():
+        path, source = builtin_path(name), name
+    elif path.exists():
         path = path.resolve()
-        state, choice = load_weights(path, weights)
-        return Checkpoint(path, str(path), without_module(state), weights=choice)
-    if path.is_dir():
-        return _opened_folder(path.resolve(), str(path.resolve()), weights)
-    return _opened_folder(*download(name), weights)
+        source = str(path)
+    else:
+        path, source = download(name)
+    return (_opened_folder if path.is_dir() else _opened_file)(path, source, weights)
+
+
+def _opened_file(path: Path, source: str, weights: str | None) -> Checkpoint:
+    state, choice = load_weights(path, weights)
+    return Checkpoint(path, source, without_module(state), weights=choice)
 
 
 def _opened_folder(folder: Path, source: str, weights: str | None) -> Checkpoint:

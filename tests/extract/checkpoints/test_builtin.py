@@ -8,7 +8,7 @@ import pytest
 import torch
 from dseg.demo.scenes import DEMO_SEEDS, TRAINING_SEEDS_FROM, write_scenes
 from dseg.extract.backbone import feature_spec, load_backbone
-from dseg.extract.checkpoints.builtin import BUILTIN, builtin_folder
+from dseg.extract.checkpoints.builtin import BUILTIN, builtin_path
 from dseg.extract.from_spec import restore_backbone
 from dseg.store.errors import InputError
 
@@ -18,7 +18,7 @@ MOST_BYTES = 16_000_000
 @pytest.fixture(scope="module")
 def listed():
     """Name by sha256 of every image that the checkpoint has seen or was held out."""
-    lines = (builtin_folder(BUILTIN) / "images.sha256").read_text().splitlines()
+    lines = (builtin_path(BUILTIN) / "images.sha256").read_text().splitlines()
     return dict(line.split("  ", 1) for line in lines)
 
 
@@ -32,13 +32,13 @@ def hashes(folder):
 
 
 def test_it_is_small_enough_to_come_along():
-    files = [path for path in builtin_folder(BUILTIN).rglob("*") if path.is_file()]
+    files = [path for path in builtin_path(BUILTIN).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
 
 
 def test_it_is_what_is_loaded_where_nothing_is_named(backbone):
     assert backbone.source == BUILTIN
-    card = json.loads((builtin_folder(BUILTIN) / "dseg.json").read_text())
+    card = json.loads((builtin_path(BUILTIN) / "dseg.json").read_text())
     spec = feature_spec(backbone, "squash")
     assert list(spec.steps) == card["steps"]
     assert list(spec.blocks) == card["blocks"]
@@ -66,7 +66,7 @@ def test_an_unknown_name_is_refused_with_those_there_are():
 
 
 def test_the_card_says_what_it_was_trained_on(listed):
-    card = json.loads((builtin_folder(BUILTIN) / "dseg.json").read_text())
+    card = json.loads((builtin_path(BUILTIN) / "dseg.json").read_text())
     together = hashlib.sha256("".join(sorted(listed)).encode()).hexdigest()
     assert card["images_sha256"] == together
     assert len(listed) == card["images"] + card["held_out_images"]
