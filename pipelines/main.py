@@ -101,7 +101,7 @@ def _with_source(error: click.ClickException) -> click.ClickException:
 
 def _interrupted() -> int:
     click.echo(
-        "Interrupted. The same command goes on where this one stopped (fit and select start over).",
+        "Interrupted. Repeat the command to continue where it stopped (fit and select start over).",
         err=True,
     )
     return INTERRUPTED
@@ -116,8 +116,8 @@ def _failed(words: str, code: int) -> int:
 
 def _unforeseen(error: Exception) -> str:
     return (
-        f"something unforeseen went wrong: {type(error).__name__}: {error}\n"
-        "This is a fault of dseg; please report it with what -v prints"
+        f"unexpected error: {type(error).__name__}: {error}\nThis is a bug in dseg; please "
+        "report it with the output of -v"
     )
 
 

@@ -28,26 +28,24 @@ __all__ = ["curve"]
 @click.command()
 @click.argument("stores", type=existing_folder, nargs=-1, required=True)
 @click.argument("labels", type=existing_folder)
-@click.option(
-    "--out", type=folder, default="curve", show_default=True, help="Folder of what it writes."
-)
+@click.option("--out", type=folder, default="curve", show_default=True, help="Output folder.")
 @click.option(
     "--counts",
     type=NUMBERS,
-    help="Of how many images to learn, such as 4,8,16; by default all that are not held out, half "
-    "of them, a quarter, …",
+    help="Numbers of labelled images to train on, such as 4,8,16; default: all that are not held "
+    "out, half of them, a quarter, …",
 )
 @click.option(
     "--draws",
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="How often to draw the images anew.",
+    help="Number of random draws of the training images.",
 )
 @click.option(
     "--test-list",
     type=existing_file,
-    help="Score on these images, one stem a line; by default each draw holds out another fifth.",
+    help="Score on these images, one stem per line; default: each draw holds out another fifth.",
 )
 @layers_option
 @ignore_option

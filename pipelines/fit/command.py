@@ -30,7 +30,9 @@ __all__ = ["fit"]
 @click.command()
 @click.argument("stores", type=existing_folder, nargs=-1, required=True)
 @click.argument("labels", type=existing_folder)
-@click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
+@click.option(
+    "--out", type=folder, default="model", show_default=True, help="Output folder of the model."
+)
 @layers_option
 @ignore_option
 @training_options
@@ -38,13 +40,17 @@ __all__ = ["fit"]
     "--folds",
     type=click.IntRange(2),
     metavar="K",
-    help="First tell the mIoU on images held out, by K folds of the labelled ones (as many as "
-    "images: one at a time), and make probabilities more believable. K + 1 trainings.",
+    help="First estimate the mIoU by cross-validation with K folds of the labelled images (K = "
+    "number of images: leave one out), and calibrate the probabilities. Takes K + 1 "
+    "trainings.",
 )
 @click.option(
-    "--folds-out", type=folder, help="Folder for the held-out images' masks and uncertainty."
+    "--folds-out", type=folder, help="Folder for masks and uncertainty of the held-out images."
 )
-@click.option("--scheduler", help="Dask scheduler (tcp://… or its file) that does the reading.")
+@click.option(
+    "--scheduler",
+    help="Dask scheduler (tcp://… or its scheduler file) whose workers read the features.",
+)
 @list_option
 @device_option
 @overwrite_option

@@ -88,10 +88,10 @@ def _compared(summary: SelectSummary) -> str:
         rows.append([title, _named(row.layers), f"{row.mean_iou:.3f}", score, behind, size, spent])
     measured = summary.recommended.seconds_per_row is not None
     words = (
-        "The network's time is measured here, on one row: all steps of a set at once, up to its "
-        "last block."
+        "The network's time was measured on this machine, for one pass: all timesteps of a "
+        "set as one batch, up to its last block."
         if measured
-        else "The network's time was not measured: its share is that of the timesteps alone."
+        else "The network's time was not measured: the share is that of the number of timesteps."
     )
     return f"## Sets compared\n\n{_table(rows)}\n\n{words}" + _by_class(summary)
 
@@ -115,7 +115,7 @@ def _path(summary: SelectSummary) -> str:
         rows.append(
             [str(number), row.layers[-1], f"{row.mean_iou:.3f}", gain, size, str(row.steps)]
         )
-    return f"## One layer more at a time, by the probe\n\n{_table(rows)}"
+    return f"## Adding one layer at a time, by the probe\n\n{_table(rows)}"
 
 
 def _alone(summary: SelectSummary) -> str:
@@ -139,20 +139,21 @@ def _alone(summary: SelectSummary) -> str:
 def _how(summary: SelectSummary) -> str:
     ensemble = summary.recommended.ensemble is not None
     confirmed = (
-        " The ensemble was trained and scored on the same folds, briefly, so its scores are for "
-        "comparison. The recommended set is the probe's choice, or where that is behind the best "
-        f"by more than one standard error or {WORTH}, the cheapest that is not."
+        " The ensemble was trained briefly and scored on the same folds, so its scores are "
+        "only for comparison. The recommended set is the probe's choice or, if that is "
+        f"behind the best by more than one standard error or {WORTH}, the cheapest set that "
+        "is not."
         if ensemble
         else " No ensemble confirmed it."
     )
     return (
-        "## How\n\n"
-        f"The probe is a logistic regression on up to {summary.sampled} labelled pixels of each "
-        "image, more of rare classes, weighted back to how many there are: its IoU is an estimate "
-        "of that over all pixels. A ± is one standard error, by leaving out one image after the "
-        "other. Sets were chosen by the scores that stand here, which flatters them a little."
-        f"{confirmed} The search took {duration(summary.probe_seconds)} in up to "
-        f"{summary.memory / 1e6:.0f} MB, the rest {duration(summary.ensemble_seconds)}."
+        f"## Method\n\nThe probe is a logistic regression on up to {summary.sampled} "
+        "labelled pixels of each image, with more pixels of rare classes, weighted back to "
+        "their frequency: its IoU estimates that over all pixels. A ± is one standard error, "
+        "by the jackknife over images. Sets were chosen by the scores in these tables, which "
+        f"makes those slightly optimistic.{confirmed} The search took "
+        f"{duration(summary.probe_seconds)} in up to {summary.memory / 1e6:.0f} MB, the rest "
+        f"{duration(summary.ensemble_seconds)}."
     )
 
 
