@@ -57,11 +57,11 @@ __all__ = ["curve"]
 @output_options
 @click.pass_context
 def curve(context: click.Context, /, **given: Any) -> int:
-    """Tell how the mIoU grows with the labelled images, and whether more labelling is worth it.
+    """Measure the mIoU by the number of labelled images, to decide whether to label more.
 
-    Trains on more and more of the labelled images and scores on others; writes curve.json,
-    curve.md, curve.png and curve.svg. The same command again goes on where it stopped; with more
-    --draws or other --counts, it adds to what is there.
+    Trains on increasing numbers of labelled images and scores on held-out ones; writes curve.json,
+    curve.md, curve.png and curve.svg. If the command is interrupted, repeat it to continue; with
+    more --draws or other --counts it adds to the existing results.
 
     \b
     dseg curve feats.zarr labels/

@@ -26,7 +26,7 @@ __all__ = ["demo"]
 @overwrite_option
 @output_options
 def demo(**given: Any) -> int:
-    """Run all steps on drawn scenes: 12 labelled, 60 to predict; leave a picture and scores.
+    """Run all steps on drawn scenes: 12 labelled, 60 to predict; write a picture and scores.
 
     \b
     dseg demo

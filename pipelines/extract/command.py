@@ -193,8 +193,8 @@ DECIDED_BY_MODEL = (
 def extract(context: click.Context, /, **given: Any) -> int:
     """Store a network's activations for a folder of images.
 
-    The costly pass, once per image. The same command again goes on where it stopped, takes in new
-    and changed images, and leaves the others.
+    This is the slowest step, needed once per image. Repeat the command to continue an interrupted
+    run, or to add new and changed images; other images are kept.
 
     \b
     dseg extract --images photos/ --out feats.zarr

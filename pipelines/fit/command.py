@@ -60,9 +60,10 @@ __all__ = ["fit"]
 def fit(context: click.Context, /, **given: Any) -> int:
     """Train the ensemble on the labelled images of a feature store.
 
-    Several STORES, of the same images, join their features. LABELS holds a label map for some
-    images, matched by name: index or palette PNG, 16-bit PNG, or .npy, of the image's size.
-    classes.txt in it or beside it names the classes, one a line.
+    Several STORES of the same images are joined: their features are used together. LABELS is a
+    folder with a label map for some of the images, matched by name: an index or palette PNG, 16-bit
+    PNG or .npy of the image's size. classes.txt in that folder or its parent folder names the
+    classes, one per line.
 
     \b
     dseg fit feats.zarr labels/

@@ -122,7 +122,8 @@ class LabelFacts:
             few = f"in 1 label map, {few} ({most})"
         else:
             few = f"in {len(holding)} label maps, {few} in each ({most} at most)"
-        return f"class '{self.classes.names[k]}' has {pixels} pixels {few}, so it is left out of training"
+        name = self.classes.names[k]
+        return f"class '{name}' has {pixels} pixels {few}, so it is left out of training"
 
     def absent_words(self, n_classes: int) -> str:
         """Say which named classes no label map has; an empty text if all have pixels."""

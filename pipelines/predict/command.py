@@ -75,10 +75,9 @@ __all__ = ["predict"]
 def predict(context: click.Context, /, **given: Any) -> int:
     """Write masks for a feature store, a folder of images, or single images.
 
-    SOURCES is one of these; without it, the store that the model was fitted on, or all of them
-    where there were several. Masks are index PNGs of each image's own size, beside a manifest,
-    predictions.jsonl, which also has each image's uncertainty. The same command again goes on
-    where it stopped.
+    SOURCES is one of these; the default is the store, or the stores, that the model was fitted on.
+    Masks are index PNGs of each image's own size. predictions.jsonl in the same folder lists them
+    with each image's uncertainty. If the command is interrupted, repeat it to continue.
 
     \b
     dseg predict feats.zarr

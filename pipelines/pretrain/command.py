@@ -142,11 +142,10 @@ __all__ = ["pretrain"]
 def pretrain(**given: Any) -> int:
     """Train a diffusion model on images without labels.
 
-    For images of a kind that no checkpoint was trained on: all that you have, labelled or not. The
-    same command again goes on where it stopped, also after a kill; with a longer --time or more
-    --steps it goes on beyond its end. Writes a diffusers folder with a card, dseg.json, a log and
-    sheets of samples. The older network stays there until the first save of one that --overwrite
-    begins.
+    For kinds of images that no checkpoint was trained on. Use all images you have, labelled or not.
+    If the command is interrupted, repeat it to continue; with a longer --time or more --steps, a
+    finished run continues too. Writes a diffusers folder with a card (dseg.json), a log and sheets
+    of samples. With --overwrite, the older network is kept until the new one is first saved.
 
     \b
     dseg pretrain --images photos/ --out my-ddpm/

@@ -73,11 +73,12 @@ __all__ = ["robustness"]
 def robustness(**given: Any) -> int:
     """Score models on noisy, blurred, foggy images: mIoU by corruption and severity.
 
-    The 15 common corruptions of ImageNet-C, in five severities, and the images as they are. Writes
-    all figures (robustness.json), a table (.md) and plots (.png, .svg). The same command again goes
-    on where it stopped; more models, corruptions or severities join what is there.
+    Uses the 15 common corruptions of ImageNet-C at five severities, and the clean images. Writes
+    all results (robustness.json), a table (.md) and plots (.png, .svg). If the command is
+    interrupted, repeat it to continue; more models, corruptions or severities are added to the
+    existing results.
 
-    The corruptions are those of imagecorruptions-imaug: pip install '.[robustness]'.
+    Needs imagecorruptions-imaug: pip install '.[robustness]'.
 
     \b
     dseg robustness photos/ labels/ --list test.txt

@@ -85,12 +85,12 @@ __all__ = ["select"]
 @output_options
 @click.pass_context
 def select(context: click.Context, /, **given: Any) -> int:
-    """Find out which steps and blocks of a feature store carry the labelled classes.
+    """Find the timesteps and blocks of a feature store that separate the labelled classes best.
 
-    On images held out, a linear probe scores each layer alone, then sets of layers; the ensemble
-    confirms the best. Tells the smallest set that is as good as the best, what it costs, and the
-    commands to use it; leaves tables and heat maps. Several STORES, of the same images, compare
-    networks. LABELS as of `dseg fit`.
+    On held-out images, a linear probe scores each layer alone, then sets of layers; the ensemble
+    confirms the best sets. Recommends the smallest set that is as good as the best, with its cost
+    and the commands that use it; writes tables and heat maps. With several STORES of the same
+    images it compares networks. LABELS is as for `dseg fit`.
 
     \b
     dseg select feats.zarr labels/

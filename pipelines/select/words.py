@@ -13,7 +13,7 @@ _MOST_NAMED = 8
 
 def short_words(summary: SelectSummary) -> str:
     """Return the table, the recommended set and its commands."""
-    rows = [["set", "probe", "ensemble", "MB a row", "network", "layers"]]
+    rows = [["set", "probe", "ensemble", "MB per pass", "network", "layers"]]
     for row in summary.sets:
         rows.append([row.title, f"{row.mean_iou:.3f}", *_costs(row), _named(row.layers)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -78,7 +78,9 @@ def _head(summary: SelectSummary) -> str:
 
 
 def _compared(summary: SelectSummary) -> str:
-    rows = [["set", "layers", "probe", "ensemble (95 %)", "behind the best", "MB a row", "network"]]
+    rows = [
+        ["set", "layers", "probe", "ensemble (95 %)", "behind the best", "MB per pass", "network"]
+    ]
     for number, row in enumerate(summary.sets):
         title = f"**{row.title}**" if number == 0 else row.title
         score, size, spent = _costs(row)
@@ -108,7 +110,7 @@ def _by_class(summary: SelectSummary) -> str:
 
 
 def _path(summary: SelectSummary) -> str:
-    rows = [["layers", "added", "mIoU", "gain", "MB a row", "steps"]]
+    rows = [["layers", "added", "mIoU", "gain", "MB per pass", "steps"]]
     for number, row in enumerate(summary.path, 1):
         gain = "–" if row.gain is None else f"{row.gain:+.3f} ± {row.error:.3f}"
         size = f"{row.bytes_per_row / 1e6:.2f}"
