@@ -170,4 +170,4 @@ def test_a_published_ensemble_of_other_features_is_refused(dseg, golden, store, 
     assert "the model takes 96 channels" in refused.err
     refused = dseg("predict", world.photos, "--model", folder)
     assert refused.code == 2
-    assert "does not say which features it was made with" in refused.err
+    assert "does not record which features it was trained on" in refused.err

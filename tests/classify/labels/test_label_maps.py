@@ -200,7 +200,7 @@ class TestTrainable:
         check_trainable([3, 0, 1], ["a", "b", "c"])
 
     def test_nothing_labelled_is_refused(self):
-        with pytest.raises(InputError, match="no labelled pixel is left"):
+        with pytest.raises(InputError, match="no labelled pixel remains"):
             check_trainable([0, 0], ["a", "b"])
 
     def test_one_class_is_refused(self):

@@ -63,7 +63,7 @@ def test_a_misspelt_table_stops_the_command_that_it_looks_like(dseg, store, worl
     assert "'Predit', which is no command; is '[predict]' meant?" in refused.err
     told = fit(dseg, store, world)
     assert told.code == 0
-    assert "Warning: 'dseg.toml' has 'Predit', which is no command" in told.err
+    assert "Warning: 'dseg.toml' has a table 'Predit', but dseg has no such command" in told.err
 
 
 def test_a_table_that_looks_like_none_is_told(dseg, store, world, tmp_path):

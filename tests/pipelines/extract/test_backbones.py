@@ -68,7 +68,7 @@ def test_the_three_commands_on_a_mae(dseg, world, mae_store, mae, tmp_path):
 def test_extract_tells_what_the_checkpoint_is(dseg, world, mae):
     told = dseg("extract", "--images", world.photos, "--out", "x.zarr", "--checkpoint", mae)
     assert told.code == 0
-    assert "a masked autoencoder (MAE), blocks 0, 1, 2; 48 channels a pixel" in told.err
+    assert "a masked autoencoder (MAE), blocks 0, 1, 2; 48 channels per pixel" in told.err
     refused = dseg(
         *("extract", "--images", world.photos, "--out", "y.zarr", "--checkpoint", mae),
         *("--backbone", "dinov2"),
@@ -128,10 +128,10 @@ def test_a_part_that_there_is_not_is_refused(dseg, world, store, mae_store, mode
     again = ("extract", "--images", world.photos, "--out", "c.zarr", "--layers-from")
     refused = dseg(*again, "model", "--part", 3)
     assert refused.code == 2
-    assert "on 2 stores, so there is no --part 3: say which is to be made again" in refused.err
+    assert "on 2 stores, so there is no --part 3: choose the store to extract" in refused.err
     refused = dseg(*again, model, "--part", 1)
     assert refused.code == 2
-    assert "was fitted on one store only: leave out --part" in refused.err
+    assert "was fitted on a single store: leave out --part" in refused.err
 
 
 def test_joined_models_say_what_to_do_without_a_checkpoint(dseg, world, store, mae, tmp_path):
@@ -159,7 +159,7 @@ def test_stores_that_do_not_suit_a_joined_model_are_refused(dseg, world, store, 
     assert "but one store came: " in refused.err
     twice = dseg("fit", store, store, world.labels, "--out", "m2")
     assert twice.code == 2
-    assert "hold features of one recipe: give one of them" in twice.err
+    assert "contain features of the same feature spec: give only one of them" in twice.err
 
 
 def test_a_labelled_image_that_one_store_lacks_is_refused(dseg, world, store, mae, tmp_path):
