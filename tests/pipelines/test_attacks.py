@@ -52,7 +52,7 @@ def test_an_image_that_cannot_be_read_any_more_is_not_predicted_from_what_it_was
     (own_world.photos / name).write_text("no picture")
     again = extract(dseg, own_world.photos, ddpm)
     assert again.code == 3
-    assert ("not in the folder" in again.err) == (name != "p1.png")
+    assert ("no longer in the folder" in again.err) == (name != "p1.png")
     image = FeatureStore.open(tmp_path / "f.zarr").image("p1")
     assert not image.complete
     assert "not an image" in image.failed
@@ -182,7 +182,9 @@ def test_files_nested_beyond_all_bounds(dseg, own_world, store, model, tmp_path)
     assert_refused(refused, "classes.json' cannot be read")
     shutil.copytree(model, tmp_path / "deep")
     (tmp_path / "deep/model.json").write_text("[" * 100_000)
-    assert_refused(dseg("info", "deep"), "the model 'deep' is damaged: 'model.json' is no JSON")
+    assert_refused(
+        dseg("info", "deep"), "the model 'deep' is damaged: 'model.json' is not valid JSON"
+    )
 
 
 # ---- options and settings ----

@@ -267,7 +267,7 @@ def test_a_damaged_model(dseg, store, model, tmp_path):
     facts = json.loads((tmp_path / "bad/model.json").read_text())
     (tmp_path / "bad/model.json").write_text(json.dumps(facts)[:-20])
     assert_refused(dseg("predict", store, "--model", "bad"), "'bad' is damaged")
-    assert_refused(dseg("predict", store, "--model", store), "is no model")
+    assert_refused(dseg("predict", store, "--model", store), "is not a model")
 
 
 def test_a_moved_checkpoint_is_asked_for(dseg, world, ddpm, tmp_path):
@@ -363,7 +363,7 @@ def test_outputs_beside_the_masks_are_no_masks(dseg, world, store, model, tmp_pa
     assert dseg("predict", store, "--model", model, *words).code == 0
     (tmp_path / "list.txt").write_text("p9")
     refused = dseg("evaluate", "masks", world.truth, "--list", "list.txt")
-    assert_refused(refused, "not among the 6 masks")
+    assert_refused(refused, "not found among the 6 masks")
 
 
 def test_many_failures_are_counted(dseg, own_world, ddpm, model, tmp_path):

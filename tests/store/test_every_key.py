@@ -142,7 +142,7 @@ def test_names_from_elsewhere_are_refused(sample, whole, tmp_path):
             "1.jpg",
             "contains the images '1.jpg' and '1.png', whose names differ only in the extension",
         ),
-        ("1.png", "has images '1.png' and '1.png'"),
+        ("1.png", "contains the images '1.png' and '1.png'"),
     ):
         shutil.copytree(whole / "new", path)
         zarr.open_array(path, path="images/name", mode="r+")[0] = name
@@ -225,8 +225,8 @@ def test_a_fact_of_a_complete_image_that_is_gone_is_not_zeros(sample, whole, tmp
     shutil.copytree(whole / "new", path)
     key = path / "facts/sha256/c/1/0"
     for hurt, words in (
-        (empty, "does not match its checksum. Run the same"),
-        (Path.unlink, "is gone"),
+        (empty, "does not match its checksum. Repeat the same"),
+        (Path.unlink, "is missing"),
     ):
         hurt(key)
         with pytest.raises(StoreError, match=words):

@@ -154,7 +154,7 @@ class TestLoad:
     def test_json_cut_short(self, model):
         text = (model / "model.json").read_text()
         (model / "model.json").write_text(text[: len(text) // 2])
-        with pytest.raises(InputError, match=r"is damaged: 'model.json' is no JSON"):
+        with pytest.raises(InputError, match=r"is damaged: 'model.json' is not valid JSON"):
             PixelEnsemble.load(model)
 
     def test_a_missing_file(self, model):
@@ -216,7 +216,7 @@ class TestFromPublished:
 
         with (tmp_path / "model_0.pth").open("wb") as file:
             torch.save({"model_state_dict": Trap()}, file, pickle_module=pickle)
-        with pytest.raises(InputError, match="holds more than tensors"):
+        with pytest.raises(InputError, match="contains more than tensors"):
             PixelEnsemble.from_published(tmp_path)
 
     @pytest.mark.parametrize("content", [{"weights": 1}, {"model_state_dict": {"a": 1}}, [1, 2]])
@@ -228,5 +228,7 @@ class TestFromPublished:
     def test_a_damaged_file_is_refused(self, published):
         data = (published / "model_1.pth").read_bytes()
         (published / "model_1.pth").write_bytes(data[: len(data) // 2])
-        with pytest.raises(InputError, match=r"model_1\.pth' is no member|holds more than tensors"):
+        with pytest.raises(
+            InputError, match=r"model_1\.pth' is no member|contains more than tensors"
+        ):
             PixelEnsemble.from_published(published)

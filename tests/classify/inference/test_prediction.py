@@ -219,7 +219,9 @@ class TestRefusals:
     def test_scores_that_are_not_finite(self, plain, spec, model):
         maps = plain.maps(spec)
         maps["16x16"][0, 10, 3] = np.nan
-        with pytest.raises(DsegError, match="are not finite: the activations hold NaN or infinity"):
+        with pytest.raises(
+            DsegError, match="are not finite, because the activations there contain NaN"
+        ):
             predict_image(model, self.square, [maps])
 
     def test_too_few_and_too_many_rows(self, plain, spec, model):

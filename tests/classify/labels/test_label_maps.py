@@ -86,9 +86,9 @@ class TestRead:
     @pytest.mark.parametrize(
         ("array", "words"),
         [
-            (LABEL.astype(float), "holds float64: expected whole numbers"),
-            (LABEL[None], r"shape \(1, 2, 3\): expected one class id a pixel"),
-            (np.zeros((0, 3), int), "expected one class id a pixel"),
+            (LABEL.astype(float), "contains float64: expected whole numbers"),
+            (LABEL[None], r"shape \(1, 2, 3\): expected \(H, W\), one class id per pixel"),
+            (np.zeros((0, 3), int), r"expected \(H, W\), one class id per pixel"),
             (np.array([{}]), "cannot be read: Object arrays"),
         ],
     )

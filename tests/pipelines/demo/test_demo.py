@@ -138,7 +138,7 @@ def test_a_demo_that_is_complete_is_left_as_it_is(config):
     again = demo(config, progress)
     assert files(config.out) == before
     assert again.iou == first.iou
-    assert any("is there already" in text for text in progress.said)
+    assert any("exists already" in text for text in progress.said)
 
 
 def test_a_lost_part_is_made_again(config):
@@ -169,7 +169,7 @@ def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
     )
     with pytest.raises(DsegError, match=words):
         demo(replace(config, labelled=2))
-    with pytest.raises(DsegError, match=r"checkpoint .* there, .* asked for"):
+    with pytest.raises(DsegError, match=r"checkpoint is .* there, .* was requested"):
         demo(replace(config, checkpoint=str(other_ddpm)))
     assert files(config.out) == before
     summary = demo(replace(config, labelled=2, checkpoint=str(other_ddpm), overwrite=True))

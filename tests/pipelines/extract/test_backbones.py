@@ -89,7 +89,7 @@ def test_features_of_two_networks_are_joined(dseg, world, store, mae_store, tmp_
     assert_same_masks(tmp_path / "recorded", tmp_path / "given")
     assert_same_masks(tmp_path / "recorded", tmp_path / "images")
     told = dseg("info", "model").out
-    assert all(words in told for words in ("of several stores", "  part 1    ", "  part 2    "))
+    assert all(words in told for words in ("from several stores", "  part 1    ", "  part 2    "))
 
 
 def test_another_network_in_place_of_a_models_own(dseg, world, model, mae):
@@ -114,7 +114,7 @@ def test_the_stores_of_a_joined_model_can_be_made_again(dseg, world, store, mae_
     again = ("extract", "--images", world.photos, "--layers-from", "model")
     refused = dseg(*again, "--out", "c.zarr")
     assert refused.code == 2
-    assert "was fitted on 2 stores: say which is to be made again with --part 1 to 2" in refused.err
+    assert "was fitted on 2 stores: choose the store to extract with --part 1 to 2" in refused.err
     for part, name in ((1, "c.zarr"), (2, "d.zarr")):
         assert dseg(*again, "--out", name, "--part", part).code == 0
     assert (
@@ -265,7 +265,7 @@ def test_averaged_weights_and_listed_betas_from_end_to_end(dseg, world, two_sets
     dry = dseg(*extract, "--out", "a.zarr", "--dry-run")
     assert dry.code == 0, dry.err
     told = (
-        "taken as: trained schedule of 1000 steps, the averaged weights, 'unet_ema' (there is "
+        "settings: trained schedule of 1000 steps, the averaged weights, 'unet_ema' (there is "
         "'unet' too: --weights unet)"
     )
     assert told in dry.err

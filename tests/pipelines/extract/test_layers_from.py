@@ -132,4 +132,4 @@ def test_a_model_that_does_not_know_its_features_is_refused(dseg, world, tmp_pat
     (tmp_path / "none").mkdir()
     refused = dseg("extract", *words[:-1], "none")
     assert refused.code == 2
-    assert "'none' is no model" in refused.err
+    assert "'none' is not a model" in refused.err

@@ -96,7 +96,8 @@ def test_what_is_damaged_is_named_by_predict_and_mended_by_verify(
     assert predicted.code == 3
     assert "image 'p4.png'" in predicted.err
     assert (
-        "Repeat the same extract command with --verify: it writes this image anew" in predicted.err
+        "Repeat the same extract command with --verify: it extracts this image again"
+        in predicted.err
     )
     assert "0 images extracted, 6 unchanged" in extract().out
     told = extract("--verify", "--dry-run")

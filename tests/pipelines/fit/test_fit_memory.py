@@ -215,7 +215,7 @@ def test_more_memory_holds_more(dseg, small):
         for size in ("300MB", "800MB", "1300MB")
     ]
     assert "read in rounds of" in held[0]
-    assert "in turn" not in held[0]
+    assert "at a time instead of" not in held[0]
     assert "all maps in memory as float16" in held[1]
     assert "all maps in memory as float32" in held[2]
 

@@ -123,7 +123,7 @@ def test_a_brighter_image_than_white_is_refused_alone(dseg, of_12_bits, ddpm):
 def test_another_white_is_another_recipe(dseg, of_12_bits, ddpm):
     assert extract(dseg, of_12_bits, ddpm).code == 0
     refused = extract(dseg, of_12_bits, ddpm, "--white", 16383)
-    assert_refused(refused, "another recipe", "preprocessing white: 4095 here, 16383 there")
+    assert_refused(refused, "another feature spec", "preprocessing white: 4095 here, 16383 there")
 
 
 def test_features_of_ordinary_images_keep_their_hash(dseg, own_world, ddpm, store, tmp_path):
@@ -284,16 +284,16 @@ def test_sub_folders_count_in_paths(dseg, own_world, ddpm, tmp_path):
     assert [image.name for image in images] == ["a/p0.png", "p1.png"]
     (tmp_path / "list.txt").write_text("c/p0\np1\n")
     refused = extract(dseg, own_world.photos, ddpm, "--list", "list.txt", out="g.zarr")
-    assert_refused(refused, "names 'c/p0', not among the 8 images", "is 'a/p0' meant?")
+    assert_refused(refused, "contains 'c/p0', not found among the 8 images", "is 'a/p0' meant?")
 
 
 def test_the_nearest_name_is_told(dseg, store, model, tmp_path):
     (tmp_path / "list.txt").write_text("p1\np33\n")
     refused = dseg("predict", store, "--model", model, "--list", "list.txt")
-    assert_refused(refused, "names 'p33', not among the 6 images; is 'p3' meant?")
+    assert_refused(refused, "contains 'p33', not found among the 6 images; did you mean 'p3'?")
 
 
-# ---- what is passed over ----
+# ---- what is skipped in ----
 
 
 def test_files_passed_over_are_told(dseg, own_world, ddpm, model):
@@ -312,16 +312,16 @@ def test_files_passed_over_are_told(dseg, own_world, ddpm, model):
 def test_nothing_is_told_where_nothing_is_missed(dseg, own_world, ddpm, model):
     (own_world.photos / "Thumbs.db").write_bytes(b"x")
     told = extract(dseg, own_world.photos, ddpm)
-    assert "passed over" not in told.err
+    assert "skipped in" not in told.err
     fitted = dseg("fit", "f.zarr", own_world.labels, "--members", 2, "--max-steps", 20)
-    assert "passed over" not in fitted.err
+    assert "skipped in" not in fitted.err
 
 
 def test_only_other_kinds_of_files(dseg, tmp_path, ddpm):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.heic").write_bytes(b"x")
     refused = extract(dseg, tmp_path / "photos", ddpm)
-    assert_refused(refused, "no image in", "passed over are 1 .heic")
+    assert_refused(refused, "no image in", "skipped in are 1 .heic")
 
 
 def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path):

@@ -61,7 +61,7 @@ def test_a_class_too_small_for_the_network_is_named(dseg, large, write):
     write(("sky", "tree", "wheel", "lamp"), a=first, b=second, c=both, d=both)
     expected = (
         "Warning: class 'wheel' has 400 pixels in 2 label maps, but at 32x32 fewer than 20 in each "
-        "(2 at most), so it is left out of training: extract with a larger --size, or --tile\n"
+        "(2 at most), so it is left out of training: extract with a larger --size, or with --tile\n"
     )
     absent = (
         "Warning: no label map has a pixel of 'lamp'. The highest id in them is 2, but names are "
@@ -80,7 +80,7 @@ def test_one_class_left_is_not_one_class_there(dseg, large, write):
     assert (
         "only one class remains for training, 'sky', in the label maps in 'labels': class "
         "'wheel' has 1300 pixels in 2 label maps, but at 32x32 fewer than 20 in each (9 at most), "
-        "so it is left out of training: extract with a larger --size, or --tile" in refused.err
+        "so it is left out of training: extract with a larger --size, or with --tile" in refused.err
     )
 
 
@@ -122,7 +122,7 @@ def test_many_lost_classes_are_one_line(dseg, large, write):
         label[5, 40 * k : 40 * k + 30] = k
     write([f"c{k}" for k in range(8)], a=label, b=spots(90000))
     told = dseg("fit", large, "labels", *FIT, "--dry-run").err
-    (line,) = [line for line in told.splitlines() if "not learnt" in line]
+    (line,) = [line for line in told.splitlines() if "left out of training" in line]
     assert line.count("so it is left out of training") == 3
     assert "the same goes for 'c5', 'c6', 'c7': extract with" in line
 

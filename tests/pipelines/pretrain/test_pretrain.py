@@ -79,7 +79,7 @@ def test_images_to_features(dseg, train, photos, tmp_path):
     assert done.code == 0, done.err
     assert "out: 3 steps on 23 images in " in done.out
     assert "held-out loss " in done.out
-    assert "23 images to learn from, 1 held out" in done.err
+    assert "23 training images, 1 held out" in done.err
     out = tmp_path / "out"
     assert {part.name for part in out.iterdir()} == {
         *("dseg.json", "images.sha256", "log.jsonl", "model_index.json", "samples"),
@@ -213,7 +213,7 @@ def test_an_image_that_vanishes_in_the_midst_is_told(train, photos, monkeypatch)
     monkeypatch.setattr(pipeline.Record, "note", vanish)
     done = train("--steps", 14)
     assert done.code == 3
-    assert done.err.count("Warning: left out from now on: '03.png' is not there any more") == 1
+    assert done.err.count("Warning: skipped from now on: '03.png' is not there any more") == 1
     assert "14 steps on 12 images" in done.out
 
 
@@ -278,7 +278,7 @@ def test_settings_from_a_file(train, tmp_path):
         (("--learning-rate", "-1"), "Invalid value for '--learning-rate': -1.0 is not in the ran"),
         (("--size", "32x48"), "Invalid value for '--size': '32x48' is not a valid integer range"),
         (("--size", "12"), "both sides must be multiples of 8: got 12x12, the nearest is 16x16"),
-        (("--network", "small"), "--network small is for a new network; --init brings its own"),
+        (("--network", "small"), "--network small is for a new network, but --init gives one"),
         (("--batch-size", "1000000000"), "a batch of 1000000000 images of 32x32 takes 12288 GB"),
         (("--head-channels", "8"), "head_channels cannot be told of this checkpoint"),
         (("--precision", "float16"), "float16 is for CUDA, not for cpu: use bfloat16 or float32"),
@@ -365,7 +365,9 @@ def test_a_run_that_diverges_keeps_what_was_saved(train, tmp_path):
     }
     save_file(kept, tmp_path / "out/training/state.safetensors")
     refused = train("--steps", 9)
-    assert_refused(refused, "the loss is no number any more", "lower --learning-rate", code=1)
+    assert_refused(
+        refused, "the loss or the weights are not finite", "lower --learning-rate", code=1
+    )
     assert same(state_of(tmp_path / "out"), kept)
     assert (tmp_path / "out/unet/config.json").is_file()
 
@@ -515,7 +517,7 @@ def test_averaged_weights_of_what_it_begins_from(train, ddpm, other_ddpm, tmp_pa
     shutil.copytree(other_ddpm / "unet", tmp_path / "both/unet_ema")
     done = train("--steps", 1, "--learning-rate", 1e-12, init="both")
     assert done.code == 0, done.err
-    assert "taken as: the averaged weights, 'unet_ema'" in done.err
+    assert "weights: the averaged weights, 'unet_ema'" in done.err
     made, begun = weights(tmp_path / "out"), weights(other_ddpm)
     for key, value in made.items():
         torch.testing.assert_close(value, begun[key], atol=1e-6, rtol=0)

@@ -141,7 +141,7 @@ def test_names_and_groups():
     assert chosen(["fog", "fog"]) == ("fog",)
     assert group_of("spatter") == "extra"
     with pytest.raises(
-        InputError, match="--corruptions has 'rain', which is no corruption: choose"
+        InputError, match="--corruptions has 'rain', which is not a corruption: choose"
     ):
         chosen(["fog", "rain"])
     with pytest.raises(InputError, match="--corruptions names no corruption"):

@@ -212,7 +212,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     assert "0 passes over 6 images, 5 from earlier runs" in dseg(*words, "--model", "m").out
     assert_refused(
         dseg(*words, "--model", "m", "--seed", 3),
-        "holds results of another question: seed 0 there, 3 here. Give another --out, or",
+        "contains results with other settings: seed is 0 there, 3 here. Give another --out, or",
     )
     for file in (tmp_path / "m").iterdir():
         shutil.copy(second / file.name, file)
@@ -226,7 +226,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     )
     (own_world.truth / "p0.png").write_bytes((own_world.truth / "p0.png").read_bytes() + b" ")
     refused = dseg(*words, "--model", model)
-    assert_refused(refused, "of another question: other images or label maps. Give")
+    assert_refused(refused, "with other settings: other images or label maps. Give")
     assert dseg(*words, "--model", model, "--overwrite").code == 0
     assert {key[0] for key in cells(out)} == {model.as_posix()}
     (out / "robustness.json").write_text("{}")
@@ -253,7 +253,7 @@ def test_wrong_calls(dseg, world, model):
         dseg("robustness", world.photos, world.truth), "Directory 'model' does not exist"
     )
     assert_refused(
-        dseg("robustness", world.photos, world.truth, "--model", world.photos), "is no model"
+        dseg("robustness", world.photos, world.truth, "--model", world.photos), "is not a model"
     )
     with pytest.raises(InputError, match="--side 8 is too small: give at least 32"):
         robustness(RobustnessConfig(world.photos, world.truth, (model,), side=8))
@@ -289,7 +289,9 @@ def test_images_and_labels_that_do_not_fit(dseg, own_world, model, tmp_path):
     save(truth, "p0.png", label)
     Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(photos / "tiny.png")
     save(truth, "tiny.png", np.zeros((20, 40), np.uint8))
-    assert_refused(dseg(*words), "image 'tiny.png' is 40×20: the corruptions need 32 pixels a side")
+    assert_refused(
+        dseg(*words), "image 'tiny.png' is 40×20: the corruptions need 32 pixels per side"
+    )
     (photos / "tiny.png").write_text("no picture")
     assert_refused(dseg(*words), "'tiny.png' is not an image", "Use --list to leave it out")
     (tmp_path / "blank.txt").write_text("p0\n")

@@ -68,8 +68,8 @@ def test_a_size_that_no_network_fits(size):
     ("given", "words"),
     [
         ({"preset": "huge"}, "unknown network 'huge': use one of tiny, small, base, large"),
-        ({"hints": Hints(head_channels=16)}, r"--head-channels tells of a guided-diffusion file"),
-        ({"hints": Hints(diffusion_steps=100)}, "--diffusion-steps tells of a guided-diffusion"),
+        ({"hints": Hints(head_channels=16)}, r"--head-channels describes a guided-diffusion file"),
+        ({"hints": Hints(diffusion_steps=100)}, "--diffusion-steps describes a guided-diffusion"),
     ],
 )
 def test_what_a_new_network_does_not_take(given, words):
@@ -89,7 +89,7 @@ def test_a_checkpoint_brings_its_own(folder):
 @pytest.mark.parametrize(
     ("config", "given", "words"),
     [
-        ({}, {"preset": "tiny"}, "--network tiny is for a new network; --init brings its own"),
+        ({}, {"preset": "tiny"}, "--network tiny is for a new network, but --init gives one"),
         ({}, {"schedule": "cosine"}, "schedule cannot be told of this checkpoint"),
         ({}, {"hints": Hints(heads=2)}, "heads cannot be told of this checkpoint"),
         ({}, {"size": 9}, "both sides must be multiples of 2: got 9x9, the nearest is 8x8"),
@@ -107,7 +107,7 @@ def test_a_checkpoint_brings_its_own(folder):
         ),
         ({"num_class_embeds": 3}, {}, "is class-conditional"),
         ({"time_embedding_type": "fourier"}, {}, "has a fourier time embedding"),
-        ({"steps": 8}, {}, "has variances up to 2.5: expected below 1"),
+        ({"steps": 8}, {}, "has variances up to 2.5, expected below 1"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_trained_further(folder, config, given, words):

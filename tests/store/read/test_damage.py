@@ -27,7 +27,7 @@ def flip(file, position=0.5, bit=3):
 NAMED = (
     r"image 'sub/1.png', map size 8x8 \(block 6 at step 50, block 6 at step 150\): chunk "
     r"'features/8x8/c/1/0/0/0' of .*/s.zarr' {words}. Run the same extract again, "
-    r"with --verify: it writes this image anew"
+    r"with --verify: it extracts this image again"
 )
 
 
@@ -166,7 +166,7 @@ def test_rows_beyond_the_end_are_refused(path):
 
 
 def test_nothing_there_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"there is no feature store at .*: give the folder that"):
+    with pytest.raises(InputError, match=r"there is no feature store at .*: give a folder that"):
         FeatureStore.open(tmp_path / "s.zarr")
     with pytest.raises(InputError, match="there is no feature store at"):
         FeatureWriter(tmp_path / "s.zarr")

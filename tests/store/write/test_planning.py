@@ -71,7 +71,7 @@ def test_an_image_with_more_rows_moves_to_the_end(tmp_path, tiled, make_maps):
     assert (store.rows(0), store.rows(1), store.n_rows) == (range(2, 4), range(1, 2), 4)
     assert store.image("a").geometry.offsets == ((0, 0), (16, 0))
     np.testing.assert_array_equal(store.map(1, "8x8"), make_maps(tiled, 1)["8x8"])
-    with pytest.raises(InputError, match=r"row 0 of .* belongs to no image any more"):
+    with pytest.raises(InputError, match=r"row 0 of .* no longer belongs to an image"):
         store.map(0, "4x4")
     owner = zarr.open_array(path, path="rows/image", mode="r")[:]
     np.testing.assert_array_equal(owner, [-1, 1, 0, 0])
