@@ -61,7 +61,7 @@ def test_all_or_none_of_the_images(dseg, world, store, model, tmp_path):
     (tmp_path / "test.txt").write_text("p3\np4\np5\n")
     found = scores(dseg, "masks", world.truth, "--list", "test.txt")
     assert (found["learnt_from"], found["others"]) == (0, None)
-    assert "learnt" not in dseg("evaluate", "masks", world.truth, "--list", "test.txt").out
+    assert "trained on" not in dseg("evaluate", "masks", world.truth, "--list", "test.txt").out
 
 
 def test_an_image_is_known_by_its_content_under_any_name(dseg, world, model, tmp_path):
@@ -83,7 +83,7 @@ def test_masks_of_before_tell_nothing(dseg, world, store, model, tmp_path):
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = scores(dseg, "masks", world.truth)
     assert (found["learnt_from"], found["others"]) == (None, None)
-    assert "learnt" not in dseg("evaluate", "masks", world.truth).out
+    assert "trained on" not in dseg("evaluate", "masks", world.truth).out
 
 
 def test_a_model_of_before_knows_the_images_of_its_own_store(dseg, world, store, model, tmp_path):
@@ -137,4 +137,4 @@ def test_robustness_warns(dseg, world, model, tmp_path):
     assert json.loads(found.out)["learnt_from"] == {model.as_posix(): 3}
     (tmp_path / "test.txt").write_text("p3\np4\n")
     found = dseg("robustness", world.photos, world.truth, "--list", "test.txt", *words)
-    assert "learnt" not in found.err
+    assert "trained on" not in found.err
