@@ -83,7 +83,10 @@ def test_what_the_model_says_cannot_be_said_too(dseg, world, model, tmp_path, na
     words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
     refused = dseg("extract", *words, *CONTRADICTIONS[name])
     assert refused.code == 2
-    assert f"Error: {name} cannot be given with --layers-from: the model says it" in refused.err
+    assert (
+        f"Error: {name} cannot be combined with --layers-from: the model determines it"
+        in refused.err
+    )
     assert not (tmp_path / "f.zarr").exists()
 
 
@@ -135,8 +138,10 @@ def test_a_model_that_does_not_know_its_features_is_refused(dseg, world, tmp_pat
         words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
         refused = dseg("extract", *words)
         assert refused.code == 2
-        assert f"the model '{model}' does not say which features it was made with" in refused.err
+        assert (
+            f"the model '{model}' does not record which features it was trained on" in refused.err
+        )
     (tmp_path / "none").mkdir()
     refused = dseg("extract", *words[:-1], "none")
     assert refused.code == 2
-    assert "'none' is no model" in refused.err
+    assert "'none' is not a model" in refused.err
