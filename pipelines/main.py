@@ -37,16 +37,16 @@ OUT_OF_MEMORY = "out of memory: try a smaller --size, --batch-size or --memory, 
 @click.version_option(__version__, prog_name="dseg")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Masks for all your images from a few labelled ones, by a diffusion model's activations.
+    """Predict masks for many images from a few labelled ones, with a diffusion model's features.
 
     \b
     dseg extract --images photos/ --out feats.zarr
     dseg fit feats.zarr labels/
     dseg predict feats.zarr
 
-    `dseg pretrain` trains a diffusion model on images like yours, for better masks.
+    `dseg pretrain` trains a diffusion model on images like yours, which can improve the masks.
 
-    Defaults of any option may stand in dseg.toml in the working folder, one table a command.
+    Defaults of all options can be set in dseg.toml in the working folder, one table per command.
     """
     command = context.invoked_subcommand or ""
     asked_for_help = any(word in context.help_option_names for word in sys.argv[1:])
@@ -101,7 +101,7 @@ def _with_source(error: click.ClickException) -> click.ClickException:
 
 def _interrupted() -> int:
     click.echo(
-        "Interrupted. The same command goes on where this one stopped (fit and select start over).",
+        "Interrupted. Repeat the command to continue where it stopped (fit and select start over).",
         err=True,
     )
     return INTERRUPTED
@@ -116,8 +116,8 @@ def _failed(words: str, code: int) -> int:
 
 def _unforeseen(error: Exception) -> str:
     return (
-        f"something unforeseen went wrong: {type(error).__name__}: {error}\n"
-        "This is a fault of dseg; please report it with what -v prints"
+        f"unexpected error: {type(error).__name__}: {error}\nThis is a bug in dseg; please "
+        "report it with the output of -v"
     )
 
 

@@ -111,8 +111,8 @@ def claimed(
         mine = _made_and_entered(guard, key, doing, words, tidy)
         if mine is None:
             warn(
-                f"no lock can be had at '{where}', so nothing keeps another run from writing into "
-                f"{words} at the same time: see to that yourself"
+                f"locks are not available at '{where}', so other runs are not kept from "
+                f"writing into {words} at the same time: make sure that none does"
             )
         try:
             yield Claim(None if mine is None else guard, words)
@@ -139,8 +139,8 @@ def _moment(guard: Path, words: str, *, last_removes: bool = False) -> Iterator[
         if time.monotonic() >= deadline:
             held = ", ".join(str(Holder.read(path)) for path in _claims(guard))
             raise DsegError(
-                f"waited {PATIENCE:.0f} s for {words}, held by {held or Holder()}: is that process "
-                "stopped? End it or let it go on, then run this again"
+                f"waited {PATIENCE:.0f} s for {words}, locked by {held or Holder()}: is that "
+                "process suspended? End it or resume it, then repeat this command"
             )
         time.sleep(_POLL)
     try:
@@ -178,8 +178,8 @@ def _enter(
             in_the_way = [path for path in others if path.name.split(".")[-3] != kind]
             if in_the_way:
                 raise InputError(
-                    f"{Holder.read(in_the_way[0])} is writing into {words}: wait until it has "
-                    "ended, or give another folder"
+                    f"{Holder.read(in_the_way[0])} is writing into {words}: wait until it "
+                    "has finished, or give another folder"
                 )
             if not others:
                 tidy()

@@ -18,11 +18,11 @@ __all__ = [
 
 
 ELSEWHERE = "Extract into another folder"
-ANEW = "Extract it anew with --overwrite, or into another folder"
+ANEW = "Extract again with --overwrite, or into another folder"
 """What to do about a store that is damaged as a whole: where one cannot tell that it is ours, dseg
 does not overwrite it."""
 
-VERIFY = "Run the same extract again, with --verify"
+VERIFY = "Repeat the same extract command with --verify"
 """What to do about an image of a store that is damaged."""
 
 

@@ -78,7 +78,7 @@ class Holder:
         told = f"process {self.pid} on {self.host}"
         if self.since is None:
             return told
-        time_held = f"for {time.time() - self.since:.0f} s now"
+        time_held = f"for {time.time() - self.since:.0f} s"
         return f"{told} ({self.doing}, {time_held})" if self.doing else f"{told}, {time_held}"
 
 

@@ -90,7 +90,9 @@ class _Attempt:
         """What else to say of a lock that does not go with its process."""
         if self._soft is None:
             return ""
-        return f". If it is gone, remove '{self._path}': this file system cannot tell"
+        return (
+            f". If that process has ended, remove '{self._path}': this file system cannot detect it"
+        )
 
     def __call__(self) -> Callable[[], None] | None:
         if self._soft is None:

@@ -59,9 +59,12 @@ def unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "nt")
     if "\0" in name:
         return "it has a NUL character"
     if name.startswith("/"):
-        return "it begins with '/', so it is no path within a folder"
+        return "it begins with '/', so it is not a path within a folder"
     if windows:
-        for sign, why in (("\\", "parts paths on Windows"), (":", "names a drive on Windows")):
+        for sign, why in (
+            ("\\", "separates folders on Windows"),
+            (":", "names a drive on Windows"),
+        ):
             if sign in name:
                 return f"it has a '{sign}', which {why}"
     parts = name.split("/")
@@ -78,7 +81,7 @@ def _unsafe(part: str, windows: bool) -> str | None:
     if part == "..":
         return "it has a part '..', which leads out of its folder"
     if part == ".":
-        return "it has a part '.', which is no name"
+        return "it has a part '.', which is not a name"
     if windows and part.endswith((".", " ")):
-        return f"it has a part '{part}', the end of which Windows drops"
+        return f"it has a part '{part}', whose end Windows removes"
     return None

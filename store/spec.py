@@ -247,7 +247,7 @@ class FeatureSpec:
             if ours[key] != theirs[key]
         ]
         for key, mine, other_value in _different(ours["preprocessing"], theirs["preprocessing"]):
-            values = ["not told" if v is None else _short(v) for v in (mine, other_value)]
+            values = ["not given" if v is None else _short(v) for v in (mine, other_value)]
             words.append(f"preprocessing {key}: {values[0]} here, {values[1]} there")
         networks = [ours["backbone"], theirs["backbone"]]
         if networks[0].get("kind") != networks[1].get("kind"):  # then all the rest differs too
@@ -267,7 +267,7 @@ class FeatureSpec:
         for name, option in ((EXTRAS[FILTERS], "--filters"), (EXTRAS[PIXELS], "--pixels")):
             if (name in self.extras) != (name in other.extras):
                 has = "here" if name in self.extras else "there"
-                words.append(f"{name} are among the layers {has} only ({option})")
+                words.append(f"{name} are among the layers only {has} ({option})")
         if not words and ours["layers"] != theirs["layers"]:
             words.append("the shapes of the layers")
         return words

@@ -123,7 +123,7 @@ def in_words(paths: Collection[Path]) -> str:
     counts = Counter(map(ending, paths)).most_common()
     shown = [f"{count} {name or 'without an ending'}" for name, count in counts[:6]]
     rest = sum(count for _, count in counts[6:])
-    return ", ".join([*shown, *([f"{rest} of other kinds"] if rest else [])])
+    return ", ".join([*shown, *([f"{rest} of other types"] if rest else [])])
 
 
 def passed_over(found: Walk, endings: frozenset[str]) -> str:
@@ -153,7 +153,7 @@ def passed_over(found: Walk, endings: frozenset[str]) -> str:
     parts = [
         (others, in_words(others)),
         (hidden, f"{len(hidden)} hidden"),
-        (found.repeated, _counted(found.repeated, "link", "to folders that are seen already")),
+        (found.repeated, _counted(found.repeated, "link", "to folders that are included already")),
         (found.closed, _counted(found.closed, "folder", "that cannot be opened")),
     ]
     return ", ".join(words for which, words in parts if which)

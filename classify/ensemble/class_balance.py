@@ -1,8 +1,8 @@
 """How much a pixel counts by how common its class is.
 
 The field's score, mIoU, gives every class the same weight, the mean loss of pixels gives every
-pixel the same. Between them stands a power of the class's frequency: on real photographs 0.3 is
-worth 0.01 to 0.05 of mIoU and costs 0.005 to 0.013 of the pixel accuracy (docs/design.md).
+pixel the same. Between them is a power of the class's frequency, which trades pixel accuracy for
+mIoU (docs/design.md).
 """
 
 from torch import Tensor

@@ -252,8 +252,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._start_partial(classes, features.shape[1])
         elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise InputError(
-                f"classes={list(np.unique(classes))} is not what the first call to "
-                f"partial_fit had: {list(self.classes_)}"
+                f"classes={list(np.unique(classes))} differs from the first call to "
+                f"partial_fit: {list(self.classes_)}"
             )
         unknown = np.setdiff1d(labels, self.classes_)
         if unknown.size:

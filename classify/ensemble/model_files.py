@@ -136,18 +136,21 @@ def check_target(target: Path, overwrite: bool) -> None:
         return
     if not (target / FACTS).is_file():
         raise InputError(
-            f"'{target}' exists and is no model: it is not replaced. Choose another folder"
+            f"'{target}' exists and is not a model, so it is not replaced: choose another folder"
         )
     if not overwrite:
         raise InputError(
-            f"'{target}' holds a model already: choose another folder, or replace it (--overwrite)"
+            f"'{target}' contains a model already: choose another folder, or replace it "
+            "(--overwrite)"
         )
 
 
 def _facts(model: SavedModel) -> dict[str, Any]:
     labels, spec, log = model.labels, model.spec, model.log
     if labels.dtype.kind not in "biufUO":
-        raise InputError(f"class labels of dtype {labels.dtype} cannot be saved: use numbers, text")
+        raise InputError(
+            f"class labels of dtype {labels.dtype} cannot be saved: use numbers or strings"
+        )
     parameters = {name: _plain(value) for name, value in model.parameters.items()}
     hidden = model.stack.widths[1:-1]
     return {
@@ -188,7 +191,9 @@ def read_model(folder: str | Path) -> SavedModel:
         raise _damaged(root, f"'{TENSORS}' cannot be read: {error}") from error
     try:
         if hashlib.sha256(tensors).hexdigest() != facts["sha256"]:
-            raise _damaged(root, f"'{TENSORS}' is not the file that '{FACTS}' was written with")
+            raise _damaged(
+                root, f"'{TENSORS}' is not the file that was saved together with '{FACTS}'"
+            )
         widths = [int(n) for n in facts["widths"]]
         stack = MemberStack(facts["parameters"]["n_members"], widths[0], widths[1:-1], widths[-1])
         stack.load_state_dict(parse_tensors(tensors))
@@ -201,11 +206,11 @@ def read_model(folder: str | Path) -> SavedModel:
         RuntimeError,
         SafetensorError,
     ) as error:
-        raise _damaged(root, f"'{FACTS}' is not of the form it should be: {error!r}") from error
+        raise _damaged(root, f"'{FACTS}' does not have the expected form: {error!r}") from error
     except ValueError as error:
         if isinstance(error, InputError) and str(root) in str(error):
             raise
-        raise _damaged(root, f"'{FACTS}' is not of the form it should be: {error}") from error
+        raise _damaged(root, f"'{FACTS}' does not have the expected form: {error}") from error
 
 
 def files_of(folder: Path) -> tuple[Path, ...]:
@@ -218,20 +223,20 @@ def _read_facts(root: Path) -> dict[str, Any]:
     path = root / FACTS
     if not path.is_file():
         raise InputError(
-            f"'{root}' is no model: it has no '{FACTS}'. Give the folder that `dseg fit` wrote"
+            f"'{root}' is not a model: it has no '{FACTS}'. Give a folder that `dseg fit` wrote"
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _damaged(root, f"'{FACTS}' is no JSON: {error}") from error
+        raise _damaged(root, f"'{FACTS}' is not valid JSON: {error}") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise InputError(
             f"'{root}' is no model: its '{FACTS}' does not say \"format\": \"{FORMAT}\""
         )
     if facts.get("version") != VERSION:
         raise InputError(
-            f"the model '{root}' is of version {facts.get('version')!r}, this dseg reads version "
-            f"{VERSION}: use the dseg that wrote it, or fit again"
+            f"the model '{root}' has format version {facts.get('version')!r}, but this dseg "
+            f"reads version {VERSION}: use the dseg that wrote it, or fit again"
         )
     return facts
 
@@ -251,7 +256,7 @@ def _assemble(facts: Mapping[str, Any], stack: MemberStack) -> SavedModel:
         )
     spec = None if facts["spec"] is None else FeatureSpec.from_dict(facts["spec"])
     if spec is not None and spec.hash != facts["spec_hash"]:
-        raise InputError("the feature spec does not have the hash that was written with it")
+        raise InputError("the feature spec does not match its hash")
     if spec is not None and spec.dims != stack.widths[0]:
         raise InputError(f"{stack.widths[0]} inputs for features of {spec.dims} channels")
     log = None if facts["log"] is None else TrainingLog.from_dict(facts["log"])
@@ -285,13 +290,14 @@ def read_published(folder: str | Path) -> SavedModel:
     paths = [p for n, p in sorted((int(n), p) for n, p in numbered if n.isdigit())]
     if not paths:
         raise InputError(
-            f"'{root}' has no published ensemble: expected model_0.pth, model_1.pth, …"
+            f"'{root}' does not contain a published ensemble: expected model_0.pth, model_1.pth, …"
         )
     states = [_read_published(path) for path in paths]
     for path, state in zip(paths, states, strict=True):
         if _shapes(state) != _shapes(states[0]):
             raise InputError(
-                f"'{path}' has other layers than '{paths[0]}': members of one ensemble are alike"
+                f"'{path}' has other layers than '{paths[0]}': the members of one ensemble "
+                "must be alike"
             )
     stack = stack_published(states)
     n_classes, hidden = stack.widths[-1], tuple(stack.widths[1:-1])
@@ -312,11 +318,11 @@ def _read_published(path: Path) -> dict[str, Tensor]:
         return {key: found[key] for key in _published_keys()}
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"'{path}' holds more than tensors, or is damaged; it is not read, for that could run "
-            "foreign code"
+            f"'{path}' contains more than tensors, or is damaged; it was not read, because "
+            "that could run code from the file"
         ) from error
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"'{path}' is no member of a published ensemble: {error!r}") from error
+        raise InputError(f"'{path}' is not a member of a published ensemble: {error!r}") from error
 
 
 def _published_keys() -> list[str]:

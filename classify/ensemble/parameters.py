@@ -91,8 +91,8 @@ def check_batches(
         )
     if sampler.members != n_members:
         raise InputError(
-            f"the sampler draws for {sampler.members} members, the ensemble has {n_members}: "
-            "make both alike"
+            f"the sampler draws for {sampler.members} members, but the ensemble has "
+            f"{n_members}: they must be equal"
         )
     if classes is None:
         classes = default_classes(int(ids.max()) + 1 if ids.size else 0)

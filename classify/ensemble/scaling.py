@@ -3,7 +3,6 @@
 Activations of different blocks differ in scale by orders of magnitude, and Adam learns large
 inputs first. So each channel is standardised, and each layer is given the same total variance,
 however many channels it has: a layer of five channels then counts as much as one of a thousand.
-On real photographs that is worth 0.02 of mIoU (docs/design.md).
 
 Both are a shift and a factor for each channel, which commute with interpolation and fold into the
 first linear layer: ``W (s ⊙ (x - m)) + b = (s ⊙ W) x + (b - (s ⊙ W) m)``. A trained ensemble

@@ -320,7 +320,8 @@ class _Run:
             if not np.isfinite(values[member]):
                 raise DsegError(
                     f"the loss of member {member} is {values[member]} at step {step + 1}: "
-                    "training cannot go on. Are the features finite? A lower learning rate may help"
+                    "training diverged. Check that the features are finite; a lower learning "
+                    "rate may help"
                 )
             self.logs[member].note(step + 1, float(values[member]))
         return values

@@ -40,8 +40,8 @@ def jensen_shannon(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if len(probabilities) < 2:
         raise InputError(
-            f"the ensemble has {len(probabilities)} member: uncertainty is how far members "
-            "disagree, and takes at least two"
+            f"the ensemble has {len(probabilities)} member: uncertainty measures how far "
+            "members disagree, so it needs at least two"
         )
     mean_entropy = np.mean([_entropy(p) for p in probabilities], axis=0)
     divergence = _entropy(np.mean(probabilities, axis=0, dtype=np.float64)) - mean_entropy

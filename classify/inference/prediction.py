@@ -135,8 +135,8 @@ def _check_call(
         )
     if want_uncertainty and model.members < 2:
         raise InputError(
-            "the ensemble has 1 member: uncertainty is how far members disagree, and takes at "
-            "least two"
+            "the ensemble has 1 member: uncertainty measures how far members disagree, so it "
+            "needs at least two"
         )
 
 
@@ -165,8 +165,8 @@ def _resized_scores(model: FactorisedEnsemble, geometry: Geometry, rows: Rows) -
         yield from _blended_scores(model, geometry, tiles)
     if next(tiles, None) is not None:
         raise InputError(
-            f"more rows came than the {len(geometry.offsets)} that an image of "
-            f"{geometry.size[0]}x{geometry.size[1]} is cut into"
+            f"more than {len(geometry.offsets)} rows were given for an image of "
+            f"{geometry.size[0]}x{geometry.size[1]}"
         )
 
 
@@ -176,8 +176,8 @@ def _next_row(
     row = next(tiles, None)
     if row is None:
         raise InputError(
-            f"only {number} rows came of the {len(geometry.offsets)} that an image of "
-            f"{geometry.size[0]}x{geometry.size[1]} is cut into"
+            f"only {number} of {len(geometry.offsets)} rows were given for an image of "
+            f"{geometry.size[0]}x{geometry.size[1]}"
         )
     return row
 
@@ -259,8 +259,9 @@ class _Canvas:
         lines = slice(self._y, self._y + height)
         if not torch.isfinite(best).all():
             raise DsegError(
-                f"lines {lines.start} to {lines.stop - 1} have scores that are not finite: the "
-                "activations hold NaN or infinity there. Extract the image again, or leave it out"
+                f"the scores in lines {lines.start} to {lines.stop - 1} are not finite, "
+                "because the activations there contain NaN or infinity. Extract the image "
+                "again, or leave it out"
             )
         mean = self._look_closer(scores, best, lines)
         ballot = count_votes(winners, self._model.n_classes) if mean is None else mean

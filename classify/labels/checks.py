@@ -25,8 +25,8 @@ _MARKS = {-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1}
 """Ids that programs give to pixels without a class."""
 
 _SOFTENED = (
-    "Anti-aliasing, resizing with interpolation or JPEG make such ids: save label maps without "
-    "anti-aliasing, resize them by nearest neighbour, and never save them as JPEG"
+    "Anti-aliasing, resizing with interpolation or JPEG create such ids: save label maps "
+    "without anti-aliasing, resize them by nearest neighbour, and never save them as JPEG"
 )
 _MEANT = "If these are the right class ids, name the classes in classes.txt"
 
@@ -85,9 +85,9 @@ def check_ids(
     first = wrong[0]
     if all(k in _MARKS or k == np.iinfo(label.dtype).max for k in wrong):
         raise InputError(
-            f"{what} has the id {first}, which is no class, while the ignore label is {ignore}. "
-            f"If {first} marks pixels without a class, say --ignore {first}; if it is an object, "
-            "renumber it: class ids are 0, 1, 2, …"
+            f"{what} has the id {first}, which is not a class, while the ignore label is "
+            f"{ignore}. If {first} marks unlabelled pixels, use --ignore {first}; if it is "
+            "an object, renumber it: class ids are 0, 1, 2, …"
         )
     there = f"there are {n} classes, 0 to {n - 1}, and the ignore label is {ignore}"
     if classes is None:
@@ -95,11 +95,11 @@ def check_ids(
     elif n == 1:
         there = f"there is one class, 0, and the ignore label is {ignore}"
     why = (
-        "Is a class missing in classes.txt? If it is no class, give such pixels their class id; if "
-        f"they are unlabelled, say --ignore {first}"
+        "Is a class missing in classes.txt? If the id is a mistake, give those pixels their "
+        f"class id; if they are unlabelled, use --ignore {first}"
     )
     if Edges.of(label).softened:
-        why = f"Many ids stand only along the borders of others. {_SOFTENED}"
+        why = f"Many ids occur only along the borders of others. {_SOFTENED}"
     raise InputError(f"{what} has the id {first} but {there}. {why}")
 
 
@@ -124,8 +124,8 @@ def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
     """
     if not survey.ids:
         raise InputError(
-            f"no pixel of {survey.where} has a class: all are {survey.ignore}, the ignore label. "
-            "Is another id to be ignored (--ignore)?"
+            f"no pixel of {survey.where} has a class: all are {survey.ignore}, the ignore "
+            "label. Is the ignore label another id (--ignore)?"
         )
     check_palettes(survey)
     if classes is not None:
@@ -154,8 +154,8 @@ def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None
         told.append(f"{_where_softened(masks)}. {_SOFTENED}")
     if masks.pixels[ignore] and not 0 <= ignore <= labels.highest:
         told.append(
-            f"{masks.pixels[ignore]} pixels of {masks.where} are {ignore}, the ignore label: they "
-            "are wrong wherever the label map has a class"
+            f"{masks.pixels[ignore]} pixels of {masks.where} are {ignore}, the ignore label: "
+            "they count as wrong where the label map has a class"
         )
     return told
 
@@ -196,7 +196,7 @@ def _refuse_as_grey(survey: LabelSurvey) -> None:
     if len(there) > _SHOWN:
         shown = ", ".join(map(str, there[: _SHOWN - 1])) + f", … {there[-1]}"
     highest = survey.highest
-    unlabelled = f" If {highest} marks unlabelled pixels, say --ignore {highest}."
+    unlabelled = f" If {highest} marks unlabelled pixels, use --ignore {highest}."
     raise InputError(
         f"{survey.where} have only the ids {shown}: are these grey values? Class ids are 0, 1, 2, "
         f"… ({ignore} means unlabelled): renumber them.{unlabelled if highest > 0 else ''} {_MEANT}"
@@ -240,6 +240,8 @@ def _in_one_map(survey: LabelSurvey) -> list[str]:
     if len(survey.maps) < 3 or len(ids) < _MANY or 2 * alone < len(ids):
         return []
     return [
-        f"{alone} of the {len(ids)} ids stand in one label map only: are they classes? "
-        "classes.txt names them"
+        (
+            f"{alone} of the {len(ids)} ids occur in one label map only: are they classes? If "
+            "so, name them in classes.txt"
+        )
     ]

@@ -56,11 +56,13 @@ def names_of_lines(text: str) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     lines = _without_comments(text.rstrip().splitlines(), notes)
     if not lines:
-        raise InputError("is empty: line k must name class k, counted from 0")
+        raise InputError(
+            "is empty: expected one class name per line, line k naming class k (from 0)"
+        )
     lines = _without_ignore(lines, notes)
     names = _numbered(lines)
     if names is not None:
-        return names, [*notes, f"holds ids and names: class 0 is '{names[0]}'"]
+        return names, [*notes, f"contains ids and names: class 0 is '{names[0]}'"]
     _refuse_header(lines)
     _refuse_one_line(lines)
     _refuse_other_order(lines)
@@ -72,12 +74,13 @@ def _without_comments(lines: Sequence[str], notes: list[str]) -> list[str]:
     for number, line in enumerate(stripped, 1):
         if re.match(r"#[^\s#]", line):
             raise InputError(
-                f"has '{line}' in line {number}: a comment, or a class? Write a comment as "
-                f"'# {line[1:]}'; if a class has that name, write the names as classes.json"
+                f"has '{line}' in line {number}: is it a comment or a class? Write a comment "
+                f"as '# {line[1:]}'; if a class has that name, write the names as "
+                "classes.json"
             )
     left = [line for line in stripped if not line.startswith("#")]
     if len(left) < len(stripped):
-        notes.append("has comments (lines that begin with #), which name no class")
+        notes.append("has comments (lines that begin with #), which are ignored")
         while left and not left[0]:  # what parted them from the names
             del left[0]
     return left
@@ -86,12 +89,12 @@ def _without_comments(lines: Sequence[str], notes: list[str]) -> list[str]:
 def _without_ignore(lines: list[str], notes: list[str]) -> list[str]:
     """Leave out labelme's line for pixels without a class."""
     if lines[0] == _IGNORE:
-        notes.append(f"begins with labelme's '{_IGNORE}', which is no class")
+        notes.append(f"begins with labelme's '{_IGNORE}', which is not a class")
         lines = lines[1:]
     if not lines or _IGNORE in lines:
         raise InputError(
-            f"has '{_IGNORE}' where labelme does not have it: expected it in the first line, or "
-            "not at all, and after it one class a line"
+            f"has '{_IGNORE}' in an unexpected line: labelme writes it in the first line "
+            "only. Expected it there or nowhere, followed by one class per line"
         )
     return lines
 
@@ -124,10 +127,10 @@ def _check_ids(ids: Sequence[int]) -> None:
     if sorted(ids) != list(range(n)):
         shown = ", ".join(map(str, ids[:5])) + (", …" if n > 5 else "")
         raise InputError(
-            f"gives {n} classes the ids {shown}: expected each of 0 to {n - 1} once, as in the "
-            "pixels of the label maps. Add a name for each id that is missing, and remove what is "
-            "no class, such as 'unlabelled'. If the numbers are part of the names, write the names "
-            "as classes.json"
+            f"gives {n} classes the ids {shown}: expected each id from 0 to {n - 1} once, as "
+            "in the pixels of the label maps. Add a name for each missing id, and remove "
+            "what is not a class, such as 'unlabelled'. If the numbers are part of the "
+            "names, write the names as classes.json"
         )
 
 
@@ -135,29 +138,29 @@ def _refuse_header(lines: Sequence[str]) -> None:
     """Refuse a first line that hardly names a class."""
     if len(lines) > 1 and (_words(lines[0]) <= _HEADER or lines[0].endswith(":")):
         raise InputError(
-            f"begins with '{lines[0]}': a header, or class 0? Remove the line if it is a header; "
-            "if a class has that name, write the names as classes.json"
+            f"begins with '{lines[0]}': is it a header or class 0? If it is a header, remove "
+            "the line; if a class has that name, write the names as classes.json"
         )
 
 
 def _refuse_one_line(lines: Sequence[str]) -> None:
     """Refuse all names in one line."""
     if len(lines) == 1 and re.search(r"\S\s*[,;\t]\s*\S", lines[0]):
-        raise InputError(f"has one line, '{lines[0]}': expected one class name a line")
+        raise InputError(f"has a single line, '{lines[0]}': expected one class name per line")
 
 
 def _refuse_other_order(lines: Sequence[str]) -> None:
     """Refuse numbers that are no ids by their lines: alone, or in another order behind names."""
     if all(line.isdecimal() for line in lines) and lines != [str(k) for k in range(len(lines))]:
         raise InputError(
-            f"holds numbers only, '{lines[0]}' in the line that names class 0: expected names, or "
-            "ids and names ('id: name')"
+            f"contains only numbers, such as '{lines[0]}' in the line of class 0: expected "
+            "names, or ids and names ('id: name')"
         )
     ends = [int(match[1]) for line in lines if (match := _NUMBER_LAST.fullmatch(line))]
     if ends != list(range(len(lines))) and sorted(ends) == list(range(len(lines))):
         raise InputError(
-            f"has '{lines[0]}' in its first line, which names class 0: are the numbers ids? Write "
-            "them as 'id: name', or order the lines by them"
+            f"has '{lines[0]}' in its first line, which names class 0: are the numbers ids? "
+            "Write them as 'id: name', or sort the lines by id"
         )
 
 
@@ -188,12 +191,12 @@ def entries_by_id(plain: Sequence[Any]) -> tuple[list[Any], list[str]]:
         _check_ids(ids)
         entries = sorted(entries, key=lambda entry: int(entry["id"]))
         if entries != list(plain):
-            notes.append(f"is taken by its ids: class 0 is {entries[0].get('name')!r}")
+            notes.append(f"is ordered by its ids: class 0 is {entries[0].get('name')!r}")
     for place, entry in enumerate(entries):
         _check_keys(place, entry)
     others = sorted({str(key) for entry in told for key in entry} - _KEYS - set(_ID_KEYS))
     if others:
-        notes.append(f"has {', '.join(others)}, which are not read")
+        notes.append(f"has {', '.join(others)}, which are ignored")
     return entries, notes
 
 

@@ -102,8 +102,8 @@ class Classes:
     def __post_init__(self) -> None:
         if len(self.names) != len(self.colours):
             raise InputError(
-                f"{len(self.names)} class names came with {len(self.colours)} colours: "
-                "each class needs one of both"
+                f"{len(self.names)} class names were given with {len(self.colours)} colours: "
+                "each class needs one of each"
             )
         for name, colour in zip(self.names, self.colours, strict=True):
             if len(colour) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in colour):
@@ -133,7 +133,8 @@ class Classes:
         """
         if not isinstance(plain, list) or not plain:
             raise InputError(
-                'expected a list with one entry a class, a name or {"name": …, "colour": [r, g, b]}'
+                "expected a list with one entry per class: a name or "
+                '{"name": …, "colour": [r, g, b]}'
             )
         entries = [_entry(k, item) for k, item in enumerate(plain)]
         return cls(tuple(name for name, _ in entries), tuple(colour for _, colour in entries))
@@ -234,7 +235,7 @@ def _checked(path: Path, classes: Classes) -> Classes:
         first = classes.names.index(name)
         if first != k:
             raise InputError(
-                f"'{path}' calls both class {first} and class {k} '{name}': names must differ"
+                f"'{path}' names both class {first} and class {k} '{name}': names must differ"
             )
     return classes
 

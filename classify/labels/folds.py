@@ -52,11 +52,11 @@ def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tup
     """
     n = len(counts)
     if n < 2:
-        raise InputError("one labelled image only: to hold one out, two are the least")
+        raise InputError("only one labelled image: holding images out needs at least two")
     if not 2 <= k <= n:
         raise InputError(
-            f"{n} labelled images cannot be dealt into {k} folds: give from 2 to {n}, the number "
-            "of images"
+            f"{n} labelled images cannot be divided into {k} folds: give from 2 to {n}, the "
+            "number of images"
         )
     rng = np.random.default_rng([seed, k])
     present, order = np.asarray(counts) > 0, rng.permutation(n)

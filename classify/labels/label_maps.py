@@ -127,8 +127,8 @@ def passed_over(
         return ""
     why = "label maps are .png or .npy"
     if any(ending(path) in _JPEG for path in others):
-        why += "; JPEG cannot hold exact class ids, so save them as PNG from where they were made"
-    return f"passed over in '{root}': {', '.join(parts)} ({why})"
+        why += "; JPEG cannot store exact class ids, so export them again as PNG"
+    return f"skipped in '{root}': {', '.join(parts)} ({why})"
 
 
 def read_label_map(path: str | Path) -> NDArray[np.integer]:
@@ -166,13 +166,13 @@ def read_label_file(
     label, palette = (_read_npy(path, what), None) if is_npy else _read_png(path, what)
     if label.ndim != 2 or label.size == 0:
         raise InputError(
-            f"{what} has the shape {label.shape}: expected one class id a pixel, (H, W)"
+            f"{what} has the shape {label.shape}: expected (H, W), one class id per pixel"
         )
     if label.dtype == np.bool_:
         return label.astype(np.uint8), palette
     if not np.issubdtype(label.dtype, np.integer):
         raise InputError(
-            f"{what} holds {label.dtype}: expected whole numbers, one class id a pixel"
+            f"{what} contains {label.dtype}: expected whole numbers, one class id per pixel"
         )
     return label, palette
 
@@ -183,7 +183,7 @@ def _read_npy(path: Path, what: str) -> NDArray[Any]:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{what} cannot be read: {error}") from error
     if not isinstance(label, np.ndarray):
-        raise InputError(f"{what} is no .npy array")
+        raise InputError(f"{what} is not a .npy array")
     return label
 
 
@@ -269,11 +269,12 @@ def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence
     present = [name for name, count in zip(names, counts, strict=True) if count]
     if not present:
         raise InputError(
-            "no labelled pixel is left: all are ignored, or of classes with fewer than "
-            f"{MINIMUM_PIXELS} pixels in their image. Label more, or check the ignore label"
+            "no labelled pixel remains: all are ignored, or of classes with fewer than "
+            f"{MINIMUM_PIXELS} pixels in their image. Label more pixels, or check the ignore "
+            "label"
         )
     if len(present) == 1:
         raise InputError(
-            f"only one class is present, '{present[0]}': at least two are needed to tell apart. "
-            "Label pixels of another class too"
+            f"only one class is present, '{present[0]}': training needs at least two. Label "
+            "pixels of another class too"
         )

@@ -33,11 +33,11 @@ def check_palettes(survey: LabelSurvey) -> None:
                 continue
             known, other = first.setdefault(k, (colour, seen))
             if known != colour:
-                here = f"the index {k} is {_hex(known)}"
+                here = f"index {k} is {_hex(known)}"
                 _refuse(survey, other.path, here, seen.path, _hex(colour))
             j, other = owner.setdefault(colour, (k, seen))
             if j != k and colour not in (_colour(other, k), _colour(seen, j)):
-                here = f"{_hex(colour)} is the index {j}"
+                here = f"{_hex(colour)} is index {j}"
                 _refuse(survey, other.path, here, seen.path, str(k))
 
 

@@ -77,7 +77,7 @@ def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
     folder : path
         Gets ``reliability.png`` and ``reliability.svg``.
     """
-    titles = {"before": "as they are"}
+    titles = {"before": "uncalibrated"}
     if calibration["temperature"] != 1:
         titles["after"] = f"at temperature {calibration['temperature']:.2f}"
     with figure(folder / "reliability", columns=len(titles), size=(3.2, 3.2)) as axes:
@@ -88,11 +88,11 @@ def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
             )
             error = calibration["calibration_error"][when]
             axis.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--")
-            axis.bar(said, share, width=0.03, color="0.85", label="share of pixels")
+            axis.bar(said, share, width=0.03, color="0.85", label="fraction of pixels")
             axis.plot(said, right, color=BLUE, marker="o", markersize=4, label="right")
-            axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the likeliest class")
+            axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the most likely class")
             axis.set_title(f"{title}: error {error:.3f}", fontsize=9)
-        axes[0].set_ylabel("how often it is right")
+        axes[0].set_ylabel("fraction that is correct")
         _legend(axes[0])
 
 
@@ -117,7 +117,7 @@ def draw_curve(
     """
     with figure(folder / "curve") as (axis,):
         for number, scores in enumerate(zip(*by_draw, strict=True)):
-            name = "one draw each" if number == 0 else None
+            name = "one draw" if number == 0 else None
             axis.plot(images, scores, color="0.75", linewidth=0.8, zorder=1, label=name)
         known = [(n, one) for n, one in zip(images, intervals, strict=True) if one is not None]
         if known:
@@ -127,7 +127,7 @@ def draw_curve(
                 [min(1, one.high) for _, one in known],
                 color=BLUE,
                 linewidth=1.2,
-                label="its 95 % interval",
+                label="95 % interval",
             )
         axis.plot(images, means, color=BLUE, marker="o", markersize=5, label="mean of the draws")
         axis.set_xscale("log", base=2)

@@ -63,7 +63,7 @@ class _Names(click.ParamType[tuple[str, ...]]):
             return value
         names = tuple(part.strip() for part in str(value).split(","))
         if not all(names):
-            self.fail(f"'{value}' is not a list of names with commas between them", param, ctx)
+            self.fail(f"'{value}' is not a list of names separated by commas", param, ctx)
         return names
 
 
@@ -126,7 +126,7 @@ class _Time(click.ParamType[float]):
             self.fail(f"'{value}' is not a time: give units, as in 90s, 30m or 1h30m", param, ctx)
         seconds = sum(float(n) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[u] for n, u in parts)
         if not seconds > 0:
-            self.fail(f"'{value}' is no time at all: give one such as 30m", param, ctx)
+            self.fail(f"'{value}' is zero: give a time such as 30m", param, ctx)
         return seconds
 
 
@@ -152,26 +152,30 @@ def list_option(command: F) -> F:
         "--list",
         "list_file",
         type=existing_file,
-        help="Only these images: a file with one stem (name without extension) or path a line.",
+        help="Use only these images: a text file with one stem (file name without extension) or "
+        "path per line.",
     )(command)
 
 
 def device_option(command: F) -> F:
     """Add ``--device``."""
     return click.option(
-        "--device", help="cpu, cuda, cuda:1, mps, …; by default a GPU if there is one."
+        "--device", help="cpu, cuda, cuda:1, mps, …; default: a GPU if there is one."
     )(command)
 
 
 def overwrite_option(command: F) -> F:
     """Add ``--overwrite``."""
-    return click.option("--overwrite", is_flag=True, help="Replace what is there.")(command)
+    return click.option("--overwrite", is_flag=True, help="Replace existing output.")(command)
 
 
 def dry_run_option(command: F) -> F:
     """Add ``--dry-run``."""
     return click.option(
-        "--dry-run", is_flag=True, help="Only tell what it would do, and what that takes."
+        "--dry-run",
+        is_flag=True,
+        help="Only report what the run would do, and the disk space, memory and time it would "
+        "take.",
     )(command)
 
 
@@ -180,8 +184,8 @@ def white_option(command: F) -> F:
     return click.option(
         "--white",
         type=click.IntRange(1, 65535),
-        help="Value that is white in images of 16 bits a channel, such as 4095 where 12 of them "
-        "are used; by default found from all images, or as the features have it.",
+        help="Value of white in images of 16 bits per channel, such as 4095 for 12-bit data; "
+        "default: found from all images, or the value stored with the features.",
     )(command)
 
 
@@ -190,15 +194,15 @@ def layers_option(command: F) -> F:
     return click.option(
         "--layers",
         type=NAMES,
-        help="Only these of the store, such as 50:6,150:8,pixels: step:block, as `dseg info` names "
-        "them; of the second of several stores 2/50:6.",
+        help="Use only these layers of the store, such as 50:6,150:8,pixels: step:block, as `dseg "
+        "info` lists them; 2/50:6 is a layer of the second store.",
     )(command)
 
 
 def ignore_option(command: F) -> F:
     """Add ``--ignore``."""
     return click.option(
-        "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
+        "--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels."
     )(command)
 
 
@@ -215,58 +219,60 @@ _TRAINING = (
         type=click.Choice(["default", "paper"]),
         default="default",
         show_default=True,
-        help="paper: exactly as published, which can take hours.",
+        help="paper: exactly as published; can take hours.",
     ),
     click.option(
         "--members",
         type=click.IntRange(1),
         default=10,
         show_default=True,
-        help="Networks that vote.",
+        help="Number of networks that vote (members of the ensemble).",
     ),
     click.option(
         "--voting",
         type=click.Choice(["majority", "mean"]),
         default="majority",
         show_default=True,
-        help="How members decide together.",
+        help="How the members' predictions are combined.",
     ),
     click.option(
         "--max-steps",
         type=click.IntRange(1),
         default=2000,
         show_default=True,
-        help="Length of the default recipe, in batches.",
+        help="Training steps of the default recipe.",
     ),
     click.option(
         "--batch-size",
         type=click.IntRange(2),
         default=64,
         show_default=True,
-        help="Pixels a batch.",
+        help="Pixels per batch.",
     ),
     click.option(
         "--balance",
         type=click.FloatRange(0, 1),
-        help="How much more rare classes' pixels count: 0, no more, to 1, each class alike "
-        "(0.3; paper: 0).",
+        help="How much the loss favours rare classes, from 0 (every pixel counts alike) to 1 "
+        "(every class counts alike); default 0.3, with --recipe paper 0.",
     ),
     click.option(
         "--reduce",
         type=click.IntRange(0),
         metavar="K",
-        help="Learn from K principal components of the features (a fifth, at least 256); 0: from "
-        "all.",
+        help="Train on K principal components of the features (default: a fifth of the channels, "
+        "at least 256); 0: on all channels.",
     ),
     click.option(
-        "--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free."
+        "--memory",
+        type=BYTES,
+        help="Memory to use at most, such as 4GB; default: half of what is free.",
     ),
     click.option(
         "--seed",
         type=SEED,
         default=0,
         show_default=True,
-        help="Of first weights and order: the same seed gives the same model.",
+        help="Seed of initial weights and pixel order: the same seed gives the same model.",
     ),
 )
 
@@ -274,9 +280,11 @@ _TRAINING = (
 def output_options(command: F) -> F:
     """Add ``--json``, ``-q`` and ``-v``."""
     for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Tell more; on errors, where."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress, no words but warnings."),
-        click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout."),
+        click.option("-v", "--verbose", is_flag=True, help="Print more; on errors, the traceback."),
+        click.option(
+            "-q", "--quiet", is_flag=True, help="No progress and no messages except warnings."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
     ):
         command = option(command)
     return command

@@ -41,5 +41,5 @@ def report(
         for name, reason in list(failed.items())[:MOST_LISTED]:
             click.echo(f"  {name}: {reason}", err=True)
         if len(failed) > MOST_LISTED:
-            click.echo(f"  … and {len(failed) - MOST_LISTED} more, all in --json", err=True)
+            click.echo(f"  … and {len(failed) - MOST_LISTED} more; --json lists all", err=True)
     return SOME_FAILED if failed else 0

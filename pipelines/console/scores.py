@@ -34,16 +34,20 @@ def cross_validation_words(facts: Mapping[str, Any]) -> list[str]:
         f"{name} {'–' if iou is None else format(iou, '.3f')}" for name, iou in facts["iou"].items()
     )
     return [
-        f"mIoU {facts['mean_iou']:.3f} on {facts['images']} images held out in {facts['folds']} "
-        f"folds; {low:.3f} to {high:.3f} (95 %, by resampling images), by fold {min(each):.3f} to "
-        f"{max(each):.3f}",
+        (
+            f"mIoU {facts['mean_iou']:.3f} on {facts['images']} held-out images "
+            f"({facts['folds']} folds); 95 % interval {low:.3f} to {high:.3f} (by resampling "
+            f"images); single folds {min(each):.3f} to {max(each):.3f}"
+        ),
         f"pixel accuracy {facts['pixel_accuracy']:.3f}; IoU of {', '.join(classes)}",
         f"probabilities: calibration error {error['before']:.3f}, negative log-likelihood "
         f"{nll['before']:.3f}; "
         + (
-            "no temperature makes them better"
+            "no temperature improves them"
             if found["temperature"] == 1
-            else f"at temperature {found['temperature']:.2f} {error['after']:.3f} and "
-            f"{nll['after']:.3f}"
+            else (
+                f"at temperature {found['temperature']:.2f}: {error['after']:.3f} and "
+                f"{nll['after']:.3f}"
+            )
         ),
     ]

@@ -54,7 +54,7 @@ def read_settings(
         except click.UsageError as error:
             if command in (name, *_near(name, group.commands)):
                 raise
-            warn(f"{error.message} (`dseg {command}` goes on without it)")
+            warn(f"{error.message} (`dseg {command}` continues without it)")
     return found
 
 
@@ -66,15 +66,17 @@ def _near(name: str, known: Iterable[str]) -> list[str]:
 def _meant(name: str, known: Iterable[str]) -> str:
     """Return what may have been meant, as the end of a message."""
     near = _near(name, known)
-    return f"; is '{near[0]}' meant?" if near else f": use {', '.join(sorted(known))}"
+    return f"; did you mean '{near[0]}'?" if near else f": use {', '.join(sorted(known))}"
 
 
 def _table(path: Path, command: str, values: Any, group: click.Group) -> dict[str, Any]:
     if command not in group.commands:
         meant = _meant(command, [f"[{name}]" for name in group.commands])
-        raise click.UsageError(f"'{path}' has '{command}', which is no command{meant}")
+        raise click.UsageError(
+            f"'{path}' has a table '{command}', but dseg has no such command{meant}"
+        )
     if not isinstance(values, dict):
-        raise click.UsageError(f"'{path}' has '{command}', which is no table: write [{command}]")
+        raise click.UsageError(f"in '{path}', '{command}' is not a table: write [{command}]")
     options = {
         option.removeprefix("--"): parameter
         for parameter in group.commands[command].params
@@ -84,8 +86,8 @@ def _table(path: Path, command: str, values: Any, group: click.Group) -> dict[st
     unknown = [key for key in values if key not in options]
     if unknown:
         raise click.UsageError(
-            f"'{path}' sets '{unknown[0]}' in [{command}], which `dseg {command}` does not take"
-            + _meant(unknown[0], options)
+            f"'{path}' sets '{unknown[0]}' in [{command}], but `dseg {command}` has no such "
+            "option" + _meant(unknown[0], options)
         )
     words = {
         str(options[key].name): _word(path, f"{key} in [{command}]", value, options[key])
@@ -107,12 +109,13 @@ def _word(path: Path, key: str, value: Any, option: click.Parameter) -> Any:
         return ",".join(map(str, value))
     elif option.multiple:
         several = value if isinstance(value, list) else [value]
-        fits, expected = all(isinstance(one, str) for one in several), "a text or a list of texts"
+        fits = all(isinstance(one, str) for one in several)
+        expected = "a string or a list of strings"
         if fits:
             return several
     else:
         fits = isinstance(value, str | int | float) and not isinstance(value, bool)
-        expected = "a text or a number"
+        expected = "a string or a number"
     if not fits:
         raise click.UsageError(f"'{path}' sets {key} to {value!r}: expected {expected}")
     return value if isinstance(value, bool) else str(value)

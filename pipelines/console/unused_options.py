@@ -27,9 +27,7 @@ def refuse_idle(context: click.Context, idle: Mapping[str, str]) -> None:
     """
     for name, why in idle.items():
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"{written(context, name)} would do nothing here: {why}", context
-            )
+            raise click.UsageError(f"{written(context, name)} has no effect here: {why}", context)
 
 
 def refuse_idle_training(context: click.Context, given: Mapping[str, Any]) -> None:

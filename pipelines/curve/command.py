@@ -28,26 +28,24 @@ __all__ = ["curve"]
 @click.command()
 @click.argument("stores", type=existing_folder, nargs=-1, required=True)
 @click.argument("labels", type=existing_folder)
-@click.option(
-    "--out", type=folder, default="curve", show_default=True, help="Folder of what it writes."
-)
+@click.option("--out", type=folder, default="curve", show_default=True, help="Output folder.")
 @click.option(
     "--counts",
     type=NUMBERS,
-    help="Of how many images to learn, such as 4,8,16; by default all that are not held out, half "
-    "of them, a quarter, …",
+    help="Numbers of labelled images to train on, such as 4,8,16; default: all that are not held "
+    "out, half of them, a quarter, …",
 )
 @click.option(
     "--draws",
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="How often to draw the images anew.",
+    help="Number of random draws of the training images.",
 )
 @click.option(
     "--test-list",
     type=existing_file,
-    help="Score on these images, one stem a line; by default each draw holds out another fifth.",
+    help="Score on these images, one stem per line; default: each draw holds out another fifth.",
 )
 @layers_option
 @ignore_option
@@ -59,11 +57,11 @@ __all__ = ["curve"]
 @output_options
 @click.pass_context
 def curve(context: click.Context, /, **given: Any) -> int:
-    """Tell how the mIoU grows with the labelled images, and whether more labelling is worth it.
+    """Measure the mIoU by the number of labelled images, to decide whether to label more.
 
-    Trains on more and more of the labelled images and scores on others; writes curve.json,
-    curve.md, curve.png and curve.svg. The same command again goes on where it stopped; with more
-    --draws or other --counts, it adds to what is there.
+    Trains on increasing numbers of labelled images and scores on held-out ones; writes curve.json,
+    curve.md, curve.png and curve.svg. If the command is interrupted, repeat it to continue; with
+    more --draws or other --counts it adds to the existing results.
 
     \b
     dseg curve feats.zarr labels/

@@ -49,7 +49,8 @@ class CurveFile:
         if not path.is_file():
             if not is_free(folder):
                 raise InputError(
-                    f"'{folder}' exists and holds no curve: choose another folder, --out"
+                    f"'{folder}' exists but does not contain a curve: choose another folder "
+                    "with --out"
                 )
             return cls(folder, identity, [])
         if overwrite:
@@ -58,8 +59,8 @@ class CurveFile:
         other = _differences(found["identity"], identity)
         if other:
             raise InputError(
-                f"'{folder}' holds the curve of other {', '.join(other)}: choose another folder "
-                "(--out), or replace it (--overwrite)"
+                f"'{folder}' contains a curve made with other {', '.join(other)}: choose "
+                "another folder (--out), or replace it (--overwrite)"
             )
         return cls(folder, identity, found["cells"])
 
@@ -88,7 +89,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         if facts["format"] != FORMAT or facts["version"] != 1:
-            raise InputError(f"'{path}' is no curve that this dseg can read: choose another --out")
+            raise InputError(
+                f"'{path}' is not a curve that this version of dseg can read: choose another --out"
+            )
         for cell in facts["cells"]:
             _ = cell["draw"], cell["images"], cell["mean_iou"]
         return {"identity": dict(facts["identity"]), "cells": list(facts["cells"])}
@@ -96,7 +99,7 @@ def _read(path: Path) -> dict[str, Any]:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"'{path}' is damaged: {error!r}. Choose another --out, or begin anew (--overwrite)"
+            f"'{path}' is damaged: {error!r}. Choose another --out, or start again with --overwrite"
         ) from error
 
 

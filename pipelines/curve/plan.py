@@ -64,13 +64,14 @@ def make_draws(
         rest = [i for i in range(len(labelled.images)) if i not in held]
         if len(rest) < 2:
             raise InputError(
-                f"{len(rest)} labelled images are left to learn from besides {len(held)} held out: "
-                "a curve needs at least two. Label more"
+                f"{len(rest)} labelled images remain for training besides {len(held)} held "
+                "out: a curve needs at least two. Label more images"
             )
         if not labelled.facts.of(sorted(held)).ids:
             raise InputError(
-                f"none of {named(labelled.images[i] for i in sorted(held))} has a labelled pixel, "
-                "and they are to be scored on: leave them out with --list"
+                "none of the held-out images "
+                f"({named(labelled.images[i] for i in sorted(held))}) has a labelled pixel, "
+                "so there is nothing to score: exclude them with --list"
             )
         order = np.random.default_rng([seed, d]).permutation(rest)
         draws.append(
@@ -91,8 +92,8 @@ def _held_out(labelled: Labelled, d: int, seed: int, test: Sequence[str] | None)
     if n < 4:
         there = "1 labelled image is" if n == 1 else f"{n} labelled images are"
         raise InputError(
-            f"{there} too few for a curve: at least four, two of them held out. "
-            "Label more, or hold out other images (--test-list)"
+            f"{there} too few for a curve: it needs at least four, of which two are held "
+            "out. Label more images, or score on other images (--test-list)"
         )
     parts = min(_PARTS, n // 2)
     folds = image_folds(labelled.counts_by_image, parts, (seed + d // parts) % _SEEDS)
@@ -121,13 +122,13 @@ def chosen_counts(
         return tuple(sorted(n for n in ladder if n >= least)) or (most,)
     if max(asked) > most or min(asked) < 1:
         raise InputError(
-            f"--counts {','.join(map(str, asked))}: {most} images are left to learn from, so give "
-            f"numbers from 1 to {most}"
+            f"--counts {','.join(map(str, asked))}: only {most} images are available for "
+            f"training. Give numbers from 1 to {most}"
         )
     if min(asked) < least:
         raise InputError(
-            f"--counts {min(asked)}: in some draw the first {least - 1} images have one class "
-            f"only, which teaches nothing. Begin with {least}"
+            f"--counts {min(asked)}: in some draw the first {least - 1} images contain only "
+            f"one class, so there is nothing to distinguish. Start with {least}"
         )
     return tuple(sorted(set(asked)))
 
@@ -142,7 +143,7 @@ def _least_learnt(labelled: Labelled, draws: Sequence[Draw]) -> int:
         if classes[-1] < 2:
             lost = labelled.facts.of([number[stem] for stem in draw.order]).lost_words()
             raise InputError(
-                f"the images that draw {draw.number + 1} learns from have one class only: "
+                f"the training images of draw {draw.number + 1} contain only one class: "
                 + (lost or "label pixels of another class in more images")
             )
         least = max(least, int((classes >= 2).argmax()) + 1)

@@ -76,37 +76,41 @@ def verdict_of(cells: Cells, overlap: float) -> str:
     points = points_of(cells, overlap)
     top = points[-1]
     if len(points) < 2:
-        return f"{top.images} images give a mIoU of {top.mean_iou:.3f}; one point is no curve."
+        return f"{top.images} images give an mIoU of {top.mean_iou:.3f}; one point is not a curve."
     # The one that is nearest to half as many.
     half = min(points[:-1], key=lambda p: abs(2 * p.images - top.images))
     gains = [b - a for a, b in zip(half.by_draw, top.by_draw, strict=True)]
     gain, interval = mean_over_draws(gains, overlap)
     words = (
-        f"From {half.images} to {top.images} labelled images the mIoU went from "
+        f"From {half.images} to {top.images} labelled images the mIoU changed from "
         f"{half.mean_iou:.3f} to {top.mean_iou:.3f}, by {gain:+.3f}"
     )
     if interval is None:
-        return f"{words}. One draw does not tell how sure that is: give --draws."
+        return f"{words}. A single draw does not show how certain this is: use more --draws."
     words += f" (95 % interval {interval.low:+.3f} to {interval.high:+.3f})."
     if not 1.5 <= top.images / half.images <= 3:
-        return f"{words} What twice as many would bring is not told: end --counts in a doubling."
+        return (
+            f"{words} What twice as many images would bring is unknown: choose --counts whose "
+            "last number is about twice another."
+        )
     return f"{words} {_advice(interval)}"
 
 
 def _advice(interval: Interval) -> str:
     if interval.low > 0:
         return (
-            "More labelled images are likely worth it: doubling them again may bring about as "
-            "much, though curves flatten."
+            "More labelled images are probably worthwhile: doubling them again may bring a "
+            "similar gain, though curves flatten."
         )
     if interval.high < SMALL:
         return (
-            f"More images of the same kind are hardly worth labelling: even the upper end is less "
-            f"than {SMALL} for twice as many."
+            "More images of the same kind are hardly worth labelling: even the upper end of "
+            f"the interval is below {SMALL} for twice as many."
         )
     return (
-        "Whether more are worth it cannot be told from this: the interval holds both nothing and "
-        "a gain. More --draws narrow it a little, more labelled images a lot."
+        "It is uncertain whether more labelled images are worthwhile: the interval contains "
+        "both zero and a useful gain. More --draws narrow it a little, more labelled images "
+        "a lot."
     )
 
 
@@ -115,7 +119,7 @@ def write_report(
 ) -> None:
     """Write ``curve.md``, ``curve.png`` and ``curve.svg``."""
     lines = ["# mIoU against the number of labelled images", "", verdict, ""]
-    lines += ["![the curve](curve.png)", ""]
+    lines += ["![mIoU by number of labelled images](curve.png)", ""]
     lines += ["| images | mIoU | 95 % interval | draws | pixel accuracy |", "| --- " * 5 + "|"]
     lines += [_row(point) for point in points]
     lines += ["", "IoU of each class, mean over the draws:", ""]

@@ -95,15 +95,15 @@ def _labelled(
         both = [stem for stem in train if stem in set(test)]
         if both:
             raise InputError(
-                f"--list and --test-list both name {named(both)}: images to learn from are not "
-                "to be scored on"
+                f"--list and --test-list both contain {named(both)}: images used for "
+                "training must not be used for scoring"
             )
         wanted = (*train, *test)
     labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
     bare = [stem for stem in test if stem not in labelled.images]
     if bare:
         raise InputError(
-            f"--test-list names {named(bare)}, without a label map in '{config.labels}'"
+            f"--test-list contains {named(bare)}, which have no label map in '{config.labels}'"
         )
     return labelled, test
 
@@ -174,16 +174,19 @@ def _how(config: CurveConfig, draws: Sequence[Draw], test: Sequence[str] | None)
     """Say how the curve came about."""
     held = len(draws[0].held_out)
     where = (
-        f"the {held} images of `{config.test_list}`, the same in every draw, so the intervals tell "
-        f"nothing of other images to score on, and of {len(draws[0].order)} images, which are all "
-        "there are to learn from, only how seeds differ"
+        f"the {held} images of `{config.test_list}`, the same in every draw. The intervals "
+        "therefore do not cover the choice of test images, and for all "
+        f"{len(draws[0].order)} training images they cover only the difference between seeds"
         if test is not None
-        else f"{held} held-out images, others in every draw; since draws share images, the "
-        "intervals are widened (Nadeau and Bengio 2003)"
+        else (
+            f"{held} held-out images, different ones in every draw; because the draws share "
+            "images, the intervals are widened (Nadeau and Bengio 2003)"
+        )
     )
     steps = f" of {config.max_steps} steps" if config.recipe == "default" else ""
     return (
-        f"{len(draws)} draws of the images to learn from, each step adding images to those before; "
-        f"scored on {where}. Recipe '{config.recipe}'{steps}, {config.members} members, seed "
-        f"{config.seed}. Intervals: 95 %, Student's t over the draws."
+        f"{len(draws)} random draws of the training images; within a draw, each larger "
+        f"number adds images to the smaller one; scored on {where}. Recipe "
+        f"'{config.recipe}'{steps}, {config.members} members, seed {config.seed}. Intervals: "
+        "95 %, Student's t over the draws."
     )

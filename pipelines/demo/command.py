@@ -19,16 +19,14 @@ __all__ = ["demo"]
     type=folder,
     default="dseg-demo",
     show_default=True,
-    help="Folder of all that it makes.",
+    help="Output folder.",
 )
-@click.option(
-    "--checkpoint", default=BUILTIN, show_default=True, help="Another diffusion model to try."
-)
+@click.option("--checkpoint", default=BUILTIN, show_default=True, help="Another diffusion model.")
 @device_option
 @overwrite_option
 @output_options
 def demo(**given: Any) -> int:
-    """Run all steps on drawn scenes: 12 labelled, 60 to predict; leave a picture and scores.
+    """Run all steps on drawn scenes: 12 labelled, 60 to predict; write a picture and scores.
 
     \b
     dseg demo
@@ -39,5 +37,5 @@ def demo(**given: Any) -> int:
     console, as_json = console_of(given)
     summary = run(DemoConfig(**given), console)
     rows = score_table(summary.iou, summary.mean_iou, summary.pixel_accuracy)
-    rows.append(f"{summary.picture}: some of the masks; {summary.seconds:.0f} s")
+    rows.append(f"{summary.picture}: some of the masks as a picture; {summary.seconds:.0f} s")
     return report(asdict(summary), "\n".join(rows), as_json)

@@ -89,18 +89,18 @@ def _demo(config: DemoConfig, progress: Progress) -> DemoSummary:
 def _check(config: DemoConfig) -> None:
     if config.labelled < 1 or config.predicted < 1:
         raise InputError(
-            f"the demo needs scenes to learn from and scenes to predict, at least 1 of each: got "
+            "the demo needs at least one scene to train on and one to predict, got "
             f"{config.labelled} and {config.predicted}"
         )
     if config.labelled + config.predicted > len(DEMO_SEEDS):
         raise InputError(
-            f"the demo has {len(DEMO_SEEDS)} scenes, but {config.labelled} to learn from and "
-            f"{config.predicted} to predict were asked for: ask for fewer"
+            f"the demo has only {len(DEMO_SEEDS)} scenes, but {config.labelled} to train on "
+            f"and {config.predicted} to predict were requested: request fewer"
         )
     if min(config.size) < SMALLEST:
         raise InputError(
-            f"scenes of {config.size[0]}x{config.size[1]} pixels are too small to show their "
-            f"parts: {SMALLEST} a side is the least"
+            f"scenes of {config.size[0]}x{config.size[1]} pixels are too small: each side "
+            f"needs at least {SMALLEST} pixels"
         )
 
 
@@ -108,7 +108,7 @@ def _claim(config: DemoConfig) -> None:
     """Make the folder this run's own, or refuse: nothing but an earlier demo is ever removed."""
     out, mark = config.out, config.out / MARK
     if out.exists() and not out.is_dir():
-        raise InputError(f"'{out}' is a file: give the demo a folder of its own, --out")
+        raise InputError(f"'{out}' is a file: give a folder with --out")
     if mark.is_file() and config.overwrite:
         _clear(out)
     elif mark.is_file():
@@ -137,7 +137,7 @@ def _read(mark: Path) -> Any:
         return json.loads(mark.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
-            f"'{mark}' is not what `dseg demo` wrote ({error}): --overwrite starts anew"
+            f"'{mark}' was not written by `dseg demo` ({error}): use --overwrite to start again"
         ) from error
 
 
@@ -147,11 +147,12 @@ def _check_settings(out: Path, asked: Mapping[str, Any], there: Any) -> None:
     other = [key for key, value in asked.items() if known.get(key, "unknown") != value]
     if other:
         differences = ", ".join(
-            f"{key} {known.get(key, 'unknown')} there, {asked[key]} asked for" for key in other
+            f"{key} is {known.get(key, 'unknown')} there, {asked[key]} was requested"
+            for key in other
         )
         raise InputError(
             f"the demo in '{out}' was made with other settings ({differences}): give another "
-            "--out, or --overwrite to start anew"
+            "--out, or use --overwrite to start again"
         )
 
 
@@ -161,14 +162,14 @@ def _check_foreign(config: DemoConfig) -> None:
     if not config.overwrite:
         some = named(sorted(path.name for path in out.iterdir()))
         raise InputError(
-            f"'{out}' is not empty and no folder of `dseg demo` (it holds {some}): give another "
-            "--out, or --overwrite to put the demo beside what is there"
+            f"'{out}' is not empty and was not made by `dseg demo` (it contains {some}): "
+            "give another --out, or use --overwrite to add the demo to it"
         )
     taken = [name for name in (*FOLDERS, *FILES) if (out / name).exists()]
     if taken:
         raise InputError(
-            f"'{out}' holds {named(taken)}, which `dseg demo` did not write and does not replace: "
-            "give another --out"
+            f"'{out}' contains {named(taken)}, which `dseg demo` did not write and does not "
+            "replace: give another --out"
         )
 
 
@@ -196,8 +197,8 @@ def _write_scenes(
     """Write images, label maps, names of classes, lists: the same bytes each time, so all stays."""
     out, stems = config.out, [*train, *test]
     progress.say(
-        f"{len(stems)} scenes of {config.size[0]}x{config.size[1]} pixels, {len(CLASSES)} classes: "
-        f"{len(train)} with labels to learn from, {len(test)} to predict"
+        f"{len(stems)} scenes of {config.size[0]}x{config.size[1]} pixels, {len(CLASSES)} "
+        f"classes: {len(train)} labelled scenes to train on, {len(test)} to predict"
     )
     for name in ("photos", "labels", "truth"):
         (out / name).mkdir(exist_ok=True)
@@ -237,7 +238,7 @@ def _extract(config: DemoConfig, progress: Progress) -> None:
 def _fit(config: DemoConfig, progress: Progress) -> None:
     out = config.out
     if (out / "model" / FACTS).is_file():
-        progress.say(f"'{out / 'model'}' is there already")
+        progress.say(f"'{out / 'model'}' exists already")
         return
     fit(
         FitConfig(
@@ -291,7 +292,7 @@ def _draw(config: DemoConfig, test: list[str], scores: EvaluateSummary) -> None:
                 uncertainty=np.load(out / "masks" / "uncertainty" / f"{stem}.npy"),
             )
         )
-    note = f"{config.labelled} labelled scenes; mIoU {scores.mean_iou:.2f} over {len(test)} others"
+    note = f"{config.labelled} labelled scenes; mIoU {scores.mean_iou:.2f} on {len(test)} others"
     file = io.BytesIO()
     draw_picture(examples, CLASSES, COLOURS, note).save(file, format="PNG", optimize=True)
     write_encoded(out / "demo.png", file.getvalue())

@@ -18,10 +18,13 @@ __all__ = ["evaluate"]
 @click.command()
 @click.argument("masks", type=existing_folder)
 @click.argument("labels", type=existing_folder)
+@click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
 @click.option(
-    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
+    "--paper",
+    is_flag=True,
+    help="Count as the published code does: a class that is absent has IoU 0, and predictions on "
+    "unlabelled pixels enlarge the union.",
 )
-@click.option("--paper", is_flag=True, help="Count as published: absent classes 0, void in unions.")
 @list_option
 @output_options
 def evaluate(**given: Any) -> int:
@@ -48,11 +51,14 @@ def _of_others(summary: "EvaluateSummary") -> str:
     count, others = summary.learnt_from, summary.others
     assert others is not None
     if others.images == 0:
-        return f"The model has learnt from all {count}: on other images it may be much worse"
+        return f"The model was trained on all {count} images: on other images it may be much worse"
     unknown = summary.images - others.images - (count or 0)
-    less = f" (of {unknown} that is not known)" if unknown else ""
+    less = f" (for {unknown} this is unknown)" if unknown else ""
     if others.mean_iou is None or others.pixel_accuracy is None:
         scores = "no labelled pixel"
     else:
         scores = f"mIoU {others.mean_iou:.4f}, pixel accuracy {others.pixel_accuracy:.4f}"
-    return f"The model has learnt from {count} of them{less}; the {others.images} others: {scores}"
+    return (
+        f"The model was trained on {count} of these images{less}; on the {others.images} others: "
+        f"{scores}"
+    )

@@ -38,8 +38,8 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     masks = _masks(config.masks, records)
     if Manifest(config.labels).records:
         progress.warn(
-            f"'{config.labels}' was written by `dseg predict`: first come the masks, then the "
-            "label maps"
+            f"'{config.labels}' was written by `dseg predict`: give the folder of masks "
+            "first, then the folder of label maps"
         )
     wanted = None if config.list_file is None else read_list(config.list_file)
     predicted = ((record["image"], record["sha256"]) for record in records.values())
@@ -71,8 +71,8 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     confusion, others = confusion.cut(len(classes)), others.cut(len(classes))
     if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
-            f"no labelled pixel of the label maps in '{config.labels}' is left at the masks' size, "
-            "to which --paper brings them: score masks of `predict` without --paper"
+            "at the masks' size, to which --paper resizes the label maps, no labelled pixel "
+            f"of '{config.labels}' remains: score masks of `predict` without --paper"
         )
     return _with_others(_summary(confusion, classes, len(labels)), learnt, others)
 
@@ -133,8 +133,8 @@ def _at_size_of(
     if not paper:
         raise InputError(
             f"the mask of '{stem}' is {mask.shape[1]}×{mask.shape[0]} but its label map is "
-            f"{label.shape[1]}×{label.shape[0]}. Masks of `predict --paper` have the network's "
-            "size: score them with --paper"
+            f"{label.shape[1]}×{label.shape[0]}. If the masks come from `predict --paper`, "
+            "they have the network's size: score them with --paper"
         )
     return resize_nearest(label, (mask.shape[0], mask.shape[1]))
 

@@ -31,37 +31,51 @@ __all__ = ["extract"]
 
 
 @click.command()
-@click.option("--images", type=existing_path, required=True, help="Folder of images, or one.")
-@click.option("--out", type=folder, required=True, help="The feature store, such as feats.zarr.")
+@click.option(
+    "--images", type=existing_path, required=True, help="Folder of images, or a single image."
+)
+@click.option(
+    "--out", type=folder, required=True, help="The feature store to write, such as feats.zarr."
+)
 @click.option(
     "--checkpoint",
-    help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE, SwAV "
-    f"(.pth), DINO (transformers folder), or a hub id; by default {BUILTIN}, or the model's.",
+    help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE or SwAV "
+    f"(.pth), DINO (transformers folder), or a hub id; default: {BUILTIN}, or with "
+    "--layers-from the model's.",
 )
 @click.option(
     "--layers-from",
     type=existing_folder,
-    help="A model of `dseg fit`: make the features that it needs, no others. --checkpoint then "
-    "only says where its diffusion model is now.",
+    help="Extract exactly the features that this model of `dseg fit` needs. --checkpoint then "
+    "only gives the new location of its network.",
 )
 @click.option(
     "--part",
     type=click.IntRange(1),
-    help="With --layers-from, of a model of several stores: which of them, from 1.",
+    help="With --layers-from, if the model was fitted on several stores: the number of the store, "
+    "from 1.",
 )
 @click.option(
     "--backbone",
     type=click.Choice(
         ["guided-diffusion", "diffusers", "latent-diffusion", "mae", "swav", "dinov2", "dinov3"]
     ),
-    help="What the checkpoint must be; by default what its files show.",
+    help="Required kind of the checkpoint; default: detected from its files.",
 )
-@click.option("--steps", type=NUMBERS, help="Noise steps; by default the checkpoint's, 50,150,250.")
 @click.option(
-    "--blocks", type=NUMBERS, help="Blocks, of a U-Net's decoder; by default the checkpoint's."
+    "--steps", type=NUMBERS, help="Noise timesteps; default: the checkpoint's, or 50,150,250."
 )
-@click.option("--head-channels", type=click.IntRange(1), help=".pt, MAE: channels a head (64).")
-@click.option("--heads", type=click.IntRange(1), help=".pt, MAE: a fixed number of heads instead.")
+@click.option(
+    "--blocks", type=NUMBERS, help="Blocks (of a U-Net: of its decoder); default: the checkpoint's."
+)
+@click.option(
+    "--head-channels", type=click.IntRange(1), help=".pt, MAE: channels per attention head (64)."
+)
+@click.option(
+    "--heads",
+    type=click.IntRange(1),
+    help=".pt, MAE: number of attention heads, instead of --head-channels.",
+)
 @click.option(
     "--attention-order",
     type=click.Choice(["legacy", "new"]),
@@ -70,72 +84,82 @@ __all__ = ["extract"]
 @click.option(
     "--schedule",
     type=click.Choice(["linear", "cosine"]),
-    help=".pt: noise schedule it was trained with (linear).",
+    help=".pt: noise schedule the network was trained with (linear).",
 )
-@click.option("--diffusion-steps", type=click.IntRange(2), help=".pt: steps of it (1000).")
+@click.option(
+    "--diffusion-steps",
+    type=click.IntRange(2),
+    help=".pt: number of timesteps of the noise schedule (1000).",
+)
 @click.option(
     "--weights",
-    help="Of a checkpoint with several sets of weights, which: model, ema, unet; by default the "
-    "averaged ones.",
+    help="Which set of weights to use if the checkpoint has several, such as model, ema, unet; "
+    "default: the averaged weights.",
 )
-@click.option("--size", type=SIZE, help="Size that the network sees; by default the checkpoint's.")
+@click.option("--size", type=SIZE, help="Input size of the network; default: the checkpoint's.")
 @click.option(
     "--fit",
     type=click.Choice(["squash", "pad", "tile"]),
     default="squash",
     show_default=True,
-    help="How images come to that size: squashed, padded, or cut into overlapping tiles.",
+    help="How images are brought to the network's size: squashed (aspect ratio not kept), padded, "
+    "or cut into overlapping tiles.",
 )
-@click.option("--tile", "fit", flag_value="tile", help="Short for --fit tile.")
-@click.option("--overlap", type=click.IntRange(0), help="Pixels that tiles share (a quarter).")
+@click.option("--tile", "fit", flag_value="tile", help="Same as --fit tile.")
+@click.option(
+    "--overlap",
+    type=click.IntRange(0),
+    help="Overlap of neighbouring tiles in pixels (a quarter of the tile).",
+)
 @click.option(
     "--filters/--no-filters",
     default=None,
-    help="Also classical filters (edges, texture); by default if the checkpoint's card says so.",
+    help="Add classical filters (edges, texture) as a layer; default: what the checkpoint's card "
+    "recommends.",
 )
 @click.option(
     "--pixels/--no-pixels",
     default=None,
-    help="Also each pixel's colour and place; by default if the checkpoint's card says so.",
+    help="Add each pixel's colour and position as a layer; default: what the checkpoint's card "
+    "recommends.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["float32", "float16", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="Of the network; the halves are faster on GPUs, and other features.",
+    help="Number format of the network's computation; the 16-bit formats are faster on GPUs and "
+    "give slightly different features.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the noise.")
 @click.option(
     "--draws",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Average over so many draws of the noise; each costs a pass.",
+    help="Average over this many draws of the noise; each draw costs one pass of the network.",
 )
-@click.option(
-    "--flip", is_flag=True, help="Average with the mirrored image, which doubles the cost."
-)
-@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
+@click.option("--flip", is_flag=True, help="Average with the mirrored image; doubles the cost.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images per batch (CPU 1, GPU 8).")
 @click.option(
     "--codec",
     type=click.Choice(["lz4", "zstd", "none", "uint8"]),
     default="lz4",
     show_default=True,
-    help="Compression; uint8 loses a little.",
+    help="Compression; uint8 is lossy.",
 )
 @click.option(
     "--layout",
     type=click.Choice(["native", "dense"]),
     default="native",
     show_default=True,
-    help="dense: literal vectors of every pixel, 22 times larger, for other programs.",
+    help="dense: the interpolated vector of every pixel, 22 times larger, for other programs.",
 )
-@click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@click.option("--shard", type=SHARD, help="Process only part i (from 0) of n: for job arrays.")
 @click.option(
     "--verify",
     is_flag=True,
-    help="Read all that the store holds of the images, and extract again what is damaged.",
+    help="Read every chunk of the listed images in the store, and extract damaged images again.",
 )
 @white_option
 @list_option
@@ -147,8 +171,8 @@ __all__ = ["extract"]
 def extract(context: click.Context, /, **given: Any) -> int:
     """Store a network's activations for a folder of images.
 
-    The costly pass, once per image. The same command again goes on where it stopped, takes in new
-    and changed images, and leaves the others.
+    This is the slowest step, needed once per image. Repeat the command to continue an interrupted
+    run, or to add new and changed images; other images are kept.
 
     \b
     dseg extract --images photos/ --out feats.zarr
@@ -166,7 +190,7 @@ def extract(context: click.Context, /, **given: Any) -> int:
         decided = [name for name in (*names, "fit", "overlap", "white") if name != "device"]
         _leave_to_model(context, given, decided)
     elif given["fit"] != "tile":
-        refuse_idle(context, {"overlap": "it is of tiles, --tile"})
+        refuse_idle(context, {"overlap": "only tiles overlap (--tile)"})
     console, as_json = console_of(given)
     backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
     source = context.get_parameter_source
@@ -174,20 +198,21 @@ def extract(context: click.Context, /, **given: Any) -> int:
     summary = run(ExtractConfig(**given, backbone=backbone, optional=defaults), console)
     if isinstance(summary, Estimate):
         text = (
-            f"{summary.images} images in {summary.rows} rows: {summary.n_bytes / 1e6:.0f} MB "
-            f"before compression, about {summary.stored_bytes / 1e6:.0f} MB on disk, where "
-            f"{summary.free_bytes / 1e9:.1f} GB are free; about {duration(summary.seconds)}, and "
-            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
-            "(--dry-run)"
+            f"{summary.images} images, {summary.rows} passes of the network: "
+            f"{summary.n_bytes / 1e6:.0f} MB before compression, about "
+            f"{summary.stored_bytes / 1e6:.0f} MB on disk, where "
+            f"{summary.free_bytes / 1e9:.1f} GB are free; about {duration(summary.seconds)}, "
+            f"and {summary.peak_memory / 1e6:.0f} MB of memory for the whole process; "
+            "nothing written (--dry-run)"
         )
         return report(asdict(summary), text, as_json)
     if summary.vanished:
-        console.warn(f"{len(summary.vanished)} images of the store are not in the folder any more")
+        console.warn(f"{len(summary.vanished)} images of the store are no longer in the folder")
     if summary.clipped:
         worst = max(summary.clipped, key=lambda name: summary.clipped[name])
         console.warn(
-            f"{sum(summary.clipped.values())} activations of {len(summary.clipped)} images were "
-            f"beyond float16's range and clipped, most in '{worst}'"
+            f"{sum(summary.clipped.values())} activations of {len(summary.clipped)} images "
+            f"were outside of float16's range and were clipped, most of them in '{worst}'"
         )
     text = (
         f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
@@ -221,8 +246,8 @@ def _leave_to_model(context: click.Context, given: dict[str, Any], decided: Sequ
     told = [written(context, name) for name in decided if source(name) in meant]
     if told:
         raise click.UsageError(
-            f"{', '.join(told)} cannot be given with --layers-from: the model says it. Leave out "
-            "the one or the other",
+            f"{', '.join(told)} cannot be combined with --layers-from: the model determines "
+            "it. Leave out one of the two",
             context,
         )
     for name in decided:

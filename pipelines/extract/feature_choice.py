@@ -29,12 +29,13 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
     if config.layers_from is not None:
         return _as_fitted(config, config.layers_from)
     if config.part is not None:
-        raise InputError("--part says which network of a model is meant: give --layers-from too")
+        raise InputError("--part selects one network of a model: give --layers-from too")
     options = config.backbone
     if config.fit == "tile":
         if options.pixels:
             raise InputError(
-                "--pixels does not go with --tile: a position in a tile says nothing of the image"
+                "--pixels cannot be combined with --tile: the position within a tile is not "
+                "the position in the image"
             )
         options = replace(options, pixels=False)
     backbone = _loaded(options, config.checkpoint or BUILTIN, config.optional)
@@ -58,8 +59,8 @@ def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpe
     given = replace(config.backbone, device=None) != BackboneOptions()
     if given or (config.fit, config.overlap) != ("squash", None):
         raise InputError(
-            f"the model '{model}' says which features to make: give it without options that say so "
-            "too"
+            f"the model '{model}' determines which features are extracted: leave out the "
+            "options that determine them too"
         )
     spec = _part(_spec_of(model), config.part, model)
     backbone = restore_backbone(spec, config.checkpoint, config.backbone.device)
@@ -73,12 +74,12 @@ def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
     if count == 0 and part is None:
         return spec
     if count == 0:
-        raise InputError(f"the model '{model}' was fitted on one store only: leave out --part")
+        raise InputError(f"the model '{model}' was fitted on a single store: leave out --part")
     if part is None or not 1 <= part <= count:
         came = "" if part is None else f", so there is no --part {part}"
         raise InputError(
-            f"the model '{model}' was fitted on {count} stores{came}: say which is to be made "
-            f"again with --part 1 to {count}"
+            f"the model '{model}' was fitted on {count} stores{came}: choose the store to "
+            f"extract with --part 1 to {count}"
         )
     return spec.parts[part - 1]
 
@@ -87,7 +88,8 @@ def _spec_of(model: Path) -> FeatureSpec:
     spec = load_model(model, torch.device("cpu")).spec_
     if spec is None:
         raise InputError(
-            f"the model '{model}' does not say which features it was made with (a published one "
-            "never does): give --checkpoint, --steps and --blocks instead of --layers-from"
+            f"the model '{model}' does not record which features it was trained on "
+            "(published ensembles never do): give --checkpoint, --steps and --blocks instead "
+            "of --layers-from"
         )
     return spec

@@ -32,12 +32,14 @@ def to_mend(
             bad = damaged(store, rest, advance)
     found = cut | bad
     if found:
-        of_which = [f"{len(cut)} with chunks missing or cut off"] if cut else []
+        of_which = [f"{len(cut)} with missing or truncated chunks"] if cut else []
         of_which += [f"{len(bad)} with damaged chunks"] if bad else []
         progress.warn(
-            f"{len(found)} of {len(complete)} complete images of {store.where} are to be extracted "
+            f"{len(found)} of {len(complete)} complete images of {store.where} are extracted "
             f"again, {' and '.join(of_which)}. The first: {found[min(found)]}"
         )
     elif verify:
-        progress.say(f"verified: all chunks of {len(complete)} complete images of {store.where}")
+        progress.say(
+            f"verified: all chunks of {len(complete)} complete images of {store.where} are intact"
+        )
     return set(found)

@@ -87,7 +87,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             target, spec, list(planned.values()), codec=config.codec, say=progress.say
         )
         if plan.codec != config.codec:
-            progress.say(f"'{target}' is there already and keeps its codec, '{plan.codec}'")
+            progress.say(f"'{target}' exists already and keeps its codec, '{plan.codec}'")
         _drop_unreadable(target, summary.failed, plan.vanished)
         if not (config.list_file or config.shard):
             names = {composed(name) for name in found}
@@ -108,12 +108,12 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
 def _refuse_contradictions(config: ExtractConfig) -> None:
     if config.shard and (config.overwrite or config.layout == "dense"):
         raise InputError(
-            "--shard adds its part to a native store, so it goes with neither --overwrite nor "
-            "--layout dense: each part would replace what the others wrote"
+            "--shard adds a part to a native store, so it cannot be combined with "
+            "--overwrite or --layout dense: each part would replace what the others wrote"
         )
     if config.verify and (config.overwrite or config.layout == "dense"):
         raise InputError(
-            "--verify is for a store that is kept, so it goes with neither --overwrite nor "
+            "--verify checks an existing store, so it cannot be combined with --overwrite or "
             "--layout dense, which make a new one"
         )
 
@@ -146,9 +146,7 @@ def _with_white(
         white = white_in(fixed.preprocessing)
         if white == FULL:
             what = "the model" if config.layers_from is not None else f"'{config.out}'"
-            advice = (
-                "extract them into a store of their own with --white {0}, and fit a model on it"
-            )
+            advice = f"extract them into a separate store with --white {0}, and fit a model on it"
             warn_of_levels(survey.deep, n, what, advice, progress)
     return feature_spec(backbone, spec.fit, spec.overlap, white)
 
@@ -158,10 +156,10 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
     at = f" at steps {', '.join(map(str, spec.steps))}" if spec.steps else ""
     blocks = f", blocks {', '.join(map(str, spec.blocks))}{at}" if spec.blocks else ""
     progress.say(
-        f"{backbone.source}: {KINDS[spec.backbone['kind']]}{blocks}"
-        f"{''.join(f', {name}' for name in spec.extras)}; "
-        f"{spec.dims} channels a pixel; "
-        f"rows of {height}x{width}, {spec.bytes_per_row / 1e6:.1f} MB each; on {backbone.device}"
+        f"{backbone.source}: "
+        f"{KINDS[spec.backbone['kind']]}{blocks}{''.join(f', {name}' for name in spec.extras)}; "
+        f"{spec.dims} channels per pixel; network input {height}x{width}, "
+        f"{spec.bytes_per_row / 1e6:.1f} MB per pass; on {backbone.device}"
     )
     network, told = backbone.describe(), []
     architecture, schedule = network["architecture"], network.get("schedule")
@@ -173,7 +171,7 @@ def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None
     if backbone.weights is not None:
         told.append(backbone.weights)
     if told:
-        progress.say(f"  taken as: {', '.join(told)}")
+        progress.say(f"  settings: {', '.join(told)}")
 
 
 def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:
@@ -181,8 +179,8 @@ def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:
     beside = [name for name in found if _LABEL_FOLDERS & set(PurePosixPath(name).parts[:-1])]
     if beside:
         progress.warn(
-            f"{len(beside)} of {len(found)} images look like label maps or masks by their folder, "
-            f"such as {named(beside[:1])}: is --images the right folder?"
+            f"{len(beside)} of {len(found)} images are in folders named like label maps or "
+            f"masks, such as {named(beside[:1])}: is --images the right folder?"
         )
 
 
@@ -194,10 +192,12 @@ def _planned(survey: Survey) -> tuple[dict[str, PlannedImage], dict[str, str]]:
             name.encode()
             planned[name] = PlannedImage(name, size)
         except UnicodeEncodeError:
-            unreadable[name] = "its name is not UTF-8, as names in a store are: rename it"
+            unreadable[name] = (
+                "its name is not valid UTF-8, which a store requires: rename the file"
+            )
     if not planned:
         raise DsegError(
-            f"none of the {len(unreadable)} images can be read, the first because: "
+            f"none of the {len(unreadable)} images can be read. The first error: "
             f"{next(iter(unreadable.values()))}"
         )
     return planned, unreadable
@@ -291,8 +291,8 @@ def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:
     shutil.rmtree(dense, ignore_errors=True)
     if native.exists() and not goes_on:
         progress.warn(
-            f"'{native}' is of a killed run with --overwrite or --layout dense: the same call "
-            "again goes on with it. If you do not want to, remove it"
+            f"'{native}' was left by an interrupted run with --overwrite or --layout dense: "
+            f"repeat that command to continue it, or remove '{native.name}'"
         )
 
 
@@ -312,7 +312,7 @@ def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Ite
     if taken and config.overwrite:
         read_header(open_group(out), f"'{out}'")  # never remove what is not ours
     elif taken and dense:
-        raise InputError(f"'{out}' exists already: give another --out, or --overwrite")
+        raise InputError(f"'{out}' exists already: give another --out, or use --overwrite")
     if not dense and not (taken and config.overwrite):
         yield out
         return

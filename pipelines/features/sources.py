@@ -192,7 +192,7 @@ class FromImages:
     def _tell(self, survey: Survey) -> None:
         survey.tell_of_pages(self._progress)
         if self.white == FULL and not self._told:
-            advice = "say --white {0}"
+            advice = f"use --white {0}"
             warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, self._progress)
 
     def _geometry(self, size: tuple[int, int]) -> Geometry:
@@ -223,7 +223,8 @@ def white_of(spec: FeatureSpec) -> int:
     whites = {white_in(part.preprocessing) for part in spec.parts or (spec,)}
     if len(whites) > 1:
         raise InputError(
-            "the model was fitted on stores that have different values for white in images of 16 "
-            f"bits a channel ({', '.join(map(str, sorted(whites)))}): say --white"
+            "the model was fitted on stores with different white values for images of 16 "
+            f"bits per channel ({', '.join(map(str, sorted(whites)))}): choose one with "
+            "--white"
         )
     return whites.pop()

@@ -90,8 +90,8 @@ class ImageWriting:
         if image.nonfinite.any():
             layer = spec.layers[int(image.nonfinite.argmax())]
             reason = (
-                f"{int(image.nonfinite.sum())} activations are not finite, most in {layer}: "
-                "is the checkpoint sound?"
+                f"{int(image.nonfinite.sum())} activations are not finite, most of them in "
+                f"{layer}: is the checkpoint damaged?"
             )
             self.fail(Refused(job, reason, decoded.sha256))
             return

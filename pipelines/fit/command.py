@@ -30,7 +30,9 @@ __all__ = ["fit"]
 @click.command()
 @click.argument("stores", type=existing_folder, nargs=-1, required=True)
 @click.argument("labels", type=existing_folder)
-@click.option("--out", type=folder, default="model", show_default=True, help="Folder of the model.")
+@click.option(
+    "--out", type=folder, default="model", show_default=True, help="Output folder of the model."
+)
 @layers_option
 @ignore_option
 @training_options
@@ -38,13 +40,17 @@ __all__ = ["fit"]
     "--folds",
     type=click.IntRange(2),
     metavar="K",
-    help="First tell the mIoU on images held out, by K folds of the labelled ones (as many as "
-    "images: one at a time), and make probabilities more believable. K + 1 trainings.",
+    help="First estimate the mIoU by cross-validation with K folds of the labelled images (K = "
+    "number of images: leave one out), and calibrate the probabilities. Takes K + 1 "
+    "trainings.",
 )
 @click.option(
-    "--folds-out", type=folder, help="Folder for the held-out images' masks and uncertainty."
+    "--folds-out", type=folder, help="Folder for masks and uncertainty of the held-out images."
 )
-@click.option("--scheduler", help="Dask scheduler (tcp://… or its file) that does the reading.")
+@click.option(
+    "--scheduler",
+    help="Dask scheduler (tcp://… or its scheduler file) whose workers read the features.",
+)
 @list_option
 @device_option
 @overwrite_option
@@ -54,9 +60,10 @@ __all__ = ["fit"]
 def fit(context: click.Context, /, **given: Any) -> int:
     """Train the ensemble on the labelled images of a feature store.
 
-    Several STORES, of the same images, join their features. LABELS holds a label map for some
-    images, matched by name: index or palette PNG, 16-bit PNG, or .npy, of the image's size.
-    classes.txt in it or beside it names the classes, one a line.
+    Several STORES of the same images are joined: their features are used together. LABELS is a
+    folder with a label map for some of the images, matched by name: an index or palette PNG, 16-bit
+    PNG or .npy of the image's size. classes.txt in that folder or its parent folder names the
+    classes, one per line.
 
     \b
     dseg fit feats.zarr labels/

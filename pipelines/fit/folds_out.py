@@ -28,20 +28,20 @@ def check_folds_out(out: Path, overwrite: bool, stems: Sequence[str]) -> None:
     inside = [stem for stem in stems if stem.startswith(f"{_FIGURES}/")]
     if inside:
         raise InputError(
-            f"'{out}/{_FIGURES}' would hold both the mask of '{inside[0]}' and figures: rename "
-            "that sub-folder of the images, or do without --folds-out"
+            f"'{out}/{_FIGURES}' would contain both the mask of '{inside[0]}' and figures: "
+            "rename that sub-folder of the images, or leave out --folds-out"
         )
     if is_free(out):
         return
     if not (out / FACTS).is_file() or not (out / FILE).is_file():
         raise InputError(
-            f"'{out}' exists and holds no out-of-fold masks: it is not replaced. Give another "
-            "--folds-out"
+            f"'{out}' exists and does not contain held-out masks, so it is not replaced: "
+            "give another --folds-out"
         )
     if not overwrite:
         raise InputError(
-            f"'{out}' holds out-of-fold masks already: give another --folds-out, or replace them "
-            "(--overwrite)"
+            f"'{out}' contains held-out masks already: give another --folds-out, or replace "
+            "them (--overwrite)"
         )
 
 

@@ -104,7 +104,10 @@ def _folds(config: FitConfig, labelled: Labelled) -> Folds:
     """Deal the folds, none if none are asked for; refuse what cannot be written."""
     if config.folds is None:
         if config.folds_out is not None:
-            raise InputError("--folds-out is for the masks of --folds: say how many folds")
+            raise InputError(
+                "--folds-out is the folder for the masks of --folds: give the number of folds "
+                "with --folds"
+            )
         return ()
     if config.folds_out is not None:
         _refuse_nested(config.out, config.folds_out)
@@ -117,8 +120,8 @@ def _refuse_nested(model: Path, masks: Path) -> None:
     one, other = model.resolve(), masks.resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise InputError(
-            f"--out '{model}' and --folds-out '{masks}' must be folders apart: one would stand in "
-            "the other"
+            f"--out '{model}' and --folds-out '{masks}' must be separate folders: neither "
+            "may contain the other"
         )
 
 
@@ -130,7 +133,7 @@ def _announce_folds(
     warn_of_folds(setting.labelled, folds, progress)
     times = len(folds) + 1
     progress.say(
-        f"{len(folds)} folds: {times} trainings, so about "
+        f"{len(folds)} folds: {times} trainings, about "
         f"{duration(times * summary.training_seconds)} of computing, and masks of "
         f"{summary.images} held-out images"
     )
@@ -203,15 +206,16 @@ def _announce(training: Training, summary: FitSummary, progress: Progress) -> No
     at_once = group_size(summary.images, plan.pool)
     if plan.residence == "rounds" and at_once < summary.images:
         progress.warn(
-            f"--memory is so little that a round takes {at_once} of the {summary.images} images "
-            "in turn, not a sample of all: the masks may be a little worse"
+            f"with so little --memory, a round of training reads {at_once} of the "
+            f"{summary.images} images at a time instead of a sample of all: the masks may be "
+            "slightly worse"
         )
     seconds = duration(summary.training_seconds)
     most = "at most " if options.recipe == "paper" else ""
-    early = "; each member stops when its losses no longer fall" if most else ""
+    early = "; each member stops when its loss no longer falls" if most else ""
     progress.say(
-        f"Recipe '{options.recipe}': {most}{summary.steps} steps of {options.members} members, "
-        f"{most}about {seconds} of computing on this machine; reading comes on top{early}"
+        f"Recipe '{options.recipe}': {most}{summary.steps} steps of {options.members} "
+        f"members, {most}about {seconds} of computing on this machine, plus reading{early}"
     )
 
 

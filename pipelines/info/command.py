@@ -15,7 +15,7 @@ __all__ = ["info"]
 @list_option
 @output_options
 def info(**given: Any) -> int:
-    """Tell what a feature store or a model is.
+    """Describe a feature store or a model.
 
     \b
     dseg info feats.zarr

@@ -34,10 +34,10 @@ def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
         return _store(path, None if list_file is None else read_list(list_file))
     if (path / FACTS).is_file():
         if list_file is not None:
-            raise InputError("--list chooses images of a store; a model has none")
+            raise InputError(f"--list selects images of a store, but '{path}' is a model")
         return _model(path)
     what = "does not exist" if not path.exists() else "is neither a feature store nor a model"
-    raise InputError(f"'{path}' {what}: give what `dseg extract` or `dseg fit` wrote")
+    raise InputError(f"'{path}' {what}: give the output of `dseg extract` or `dseg fit`")
 
 
 def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
@@ -123,9 +123,9 @@ def _store_words(facts: dict[str, Any]) -> list[str]:
     lines = [
         f"Feature store '{facts['path']}', {facts['bytes_on_disk'] / 1e6:.1f} MB on disk",
         f"  images    {facts['complete']} of {facts['images']} extracted"
-        + (f", {todo} to do" if todo else "")
+        + (f", {todo} to extract" if todo else "")
         + (f", {len(facts['failed'])} failed" if facts["failed"] else ""),
-        f"  rows      {facts['rows']} passes of the network, compressed by '{facts['codec']}'",
+        f"  passes    {facts['rows']} of the network, compressed with '{facts['codec']}'",
     ]
     return lines + [f"  failed    {name}: {why}" for name, why in facts["failed"].items()]
 
@@ -158,7 +158,7 @@ def _model_words(facts: dict[str, Any]) -> list[str]:
 
 def _feature_words(features: dict[str, Any], name: str = "features") -> list[str]:
     if "parts" in features:
-        lines = [f"  features  {features['channels']} channels a pixel, of several stores:"]
+        lines = [f"  features  {features['channels']} channels per pixel, from several stores:"]
         for number, part in enumerate(features["parts"], 1):  # as --part and --layers count them
             lines += _feature_words(part, f"part {number}")
         return lines
@@ -170,10 +170,13 @@ def _feature_words(features: dict[str, Any], name: str = "features") -> list[str
     noise += "; mean with the mirror image" if flip else ""
     weights = features["backbone"].get("weights")
     return [
-        f"  {name:<8}  {features['channels']} channels a pixel{noise}",
+        f"  {name:<8}  {features['channels']} channels per pixel{noise}",
         f"  layers    {', '.join(features['layers'])}",
-        f"  network   sees {height}x{width} pixels, images brought to it by '{features['fit']}'"
-        f"{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB each time, before compression",
+        (
+            f"  network   input {height}x{width}, images brought to it by "
+            f"'{features['fit']}'{tiles}; {features['bytes_per_row'] / 1e6:.1f} MB per pass "
+            "before compression"
+        ),
         f"  backbone  {features['checkpoint']}, sha256 {features['backbone'].get('sha256', '?')}"
         + (f", weights '{weights}'" if weights else ""),
     ]

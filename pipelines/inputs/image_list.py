@@ -64,7 +64,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
-_EXPECTED = "give one image name a line, such as 7 or photos/7.jpg"
+_EXPECTED = "give one image name per line, such as 7 or photos/7.jpg"
 
 
 def read_list(path: Path) -> tuple[str, ...]:
@@ -78,15 +78,13 @@ def read_list(path: Path) -> tuple[str, ...]:
     try:
         lines = [line.strip() for line in read_text(path).splitlines()]
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"--list '{path}' is not a text file, or not in UTF-8: {_EXPECTED}"
-        ) from error
+        raise InputError(f"--list '{path}' is not a UTF-8 text file: {_EXPECTED}") from error
     stems = tuple(composed(line) for line in lines if line and not line.startswith("#"))
     if not stems:
-        raise InputError(f"--list '{path}' names no image: {_EXPECTED}")
+        raise InputError(f"--list '{path}' contains no image: {_EXPECTED}")
     twice = sorted(stem for stem, count in Counter(stems).items() if count > 1)
     if twice:
-        raise InputError(f"--list '{path}' names {named(twice)} more than once")
+        raise InputError(f"--list '{path}' contains {named(twice)} more than once")
     return stems
 
 
@@ -121,14 +119,14 @@ def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> lis
         missing += [entry for entry, (_, folder) in asked.items() if folder]
     elif len(folders) > 1:
         raise InputError(
-            f"--list names files of several folders, such as {named(folders.values())}, but stems "
-            f"such as '{known[0]}' are the {what}: list the names as they are there"
+            f"--list contains paths in several folders, such as {named(folders.values())}, "
+            f"but the {what} have names such as '{known[0]}': write the names in that form"
         )
     if missing:
         lacking = set(missing)
         missing = [entry for entry in wanted if entry in lacking]
         raise InputError(
-            f"--list names {named(missing)}, not among the {len(known)} {what}"
+            f"--list contains {named(missing)}, not found among the {len(known)} {what}"
             + _nearest(missing[0], known)
         )
     chosen = {stem for stem, _ in asked.values()}
@@ -141,7 +139,7 @@ def _nearest(entry: str, known: Sequence[str]) -> str:
     bare, _ = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or (name, "")
     near = [stem for stem in known if PurePosixPath(stem).name == bare]
     near = near or get_close_matches(entry, known, 1) or get_close_matches(bare, known, 1)
-    return f"; is '{near[0]}' meant?" if near else f", such as '{known[0]}'" if known else ""
+    return f"; did you mean '{near[0]}'?" if near else f", such as '{known[0]}'" if known else ""
 
 
 def shard_of(items: Sequence[T], shard: tuple[int, int] | None) -> list[T]:

@@ -41,10 +41,10 @@ class Survey:
         """Warn of files of several pages or frames, of which the first is used."""
         if self.paged:
             progress.warn(
-                f"{len(self.paged)} of {len(self.sizes) + len(self.refused)} images have more than "
-                f"one page or frame ({in_words(self.paged)}), such as '{self.paged[0].name}': only "
-                "the first of each is used. Save the others as images of their own, or, if they "
-                "are channels, as one RGB image"
+                f"{len(self.paged)} of {len(self.sizes) + len(self.refused)} images have "
+                f"more than one page or frame ({in_words(self.paged)}), such as "
+                f"'{self.paged[0].name}': only the first is used. Save the others as "
+                "separate images or, if they are channels, as one RGB image"
             )
 
 
@@ -74,10 +74,10 @@ def _look_at(name: str, path: Path, survey: Survey) -> None:
 def tell_of_files(files: ImageFiles, progress: Progress) -> None:
     """Say which files of a folder are passed over, and which links are followed."""
     if files.passed:
-        progress.warn(f"passed over in {files.where}: {files.passed}")
+        progress.warn(f"skipped in {files.where}: {files.passed}")
     if files.folders[1:]:
         links = named(map(str, files.folders[1:]))
-        progress.say(f"{files.where} has links to {links}, whose images are taken too")
+        progress.say(f"{files.where} has links to {links}; the images there are included")
 
 
 def found_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
@@ -91,9 +91,9 @@ def found_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
     if white != FULL:
         bits = white.bit_length()
         progress.warn(
-            f"{len(deep)} of {n_images} images have 16 bits a channel but no value above {highest}:"
-            f" all are taken as {bits}-bit images, in which {white} is white. If they are dark "
-            f"images of 16 bits, say --white {FULL}"
+            f"{len(deep)} of {n_images} images have 16 bits per channel but no value above "
+            f"{highest}: all are read as {bits}-bit images, in which {white} is white. If "
+            f"they are dark 16-bit images, use --white {FULL}"
         )
     _warn_of_dim(deep, white, progress)
     return white
@@ -110,10 +110,10 @@ def _warn_of_dim(deep: Sequence[Path], white: int, progress: Progress) -> None:
     if dim:
         most = max(highest[path] for path in dim)
         progress.warn(
-            f"{len(dim)} of {len(some)} images of 16 bits a channel that were looked at, such as "
-            f"'{dim[0].name}', have no value above {most}, while {white} is white: they come out "
-            "nearly black. Are images of different bit depths mixed? Then extract each kind into a "
-            "store of its own with its --white, or bring them to one scale"
+            f"{len(dim)} of {len(some)} inspected images of 16 bits per channel, such as "
+            f"'{dim[0].name}', have no value above {most}, while {white} is white: they are "
+            "nearly black. Are images of different bit depths mixed? Then extract each kind "
+            "into a separate store with its own --white, or convert them to one scale"
         )
 
 
@@ -138,7 +138,7 @@ def warn_of_levels(
     white = white_of_values(highest)
     if white in WHITES[:-1]:
         progress.warn(
-            f"{len(deep)} of {n_images} images have 16 bits a channel but no value above {highest},"
-            f" and {what} has {FULL} as white: they are taken as dark. If {white} is white in "
-            f"them, {advice.format(white)}"
+            f"{len(deep)} of {n_images} images have 16 bits per channel but no value above "
+            f"{highest}, and {what} has {FULL} as white: they are read as dark. If {white} "
+            f"is white in them, {advice.format(white)}"
         )

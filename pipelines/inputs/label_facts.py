@@ -110,7 +110,7 @@ class LabelFacts:
             told.append(f"the same goes for {named(self.classes.names[k] for k in ids[_TOLD:])}")
         largest = max(file.pixels.get(k, 0) for k in ids for file in self.files)
         smaller = largest >= MINIMUM_PIXELS and self.row_shape is not None
-        helps = "extract with a larger --size, or --tile" if smaller else "label more of it"
+        helps = "extract with a larger --size, or with --tile" if smaller else "label more of it"
         return f"{'; '.join(told)}: {helps}"
 
     def _of_class(self, k: int) -> str:
@@ -122,7 +122,8 @@ class LabelFacts:
             few = f"in 1 label map, {few} ({most})"
         else:
             few = f"in {len(holding)} label maps, {few} in each ({most} at most)"
-        return f"class '{self.classes.names[k]}' has {pixels} pixels {few}, so it is not learnt"
+        name = self.classes.names[k]
+        return f"class '{name}' has {pixels} pixels {few}, so it is left out of training"
 
     def absent_words(self, n_classes: int) -> str:
         """Say which named classes no label map has; an empty text if all have pixels."""
@@ -134,7 +135,7 @@ class LabelFacts:
         if absent[-1] == n_classes - 1 and there:
             words += (
                 f". The highest id in them is {max(there)}, but names are given up to class "
-                f"{n_classes - 1}: is each name that of its class?"
+                f"{n_classes - 1}: does each name belong to its id?"
             )
         return words
 
@@ -157,13 +158,13 @@ class LabelFacts:
         if len(present) > 1:
             return
         if len(present) == 0 and not lost:
-            raise InputError(f"no pixel of {where} has a class: label some of their pixels")
+            raise InputError(f"no pixel of {where} has a class: label some pixels")
         if len(present) == 0:
-            raise InputError(f"no labelled pixel of {where} is left to learn from: {lost}")
+            raise InputError(f"no labelled pixel of {where} remains for training: {lost}")
         only = f"'{self.classes.names[present[0]]}', in {where}"
         if lost:
-            raise InputError(f"only one class is left to learn from, {only}: {lost}")
+            raise InputError(f"only one class remains for training, {only}: {lost}")
         raise InputError(
-            f"only one class is present, {only}: at least two are needed to tell apart. Label "
-            "pixels of another class too"
+            f"only one class is present, {only}: training needs at least two. Label pixels "
+            "of another class too"
         )

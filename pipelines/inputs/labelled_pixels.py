@@ -112,7 +112,7 @@ class Labelled:
         y = np.concatenate([parts[i] for i in kept])
         counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(kept)
         images = tuple(self.images[i] for i in kept)
-        facts.check_trainable(counts, f"the images to learn from ({named(images)})")
+        facts.check_trainable(counts, f"the training images ({named(images)})")
         numbers = list(dict.fromkeys(self.pixels.images.tolist()))
         pixels = self.pixels.of_images([numbers[i] for i in kept])
         return replace(self, pixels=pixels, y=y, images=images, facts=facts)
@@ -180,14 +180,16 @@ def match_labels(
         chosen = select(list(known), wanted, what)
         bare = [stem for stem in chosen if stem not in labels]
         if bare:
-            raise InputError(f"--list names {named(bare)}, without a label map in '{folder}'")
+            raise InputError(
+                f"--list contains {named(bare)}, which have no label map in '{folder}'"
+            )
         return {stem: labels[stem] for stem in chosen}
     stray = [stem for stem in labels if stem not in known]
     if stray:
         raise InputError(
-            f"{len(stray)} of {len(labels)} label maps match none of the {len(known)} {what}: "
-            f"{named(stray)}. Give each label map the name of its image, or list those that "
-            "count (--list)"
+            f"{len(stray)} of {len(labels)} label maps match none of the {len(known)} "
+            f"{what}: {named(stray)}. Give each label map the name of its image, or list the "
+            "images to use (--list)"
         )
     return {stem: labels[stem] for stem in known if stem in labels}
 
@@ -256,16 +258,16 @@ def _extracted(
     """Leave out labelled images that could not be extracted; refuse those not yet extracted."""
     failed = [stem for stem in paths if images[stem].failed is not None]
     if failed:
-        progress.warn(f"{named(failed)} could not be extracted and is left out")
+        progress.warn(f"{named(failed)} could not be extracted: left out")
     todo = [s for s in paths if images[s].failed is None and not images[s].complete]
     if todo:
         raise InputError(
-            f"the features of {named(todo)} are not in {store.where} yet: "
-            "finish `dseg extract` first, or choose images with --list"
+            f"the features of {named(todo)} are not in {store.where} yet: finish `dseg "
+            "extract` first, or choose images with --list"
         )
     left = {stem: path for stem, path in paths.items() if stem not in failed}
     if not left:
-        raise InputError("no labelled image is left: all of them failed in `dseg extract`")
+        raise InputError("no labelled image is left: `dseg extract` failed on all of them")
     return left
 
 
@@ -279,8 +281,8 @@ def unnamed_classes(n: int, where: str) -> Classes:
     """
     if n > MOST_UNNAMED:
         raise InputError(
-            f"{where} have ids up to {n - 1}, and no classes.txt names so "
-            "many classes. If that id means unlabelled, say --ignore; if ids are numbers of "
-            "objects, give all objects of a class one id; else add classes.txt"
+            f"{where} have ids up to {n - 1}, and no classes.txt names that many classes. If "
+            "this id means unlabelled, give it as --ignore; if the ids are numbers of "
+            "objects, give all objects of a class the same id; otherwise add classes.txt"
         )
     return default_classes(max(n, 1))

@@ -93,11 +93,12 @@ class Manifest:
                 continue
             name = record[key]
             told = isinstance(name, str)
-            why = unsafe(name, is_stem=key == "stem") if told else "it is no text"
+            why = unsafe(name, is_stem=key == "stem") if told else "it is not a string"
             if why is not None:
                 raise InputError(
-                    f"'{self.path}' gives {name!r} as {key} of an image: {why}. Names in it are "
-                    "paths within a folder. It was not written by `dseg predict`: do not use it"
+                    f"'{self.path}' gives {name!r} as {key} of an image: {why}. Names in a "
+                    "manifest are paths within its folder. `dseg predict` did not write this "
+                    "file: do not use it"
                 )
 
     def add(self, record: Mapping[str, Any]) -> None:

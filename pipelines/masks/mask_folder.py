@@ -71,7 +71,9 @@ def refuse_other_uses(out: Path) -> None:
     """Refuse to write masks into a model or a store: who replaces that would lose them."""
     for file, what in ((FACTS, "a model"), ("zarr.json", "a feature store")):
         if (out / file).is_file():
-            raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
+            raise InputError(
+                f"'{out}' contains {what}: give another folder for the masks with --out"
+            )
 
 
 def refuse_among(images: ImageFiles, out: Path) -> None:
@@ -82,8 +84,8 @@ def refuse_among(images: ImageFiles, out: Path) -> None:
     whole = out.resolve()
     if any(whole.is_relative_to(folder) for folder in images.folders):
         raise InputError(
-            f"'{out}' lies in {images.where}, so what is written there would be taken for images "
-            "the next time: give another --out"
+            f"'{out}' is inside of {images.where}, so the masks would be read as images in "
+            "the next run: give another --out"
         )
     single = [] if images.folders else list(images.files.values())
     over = {path.resolve() for path in single} & {whole / f"{s}.png" for s in images.by_stem}
@@ -94,8 +96,8 @@ def refuse_among(images: ImageFiles, out: Path) -> None:
     beside = [path for path in single if path.parent.resolve() == whole]
     if beside:
         raise InputError(
-            f"'{out}' holds the image '{beside[0].name}', so masks that are written there would be "
-            "taken for images the next time: give another --out"
+            f"'{out}' contains the image '{beside[0].name}', so masks written there would be "
+            "read as images in the next run: give another --out"
         )
 
 
@@ -162,11 +164,16 @@ class MaskFiles:
         self._kinds = [kind for kind in KINDS if kind == "mask" or getattr(asked, kind)]
         self._unfinished: set[Path] = set()
         if asked.overlay and asked.images is None:
-            raise InputError("overlays are drawn over the images: say where they are, --images")
+            raise InputError("overlays are drawn on the images: give their folder with --images")
         if asked.uncertainty and members < 2:
-            raise InputError("--uncertainty is how far members disagree: the model has only one")
+            raise InputError(
+                "--uncertainty measures how far members disagree, but the model has only one member"
+            )
         if asked.overlay and asked.paper:
-            raise InputError("--paper writes masks of the network's size, which fit no --overlay")
+            raise InputError(
+                "--paper writes masks of the network's size, so it cannot be combined with "
+                "--overlay"
+            )
         self._shown = overlay_colours(classes.colours)
         self._recipe = recipe_of(model, paper=asked.paper)
         self._check_inside("the manifest", out / FILE)
@@ -193,9 +200,9 @@ class MaskFiles:
         """
         if not path.resolve().is_relative_to(self._out.resolve()):
             raise InputError(
-                f"{what} would be written outside of '{self._out}', to '{path.resolve()}': does a "
-                "link in that folder lead there, or a name of an image? Remove the link, or give "
-                "another --out"
+                f"{what} would be written outside of '{self._out}', to '{path.resolve()}': "
+                "does a link in that folder, or the name of an image, lead there? Remove the "
+                "link, or give another --out"
             )
 
     def check_apart(self, stems: Sequence[str]) -> None:
@@ -208,8 +215,9 @@ class MaskFiles:
                 folders.setdefault(path.parent, f"the {kind} of '{stem}'")
                 if owner.get(path, stem) != stem:
                     raise InputError(
-                        f"'{path}' would be both the mask of '{owner[path]}' and the {kind} of "
-                        f"'{stem}': rename that sub-folder of the images, or do without --{kind}"
+                        f"'{path}' would be both the mask of '{owner[path]}' and the {kind} "
+                        f"of '{stem}': rename that sub-folder of the images, or leave out "
+                        f"--{kind}"
                     )
         for folder, what in folders.items():
             self._check_inside(what, folder)
@@ -220,14 +228,15 @@ class MaskFiles:
         foreign = [s for s in stems if s not in records and self._files(s)["mask"].exists()]
         if foreign:
             raise InputError(
-                f"'{self._out}' holds files that `dseg predict` did not write, such as "
-                f"{named(f'{s}.png' for s in foreign)}: give another --out, or --overwrite"
+                f"'{self._out}' contains files that `dseg predict` did not write, such as "
+                f"{named(f'{s}.png' for s in foreign)}: give another --out, or use "
+                "--overwrite"
             )
         others = [s for s in stems if s in records and records[s].get("recipe") != self._recipe]
         if others:
             raise InputError(
-                f"'{self._out}' holds masks of {named(others)} by another model: give "
-                "another --out, or --overwrite"
+                f"'{self._out}' contains masks of {named(others)} by another model: give "
+                "another --out, or use --overwrite"
             )
 
     def others(self, stems: list[str]) -> int:
@@ -365,11 +374,11 @@ class MaskFiles:
         assert self._asked.images is not None  # `__init__` checked it
         path = self._asked.images.get(stem)
         if path is None:
-            raise DsegError(f"'{name}' is not among --images, so its mask cannot be drawn over it")
+            raise DsegError(f"'{name}' is not among --images, so no overlay can be drawn")
         if sha256_of(path) != sha256:
             raise DsegError(
-                f"'{path}' is not the image that the features are of, so its mask cannot be drawn "
-                "over it: run extract again, or give the right --images"
+                f"'{path}' is not the image that the features were extracted from, so no "
+                "overlay can be drawn: run extract again, or give the right --images"
             )
         return read_image(path, self._asked.white)
 

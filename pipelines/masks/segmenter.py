@@ -40,8 +40,8 @@ def spec_of(model: PixelEnsemble, folder: Path) -> FeatureSpec:
     """
     if model.spec_ is None:
         raise InputError(
-            f"'{folder}' does not say which features it was made with, so images cannot be "
-            "brought to it. `dseg predict` takes a feature store in their place"
+            f"'{folder}' does not record which features it was trained on, so it cannot "
+            "predict images directly: give `dseg predict` a feature store"
         )
     return model.spec_
 

@@ -31,19 +31,40 @@ __all__ = ["predict"]
 @click.command()
 @click.argument("sources", type=existing_path, nargs=-1)
 @click.option(
-    "--model", type=existing_folder, default="model", show_default=True, help="From `dseg fit`."
+    "--model",
+    type=existing_folder,
+    default="model",
+    show_default=True,
+    help="Folder of the model, from `dseg fit`.",
 )
-@click.option("--out", type=folder, default="masks", show_default=True, help="Folder of the masks.")
-@click.option("--checkpoint", help="For images: where the model's diffusion model is now.")
-@click.option("--images", type=existing_folder, help="For overlays from a store: its images.")
-@click.option("--probabilities", is_flag=True, help="Also mean class probabilities, .npy float16.")
-@click.option("--uncertainty", is_flag=True, help="Also each pixel's uncertainty, .npy float32.")
-@click.option("--overlay", is_flag=True, help="Also the masks over the images, and a legend.")
 @click.option(
-    "--paper", is_flag=True, help="Vote at the network's size and write that, as published."
+    "--out", type=folder, default="masks", show_default=True, help="Output folder of the masks."
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
-@click.option("--shard", type=SHARD, help="Only the i-th, from 0, of n parts: for array jobs.")
+@click.option(
+    "--checkpoint",
+    help="For images: new location of the network that the model's features come from.",
+)
+@click.option(
+    "--images", type=existing_folder, help="For --overlay with a store: the folder of its images."
+)
+@click.option(
+    "--probabilities",
+    is_flag=True,
+    help="Also write the members' mean class probabilities, .npy float16.",
+)
+@click.option(
+    "--uncertainty", is_flag=True, help="Also write each pixel's uncertainty, .npy float32."
+)
+@click.option(
+    "--overlay", is_flag=True, help="Also write the masks drawn over the images, and a legend."
+)
+@click.option(
+    "--paper",
+    is_flag=True,
+    help="Vote at the network's size and write masks of that size, as published.",
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images per batch (CPU 1, GPU 8).")
+@click.option("--shard", type=SHARD, help="Process only part i (from 0) of n: for job arrays.")
 @white_option
 @list_option
 @device_option
@@ -54,10 +75,9 @@ __all__ = ["predict"]
 def predict(context: click.Context, /, **given: Any) -> int:
     """Write masks for a feature store, a folder of images, or single images.
 
-    SOURCES is one of these; without it, the store that the model was fitted on, or all of them
-    where there were several. Masks are index PNGs of each image's own size, beside a manifest,
-    predictions.jsonl, which also has each image's uncertainty. The same command again goes on
-    where it stopped.
+    SOURCES is one of these; the default is the store, or the stores, that the model was fitted on.
+    Masks are index PNGs of each image's own size. predictions.jsonl in the same folder lists them
+    with each image's uncertainty. If the command is interrupted, repeat it to continue.
 
     \b
     dseg predict feats.zarr
@@ -91,10 +111,10 @@ def _idle(given: dict[str, Any]) -> dict[str, str]:
     """Return the options of `predict` that it would not use."""
     idle = {}
     if all((source / "zarr.json").is_file() for source in given["sources"]):
-        why = "features come from a store; it is for a folder of images"
+        why = "the features come from a store, and the option is for images"
         idle = {"checkpoint": why, "batch_size": why}
     if not given["overlay"]:
-        idle["images"] = "it is for overlays, --overlay"
+        idle["images"] = "it is used only with --overlay"
     return idle
 
 
@@ -106,7 +126,7 @@ def _what_next(summary: "PredictSummary", console: Console) -> list[str]:
     lines = []
     if summary.most_uncertain:
         lines.append(
-            f"Most worth labelling next: {named(summary.most_uncertain)} (the highest "
+            f"Most worth labelling next: {named(summary.most_uncertain)} (highest "
             f"image_uncertainty in {Path(summary.masks) / FILE})"
         )
     if summary.predicted + summary.unchanged:

@@ -115,7 +115,7 @@ def _predict(
     )
     others = files.others(stems)
     if others:
-        progress.say(f"'{config.out}' has masks of {others} other images already; they stay")
+        progress.say(f"'{config.out}' contains masks of {others} other images; they are kept")
     segmenter = Segmenter(model, source.spec, device, at="row" if asked.paper else "image")
     segment = partial(segmenter, want_probabilities=asked.probabilities)
     if config.dry_run:
@@ -251,8 +251,8 @@ def _source(
     if all(map(_is_store, sources)):
         if config.white is not None:
             raise InputError(
-                "--white says how images are read, but the features of a store are made already: "
-                "give it to extract, or give images here"
+                "--white determines how images are read, but the features of a store are "
+                "extracted already: give it to extract, or predict images"
             )
         return FromStore(_features(sources, model))
     if len(sources) > 1 and any(source.is_dir() for source in sources):
@@ -282,8 +282,9 @@ def _features(paths: Sequence[Path], model: PixelEnsemble) -> Features:
     features = view_of(stores)
     if model.n_features_in_ != features.spec.dims:
         raise InputError(
-            f"the model takes {model.n_features_in_} channels, {features.where} has "
-            f"{features.spec.dims}: extract with the steps and blocks the model was made with"
+            f"the model takes {model.n_features_in_} channels, but {features.where} has "
+            f"{features.spec.dims}: extract with the steps and blocks that the model was "
+            "trained on"
         )
     return features
 
@@ -301,8 +302,8 @@ def _recorded_stores(config: PredictConfig, model: PixelEnsemble) -> tuple[Path,
     if not recorded or not all(map(_is_store, recorded)):
         where = f" (recorded: {_quoted(recorded)})" if recorded else ""
         raise InputError(
-            f"no store is known for the model '{config.model}'{where}: give its feature store "
-            "(each of them, where there were several) or a folder of images"
+            f"the feature store of the model '{config.model}' is not found{where}: give its "
+            "feature store (all of them if there were several) or a folder of images"
         )
     return recorded
 

@@ -23,67 +23,88 @@ __all__ = ["pretrain"]
 
 
 @click.command()
-@click.option("--images", type=existing_folder, required=True, help="Folder of images, any size.")
-@click.option("--out", type=folder, required=True, help="The checkpoint, a folder: my-ddpm/.")
-@click.option("--size", type=click.IntRange(1), help="Side that the network sees (64; --init's).")
-@click.option("--time", "seconds", type=TIME, help="Time to train: 30m, 1h30m; by default 1h.")
-@click.option("--steps", type=click.IntRange(1), help="Steps to train; with --time, at most.")
+@click.option("--images", type=existing_folder, required=True, help="Folder of images of any size.")
 @click.option(
-    "--init", help="Checkpoint to train further: a guided-diffusion .pt, diffusers folder, hub id."
+    "--out", type=folder, required=True, help="Output folder of the checkpoint, such as my-ddpm/."
 )
-@click.option("--head-channels", type=click.IntRange(1), help="--init .pt: channels a head (64).")
-@click.option("--heads", type=click.IntRange(1), help="--init .pt: number of heads instead.")
+@click.option(
+    "--size",
+    type=click.IntRange(1),
+    help="Input side of the network in pixels (64; with --init, the checkpoint's).",
+)
+@click.option(
+    "--time", "seconds", type=TIME, help="Training time, such as 30m or 1h30m; default: 1h."
+)
+@click.option(
+    "--steps", type=click.IntRange(1), help="Training steps; with --time, whichever ends first."
+)
+@click.option(
+    "--init", help="Checkpoint to fine-tune: a guided-diffusion .pt, diffusers folder, or hub id."
+)
+@click.option(
+    "--head-channels", type=click.IntRange(1), help="--init .pt: channels per attention head (64)."
+)
+@click.option(
+    "--heads",
+    type=click.IntRange(1),
+    help="--init .pt: number of attention heads, instead of --head-channels.",
+)
 @click.option(
     "--attention-order",
     type=click.Choice(["legacy", "new"]),
     help="--init .pt: order of the attention weights (legacy).",
 )
-@click.option("--diffusion-steps", type=click.IntRange(2), help="--init .pt: steps (1000).")
 @click.option(
-    "--weights", help="Of an --init with several sets of weights, which; by default the averaged."
+    "--diffusion-steps",
+    type=click.IntRange(2),
+    help="--init .pt: number of timesteps of the noise schedule (1000).",
+)
+@click.option(
+    "--weights",
+    help="Which set of weights of --init to use if it has several; default: the averaged weights.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(["linear", "cosine"]),
-    help="Noise schedule (linear); of an --init .pt, the one it was trained with.",
+    help="Noise schedule (linear); with --init .pt, the schedule it was trained with.",
 )
 @click.option(
     "--network",
     type=click.Choice(["tiny", "small", "base", "large"]),
-    help="Size of a new network; by default what fits the number of images.",
+    help="Size of a new network; default: by the number of images.",
 )
 @click.option(
     "--crop",
     type=Finite(0, 1, min_open=True),
     default=1.0,
     show_default=True,
-    help="Least side of random cut-outs, as a part of the image's; 1: whole images.",
+    help="Smallest side of random crops as a fraction of the image's side; 1: whole images.",
 )
-@click.option("--flip", is_flag=True, help="Mirror every other image, left to right.")
+@click.option("--flip", is_flag=True, help="Mirror every other image horizontally.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     default=16,
     show_default=True,
-    help="Images a step, over all processes.",
+    help="Images per step, over all processes.",
 )
 @click.option(
     "--learning-rate",
     type=Finite(0, min_open=True),
     default=5e-4,
     show_default=True,
-    help="At its highest.",
+    help="Highest learning rate of the run.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Of the arithmetic; by default the quickest that is safe.",
+    help="Number format of the computation; default: the fastest that is safe.",
 )
 @click.option(
     "--compile",
     "compiled",
     is_flag=True,
-    help="Compile the network first: takes minutes, then steps are quicker.",
+    help="Compile the network first: takes minutes, then steps are faster.",
 )
 @click.option(
     "--save-every",
@@ -91,21 +112,27 @@ __all__ = ["pretrain"]
     type=TIME,
     default="5m",
     show_default=True,
-    help="What a kill costs at most.",
+    help="Time between saved states: the most that an interruption can lose.",
 )
-@click.option("--sheets", type=click.IntRange(0), help="Sheets of samples over the run (up to 4).")
-@click.option("--workers", type=click.IntRange(1), help="Threads that decode (one a core).")
+@click.option(
+    "--sheets",
+    type=click.IntRange(0),
+    help="Number of sample sheets to draw during the run (up to 4).",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Threads that decode images (one per core)."
+)
 @click.option(
     "--seed",
     type=SEED,
     default=0,
     show_default=True,
-    help="Of first weights, order and noise.",
+    help="Seed of initial weights, order and noise.",
 )
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Begin anew where --out has a run of other settings, or a finished one.",
+    help="Start again if --out contains a finished run, or a run with other settings.",
 )
 @white_option
 @list_option
@@ -115,11 +142,10 @@ __all__ = ["pretrain"]
 def pretrain(**given: Any) -> int:
     """Train a diffusion model on images without labels.
 
-    For images of a kind that no checkpoint was trained on: all that you have, labelled or not. The
-    same command again goes on where it stopped, also after a kill; with a longer --time or more
-    --steps it goes on beyond its end. Writes a diffusers folder with a card, dseg.json, a log and
-    sheets of samples. The older network stays there until the first save of one that --overwrite
-    begins.
+    For kinds of images that no checkpoint was trained on. Use all images you have, labelled or not.
+    If the command is interrupted, repeat it to continue; with a longer --time or more --steps, a
+    finished run continues too. Writes a diffusers folder with a card (dseg.json), a log and sheets
+    of samples. With --overwrite, the older network is kept until the new one is first saved.
 
     \b
     dseg pretrain --images photos/ --out my-ddpm/

@@ -93,18 +93,20 @@ def _check(config: PretrainConfig, images: ImageFiles, here: Processes) -> None:
     """Refuse what can be seen before anything is read."""
     if config.recipe.batch_size < here.world:
         raise InputError(
-            f"a batch of {config.recipe.batch_size} cannot be shared by {here.world} processes: "
-            "give a --batch-size of at least one image each"
+            f"a batch of {config.recipe.batch_size} cannot be split over {here.world} "
+            "processes: give a --batch-size of at least one image per process"
         )
     out = config.out.resolve()
     if any(out.is_relative_to(folder) for folder in images.folders):
         raise InputError(
-            f"--out '{config.out}' lies in the folder of images, whose images it would add to: "
-            "give another"
+            f"--out '{config.out}' is inside the folder of images, to which it would add "
+            "images: give another folder"
         )
     init = None if config.init is None else Path(config.init).resolve()
     if init is not None and (init == out or out in init.parents):
-        raise InputError(f"--init '{config.init}' is what --out would replace: give another --out")
+        raise InputError(
+            f"--init '{config.init}' is the folder that --out would replace: give another --out"
+        )
 
 
 def _dataset(
@@ -134,7 +136,7 @@ def _dataset(
         )
     if not dataset.files:
         raise DsegError(
-            f"none of the {len(dataset.refused)} images can be read, the first because: "
+            f"none of the {len(dataset.refused)} images can be read. The first error: "
             f"{next(iter(dataset.refused.values()))}"
         )
     return dataset, white
@@ -205,8 +207,8 @@ class _Run:
     def _finished_before(self) -> PretrainSummary:
         card = self.folder.result(self.done)
         self.progress.say(
-            f"'{self.config.out}' is finished: {self.done} steps, {duration(self.seconds)}. More "
-            "--steps or --time go on from there, --overwrite begins anew"
+            f"'{self.config.out}' is finished: {self.done} steps, {duration(self.seconds)}. "
+            "Increase --steps or --time to continue, or use --overwrite to start again"
         )
         summary = self._summary(self.done, self.seconds, {})
         summary.loss, summary.held_out_loss = card.get("loss"), card.get("held_out_loss")
@@ -234,7 +236,7 @@ class _Run:
             self.here.wait()  # torchrun ends all with the first that ends
         if last.stopped:
             out = self.config.out
-            self.progress.say(f"stopped after step {last.step}, which is saved in '{out}'")
+            self.progress.say(f"stopped after step {last.step}; the state is saved in '{out}'")
             raise KeyboardInterrupt
         summary = self._summary(last.step, last.seconds, images.lost)
         summary.loss, summary.held_out_loss = record.loss, record.held_out_loss
@@ -340,8 +342,8 @@ class _Run:
         wanted, free = batch * 3 * size**2 * 4, 2 * default_memory(torch.device("cpu"))
         if wanted > free:
             raise InputError(
-                f"a batch of {batch} images of {size}x{size} takes {wanted / 1e9:.0f} GB, of which "
-                f"{free / 1e9:.0f} are free: give a smaller --batch-size or --size"
+                f"a batch of {batch} images of {size}x{size} needs {wanted / 1e9:.0f} GB, "
+                f"but {free / 1e9:.0f} GB are free: give a smaller --batch-size or --size"
             )
 
     def _check_disk(self) -> None:
@@ -365,22 +367,26 @@ class _Run:
             + (f", {self.here.world} processes" if self.here.world > 1 else "")
         )
         say(
-            f"{len(self.seen)} images to learn from, {len(self.held_out)} held out"
-            + (f"; goes on after {self.done} steps, {duration(self.seconds)}" if self.done else "")
+            f"{len(self.seen)} training images, {len(self.held_out)} held out"
+            + (
+                f"; continues after {self.done} steps, {duration(self.seconds)}"
+                if self.done
+                else ""
+            )
         )
         if start.weights is not None:
-            say(f"  taken as: {start.weights}")
+            say(f"  weights: {start.weights}")
         if "init" in start.facts and not self.held_out:
-            say("of so few images none is held out: whether it gets better will not be known")
+            say("too few images to hold one out: the held-out loss will not be known")
         if self.dataset.refused:
             self.progress.warn(
-                f"{len(self.dataset.refused)} files are left out: {named(self.dataset.refused)}"
+                f"{len(self.dataset.refused)} files are skipped: {named(self.dataset.refused)}"
             )
 
     def _warn_of_lost(self, images: TrainingImages) -> None:
         for number in sorted(images.lost.keys() - self._told):
             self._told.add(number)
-            self.progress.warn(f"left out from now on: {images.lost[number]}")
+            self.progress.warn(f"skipped from now on: {images.lost[number]}")
 
     def _summary(self, steps: int, seconds: float, lost: dict[int, str]) -> PretrainSummary:
         failed = {self.names[self.seen[number]]: why for number, why in lost.items()}

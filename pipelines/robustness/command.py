@@ -31,39 +31,40 @@ __all__ = ["robustness"]
     multiple=True,
     default=("model",),
     show_default=True,
-    help="From `dseg fit`; several times for several models.",
+    help="Folder of a model, from `dseg fit`; repeat the option for several models.",
 )
-@click.option(
-    "--out", type=folder, default="robustness", show_default=True, help="Folder of the results."
-)
+@click.option("--out", type=folder, default="robustness", show_default=True, help="Output folder.")
 @click.option(
     "--corruptions",
     default="noise,blur,weather,digital",
     show_default=True,
     metavar="NAME,NAME,…",
-    help="Corruptions or groups of them; extra, all.",
+    help="Corruptions or groups of them; extra: four more, all: everything.",
 )
 @click.option(
-    "--severities", type=NUMBERS, default="1,2,3,4,5", show_default=True, help="Some of 1 to 5."
+    "--severities",
+    type=NUMBERS,
+    default="1,2,3,4,5",
+    show_default=True,
+    help="Severities to use, from 1 to 5.",
 )
 @click.option(
     "--side",
     type=click.IntRange(32),
     default=256,
     show_default=True,
-    help="Shorter side at which larger images are corrupted.",
+    help="Larger images are resized to this shorter side before they are corrupted.",
 )
-@click.option(
-    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
-)
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the corruptions.")
+@click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the corruptions.")
 @click.option(
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    help="Where the models' diffusion model is now; one for all, or one for each.",
+    help="New location of the network that the models' features come from; once for all models, "
+    "or once per model.",
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Images at once (CPU 1, GPU 8).")
+@click.option("--batch-size", type=click.IntRange(1), help="Images per batch (CPU 1, GPU 8).")
 @list_option
 @device_option
 @overwrite_option
@@ -72,11 +73,12 @@ __all__ = ["robustness"]
 def robustness(**given: Any) -> int:
     """Score models on noisy, blurred, foggy images: mIoU by corruption and severity.
 
-    The 15 common corruptions of ImageNet-C, in five severities, and the images as they are. Writes
-    all figures (robustness.json), a table (.md) and plots (.png, .svg). The same command again goes
-    on where it stopped; more models, corruptions or severities join what is there.
+    Uses the 15 common corruptions of ImageNet-C at five severities, and the clean images. Writes
+    all results (robustness.json), a table (.md) and plots (.png, .svg). If the command is
+    interrupted, repeat it to continue; more models, corruptions or severities are added to the
+    existing results.
 
-    The corruptions are those of imagecorruptions-imaug: pip install '.[robustness]'.
+    Needs imagecorruptions-imaug: pip install '.[robustness]'.
 
     \b
     dseg robustness photos/ labels/ --list test.txt
@@ -91,14 +93,14 @@ def robustness(**given: Any) -> int:
     summary = run(RobustnessConfig(**given, corruptions=names), console)
     text = (
         f"{summary.out}: {summary.passes} passes over {summary.images} images, "
-        f"{summary.unchanged} done before"
+        f"{summary.unchanged} from earlier runs"
     )
     if given["dry_run"]:
         text = (
-            f"{summary.out}: {summary.passes} passes over {summary.images} images to make, "
+            f"{summary.out}: {summary.passes} passes over {summary.images} images to do, "
             f"{summary.unchanged} done already; about {duration(summary.seconds)}, and "
-            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
-            "(--dry-run)"
+            f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing "
+            "written (--dry-run)"
         )
     else:
         text = "\n".join([*_lines(summary.mean_iou), f"{text}; {summary.seconds:.0f} s"])

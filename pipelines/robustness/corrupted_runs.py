@@ -84,7 +84,7 @@ class CorruptedRuns:
                 name, severity = pair
                 under = f" under {name} {severity}" if severity else ""
                 raise DsegError(
-                    f"image '{image.name}'{under}: {error}. --list can leave it out"
+                    f"image '{image.name}'{under}: {error}. Use --list to leave it out"
                 ) from error
             counts.add(mask, read_label_map(self._scored.labels[image.stem]), image.stem)
             advance(1)

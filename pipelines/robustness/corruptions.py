@@ -79,15 +79,14 @@ def library() -> str:
         found = f"{_PACKAGE} {version(_PACKAGE)}"
     except PackageNotFoundError as error:
         raise InputError(
-            f"the corruptions are those of {_PACKAGE}, which is not installed: "
-            f"pip install {_PACKAGE}"
+            f"the corruptions come from {_PACKAGE}, which is not installed: pip install {_PACKAGE}"
         ) from error
     try:
         import imagecorruptions  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"{found} is installed but cannot be imported: {error}. If a system library such as "
-            "libGL is missing, opencv-python-headless in place of opencv-python does without it"
+            f"{found} is installed but cannot be imported: {error}. If a system library such "
+            "as libGL is missing, install opencv-python-headless instead of opencv-python"
         ) from error
     return found
 
@@ -109,7 +108,9 @@ def chosen(words: Iterable[str]) -> tuple[str, ...]:
     every = [name for names in GROUPS.values() for name in names]
     unknown = sorted(asked - {*every, *GROUPS, "all"})
     if unknown or not asked:
-        what = f"has '{unknown[0]}', which is no corruption" if unknown else "names no corruption"
+        what = (
+            f"has '{unknown[0]}', which is not a corruption" if unknown else "names no corruption"
+        )
         raise InputError(
             f"--corruptions {what}: choose from {', '.join(every)}; or from the groups "
             f"{', '.join(GROUPS)}, all"
@@ -236,15 +237,15 @@ def _seeded(key: int) -> Iterator[None]:
 
 def _check(image: Pixels, name: str, severity: int) -> None:
     if not any(name in names for names in GROUPS.values()):
-        raise InputError(f"'{name}' is no corruption")
+        raise InputError(f"'{name}' is not a corruption")
     if severity not in SEVERITIES:
-        raise InputError(f"a severity is a whole number from 1 to 5, got {severity!r}")
+        raise InputError(f"a severity must be a whole number from 1 to 5, got {severity!r}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(
             f"corruptions take RGB images, uint8 (H, W, 3); got {image.dtype} {image.shape}"
         )
     if min(image.shape[:2]) < SMALLEST:
         raise InputError(
-            f"an image of {image.shape[1]}×{image.shape[0]} is too small for the corruptions: each "
-            f"side needs {SMALLEST} pixels"
+            f"an image of {image.shape[1]}×{image.shape[0]} is too small for the "
+            f"corruptions: each side needs at least {SMALLEST} pixels"
         )

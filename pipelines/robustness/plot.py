@@ -64,7 +64,7 @@ def drawn(results: Results, form: str) -> bytes:
                 axes.tick_params(labelbottom=number + columns >= len(panels))
             else:
                 axes.set_visible(False)
-        figure.supxlabel("severity (0: as it is)", fontsize=8, y=0.08 / height)
+        figure.supxlabel("severity (0: clean)", fontsize=8, y=0.08 / height)
         figure.supylabel("mIoU", fontsize=8, x=0.008)
         lines, names = grid.flat[0].get_legend_handles_labels()
         figure.legend(lines, names, loc="upper center", ncols=2, frameon=False, handlelength=4)

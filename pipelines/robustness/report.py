@@ -23,12 +23,12 @@ def table(results: Results, picture: str) -> str:
     parts = [
         "# mIoU under corruptions\n",
         *_glance(results),
-        f"\n![The same as lines]({picture})\n",
+        f"\n![mIoU by severity]({picture})\n",
     ]
     names = short_names(list(results.models.values()))
     for model, name in zip(results.models, names, strict=True):
         parts += [f"\n## {name}\n", *_corruptions(results, model), "", *_classes(results, model)]
-    parts += ["\n## What was done\n", *_notes(results)]
+    parts += ["\n## Method\n", *_notes(results)]
     return "\n".join(parts) + "\n"
 
 
@@ -88,18 +88,24 @@ def _notes(results: Results) -> list[str]:
     models = "; ".join(f"`{path}` (sha256 {key[:12]}…)" for key, path in results.models.items())
     return [
         f"- Models: {models}.",
-        f"- {asked.images} images, {len(asked.classes)} classes, ignored id {asked.ignore}; mIoU "
-        "as `dseg evaluate` counts it, on masks of each image's own size. Clean is what "
-        "`dseg predict` gives.",
+        (
+            f"- {asked.images} images, {len(asked.classes)} classes, ignore label "
+            f"{asked.ignore}; mIoU as `dseg evaluate` computes it, on masks of each image's own "
+            "size. Clean: the images as they are."
+        ),
         f"- Corruptions of {asked.corrupted_by}, seed {asked.seed}, after Hendrycks and "
         "Dietterich, ICLR 2019, with their constants; frost, motion blur, snow and elastic "
         "transform as in Michaelis et al., arXiv 1907.07484. An image is given the same noise at "
         "all severities.",
-        f"- Larger images are brought to a shorter side of {asked.side} before they are corrupted, "
-        "or as much larger as the network needs, for the constants are lengths in pixels of "
-        "photographs of about that size.",
-        "- Severities need not be steps of one kind: glass blur 1 looks stronger than 2, and "
-        "saturate 1 and 2 take colour away, 3 to 5 add it.",
+        (
+            f"- Larger images are resized to a shorter side of {asked.side} before they are "
+            "corrupted, or to the network's size where that is larger, because the constants are "
+            "lengths in pixels of photographs of about that size."
+        ),
+        (
+            "- Severities are not always ordered: glass blur 1 looks stronger than 2, and "
+            "saturate 1 and 2 take colour away while 3 to 5 add it."
+        ),
     ]
 
 

@@ -66,7 +66,7 @@ class Question:
         words = {"data": "other images or label maps", "classes": "other classes"}
         mine, others = asdict(self), asdict(other)
         return "; ".join(
-            words.get(key, f"{key} {others[key]} there, {mine[key]} here")
+            words.get(key, f"{key} is {others[key]} there, {mine[key]} here")
             for key in mine
             if mine[key] != others[key] and not (key == "images" and mine["data"] != others["data"])
         )
@@ -131,8 +131,9 @@ class Results:
         question, models, cells = _read(self.path)
         if question != self.question:
             raise InputError(
-                f"'{self.path}' holds results of another question: "
-                f"{self.question.differences(question)}. Give another --out, or --overwrite"
+                f"'{self.path}' contains results with other settings: "
+                f"{self.question.differences(question)}. Give another --out, or use "
+                "--overwrite"
             )
         self.models, self.cells = models, cells
 
@@ -152,8 +153,8 @@ class Results:
         for sha256, path in self.models.items():
             if sha256 not in entered and path in entered.values():
                 raise InputError(
-                    f"'{self.path}' holds results of another model that was at '{path}': give "
-                    "another --out, or --overwrite"
+                    f"'{self.path}' contains results of another model that was at '{path}': "
+                    "give another --out, or use --overwrite"
                 )
         self.models.update(entered)
 
@@ -260,7 +261,7 @@ def _read(path: Path) -> tuple[Question, dict[str, str], dict[Place, Cell]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"'{path}' was not written by this version of `dseg robustness`: give another --out, "
-            "or --overwrite"
+            f"'{path}' was not written by this version of `dseg robustness`: give another "
+            "--out, or use --overwrite"
         ) from error
     return question, models, cells

@@ -78,8 +78,8 @@ def _robustness(
     unchanged = len(models) * len(pairs) - passes
     summary = RobustnessSummary(str(config.out), n_images, passes, unchanged, learnt_from=learnt)
     progress.say(
-        f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} models, "
-        f"{unchanged} done already; results to '{config.out}'"
+        f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} "
+        f"models, {unchanged} done already; results to '{config.out}'"
     )
     work = _Work(config, images, scored, device, results, todo)
     if config.dry_run:
@@ -106,8 +106,9 @@ def _passes(config: RobustnessConfig) -> list[Pair]:
         raise InputError(f"--side {config.side} is too small: give at least {SMALLEST}")
     if len(config.checkpoints) not in (0, 1, len(config.models)):
         raise InputError(
-            f"--checkpoint came {len(config.checkpoints)} times for {len(config.models)} models: "
-            "give one for all, or one for each in the models' order"
+            f"--checkpoint was given {len(config.checkpoints)} times for "
+            f"{len(config.models)} models: give one for all, or one per model in the same "
+            "order"
         )
     names, severities = chosen(config.corruptions), sorted(set(config.severities))
     return [(CLEAN, 0), *((name, severity) for name in names for severity in severities)]
@@ -140,8 +141,9 @@ def _scored(
     for name, count in learnt.items():
         if count:
             progress.warn(
-                f"the model '{name}' has learnt from {count} of the {len(scored.labels)} images, "
-                "so its scores are higher than on others: choose others with --list"
+                f"the model '{name}' was trained on {count} of the {len(scored.labels)} "
+                "images, so its scores are higher than on other images: choose others with "
+                "--list"
             )
     return scored, learnt
 
@@ -154,7 +156,7 @@ def _tell_of_images(
     survey = surveyed(headers, progress)
     survey.tell_of_pages(progress)
     if FULL in whites:
-        advice = "extract with --white {0} and fit a model on that"
+        advice = f"extract with --white {0} and fit a model on those features"
         warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, progress)
 
 
@@ -165,8 +167,8 @@ def _warn_of_names(
     for k, (one, other) in enumerate(zip(known, scored, strict=False)):
         if one != other and f"class {k}" not in (one, other):
             progress.warn(
-                f"class {k} is '{one}' to the model '{model}' and '{other}' to the label maps: "
-                "scores are by id, so are the ids the same?"
+                f"class {k} is '{one}' in the model '{model}' but '{other}' in the label "
+                "maps: scores are by id, so check that the ids are the same"
             )
             return
 
@@ -180,7 +182,8 @@ def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> R
     """Return what is there already, unless it is to be replaced."""
     if not is_free(config.out) and not (config.out / FILE).is_file():
         raise InputError(
-            f"'{config.out}' exists and holds no results of `dseg robustness`: give another --out"
+            f"'{config.out}' exists and does not contain results of `dseg robustness`: give "
+            "another --out"
         )
     question = Question(
         data=scored.digest,

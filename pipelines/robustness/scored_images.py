@@ -99,11 +99,11 @@ def _take_in(
     try:
         size = image_size(image)
     except UnreadableImage as error:
-        raise InputError(f"{error} Leave it out with --list") from error
+        raise InputError(f"{error} Use --list to leave it out") from error
     if min(size) < smallest:
         raise InputError(
-            f"image '{image.name}' is {size[1]}×{size[0]}: the corruptions need {smallest} pixels "
-            "a side. Leave it out with --list"
+            f"image '{image.name}' is {size[1]}×{size[0]}: the corruptions need {smallest} "
+            "pixels per side. Use --list to leave it out"
         )
     label, palette = read_label_file(path)
     check_size(label.shape, size, path.name, image.name)

@@ -29,49 +29,53 @@ __all__ = ["select"]
 @click.argument("stores", type=existing_folder, nargs=-1, required=True)
 @click.argument("labels", type=existing_folder)
 @click.option(
-    "--out", type=folder, default="select", show_default=True, help="Folder of the report."
+    "--out", type=folder, default="select", show_default=True, help="Output folder of the report."
 )
 @click.option(
     "--most",
     type=click.IntRange(1),
     default=6,
     show_default=True,
-    help="Layers of the largest set to look for.",
+    help="Number of layers in the largest set to try.",
 )
 @click.option(
     "--folds",
     type=click.IntRange(2),
     metavar="K",
-    help="Folds of the labelled images (5; of fewer images, each one alone).",
+    help="Number of folds of the labelled images (5; with fewer images, one image per fold).",
 )
 @click.option(
     "--max-steps",
     type=click.IntRange(0),
     default=500,
     show_default=True,
-    help="Of the ensembles that confirm the best sets; 0: only the linear probe.",
+    help="Training steps of the ensembles that confirm the best sets; 0: only the linear probe.",
 )
 @click.option(
     "--members",
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Of those ensembles.",
+    help="Members of those ensembles.",
 )
 @click.option(
     "--time/--no-time",
     "measure_time",
     default=True,
     show_default=True,
-    help="Time the network, where its checkpoint is at hand.",
+    help="Measure the network's time, if its checkpoint is available.",
 )
-@click.option("--memory", type=BYTES, help="Most to take, such as 4GB; by default half the free.")
+@click.option(
+    "--memory",
+    type=BYTES,
+    help="Memory to use at most, such as 4GB; default: half of what is free.",
+)
 @click.option(
     "--seed",
     type=SEED,
     default=0,
     show_default=True,
-    help="Of folds, sample and ensembles: the same seed gives the same choice.",
+    help="Seed of folds, samples and ensembles: the same seed gives the same choice.",
 )
 @ignore_option
 @list_option
@@ -81,12 +85,12 @@ __all__ = ["select"]
 @output_options
 @click.pass_context
 def select(context: click.Context, /, **given: Any) -> int:
-    """Find out which steps and blocks of a feature store carry the labelled classes.
+    """Find the timesteps and blocks of a feature store that separate the labelled classes best.
 
-    On images held out, a linear probe scores each layer alone, then sets of layers; the ensemble
-    confirms the best. Tells the smallest set that is as good as the best, what it costs, and the
-    commands to use it; leaves tables and heat maps. Several STORES, of the same images, compare
-    networks. LABELS as of `dseg fit`.
+    On held-out images, a linear probe scores each layer alone, then sets of layers; the ensemble
+    confirms the best sets. Recommends the smallest set that is as good as the best, with its cost
+    and the commands that use it; writes tables and heat maps. With several STORES of the same
+    images it compares networks. LABELS is as for `dseg fit`.
 
     \b
     dseg select feats.zarr labels/
@@ -110,6 +114,7 @@ def _estimate(summary: "SelectSummary") -> str:
     return (
         f"{summary.n_layers} layers on {summary.images} images: about "
         f"{duration(summary.probe_seconds)} for the search, about "
-        f"{duration(summary.ensemble_seconds)} for confirming, up to {summary.memory / 1e6:.0f} MB "
-        "of memory beside interpreter and libraries; nothing written (--dry-run)"
+        f"{duration(summary.ensemble_seconds)} for confirming it, up to "
+        f"{summary.memory / 1e6:.0f} MB of memory in addition to interpreter and libraries; "
+        "nothing written (--dry-run)"
     )

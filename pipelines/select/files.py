@@ -24,12 +24,12 @@ def check_select_out(out: Path, overwrite: bool) -> None:
         return
     if not (out / FACTS).is_file():
         raise InputError(
-            f"'{out}' exists and holds no report of `dseg select`: it is not replaced. Give "
-            "another --out"
+            f"'{out}' exists and does not contain a report of `dseg select`, so it is not "
+            "replaced: give another --out"
         )
     if not overwrite:
         raise InputError(
-            f"'{out}' holds a report already: give another --out, or replace it (--overwrite)"
+            f"'{out}' contains a report already: give another --out, or replace it (--overwrite)"
         )
 
 

@@ -74,7 +74,9 @@ class Costs:
             try:
                 self._seconds = self._times.seconds(self._whole)
             except (DsegError, OSError) as error:
-                progress.say(f"the network's time is not measured, its steps are counted: {error}")
+                progress.say(
+                    f"the network's time is not measured, timesteps are counted instead: {error}"
+                )
 
     def of(self, step: Step, title: str, layers: LayerSet, *, timed: bool) -> ScoredSet:
         """Return a set with its costs; without time, unless asked for."""

@@ -70,8 +70,8 @@ class SamplePlan:
         least = fixed + _LEAST * pixel
         if memory < least:
             raise InputError(
-                f"--memory {memory / 1e6:.0f}MB is too little: {math.ceil(least / 1e6)}MB is the "
-                f"least for {dims} channels of {images} images"
+                f"--memory {memory / 1e6:.0f}MB is too little: {dims} channels of {images} "
+                f"images need at least {math.ceil(least / 1e6)}MB"
             )
         per_image = min(_MOST, (memory - fixed) // pixel)
         return cls(per_image, fixed + per_image * pixel, workers)

@@ -78,9 +78,11 @@ def _grown(probe: LinearProbe, alone: list[Step], most: int, progress: Progress)
         path = forward_selection(alone, score, most, probe.workers)
         advance(total - done)
     first, *rest = path
-    progress.say(f"best alone: {first.names[0]}, mIoU {first.found.mean_iou:.3f} by the probe")
+    progress.say(
+        f"best single layer: {first.names[0]}, mIoU {first.found.mean_iou:.3f} by the probe"
+    )
     for step in rest:
-        progress.say(f"with {step.names[-1]}: {step.found.mean_iou:.3f}")
+        progress.say(f"adding {step.names[-1]}: {step.found.mean_iou:.3f}")
     return path
 
 

@@ -78,8 +78,8 @@ def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
     check_select_out(config.out, config.overwrite)
     if len(names) < 2:
         raise InputError(
-            f"{features.where} has one layer only, '{names[0]}': extract more --steps and --blocks "
-            "to choose from"
+            f"{features.where} has a single layer, '{names[0]}': extract more --steps and "
+            "--blocks to choose from"
         )
     labelled = read_labelled(features, config.labels, wanted, config.ignore, progress)
     folds = _folds(config, labelled)
@@ -98,8 +98,8 @@ def _folds(config: SelectConfig, labelled: Labelled) -> Folds:
     images = len(labelled.images)
     if images < 2:
         raise InputError(
-            "one labelled image only: layers are chosen by how well they do on images held out, so "
-            "two are the least, and more are better"
+            "only one labelled image: layers are compared on held-out images, so at least "
+            "two are needed"
         )
     k = min(_FOLDS, images) if config.folds is None else config.folds
     folds = deal(labelled, k, config.seed)

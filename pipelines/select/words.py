@@ -13,7 +13,7 @@ _MOST_NAMED = 8
 
 def short_words(summary: SelectSummary) -> str:
     """Return the table, the recommended set and its commands."""
-    rows = [["set", "probe", "ensemble", "MB a row", "network", "layers"]]
+    rows = [["set", "probe", "ensemble", "MB per pass", "network", "layers"]]
     for row in summary.sets:
         rows.append([row.title, f"{row.mean_iou:.3f}", *_costs(row), _named(row.layers)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -78,7 +78,9 @@ def _head(summary: SelectSummary) -> str:
 
 
 def _compared(summary: SelectSummary) -> str:
-    rows = [["set", "layers", "probe", "ensemble (95 %)", "behind the best", "MB a row", "network"]]
+    rows = [
+        ["set", "layers", "probe", "ensemble (95 %)", "behind the best", "MB per pass", "network"]
+    ]
     for number, row in enumerate(summary.sets):
         title = f"**{row.title}**" if number == 0 else row.title
         score, size, spent = _costs(row)
@@ -88,10 +90,10 @@ def _compared(summary: SelectSummary) -> str:
         rows.append([title, _named(row.layers), f"{row.mean_iou:.3f}", score, behind, size, spent])
     measured = summary.recommended.seconds_per_row is not None
     words = (
-        "The network's time is measured here, on one row: all steps of a set at once, up to its "
-        "last block."
+        "The network's time was measured on this machine, for one pass: all timesteps of a "
+        "set as one batch, up to its last block."
         if measured
-        else "The network's time was not measured: its share is that of the timesteps alone."
+        else "The network's time was not measured: the share is that of the number of timesteps."
     )
     return f"## Sets compared\n\n{_table(rows)}\n\n{words}" + _by_class(summary)
 
@@ -108,14 +110,14 @@ def _by_class(summary: SelectSummary) -> str:
 
 
 def _path(summary: SelectSummary) -> str:
-    rows = [["layers", "added", "mIoU", "gain", "MB a row", "steps"]]
+    rows = [["layers", "added", "mIoU", "gain", "MB per pass", "steps"]]
     for number, row in enumerate(summary.path, 1):
         gain = "–" if row.gain is None else f"{row.gain:+.3f} ± {row.error:.3f}"
         size = f"{row.bytes_per_row / 1e6:.2f}"
         rows.append(
             [str(number), row.layers[-1], f"{row.mean_iou:.3f}", gain, size, str(row.steps)]
         )
-    return f"## One layer more at a time, by the probe\n\n{_table(rows)}"
+    return f"## Adding one layer at a time, by the probe\n\n{_table(rows)}"
 
 
 def _alone(summary: SelectSummary) -> str:
@@ -139,20 +141,21 @@ def _alone(summary: SelectSummary) -> str:
 def _how(summary: SelectSummary) -> str:
     ensemble = summary.recommended.ensemble is not None
     confirmed = (
-        " The ensemble was trained and scored on the same folds, briefly, so its scores are for "
-        "comparison. The recommended set is the probe's choice, or where that is behind the best "
-        f"by more than one standard error or {WORTH}, the cheapest that is not."
+        " The ensemble was trained briefly and scored on the same folds, so its scores are "
+        "only for comparison. The recommended set is the probe's choice or, if that is "
+        f"behind the best by more than one standard error or {WORTH}, the cheapest set that "
+        "is not."
         if ensemble
         else " No ensemble confirmed it."
     )
     return (
-        "## How\n\n"
-        f"The probe is a logistic regression on up to {summary.sampled} labelled pixels of each "
-        "image, more of rare classes, weighted back to how many there are: its IoU is an estimate "
-        "of that over all pixels. A ± is one standard error, by leaving out one image after the "
-        "other. Sets were chosen by the scores that stand here, which flatters them a little."
-        f"{confirmed} The search took {duration(summary.probe_seconds)} in up to "
-        f"{summary.memory / 1e6:.0f} MB, the rest {duration(summary.ensemble_seconds)}."
+        f"## Method\n\nThe probe is a logistic regression on up to {summary.sampled} "
+        "labelled pixels of each image, with more pixels of rare classes, weighted back to "
+        "their frequency: its IoU estimates that over all pixels. A ± is one standard error, "
+        "by the jackknife over images. Sets were chosen by the scores in these tables, which "
+        f"makes those slightly optimistic.{confirmed} The search took "
+        f"{duration(summary.probe_seconds)} in up to {summary.memory / 1e6:.0f} MB, the rest "
+        f"{duration(summary.ensemble_seconds)}."
     )
 
 

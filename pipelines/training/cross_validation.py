@@ -128,11 +128,15 @@ def warn_of_folds(labelled: Labelled, folds: Folds, progress: Progress) -> None:
     if unlearnt:
         names = named(labelled.classes.names[c] for c in unlearnt)
         elsewhere = [c for c in unlearnt if _stands_elsewhere(labelled, folds, c)]
-        few = f"; in other images {named(labelled.classes.names[c] for c in elsewhere)} has pixels "
-        few += f"too, but fewer than {MINIMUM_PIXELS} in each at the network's size"
+        few = (
+            "; other images also have pixels of "
+            f"{named(labelled.classes.names[c] for c in elsewhere)}"
+        )
+        few += f", but fewer than {MINIMUM_PIXELS} in each at the network's size"
         progress.warn(
-            f"all pixels to learn {names} from stand in images of one fold, often a single image: "
-            f"held out, they have not been learnt, and count as wrong{few if elsewhere else ''}"
+            f"all training pixels of {names} are in the images of one fold, often in a "
+            "single image: when that fold is held out, nothing is trained on them, and they "
+            f"count as wrong{few if elsewhere else ''}"
         )
 
 
@@ -198,7 +202,7 @@ def cross_validate(
                 sampled=_sampled_each(labelled),
             )
         )
-        part.say(f"mIoU {scores[-1].confusion.mean_iou():.3f} of {len(fold)} held-out images")
+        part.say(f"mIoU {scores[-1].confusion.mean_iou():.3f} on {len(fold)} held-out images")
     every = Scores.joined(scores)
     return CrossValidation(
         setting.options.seed,

@@ -40,7 +40,9 @@ def cluster(scheduler: str | None) -> Iterator[Any]:
         ) from error
     with client:
         if not client.nthreads():
-            raise DsegError(f"the Dask scheduler at '{scheduler}' has no workers: start some")
+            raise DsegError(
+                f"the Dask scheduler at '{scheduler}' has no workers: start at least one"
+            )
         yield client
 
 
@@ -52,6 +54,6 @@ def _address(scheduler: str) -> str:
         return str(json.loads(Path(scheduler).read_text())["address"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"'{scheduler}' is no scheduler file: give the file that `dask scheduler "
+            f"'{scheduler}' is not a scheduler file: give the file that `dask scheduler "
             "--scheduler-file` writes, or an address such as tcp://host:8786"
         ) from error

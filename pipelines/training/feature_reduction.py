@@ -54,7 +54,9 @@ class Learnt:
         """
         if recipe == "paper":
             if reduce:
-                raise InputError("--reduce is no part of the published recipe: leave one out")
+                raise InputError(
+                    "--reduce is not part of the published recipe: leave out one of the two"
+                )
             return cls(stored, stored)
         dims = default_dims(stored.dims) if reduce is None else reduce
         if dims in (0, stored.dims):

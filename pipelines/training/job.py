@@ -319,8 +319,8 @@ def _residence(
     pixels, batch = labelled.pixels, min(options.batch_size, labelled.pixels.n)
     if budget.free < budget.features:
         raise InputError(
-            f"--memory {budget.memory / 1e6:.0f}MB is too little: "
-            f"{math.ceil(budget.least / 1e6)}MB is the least for {learnt.spec.dims} channels, "
-            f"{options.members} members and {len(labelled.classes)} classes"
+            f"--memory {budget.memory / 1e6:.0f}MB is too little: {learnt.spec.dims} "
+            f"channels, {options.members} members and {len(labelled.classes)} classes need "
+            f"at least {math.ceil(budget.least / 1e6)}MB"
         )
     return plan_residence(learnt.spec, pixels.n, len(pixels.rows), budget.free, batch)

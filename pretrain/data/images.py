@@ -121,7 +121,7 @@ class TrainingImages:
             except UnreadableImage as error:
                 self.lost[number] = str(error)
         raise UnreadableImage(
-            f"none of the {len(self)} images can be read any more, the first because: "
+            f"none of the {len(self)} images can be read any more. The first error: "
             f"{self.lost[min(self.lost)]}"
         )
 

@@ -97,8 +97,8 @@ def write_network(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(made, ignore_errors=True)
         raise DsegError(
-            f"the network cannot be written to '{folder}': {error}. The same command goes on and "
-            "writes it"
+            f"the network cannot be written to '{folder}': {error}. Repeat the command to "
+            "continue and write it"
         ) from error
     shutil.rmtree(made)
 

@@ -93,8 +93,8 @@ def build(preset: Preset, size: int) -> Any:
     levels = levels_of(size)
     if levels < 3:
         raise InputError(
-            f"a network for images of {size} pixels has no room for its levels: give a --size that "
-            "is a multiple of 4 and at least 32"
+            f"a network for images of {size} pixels has no room for its levels: give a "
+            "--size that is a multiple of 4 and at least 32"
         )
     widths = [preset.widths[min(i, len(preset.widths) - 1)] for i in range(levels)]
     attention = [2**i >= _ATTENTION_FROM for i in range(levels)]

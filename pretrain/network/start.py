@@ -95,15 +95,16 @@ def begin(
     """
     if init is not None:
         if preset is not None:
-            raise InputError(f"--network {preset} is for a new network; --init brings its own")
+            raise InputError(
+                f"--network {preset} is for a new network, but --init gives one: leave out one "
+                "of the two"
+            )
         return _further(init, replace(init_options, schedule=schedule), size)
-    told = [
-        f"--{key.replace('_', '-')}"
-        for key, value in vars(init_options).items()
-        if value is not None
-    ]
-    if told:
-        raise InputError(f"{', '.join(told)} tells of a guided-diffusion file (.pt): give --init")
+    given = [f"--{k.replace('_', '-')}" for k, v in vars(init_options).items() if v is not None]
+    if given:
+        raise InputError(
+            f"{', '.join(given)} describes a guided-diffusion file (.pt): give it with --init"
+        )
     name = choose_preset(preset, n_images)
     torch.manual_seed(seed)
     side = size or _SIZE
@@ -120,7 +121,10 @@ def _further(init: str, init_options: CheckpointOptions, size: int | None) -> St
     _state_heads(init, network)
     height, width = choose_size(size, loaded.size, 2 ** (len(network.up_blocks) - 1))
     if height != width:
-        raise InputError(f"'{init}' is for images of {height}x{width}: give a --size, one side")
+        raise InputError(
+            f"'{init}' is for images of {height}x{width}, but pretraining needs square images: "
+            "give one side with --size"
+        )
     network.register_to_config(sample_size=height)
     scheduler = scheduler_of(loaded.schedule, learned_variance=network.config.out_channels == 6)
     origin = {"source": loaded.source, "sha256": loaded.sha256}
@@ -135,19 +139,19 @@ def _refuse_other_aims(init: str, loaded: LoadedUNet) -> None:
     channels = loaded.unet.config.out_channels
     if channels not in (3, 6):
         raise InputError(
-            f"'{init}' gives {channels} channels: expected 3, the noise in an RGB image, or 6 with "
-            "its variance"
+            f"'{init}' predicts {channels} channels: expected 3 (the noise of an RGB image), "
+            "or 6 (with its variance)"
         )
     largest = float(loaded.schedule.betas.max())
     if not largest < 1:
         raise InputError(
-            f"the noise schedule of '{init}' has variances up to {largest:.3g}: expected below 1. "
-            "Are its timesteps right?"
+            f"the noise schedule of '{init}' has variances up to {largest:.3g}, expected "
+            "below 1: does it belong to this network?"
         )
     if loaded.prediction != "epsilon":
         raise InputError(
-            f"'{init}' was trained to predict {loaded.prediction!r}, not the noise (epsilon): it "
-            "cannot be trained further here"
+            f"'{init}' was trained to predict {loaded.prediction!r}, but only networks that "
+            "predict the noise (epsilon) can be fine-tuned"
         )
 
 
@@ -165,9 +169,8 @@ def _state_heads(init: str, network: Any) -> None:
         return
     if len(widths) > 1 and any(layer.heads > 1 for layer in layers):
         raise InputError(
-            f"'{init}' has a fixed number of attention heads over levels of different width, which "
-            "a diffusers folder, the form that is written, cannot express: begin from another "
-            "checkpoint"
+            f"'{init}' has a fixed number of attention heads on levels of different width, "
+            "which the diffusers format cannot express: start from another checkpoint"
         )
     if len(widths) == 1:
         network.register_to_config(attention_head_dim=widths.pop())

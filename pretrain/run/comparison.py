@@ -27,6 +27,6 @@ def shortfall(before: float, after: float, source: str) -> str | None:
         return None
     much = "hardly" if after < before else "not"
     return (
-        f"held-out loss {before:.4f} → {after:.4f}: {much} better than {source}. Train longer, or "
-        "use that"
+        f"held-out loss {before:.4f} → {after:.4f}: {much} better than {source}. Train "
+        "longer, or use that checkpoint"
     )

@@ -83,9 +83,9 @@ class RunFolder:
         differ = _differences(values.get("settings", {}), settings)
         if not overwrite and differ:
             raise InputError(
-                f"'{self.path}' holds a run that differs in {'; '.join(differ)}: repeat its "
-                "options to go on, give another --out (and --init, to begin from its network), or "
-                "--overwrite to begin anew"
+                f"'{self.path}' contains a run that differs in {'; '.join(differ)}: use the "
+                "same options to continue it, give another --out (and --init, to start from "
+                "its network), or use --overwrite to start again"
             )
         over = length.progress(values["step"], values["seconds"]) >= 1
         return None if overwrite and (differ or over) else values
@@ -97,15 +97,18 @@ class RunFolder:
         there = {part.name for part in self.path.iterdir() if not is_lock(part.name)}
         if (self.path / PARTS[-1]).is_file():
             if not str(read_card(self.path).get("made_by", "")).startswith("dseg "):
-                raise InputError(f"'{self.path}' holds a network of another origin: {_ELSE}")
+                raise InputError(
+                    f"'{self.path}' contains a network that dseg did not train: {_ELSE}"
+                )
             if not overwrite:
                 raise InputError(
-                    f"'{self.path}' holds a trained network without the state to go on from: give "
-                    "it as --init and another --out, or --overwrite to begin anew"
+                    f"'{self.path}' contains a trained network without the state to continue "
+                    "from: use it as --init with another --out, or use --overwrite to start "
+                    "again"
                 )
         elif _IMAGES not in there or there - _OURS:
             raise InputError(
-                f"'{self.path}' holds something else than a run of dseg pretrain: {_ELSE}"
+                f"'{self.path}' contains files that are not of `dseg pretrain`: {_ELSE}"
             )
 
     def prepare(self, listing: str, *, step: int | None) -> None:

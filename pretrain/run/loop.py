@@ -24,15 +24,15 @@ Batch = NDArray[np.float32]
 
 
 class Diverged(DsegError):  # noqa: N818  (as `UnreadableImage`)
-    """The network's numbers are none any more; its text says what helps."""
+    """Training diverged: the loss or the weights are not finite; the text says what to do."""
 
     def __init__(self, step: int, precision: torch.dtype) -> None:
-        helps = "a lower --learning-rate (a new run: give another --out, or --overwrite)"
+        helps = "use a lower --learning-rate (a new run: give another --out, or --overwrite)"
         if precision != torch.float32:
-            helps += ", or go on with --precision float32"
+            helps += ", or continue with --precision float32"
         super().__init__(
-            f"after step {step} the loss is no number any more: training has diverged. What was "
-            f"saved last is kept. What helps: {helps}"
+            f"Training diverged: after step {step} the loss or the weights are not finite. "
+            f"The last saved state is kept. What to do: {helps}"
         )
 
 

@@ -142,8 +142,8 @@ class Record:
             takes = self._seconds_a_sheet(moment)
             if takes > max(_LONG_SHEET, _LONG_SHARE * moment.seconds):
                 self._say(
-                    f"no sheet of samples: to draw it would take {takes / 60:.0f} minutes; "
-                    f"--sheets {_SHEETS} draws all the same"
+                    f"no sheet of samples: drawing it would take {takes / 60:.0f} minutes; "
+                    f"--sheets {_SHEETS} draws it anyway"
                 )
                 self._drawn = place
                 return False

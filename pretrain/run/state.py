@@ -48,8 +48,8 @@ def write_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str
     except (OSError, SafetensorError) as error:
         shutil.rmtree(made, ignore_errors=True)
         raise DsegError(
-            f"the state of the run cannot be written to '{folder}': {error}. What was saved last "
-            "is kept, and the same command goes on from it"
+            f"the state of the run cannot be written to '{folder}': {error}. The last saved "
+            "state is kept; repeat the command to continue from it"
         ) from error
 
 
@@ -98,6 +98,6 @@ def _to_disk(path: Path) -> None:
 def _damaged(folder: Path, error: Exception) -> DsegError:
     what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
     return DsegError(
-        f"the state in '{folder}' cannot be read, so the run cannot go on: {what}. "
-        "Begin anew with --overwrite"
+        f"the state in '{folder}' cannot be read, so the run cannot be continued: {what}. "
+        "Start again with --overwrite"
     )

@@ -25,8 +25,8 @@ def check_compiler(device: torch.device) -> None:
         named = os.environ.get("CXX")
         if not any(shutil.which(name) for name in ((named,) if named else _COMPILERS)):
             raise InputError(
-                "--compile needs a C++ compiler, and there is none: install g++ or clang, or leave "
-                "it out"
+                "--compile needs a C++ compiler, but none was found: install g++ or clang, "
+                "or leave the option out"
             )
     elif device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        raise InputError("--compile needs the package triton: install it, or leave it out")
+        raise InputError("--compile needs the package triton: install it, or leave the option out")

@@ -102,11 +102,14 @@ def _device_of(local: int, name: str | None) -> torch.device:
     if chosen.type == "cuda":
         if local >= torch.cuda.device_count():
             raise InputError(
-                f"torchrun started more processes than there are GPUs, {torch.cuda.device_count()} "
-                "here: give as many as --nproc-per-node, or --device cpu"
+                "torchrun started more processes than there are GPUs "
+                f"({torch.cuda.device_count()} here): use one process per GPU "
+                "(--nproc-per-node), or --device cpu"
             )
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     elif chosen.type == "mps":
-        raise InputError("several processes cannot share MPS: leave out torchrun, or --device cpu")
+        raise InputError(
+            "several processes cannot share one MPS device: leave out torchrun, or use --device cpu"
+        )
     return chosen

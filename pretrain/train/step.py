@@ -176,8 +176,8 @@ class Training:
             self._restore(tensors, values)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:  # of torch
             raise DsegError(
-                f"the state is not this run's: {textwrap.shorten(str(error), 200)}. "
-                "Begin anew with --overwrite"
+                "the saved state does not belong to this run: "
+                f"{textwrap.shorten(str(error), 200)}. Start again with --overwrite"
             ) from error
 
     def _restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

@@ -94,7 +94,7 @@ def codec_named(name: str) -> Codec:
     'uint8'
     """
     if name not in CODECS:
-        raise InputError(f"no compression is called {name!r}: choose one of {', '.join(CODECS)}")
+        raise InputError(f"unknown compression {name!r}: choose one of {', '.join(CODECS)}")
     return CODECS[name]
 
 

@@ -133,12 +133,13 @@ class Header:
             raise NoStoreError(f"{where} is a Zarr group, but not a feature store of dseg")
         if attributes.get("version") != VERSION:
             raise StoreError(
-                f"{where} is in format version {attributes.get('version')}; this dseg reads "
-                f"version {VERSION}. Install the dseg that wrote it, or extract again"
+                f"{where} has format version {attributes.get('version')}, but this dseg "
+                f"reads version {VERSION}. Install the dseg that wrote it, or extract again"
             )
         if "spec" not in attributes:
             raise StoreError(
-                f"{where} was never created to the end: run the same extract again to finish it"
+                f"the creation of {where} was interrupted: repeat the same extract command "
+                "to finish it"
             )
         return cls._checked(attributes, where)
 
@@ -156,8 +157,8 @@ class Header:
             raise StoreError(words) from error
         if not (spec.layers and whole and same and layout in (NATIVE, DENSE)):
             raise StoreError(
-                f"the attributes of {where} are damaged: its recipe does not match the hash beside "
-                f"it, or a number in it is none. Was its zarr.json edited? {ELSEWHERE}"
+                f"the attributes of {where} are damaged: the feature spec does not match its "
+                f"hash, or a number is invalid. Was its zarr.json edited? {ELSEWHERE}"
             )
         return cls(spec, codec, *counts, layout)
 
@@ -326,13 +327,13 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(
-            f"there is no feature store at '{path}': give the folder that extract wrote"
+            f"there is no feature store at '{path}': give a folder that `dseg extract` wrote"
         )
     try:
         store = LocalStore(folder, read_only=not write)
         return zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
     except (FileNotFoundError, ContainsArrayError) as error:
-        raise NoStoreError(f"'{path}' is not a feature store: it holds no Zarr v3 group") from error
+        raise NoStoreError(f"'{path}' is not a feature store: it is not a Zarr v3 group") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"'{path}/zarr.json' is damaged: {error}. {ELSEWHERE}") from error
 
@@ -362,14 +363,14 @@ def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object
     except (TypeError, ValueError) as error:
         raise StoreError(f"{where} is damaged: '{name}/zarr.json': {error}. {ANEW}") from error
     if not isinstance(array, zarr.Array):
-        raise StoreError(f"{where} is damaged: '{name}' is a group, no array. {ANEW}")
+        raise StoreError(f"{where} is damaged: '{name}' is a group, not an array. {ANEW}")
     dtype = "string" if array.dtype.kind == "T" else str(array.dtype)
     fits = array.shape[1:] == layout.shape[1:] and array.shape[:1] >= layout.shape[:1]
     if dtype != layout.dtype or not fits or array.chunks != layout.chunks:
         raise StoreError(
-            f"{where} is damaged: '{name}' is {dtype} {array.shape} in chunks of {array.chunks}, "
-            f"but its recipe says {layout.dtype} {layout.shape} in chunks of "
-            f"{layout.chunks}. {ANEW}"
+            f"{where} is damaged: '{name}' is {dtype} {array.shape} in chunks of "
+            f"{array.chunks}, but its feature spec requires {layout.dtype} {layout.shape} in "
+            f"chunks of {layout.chunks}. {ANEW}"
         )
     return array.with_config({"write_empty_chunks": layout.keep_empty})
 

@@ -66,8 +66,9 @@ class StoredImage:
             return _NO_SHA256
         if self.complete and found == _NO_SHA256 and not exists(array.store, key):
             raise StoreError(
-                f"the key '{key}' of {array.store} is gone, so nobody knows of which file image "
-                f"'{self.name}' is. Run the same extract again: it writes this image anew"
+                f"the key '{key}' of {array.store} is missing, so the source file of image "
+                f"'{self.name}' is unknown. Repeat the same extract command: it writes this "
+                "image again"
             )
         return found
 
@@ -110,6 +111,6 @@ def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tupl
 
 def _reason(array: Array, number: int) -> str:
     try:
-        return str(read_table(array, number)) or "nobody knows why any more"
+        return str(read_table(array, number)) or "the reason is lost"
     except ChunkCorruptError:
-        return "nobody knows why any more"
+        return "the reason is lost"

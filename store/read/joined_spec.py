@@ -26,8 +26,8 @@ def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
         rows = [(part.fit, part.overlap, part.row_shape) for part in (first, other)]
         if not squashed and rows[0] != rows[1]:
             raise InputError(
-                "features can be joined where all images are squashed, or all came to the same "
-                f"rows: here one store has --fit {first.fit} and rows of "
+                "features can be joined only if all images are squashed, or if all have the "
+                f"same tiles: here one store has --fit {first.fit} and passes of "
                 f"{first.row_shape[0]}x{first.row_shape[1]}, another --fit {other.fit} and "
                 f"{other.row_shape[0]}x{other.row_shape[1]}"
             )

@@ -68,8 +68,8 @@ class FeatureStore:
         header = read_header(group, where)
         if header.layout == DENSE:
             raise InputError(
-                f"{where} is a dense export, made for other programs: "
-                "give the store that it was exported from"
+                f"{where} is a dense export for other programs: give the store that it was "
+                "exported from"
             )
         return cls(folder, header, open_arrays(group, header, where))
 
@@ -137,7 +137,7 @@ class FeatureStore:
             raise InputError(f"'{self.path}' has {self.n_rows} rows, so no row {row}")
         number = int(self._image_of[row])
         if number == NO_IMAGE:
-            raise InputError(f"row {row} of '{self.path}' belongs to no image any more")
+            raise InputError(f"row {row} of '{self.path}' no longer belongs to an image")
         return self.images[number]
 
     def map(self, row: int, map_size: str) -> NDArray[np.float16]:
@@ -338,8 +338,8 @@ class FeatureStore:
         members = [self.layers[i] for i in self.spec.layers_of(size)]
         layers = ", ".join(map(str, members))
         return (
-            f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of '{self.path}' "
-            f"{words}. {VERIFY}: it writes this image anew"
+            f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of "
+            f"'{self.path}' {words}. {VERIFY}: it extracts this image again"
         )
 
 

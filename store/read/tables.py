@@ -56,8 +56,8 @@ class Entries:
         for number, table in self.doubts.items():
             if number in complete:
                 raise StoreError(
-                    f"{where} is damaged: what its table '{table}' says of image "
-                    f"'{self.names[number]}' does not fit the other tables. {ANEW}"
+                    f"{where} is damaged: its table '{table}' contradicts the other tables "
+                    f"for image '{self.names[number]}'. {ANEW}"
                 )
 
 
@@ -75,8 +75,8 @@ def read_entries(arrays: Mapping[str, Array], header: Header, where: str) -> Ent
     sizes = read_table(arrays["images/size"], slice(header.images))
     if len(lost := np.flatnonzero((sizes < 1).any(axis=1))):
         raise ChunkCorruptError(
-            f"{where} is damaged: image '{names[lost[0]]}' has no size, so a part of the table "
-            f"'images/size' is gone. {ANEW}"
+            f"{where} is damaged: image '{names[lost[0]]}' has no size, so a part of the "
+            f"table 'images/size' is missing. {ANEW}"
         )
     by_size, which = _unique(sizes)
     plans = [_geometry(size, header) for size in by_size]
@@ -159,21 +159,22 @@ def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[
     names = [str(name) for name in read_table(arrays["images/name"], slice(header.images))]
     if "" in names:
         raise ChunkCorruptError(
-            f"{where} is damaged: image number {names.index('')} has no name, so a part of the "
-            f"table 'images/name' is gone. {ANEW}"
+            f"{where} is damaged: image number {names.index('')} has no name, so a part of "
+            f"the table 'images/name' is missing. {ANEW}"
         )
     seen: dict[str, str] = {}
     for name in names:
         if (reason := unsafe(name)) is not None:
             raise StoreError(
-                f"{where} names an image {name!r}, which cannot be the name of a mask: {reason}. "
-                f"dseg does not write such stores. {ANEW}"
+                f"{where} contains an image named {name!r}, which cannot be the name of a "
+                f"mask: {reason}. dseg does not write such stores. {ANEW}"
             )
         twin = seen.setdefault(stem_of(name), name)
         if twin is not name:
             raise StoreError(
-                f"{where} has images '{twin}' and '{name}', of one name but for the extension, so "
-                f"labels and masks cannot tell them apart. dseg does not write such stores. {ANEW}"
+                f"{where} contains the images '{twin}' and '{name}', whose names differ only "
+                "in the extension, so their labels and masks could not be told apart. dseg "
+                f"does not write such stores. {ANEW}"
             )
     return names
 
@@ -191,8 +192,7 @@ def check_layers(arrays: Mapping[str, Array], header: Header, where: str) -> Non
     for name, column in layer_columns(header.spec).items():
         if read_table(arrays[name], slice(len(column))).tolist() != column:
             raise StoreError(
-                f"{where} is damaged: its table '{name}' says something else than its recipe. "
-                f"{ANEW}"
+                f"{where} is damaged: its table '{name}' contradicts its feature spec. {ANEW}"
             )
 
 

@@ -68,9 +68,9 @@ def view_for(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Features:
     if len(stores) != len(parts):
         networks = ", ".join(f"'{part.source}'" for part in parts)
         raise SpecMismatchError(
-            f"the model was fitted on the features of {_counted(len(parts))} (made with "
-            f"{networks}), but {_counted(len(stores))} came: {_quoted(stores)}. Give as many, one "
-            "of each recipe"
+            f"the model was fitted on the features of {_counted(len(parts))} (extracted with "
+            f"{networks}), but {_counted(len(stores))} were given: {_quoted(stores)}. Give "
+            "the same number of stores, one for each network"
         )
     ordered = _matched(stores, parts)
     if ordered is None:
@@ -107,8 +107,10 @@ def _mismatch(stores: Sequence[FeatureStore], parts: Sequence[FeatureSpec]) -> s
         words += ": " + "; ".join(spare[0].spec.differences(lacking[0]))
         words += " ('here' is the store, 'there' the model)"
     elif lacking:
-        words += ": there are none made with " + ", ".join(f"'{part.source}'" for part in lacking)
-    return f"{words}. Fit a model on what is there, or give stores of the model's recipe"
+        words += ": none of them was extracted with " + ", ".join(
+            f"'{part.source}'" for part in lacking
+        )
+    return f"{words}. Fit a model on these features, or give stores with the model's feature spec"
 
 
 def _refuse_twins(stores: Sequence[FeatureStore]) -> None:
@@ -118,7 +120,8 @@ def _refuse_twins(stores: Sequence[FeatureStore]) -> None:
         twin = seen.setdefault(store.spec.hash, store)
         if twin is not store:
             raise InputError(
-                f"{twin.where} and {store.where} hold features of one recipe: give one of them"
+                f"{twin.where} and {store.where} contain features of the same feature spec: "
+                "give only one of them"
             )
 
 
@@ -167,11 +170,11 @@ def chosen_layers(specs: Sequence[FeatureSpec], names: Sequence[str] | None) -> 
     }
     unknown = [name for name in names if name not in place]
     if unknown or not names:
-        what = f"there is no layer '{unknown[0]}'" if unknown else "no layers are named"
-        raise InputError(f"{what}: there are {', '.join(place)}")
+        what = f"there is no layer '{unknown[0]}'" if unknown else "no layer is given"
+        raise InputError(f"{what}: available are {', '.join(place)}")
     doubles = [name for name in names if list(names).count(name) > 1]
     if doubles:
-        raise InputError(f"layer '{doubles[0]}' is named more than once: name each once")
+        raise InputError(f"layer '{doubles[0]}' is given more than once")
     wanted = sorted(place[name] for name in names)
     return tuple(tuple(at for n, at in wanted if n == number) for number in range(len(specs)))
 
@@ -211,7 +214,9 @@ class FeatureView:
         self._slots = self._find_slots(parts)
         self._others = [{image.stem: image for image in store.images} for store in stores[1:]]
         if not all(any(i.stem in other for i in stores[0].images) for other in self._others):
-            raise InputError(f"{self.where} have no image in common: they are joined by name")
+            raise InputError(
+                f"{self.where} have no image in common: stores are joined by image name"
+            )
         self.images = tuple(self._joined(image) for image in stores[0].images)
         self._checked: set[int] = set()
         self._checking = Lock()
@@ -294,8 +299,9 @@ class FeatureView:
             twin = other.get(image.stem)
             if twin is not None and twin.sha256 != image.sha256:
                 raise StoreError(
-                    f"image '{image.stem}' is not the same file in {self.stores[0].where} and "
-                    f"{store.where}: it changed between the two extractions. Run both again"
+                    f"image '{image.stem}' is not the same file in {self.stores[0].where} "
+                    f"and {store.where}: it changed between the two extractions. Extract "
+                    "both again"
                 )
         with self._checking:
             self._checked.add(image.index)

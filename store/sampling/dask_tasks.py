@@ -104,8 +104,8 @@ class TaskRunner:
                 use(number_of.pop(future.key), future.result())
             except KilledWorker as error:
                 raise StoreError(
-                    "a worker of the Dask cluster died again and again while reading features "
-                    f"({error}). Does each have memory for a few chunks?"
+                    "a worker of the Dask cluster died repeatedly while reading features "
+                    f"({error}). Does each worker have memory for a few chunks?"
                 ) from error
             for number in islice(left, 1):
                 running.add(submit(number))

@@ -82,9 +82,9 @@ def plan_residence(
     if pool == 0:
         least = least_free(spec, n_pixels, n_rows, batch_size)
         raise InputError(
-            f"{free_bytes} bytes are free for features, but {least} are the least: two pools of "
-            f"one batch each ({batch_size} vectors of {spec.dims} float16 values), or everything. "
-            "Give more memory"
+            f"{free_bytes} bytes are available for features, but at least {least} are "
+            f"needed: for two pools of one batch each ({batch_size} vectors of {spec.dims} "
+            "float16 values), or for all features. Give more memory"
         )
     return ResidencePlan("rounds", pool * 2 * vector, pool)
 

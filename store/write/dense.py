@@ -105,7 +105,7 @@ def _make_way(folder: Path, source: Path, overwrite: bool) -> None:
     attributes = open_group(folder).attrs.asdict()
     ours = attributes.get("format") == FORMAT and folder.resolve() != source.resolve()
     if attributes != started_attributes(DENSE) and not (overwrite and ours):
-        raise InputError(f"'{folder}' exists already: give another folder, or --overwrite")
+        raise InputError(f"'{folder}' exists already: give another folder, or use --overwrite")
     shutil.rmtree(folder)
 
 

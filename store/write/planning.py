@@ -140,7 +140,8 @@ def plan_store(
         _tidy(folder)
         return planned.summary(images, created=False)  # nothing to do, so no lock
     folder.mkdir(parents=True, exist_ok=True)
-    busy, advice = f"'{folder}' is being planned by", "Wait for it, then run the same again"
+    busy = f"'{folder}' is being planned by"
+    advice = "Wait until it has finished, then repeat this command"
     with locked(folder / LOCK, busy, advice, patience=patience, say=say):
         remove_leftovers(store)
         for group in ("", *GROUPS):
@@ -167,9 +168,9 @@ def _refuse_twins(images: Sequence[PlannedImage]) -> None:
     for image in images:
         if image.stem in seen:
             raise InputError(
-                f"images '{seen[image.stem]}' and '{image.name}' have one name but for the "
-                "extension or the Unicode form, so labels and masks cannot tell them apart: "
-                "rename one"
+                f"the names of images '{seen[image.stem]}' and '{image.name}' differ only in "
+                "the extension or the Unicode form, so their labels and masks could not be "
+                "told apart: rename one"
             )
         seen[image.stem] = image.name
 
@@ -195,8 +196,8 @@ def refuse_foreign(folder: Path) -> None:
     if not names or exists(store, "zarr.json"):
         return
     raise InputError(
-        f"'{folder}' is not a feature store, but holds '{min(names)}': "
-        "give a new or an empty folder"
+        f"'{folder}' is not a feature store, but contains '{min(names)}': give a new or an "
+        "empty folder"
     )
 
 
@@ -214,10 +215,12 @@ def _open_planned(folder: Path, spec: FeatureSpec) -> "_Book | None":
         )
     if header.spec.hash != spec.hash:
         raise SpecMismatchError(
-            f"the store '{folder}' was extracted by another recipe: "
+            f"the store '{folder}' was extracted with another feature spec: "
             + "; ".join(header.spec.differences(spec))
-            + " ('here' is the store, 'there' what you asked for). "
-            "Ask for the same, or give another folder"
+            + (
+                " ('here' is the store, 'there' this command). Use the same options, or give "
+                "another folder"
+            )
         )
     return _Book(folder)
 

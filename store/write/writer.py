@@ -112,7 +112,8 @@ class FeatureWriter:
         count = self._count(image)
         if len(rows) != count:
             raise InputError(
-                f"image '{self._names[image]}' has {count} rows in the store, but {len(rows)} came"
+                f"image '{self._names[image]}' has {count} rows in the store, but "
+                f"{len(rows)} were given"
             )
         self._check_sha256(sha256)
         for maps in rows:
@@ -218,7 +219,7 @@ class FeatureWriter:
         if self._codec.quantised and not np.isfinite(activation).all():
             raise StoreError(
                 f"image '{self._names[image]}' has values that are not finite in its maps of "
-                f"{size}, which the codec uint8 cannot hold: use lz4, zstd or none"
+                f"{size}, which the codec uint8 cannot store: use lz4, zstd or none"
             )
         for name, array in stored_arrays(self._codec, size, activation).items():
             self._arrays[name][row] = array
@@ -232,8 +233,8 @@ class FeatureWriter:
             )
         if image in self._doubts:
             raise StoreError(
-                f"image '{self._names[image]}' of '{self.path}' has no rows yet, as planning was "
-                "interrupted: run the same extract again"
+                f"image '{self._names[image]}' of '{self.path}' has no rows yet, because "
+                "planning was interrupted: repeat the same extract command"
             )
         return self._row_count[image]
 

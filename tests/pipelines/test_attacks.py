@@ -31,7 +31,7 @@ def test_a_pipe_and_a_name_that_is_not_utf8_do_not_stop_the_others(dseg, own_wor
     os.mkfifo(own_world.photos / "fifo.png")
     shutil.copy(own_world.photos / "p0.png", os.fsencode(own_world.photos) + b"/bad\xff.png")
     result = extract(dseg, own_world.photos, ddpm)
-    assert_refused(result, "'fifo.png' is no regular file", "its name is not UTF-8", code=3)
+    assert_refused(result, "'fifo.png' is no regular file", "its name is not valid UTF-8", code=3)
     assert "6 images extracted" in result.out
 
 
@@ -52,7 +52,7 @@ def test_an_image_that_cannot_be_read_any_more_is_not_predicted_from_what_it_was
     (own_world.photos / name).write_text("no picture")
     again = extract(dseg, own_world.photos, ddpm)
     assert again.code == 3
-    assert ("not in the folder" in again.err) == (name != "p1.png")
+    assert ("no longer in the folder" in again.err) == (name != "p1.png")
     image = FeatureStore.open(tmp_path / "f.zarr").image("p1")
     assert not image.complete
     assert "not an image" in image.failed
@@ -97,7 +97,7 @@ def test_an_overlay_is_not_drawn_over_another_image(dseg, own_world, store, mode
 def test_masks_into_a_model_or_a_store(dseg, store, model):
     for out, what in ((model, "a model"), (store, "a feature store")):
         refused = dseg("predict", store, "--model", model, "--out", out)
-        assert_refused(refused, f"holds {what}: give the masks a folder of their own")
+        assert_refused(refused, f"holds {what}: give another folder for the masks")
 
 
 def test_a_note_beside_a_model_makes_it_no_other_model(dseg, store, model, tmp_path):
@@ -118,10 +118,10 @@ def test_a_killed_overwrite_does_not_stand_in_the_way_of_another(dseg, world, dd
     shutil.copytree("f.zarr", ".f.zarr.native")  # as a killed `--overwrite` leaves it
     plain = extract(dseg, world.photos, ddpm)
     assert (plain.code, "6 unchanged" in plain.out) == (0, True)
-    assert "Warning: '.f.zarr.native' is of a killed run with --overwrite" in plain.err
+    assert "Warning: '.f.zarr.native' was left by an interrupted run with --overwrite" in plain.err
     again = extract(dseg, world.photos, ddpm, "--steps", "20", "--overwrite")
     assert again.code == 0, again.err
-    assert "is of a killed run" not in again.err
+    assert "was left by an interrupted run" not in again.err
     assert FeatureStore.open("f.zarr").spec.steps == (20,)
     assert not (tmp_path / ".f.zarr.native").exists()
 
@@ -155,7 +155,7 @@ def test_label_maps_beside_their_images(dseg, own_world, store):
 def test_a_list_that_names_no_image(dseg, store, model, tmp_path, entry):
     (tmp_path / "list.txt").write_text(f"p1\n{entry}\n")
     refused = dseg("predict", store, "--model", model, "--list", "list.txt")
-    assert_refused(refused, f"--list names '{entry}', not among the 6 images")
+    assert_refused(refused, f"--list contains '{entry}', not found among the 6 images")
 
 
 def test_an_id_that_is_no_class_does_not_take_all_memory(dseg, own_world):
@@ -182,7 +182,9 @@ def test_files_nested_beyond_all_bounds(dseg, own_world, store, model, tmp_path)
     assert_refused(refused, "classes.json' cannot be read")
     shutil.copytree(model, tmp_path / "deep")
     (tmp_path / "deep/model.json").write_text("[" * 100_000)
-    assert_refused(dseg("info", "deep"), "the model 'deep' is damaged: 'model.json' is no JSON")
+    assert_refused(
+        dseg("info", "deep"), "the model 'deep' is damaged: 'model.json' is not valid JSON"
+    )
 
 
 # ---- options and settings ----
@@ -283,7 +285,7 @@ def test_a_lost_table_of_names_is_damage(dseg, world, ddpm, model, tmp_path):
     assert extract(dseg, world.photos, ddpm).code == 0
     shutil.rmtree(tmp_path / "f.zarr/images/name/c")
     for result in (extract(dseg, world.photos, ddpm), dseg("predict", "f.zarr", "--model", model)):
-        assert_refused(result, "image number 0 has no name", "Extract it anew with --over", code=1)
+        assert_refused(result, "image number 0 has no name", "Extract again with --over", code=1)
 
 
 def test_a_cut_table_is_damage(dseg, world, ddpm, tmp_path):
@@ -309,4 +311,4 @@ def test_a_chunk_that_cannot_be_read_fails_its_image_alone(dseg, store, model, t
 def test_a_store_keeps_its_codec_and_says_so(dseg, world, ddpm, tmp_path):
     assert extract(dseg, world.photos, ddpm, "--codec", "zstd").code == 0
     told = extract(dseg, world.photos, ddpm)
-    assert "'f.zarr' is there already and keeps its codec, 'zstd'" in told.err
+    assert "'f.zarr' exists already and keeps its codec, 'zstd'" in told.err

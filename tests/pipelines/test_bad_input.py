@@ -52,7 +52,7 @@ def test_an_unreadable_image_among_good_ones(dseg, own_world, ddpm, tmp_path):
     Image.fromarray(np.zeros((33, 47), np.uint8)).save(own_world.labels / "p3.png")
     fitted = dseg("fit", "f.zarr", own_world.labels, "--members", 2, "--max-steps", 20)
     assert fitted.code == 0, fitted.err
-    assert "'p3' could not be extracted and is left out" in fitted.err
+    assert "'p3' could not be extracted: left out" in fitted.err
     predicted = dseg("predict", "f.zarr")
     assert predicted.code == 3
     assert "5 masks written" in predicted.out
@@ -73,7 +73,9 @@ def test_a_block_the_network_lacks(dseg, world, ddpm, tmp_path):
 def test_a_store_of_another_recipe(dseg, world, ddpm, other_ddpm):
     assert extract(dseg, world.photos, ddpm).code == 0
     again = extract(dseg, world.photos, ddpm, "--steps", "10")
-    assert_refused(again, "was extracted by another recipe", "steps: [50, 150, 250] here, [10]")
+    assert_refused(
+        again, "was extracted with another feature spec", "steps: [50, 150, 250] here, [10]"
+    )
     again = extract(dseg, world.photos, other_ddpm)
     assert_refused(again, "checkpoint sha256")
     assert "6 images extracted" in extract(dseg, world.photos, other_ddpm, "--overwrite").out
@@ -106,7 +108,7 @@ def test_a_pickled_checkpoint_that_runs_code_does_not_run_it(dseg, world, tmp_pa
 def test_an_output_that_is_something_else(dseg, world, ddpm, tmp_path):
     (tmp_path / "f.zarr").mkdir()
     (tmp_path / "f.zarr/thesis.tex").write_text("years of work")
-    assert_refused(extract(dseg, world.photos, ddpm), "not a feature store, but holds")
+    assert_refused(extract(dseg, world.photos, ddpm), "not a feature store, but contains")
     refused = extract(dseg, world.photos, ddpm, "--overwrite")
     assert refused.code != 0
     assert (tmp_path / "f.zarr/thesis.tex").read_text() == "years of work"
@@ -137,10 +139,10 @@ def test_a_label_without_an_image(dseg, own_world, store, tmp_path):
     assert fit(dseg, store, own_world.labels, "--list", "list.txt").code == 0
     (tmp_path / "list.txt").write_text("p0\nx9\n")
     refused = fit(dseg, store, own_world.labels, "--list", "list.txt", "--overwrite")
-    assert_refused(refused, "--list names 'x9', not among the 6 images")
+    assert_refused(refused, "--list contains 'x9', not found among the 6 images")
     (tmp_path / "list.txt").write_text("p0\np5\n")
     refused = fit(dseg, store, own_world.labels, "--list", "list.txt", "--overwrite")
-    assert_refused(refused, "--list names 'p5', without a label map")
+    assert_refused(refused, "--list contains 'p5', which have no label map")
 
 
 def test_a_label_id_beyond_the_classes(dseg, own_world, store):
@@ -151,7 +153,7 @@ def test_a_label_id_beyond_the_classes(dseg, own_world, store):
 def test_labels_all_ignored(dseg, own_world, store):
     for stem, size in (("p0", (40, 56)), ("p1", (32, 32)), ("p2", (64, 48))):
         Image.fromarray(np.full(size, 255, np.uint8)).save(own_world.labels / f"{stem}.png")
-    words = "has a class: all are 255, the ignore label. Is another id to be ignored (--ignore)?"
+    words = "has a class: all are 255, the ignore label. Is the ignore label another id (--ignore)?"
     assert_refused(fit(dseg, store, own_world.labels), words)
 
 
@@ -179,7 +181,7 @@ def test_a_colour_image_as_label_map(dseg, own_world, store):
 def test_an_existing_model_is_not_replaced(dseg, world, store, tmp_path):
     assert fit(dseg, store, world.labels).code == 0
     before = (tmp_path / "model/model.json").read_bytes()
-    assert_refused(fit(dseg, store, world.labels, "--seed", 1), "'model' holds a model already")
+    assert_refused(fit(dseg, store, world.labels, "--seed", 1), "'model' contains a model already")
     assert (tmp_path / "model/model.json").read_bytes() == before
     assert fit(dseg, store, world.labels, "--seed", 1, "--overwrite").code == 0
     assert (tmp_path / "model/model.json").read_bytes() != before
@@ -187,7 +189,7 @@ def test_an_existing_model_is_not_replaced(dseg, world, store, tmp_path):
 
 def test_too_little_memory_is_refused_with_the_least_that_works(dseg, world, store):
     refused = fit(dseg, store, world.labels, "--memory", "1kB")
-    assert_refused(refused, "is the least for")
+    assert_refused(refused, "need at least")
     least = re.search(r"too little: (\S+) is the least", refused.err)[1]
     assert fit(dseg, store, world.labels, "--memory", least).code == 0
     assert_refused(fit(dseg, store, world.labels, "--memory", "lots"), "'lots' is not a size")
@@ -230,7 +232,7 @@ def test_masks_of_another_model_are_not_replaced(dseg, world, store, model, tmp_
 def test_masks_are_not_written_among_the_images(dseg, own_world, model):
     for out in (own_world.photos, own_world.photos / "masks"):
         refused = dseg("predict", own_world.photos, "--model", model, "--out", out)
-        assert_refused(refused, "would be taken for images the next time: give another --out")
+        assert_refused(refused, "would be read as images in the next run: give another --out")
     assert sorted(path.stem for path in own_world.photos.iterdir()) == sorted(own_world.stems)
 
 
@@ -238,7 +240,7 @@ def test_files_of_others_are_not_replaced(dseg, own_world, store, model):
     """Someone predicts into the folder of the label maps."""
     before = (own_world.labels / "p0.png").read_bytes()
     refused = dseg("predict", store, "--model", model, "--out", own_world.labels)
-    assert_refused(refused, "holds files that `dseg predict` did not write", "'p0.png'")
+    assert_refused(refused, "contains files that `dseg predict` did not write", "'p0.png'")
     assert (own_world.labels / "p0.png").read_bytes() == before
 
 
@@ -257,7 +259,7 @@ def test_a_flipped_bit_in_a_chunk(dseg, store, model, tmp_path):
 
 
 def test_overlays_from_a_store_need_the_images(dseg, store, model):
-    assert_refused(dseg("predict", store, "--model", model, "--overlay"), "say where they are")
+    assert_refused(dseg("predict", store, "--model", model, "--overlay"), "give their folder")
 
 
 def test_a_damaged_model(dseg, store, model, tmp_path):
@@ -265,7 +267,7 @@ def test_a_damaged_model(dseg, store, model, tmp_path):
     facts = json.loads((tmp_path / "bad/model.json").read_text())
     (tmp_path / "bad/model.json").write_text(json.dumps(facts)[:-20])
     assert_refused(dseg("predict", store, "--model", "bad"), "'bad' is damaged")
-    assert_refused(dseg("predict", store, "--model", store), "is no model")
+    assert_refused(dseg("predict", store, "--model", store), "is not a model")
 
 
 def test_a_moved_checkpoint_is_asked_for(dseg, world, ddpm, tmp_path):
@@ -299,7 +301,7 @@ def test_label_maps_without_masks(dseg, own_world, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[fti]\nmembers = 2", "'fti', which is no command"),
+        ("[fti]\nmembers = 2", "'fti', but dseg has no such command"),
         ("[fit]\nmembrs = 2", "sets 'membrs' in [fit]"),
         ("[fit\n", "cannot be read"),
         ("[fit]\nmembers = 'ten'", "'ten' is not a valid integer"),
@@ -347,13 +349,13 @@ def test_label_maps_taken_for_photographs(dseg, own_world, ddpm):
     shutil.copytree(own_world.photos, whole / "labels")
     told = extract(dseg, whole, ddpm)
     assert told.code == 0
-    assert "6 of 12 images look like label maps or masks by their folder" in told.err
+    assert "6 of 12 images are in folders named like label maps or masks" in told.err
 
 
 def test_masks_and_labels_swapped(dseg, world, store, model):
     assert dseg("predict", store, "--model", model).code == 0
     told = dseg("evaluate", world.truth, "masks")
-    assert "'masks' was written by `dseg predict`: first come the masks" in told.err
+    assert "'masks' was written by `dseg predict`: give the folder of masks first" in told.err
 
 
 def test_outputs_beside_the_masks_are_no_masks(dseg, world, store, model, tmp_path):
@@ -361,14 +363,14 @@ def test_outputs_beside_the_masks_are_no_masks(dseg, world, store, model, tmp_pa
     assert dseg("predict", store, "--model", model, *words).code == 0
     (tmp_path / "list.txt").write_text("p9")
     refused = dseg("evaluate", "masks", world.truth, "--list", "list.txt")
-    assert_refused(refused, "not among the 6 masks")
+    assert_refused(refused, "not found among the 6 masks")
 
 
 def test_many_failures_are_counted(dseg, own_world, ddpm, model, tmp_path):
     for i in range(30):
         (own_world.photos / f"x{i}.png").write_text("no picture")
     result = extract(dseg, own_world.photos, ddpm)
-    assert_refused(result, "30 failed:", "… and 10 more, all in --json", code=3)
+    assert_refused(result, "30 failed:", "… and 10 more; --json lists all", code=3)
     assert result.err.count("x10.png: ") == 1
 
 

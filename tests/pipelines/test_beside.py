@@ -199,7 +199,7 @@ def test_no_other_run_into_one_folder(command, world, store, model, ddpm, tmp_pa
     words = f"(dseg {command.split()[0]}, for "
     assert meanwhile.refusal is not None
     assert words in meanwhile.refusal
-    assert f"is writing into '{tmp_path / 'out'}': wait until it has ended" in meanwhile.refusal
+    assert f"is writing into '{tmp_path / 'out'}': wait until it has finished" in meanwhile.refusal
     assert not any(is_lock(name) for name in hidden(tmp_path))
     assert hidden(tmp_path) == []
     assert not (tmp_path / "b").exists()
@@ -221,7 +221,7 @@ def test_masks_that_came_meanwhile_are_not_replaced_by_those_of_folds(
     config = FitConfig(
         (store,), world.labels, out=tmp_path / "m", folds=2, folds_out=out, members=2, max_steps=5
     )
-    with pytest.raises(InputError, match="exists and holds no out-of-fold masks"):
+    with pytest.raises(InputError, match="exists and does not contain held-out masks"):
         fit(config, Meanwhile(lambda: predict(PredictConfig((store,), model, out))))
     assert len(list(out.glob("*.png"))) == 6
 
@@ -277,7 +277,7 @@ def test_what_killed_runs_left_beside_a_model_goes_with_the_next(dseg, world, st
     Path("model").rename(f"{torn}-replaced")
     again = dseg(*words)
     assert again.code == 2
-    assert "'model' holds a model already" in again.err
+    assert "'model' contains a model already" in again.err
     assert sorted(path.name for path in tmp_path.iterdir()) == [".model-original", "model"]
 
 

@@ -74,7 +74,7 @@ def test_an_interrupted_run_says_so(photos, ddpm, tmp_path):
     )
     _, words = kill_when(process, lambda: flags(tmp_path / "f.zarr") >= 1, signal.SIGINT)
     assert process.returncode == 130
-    assert "The same command goes on where this one stopped" in words
+    assert "Repeat the command to continue where it stopped" in words
     assert "Traceback" not in words
 
 

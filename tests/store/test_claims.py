@@ -81,7 +81,7 @@ def names(folder: Path) -> list[str]:
 def test_another_key_is_refused_and_told_who_is_there(tmp_path, holder, where):
     folder, beside = tmp_path / "out", where == "beside"
     process = holder(folder, "one", where)
-    words = rf"process {process.pid} on .* \(a test, for \d+ s now\) is writing into '.*out': wait"
+    words = rf"process {process.pid} on .* \(a test, for \d+ s\) is writing into '.*out': wait"
     for key in ("two", None):
         with (
             pytest.raises(InputError, match=words),
@@ -158,13 +158,15 @@ def test_where_no_lock_can_be_had_the_run_goes_on_and_says_so():
     with claim as held, held.alone():
         pass
     assert len(told) == 1
-    assert "no lock can be had at '/sys', so nothing keeps another run" in told[0]
+    assert "locks are not available at '/sys', so other runs are not kept" in told[0]
 
 
 def test_a_stopped_process_is_named_and_waiting_ends(tmp_path, holder, monkeypatch):
     monkeypatch.setattr("dseg.store.claims.PATIENCE", 0.2)
     process = holder(tmp_path, "one", "alone")
     os.kill(process.pid, signal.SIGSTOP)
-    words = rf"waited 0 s for '.*', held by process {process.pid} on .*: is that process stopped"
+    words = (
+        rf"waited 0 s for '.*', locked by process {process.pid} on .*: is that process suspended"
+    )
     with pytest.raises(DsegError, match=words), claimed(tmp_path, "one", "a test"):
         pass

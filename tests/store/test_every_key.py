@@ -82,7 +82,9 @@ def test_a_hurt_key_is_never_read_as_if_whole(sample, whole, tmp_path, which, hu
         said(sample.read, path, spec)
         words = said(sample.extract_again, path, spec)
         if words is None:
-            if "Run the same extract again, with --verify" in (said(sample.read, path, spec) or ""):
+            if "Repeat the same extract command with --verify" in (
+                said(sample.read, path, spec) or ""
+            ):
                 sample.extract_again(path, spec, verify=True)
             assert sample.read(path, spec) == {"0.png", "1.png", "3.png"}, key
             mended += 1
@@ -107,7 +109,7 @@ def test_what_a_lost_table_is_called(sample, whole, tmp_path, table):
     path = tmp_path / "s.zarr"
     shutil.copytree(whole / "new", path)
     shutil.rmtree(path / f"images/{table}/c")
-    words = rf"is damaged: .*'images/{table}'.* Extract it anew with --overwrite"
+    words = rf"is damaged: .*'images/{table}'.* Extract again with --overwrite"
     for use in (FeatureStore.open, lambda p: plan_store(p, sample.SPEC, [sample.image(0)])):
         with pytest.raises(StoreError, match=words):
             use(path)
@@ -122,17 +124,25 @@ def test_a_lost_part_of_a_long_old_table_is_seen(tmp_path, sample):
     zarr.open_array(path, path="complete", mode="r+")[16_400] = True
     assert FeatureStore.open(path).image(16_400).first_row == 16_400
     (path / "images/first_row/c/1").unlink()
-    with pytest.raises(StoreError, match=r"table 'rows/image' says of image '16400.png'"):
+    with pytest.raises(
+        StoreError, match=r"table 'rows/image' contradicts the other tables for image '16400.png'"
+    ):
         FeatureStore.open(path)
 
 
 def test_names_from_elsewhere_are_refused(sample, whole, tmp_path):
     path = tmp_path / "s.zarr"
     for name, words in (
-        ("../../x.png", r"names an image '../../x.png', which .* a part '\.\.', which leads out"),
+        (
+            "../../x.png",
+            r"contains an image named '../../x.png', which .* a part '\.\.', which leads out",
+        ),
         ("/abs/x.png", "begins with '/'"),
-        ("1.jpg", "has images '1.jpg' and '1.png', of one name but for the extension"),
-        ("1.png", "has images '1.png' and '1.png'"),
+        (
+            "1.jpg",
+            "contains the images '1.jpg' and '1.png', whose names differ only in the extension",
+        ),
+        ("1.png", "contains the images '1.png' and '1.png'"),
     ):
         shutil.copytree(whole / "new", path)
         zarr.open_array(path, path="images/name", mode="r+")[0] = name
@@ -146,7 +156,9 @@ def test_an_image_of_more_rows_than_there_are_is_refused_at_once(sample, whole, 
     path = tmp_path / "s.zarr"
     shutil.copytree(whole / "new", path)
     zarr.open_array(path, path="images/size", mode="r+")[1] = 2**31 - 1
-    with pytest.raises(StoreError, match=r"'images/\w+' says of image '1.png'"):
+    with pytest.raises(
+        StoreError, match=r"'images/\w+' contradicts the other tables for image '1.png'"
+    ):
         FeatureStore.open(path)
 
 
@@ -213,8 +225,8 @@ def test_a_fact_of_a_complete_image_that_is_gone_is_not_zeros(sample, whole, tmp
     shutil.copytree(whole / "new", path)
     key = path / "facts/sha256/c/1/0"
     for hurt, words in (
-        (empty, "does not match its checksum. Run the same"),
-        (Path.unlink, "is gone"),
+        (empty, "does not match its checksum. Repeat the same"),
+        (Path.unlink, "is missing"),
     ):
         hurt(key)
         with pytest.raises(StoreError, match=words):
@@ -223,7 +235,7 @@ def test_a_fact_of_a_complete_image_that_is_gone_is_not_zeros(sample, whole, tmp
     empty(path / f"facts/sha256/c/{sample.FAILED}/0")
     assert FeatureStore.open(path).image(sample.FAILED).sha256 == bytes(32)
     empty(path / f"facts/reason/c/{sample.FAILED}")
-    assert FeatureStore.open(path).image(sample.FAILED).failed == "nobody knows why any more"
+    assert FeatureStore.open(path).image(sample.FAILED).failed == "the reason is lost"
 
 
 def test_looking_at_many_images_takes_a_moment(tmp_path, sample):

@@ -81,7 +81,7 @@ class TestPredict:
 
     def test_one_member_cannot_be_uncertain(self):
         alone = PixelEnsemble(**{**SMALL, "n_members": 1}).fit(X, Y)
-        with pytest.raises(InputError, match="takes at least two"):
+        with pytest.raises(InputError, match="needs at least two"):
             alone.uncertainty(X)
 
 
@@ -133,7 +133,7 @@ class TestFit:
 
     def test_partial_fit_refuses_other_classes(self, fitted):
         ensemble = PixelEnsemble(**SMALL).partial_fit(X, Y, classes=[0, 1, 2])
-        with pytest.raises(InputError, match="is not what the first call"):
+        with pytest.raises(InputError, match="differs from the first call"):
             ensemble.partial_fit(X, Y, classes=[0, 1])
         with pytest.raises(InputError, match=r"y has the class .*3.* not among"):
             ensemble.partial_fit(X, Y + 1)
@@ -161,7 +161,7 @@ class TestFitBatches:
     @pytest.mark.parametrize(
         ("members", "labels", "words"),
         [
-            (3, Y, "the sampler draws for 3 members, the ensemble has 4"),
+            (3, Y, "the sampler draws for 3 members, but the ensemble has 4"),
             (4, Y[:9], r"the sampler has 120 pixels but the labels are int64 of shape \(9,\)"),
             (4, Y / 2, "the labels are float64"),
             (4, Y + 1, "class ids go from 1 to 3 but there are 3 classes, 0 to 2"),

@@ -88,7 +88,7 @@ class TestRoundTrip:
 
 class TestSave:
     def test_a_model_is_replaced_only_if_told(self, fitted, model, tmp_path):
-        with pytest.raises(InputError, match=r"holds a model already.*--overwrite"):
+        with pytest.raises(InputError, match=r"contains a model already.*--overwrite"):
             fitted.save(model)
         fitted.save(model, overwrite=True)
         assert PixelEnsemble.load(model).extra_ == {}
@@ -96,7 +96,7 @@ class TestSave:
 
     def test_what_is_no_model_is_never_replaced(self, fitted, tmp_path):
         (tmp_path / "photo.jpg").touch()
-        with pytest.raises(InputError, match="exists and is no model: it is not replaced"):
+        with pytest.raises(InputError, match="exists and is not a model, so it is not replaced"):
             fitted.save(tmp_path, overwrite=True)
         assert (tmp_path / "photo.jpg").exists()
 
@@ -127,7 +127,7 @@ class TestSave:
 class TestLoad:
     def test_a_folder_that_is_no_model(self, tmp_path):
         with pytest.raises(
-            InputError, match=r"is no model: it has no 'model.json'. Give the folder"
+            InputError, match=r"is not a model: it has no 'model.json'. Give a folder"
         ):
             PixelEnsemble.load(tmp_path)
 
@@ -135,8 +135,8 @@ class TestLoad:
         ("facts", "words"),
         [
             ({"format": "other"}, 'does not say "format": "dseg-model"'),
-            ({"version": 2}, "is of version 2, this dseg reads version 1"),
-            ({"widths": [6, 8, 4, 2]}, "is damaged: .* not of the form"),
+            ({"version": 2}, "has format version 2, but this dseg reads version 1"),
+            ({"widths": [6, 8, 4, 2]}, "is damaged: .* not have the expected form"),
             ({"widths": None}, "is damaged"),
             ({"classes": ["a"]}, "is damaged: .*3 labels, 1 classes and 3 outputs"),
             ({"parameters": {"n_members": 2, "depth": 3}}, "is damaged"),
@@ -154,7 +154,7 @@ class TestLoad:
     def test_json_cut_short(self, model):
         text = (model / "model.json").read_text()
         (model / "model.json").write_text(text[: len(text) // 2])
-        with pytest.raises(InputError, match=r"is damaged: 'model.json' is no JSON"):
+        with pytest.raises(InputError, match=r"is damaged: 'model.json' is not valid JSON"):
             PixelEnsemble.load(model)
 
     def test_a_missing_file(self, model):
@@ -199,7 +199,9 @@ class TestFromPublished:
         np.testing.assert_array_equal(loaded.logits(X), ensemble.logits(X))
 
     def test_an_empty_folder_is_refused(self, tmp_path):
-        with pytest.raises(InputError, match=r"no published ensemble: expected model_0\.pth"):
+        with pytest.raises(
+            InputError, match=r"not contain a published ensemble: expected model_0\.pth"
+        ):
             PixelEnsemble.from_published(tmp_path)
 
     def test_members_of_other_shapes_are_refused(self, golden, published):
@@ -214,17 +216,19 @@ class TestFromPublished:
 
         with (tmp_path / "model_0.pth").open("wb") as file:
             torch.save({"model_state_dict": Trap()}, file, pickle_module=pickle)
-        with pytest.raises(InputError, match="holds more than tensors"):
+        with pytest.raises(InputError, match="contains more than tensors"):
             PixelEnsemble.from_published(tmp_path)
 
     @pytest.mark.parametrize("content", [{"weights": 1}, {"model_state_dict": {"a": 1}}, [1, 2]])
     def test_another_file_is_refused(self, tmp_path, content):
         torch.save(content, tmp_path / "model_0.pth")
-        with pytest.raises(InputError, match="is no member of a published ensemble"):
+        with pytest.raises(InputError, match="is not a member of a published ensemble"):
             PixelEnsemble.from_published(tmp_path)
 
     def test_a_damaged_file_is_refused(self, published):
         data = (published / "model_1.pth").read_bytes()
         (published / "model_1.pth").write_bytes(data[: len(data) // 2])
-        with pytest.raises(InputError, match=r"model_1\.pth' is no member|holds more than tensors"):
+        with pytest.raises(
+            InputError, match=r"model_1\.pth' is no member|contains more than tensors"
+        ):
             PixelEnsemble.from_published(published)

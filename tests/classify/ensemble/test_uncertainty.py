@@ -24,7 +24,7 @@ def test_members_that_agree_are_certain():
 
 
 def test_one_member_is_refused():
-    with pytest.raises(InputError, match=r"has 1 member: .* takes at least two"):
+    with pytest.raises(InputError, match=r"has 1 member: .* needs at least two"):
         jensen_shannon(np.ones((1, 3, 2), np.float32))
 
 

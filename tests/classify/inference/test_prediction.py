@@ -219,17 +219,19 @@ class TestRefusals:
     def test_scores_that_are_not_finite(self, plain, spec, model):
         maps = plain.maps(spec)
         maps["16x16"][0, 10, 3] = np.nan
-        with pytest.raises(DsegError, match="are not finite: the activations hold NaN or infinity"):
+        with pytest.raises(
+            DsegError, match="are not finite, because the activations there contain NaN"
+        ):
             predict_image(model, self.square, [maps])
 
     def test_too_few_and_too_many_rows(self, plain, spec, model):
         maps = plain.maps(spec)
         tiled = plan_rows((64, 64), (32, 32), "tile")
-        with pytest.raises(InputError, match="only 3 rows came of the 4 that an image of 64x64"):
+        with pytest.raises(InputError, match="only 3 of 4 rows were given for an image of 64x64"):
             predict_image(model, tiled, [maps] * 3)
-        with pytest.raises(InputError, match="more rows came than the 4"):
+        with pytest.raises(InputError, match="more than 4 rows were given"):
             predict_image(model, tiled, [maps] * 5)
-        with pytest.raises(InputError, match="only 0 rows came of the 1"):
+        with pytest.raises(InputError, match="only 0 of 1 rows were given"):
             predict_image(model, self.square, [])
 
     @pytest.mark.parametrize("fit", ["pad", "tile"])
@@ -250,7 +252,9 @@ class TestRefusals:
     def test_uncertainty_of_one_member(self, plain, spec):
         model = FactorisedEnsemble(plain.stack(spec.dims, members=1), spec)
         assert predict_image(model, self.square, [plain.maps(spec)]).score is None
-        with pytest.raises(InputError, match="the ensemble has 1 member: uncertainty is how far"):
+        with pytest.raises(
+            InputError, match="the ensemble has 1 member: uncertainty measures how far"
+        ):
             predict_image(model, self.square, [plain.maps(spec)], want_uncertainty=True)
 
 

@@ -172,7 +172,7 @@ def test_many_classes_do_not_make_an_id_another_one(wrong):
     classes = default_classes(80000)
     with pytest.raises(InputError, match=f"has the id {wrong} but there are 65535 classes"):
         check_ids(np.array([[0, wrong]]), [0, wrong], 255, classes, "'a.png'")
-    with pytest.raises(InputError, match="has the id 65535, which is no class"):
+    with pytest.raises(InputError, match="has the id 65535, which is not a class"):
         check_ids(np.array([[0, 65535]]), [0, 65535], 255, classes, "'a.png'")
 
 
@@ -243,7 +243,7 @@ def test_grey_values(surveyed, values, shown):
     maps = [np.array(values)[label % len(values)].astype(np.uint8) for label in drawn(3)]
     told = refused(surveyed(maps))
     assert f"the label maps in 'labels' have {shown}: {GREY}" in told
-    assert ("say --ignore 254" in told) == (254 in values)
+    assert ("use --ignore 254" in told) == (254 in values)
 
 
 def test_white_objects_of_16_bits(surveyed):
@@ -372,7 +372,7 @@ def test_ids_that_stand_in_one_map_only_are_told(surveyed):
             )
         maps.append(label)
     (told,) = check_label_maps(surveyed(maps), None)
-    assert told.startswith("12 of the 13 ids stand in one label map only")
+    assert told.startswith("12 of the 13 ids occur in one label map only")
 
 
 # ---- palettes ----
@@ -409,7 +409,7 @@ def test_one_colour_under_two_indexes(surveyed):
     black, red, blue = (0, 0, 0), (255, 0, 0), (0, 0, 255)
     one, other = coloured(label, [black, red, blue]), coloured(2 * label, [black, blue, red])
     told = refused(surveyed([one, other]))
-    assert "in '0-0.png' #ff0000 is the index 1, in '1-1.png' 2" in told
+    assert "in '0-0.png' #ff0000 is index 1, in '1-1.png' 2" in told
 
 
 def test_palettes_that_agree_in_what_is_used(surveyed):

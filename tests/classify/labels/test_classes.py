@@ -73,7 +73,7 @@ class TestLoad:
         [
             ("", "is empty"),
             ("a\n\nb", "gives class 1 no name"),
-            ("a\nb\na", "calls both class 0 and class 2 'a'"),
+            ("a\nb\na", "names both class 0 and class 2 'a'"),
         ],
     )
     def test_a_bad_list_is_refused(self, labels, text, words):
@@ -85,7 +85,7 @@ class TestLoad:
         ("text", "words"),
         [
             ("[", "classes.json' cannot be read: Expecting value"),
-            ("{}", "expected a list with one entry a class"),
+            ("{}", "expected a list with one entry per class"),
             ("[3]", "entry 0 is 3: expected a name"),
             ('[{"name": "a", "colour": [1, 2]}]', r"entry 0 has the colour \[1, 2\]"),
             ('[{"name": "a", "colour": [1, 2, 256]}]', "class 'a' has the colour"),
@@ -150,24 +150,24 @@ class TestWhatNamesAClass:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("#1\nsky", "has '#1' in line 1: a comment, or a class"),
+            ("#1\nsky", "has '#1' in line 1: is it a comment or a class"),
             ("# only this", "is empty"),
-            ("name\nsky\ntree", "begins with 'name': a header, or class 0"),
-            ("Class Name\nsky", "a header, or class 0"),
-            ("my classes:\nsky", "a header, or class 0"),
-            ("sky\n__ignore__", "has '__ignore__' where labelme does not have it"),
-            ("__ignore__", "has '__ignore__' where labelme does not"),
-            ("1 sky\n2 tree", "gives 2 classes the ids 1, 2: expected each of 0 to 1 once"),
+            ("name\nsky\ntree", "begins with 'name': is it a header or class 0"),
+            ("Class Name\nsky", "a header or class 0"),
+            ("my classes:\nsky", "a header or class 0"),
+            ("sky\n__ignore__", "has '__ignore__' in an unexpected line"),
+            ("__ignore__", "has '__ignore__' in an unexpected line"),
+            ("1 sky\n2 tree", "gives 2 classes the ids 1, 2: expected each id from 0 to 1 once"),
             ("0: sky\n0: tree", "the ids 0, 0"),
-            ("0: sky\n255: void", "remove what is no class"),
+            ("0: sky\n255: void", "remove what is not a class"),
             ("-1 __ignore__\n0 sky", "the ids -1, 0"),
             (
                 "sky, tree, road\n",
-                "has one line, 'sky, tree, road': expected one class name a line",
+                "has a single line, 'sky, tree, road': expected one class name per line",
             ),
-            ("sky;tree", "has one line"),
+            ("sky;tree", "has a single line"),
             ("sky 1\ntree 0", "has 'sky 1' in its first line"),
-            ("1\n2", "numbers only"),
+            ("1\n2", "only numbers"),
             ("64 128 64 sky\n0 0 192 tree", "holds names and colours, such as '64 128 64 sky'"),
             ("name,r,g,b\nsky,1,2,3\ntree,4,5,6", "holds names and colours, such as 'sky,1,2,3'"),
         ],
@@ -194,12 +194,15 @@ class TestWhatNamesAClass:
         assert classes.names == ("a", "b", "c")
         assert classes.colours == (default_colour(0), default_colour(1), (1, 2, 3))
         (line,) = told
-        assert "taken by its ids: class 0 is 'a', and has isthing, which are not read" in line
+        assert "ordered by its ids: class 0 is 'a', and has isthing, which are ignored" in line
 
     @pytest.mark.parametrize(
         ("plain", "words"),
         [
-            ([{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], "the ids 1, 2: expected each of 0"),
+            (
+                [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
+                "the ids 1, 2: expected each id from 0",
+            ),
             ([{"id": 0, "name": "a"}, {"id": 0, "name": "b"}], "the ids 0, 0"),
             ([{"id": 0, "name": "a"}, {"name": "b"}], '1 of 2 entries have an "id"'),
             ([{"id": 0, "name": "a"}, "b"], '1 of 2 entries have an "id"'),
@@ -216,5 +219,5 @@ class TestWhatNamesAClass:
 
 
 def test_as_many_colours_as_names():
-    with pytest.raises(InputError, match="2 class names came with 1 colours"):
+    with pytest.raises(InputError, match="2 class names were given with 1 colours"):
         Classes(("a", "b"), ((0, 0, 0),))

@@ -49,7 +49,9 @@ def test_as_many_folds_as_images_leave_one_out():
 
 @pytest.mark.parametrize("k", [0, 1, 5])
 def test_other_numbers_of_folds_are_refused(k):
-    with pytest.raises(InputError, match=f"4 labelled images cannot be dealt into {k} folds: give"):
+    with pytest.raises(
+        InputError, match=f"4 labelled images cannot be divided into {k} folds: give"
+    ):
         image_folds(np.ones((4, 1), int), k)
 
 

@@ -86,9 +86,9 @@ class TestRead:
     @pytest.mark.parametrize(
         ("array", "words"),
         [
-            (LABEL.astype(float), "holds float64: expected whole numbers"),
-            (LABEL[None], r"shape \(1, 2, 3\): expected one class id a pixel"),
-            (np.zeros((0, 3), int), "expected one class id a pixel"),
+            (LABEL.astype(float), "contains float64: expected whole numbers"),
+            (LABEL[None], r"shape \(1, 2, 3\): expected \(H, W\), one class id per pixel"),
+            (np.zeros((0, 3), int), r"expected \(H, W\), one class id per pixel"),
             (np.array([{}]), "cannot be read: Object arrays"),
         ],
     )
@@ -200,7 +200,7 @@ class TestTrainable:
         check_trainable([3, 0, 1], ["a", "b", "c"])
 
     def test_nothing_labelled_is_refused(self):
-        with pytest.raises(InputError, match="no labelled pixel is left"):
+        with pytest.raises(InputError, match="no labelled pixel remains"):
             check_trainable([0, 0], ["a", "b"])
 
     def test_one_class_is_refused(self):

@@ -60,17 +60,17 @@ def test_a_misspelt_table_stops_the_command_that_it_looks_like(dseg, store, worl
     (tmp_path / "dseg.toml").write_text("[Predit]\nout = 'there'\n")
     refused = dseg("predict", store)
     assert refused.code == 2
-    assert "'Predit', which is no command; is '[predict]' meant?" in refused.err
+    assert "'Predit', but dseg has no such command; did you mean '[predict]'?" in refused.err
     told = fit(dseg, store, world)
     assert told.code == 0
-    assert "Warning: 'dseg.toml' has 'Predit', which is no command" in told.err
+    assert "Warning: 'dseg.toml' has a table 'Predit', but dseg has no such command" in told.err
 
 
 def test_a_table_that_looks_like_none_is_told(dseg, store, world, tmp_path):
     (tmp_path / "dseg.toml").write_text("[tool.black]\nline-length = 100\n")
     told = fit(dseg, store, world)
     assert told.code == 0
-    assert "has 'tool', which is no command: use [curve], [demo]" in told.err
+    assert "has a table 'tool', but dseg has no such command: use [curve], [demo]" in told.err
 
 
 @pytest.mark.parametrize("text", ["[fit]\nmembrs = 2\n", "[fit\n", "[fitt]\nmembers = 2\n"])

@@ -114,7 +114,7 @@ def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_pat
     words = ("curve", store, world.truth, "--out", folder, "--dry-run")
     refused = dseg(*words, "--members", 2, "--max-steps", 61)
     assert refused.code == 2
-    assert "holds the curve of other training options (--max-steps): choose" in refused.err
+    assert "contains a curve made with other training options (--max-steps): choose" in refused.err
     assert dseg(*words, "--members", 2, "--max-steps", 61, "--overwrite").code == 0
     (tmp_path / "test.txt").write_text("p1\np2\n")
     for told, what in (
@@ -123,12 +123,12 @@ def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_pat
         (("--layers", FeatureStore.open(store).spec.layers[0].name), "features"),
     ):
         refused = dseg(*words, *WORDS, *told)
-        assert f"holds the curve of other {what}: choose" in refused.err
+        assert f"contains a curve made with other {what}: choose" in refused.err
     with Image.open(own_world.truth / "p0.png") as image:
         Image.fromarray(np.asarray(image) % 2).save(own_world.truth / "p0.png")
     other = dseg("curve", store, own_world.truth, *WORDS, "--out", folder, "--dry-run")
-    assert "holds the curve of other images or labels" in other.err
-    assert "exists and holds no curve" in dseg(*words[:3], "--out", world.photos).err
+    assert "contains a curve made with other images or labels" in other.err
+    assert "exists but does not contain a curve" in dseg(*words[:3], "--out", world.photos).err
     (tmp_path / "curve").mkdir()
     (tmp_path / "curve/curve.json").write_text("{")
     assert "is damaged" in dseg(*words[:3], *WORDS).err
@@ -145,24 +145,24 @@ def test_test_images_are_the_same_in_every_draw(dseg, world, store, tmp_path):
     words = ("curve", store, world.truth, *WORDS, "--draws", 1, "--test-list", "test.txt")
     told = dseg(*words, "--counts", 3)
     assert told.code == 0, told.err
-    assert "one point is no curve" in told.out
+    assert "one point is not a curve" in told.out
     (cell,) = cells_of(tmp_path / "curve")
     assert cell["held_out"] == ["p1", "p2"]
     assert len(set(cell["train"]) - {"p1", "p2"}) == 3
     text = (tmp_path / "curve/curve.md").read_text()
     assert "the 2 images of `test.txt`" in text
-    assert "of 4 images, which are all there are to learn from, only how seeds differ" in text
+    assert "for all 4 training images they cover only the difference between seeds" in text
     both = dseg(*words, "--list", "test.txt")
     assert both.code == 2
-    assert "--list and --test-list both name 'p1', 'p2'" in both.err
+    assert "--list and --test-list both contain 'p1', 'p2'" in both.err
     (tmp_path / "test.txt").write_text("p1\np5\n")
     bare = dseg("curve", store, world.labels, "--test-list", "test.txt")
-    assert "--test-list names 'p5', without a label map" in bare.err
+    assert "--test-list contains 'p5', which have no label map" in bare.err
 
 
 def test_counts_that_cannot_be_are_refused(dseg, world, store):
     words = ("curve", store, world.truth, *WORDS)
-    assert "so give numbers from 1 to 4" in dseg(*words, "--counts", "2,5").err
+    assert "Give numbers from 1 to 4" in dseg(*words, "--counts", "2,5").err
     few = dseg("curve", store, world.labels)
     assert few.code == 2
     assert "3 labelled images are too few for a curve: at least four" in few.err
@@ -197,7 +197,7 @@ def test_a_ladder_begins_where_there_are_two_classes(labelled, own_world, store)
     for draw in draws:
         seen = few.counts_by_image[[number[s] for s in draw.order[: counts[0]]]].sum(axis=0)
         assert (seen > 0).sum() > 1
-    with pytest.raises(InputError, match="one class only, which teaches nothing"):
+    with pytest.raises(InputError, match="only one class, so there is nothing to distinguish"):
         chosen_counts(few, draws, (1,))
 
 
@@ -215,10 +215,10 @@ def cell(draw, images, score):
 @pytest.mark.parametrize(
     ("gains", "words"),
     [
-        ((0.10, 0.11, 0.12), "More labelled images are likely worth it"),
+        ((0.10, 0.11, 0.12), "More labelled images are probably worthwhile"),
         ((0.001, 0.002, 0.0), "hardly worth labelling"),
-        ((-0.1, 0.1, 0.2), "cannot be told from this"),
-        ((0.1,), "One draw does not tell how sure that is"),
+        ((-0.1, 0.1, 0.2), "is uncertain whether"),
+        ((0.1,), "A single draw does not show how certain this is"),
     ],
 )
 def test_words_follow_from_the_interval_of_the_last_doubling(gains, words):
@@ -237,4 +237,7 @@ def test_a_step_that_is_no_doubling_gives_no_advice_on_one():
     cells = [cell(d, 10, 0.3) for d in range(3)] + [cell(d, 12, 0.302 + d / 1e4) for d in range(3)]
     told = verdict_of(cells, 0.2)
     assert "From 10 to 12 labelled images" in told
-    assert told.endswith("What twice as many would bring is not told: end --counts in a doubling.")
+    assert told.endswith(
+        "What twice as many images would bring is unknown: choose --counts whose last number is "
+        "about twice another."
+    )

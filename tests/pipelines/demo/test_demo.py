@@ -138,7 +138,7 @@ def test_a_demo_that_is_complete_is_left_as_it_is(config):
     again = demo(config, progress)
     assert files(config.out) == before
     assert again.iou == first.iou
-    assert any("is there already" in text for text in progress.said)
+    assert any("exists already" in text for text in progress.said)
 
 
 def test_a_lost_part_is_made_again(config):
@@ -164,10 +164,12 @@ def test_a_changed_scene_is_drawn_again(config):
 def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
     demo(config)
     before = files(config.out)
-    words = r"made with other settings \(labelled 3 there, 2 asked for.*--overwrite to start anew"
+    words = (
+        r"made with other settings \(labelled 3 there, 2 was requested.*--overwrite to start again"
+    )
     with pytest.raises(DsegError, match=words):
         demo(replace(config, labelled=2))
-    with pytest.raises(DsegError, match=r"checkpoint .* there, .* asked for"):
+    with pytest.raises(DsegError, match=r"checkpoint is .* there, .* was requested"):
         demo(replace(config, checkpoint=str(other_ddpm)))
     assert files(config.out) == before
     summary = demo(replace(config, labelled=2, checkpoint=str(other_ddpm), overwrite=True))
@@ -179,7 +181,9 @@ def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
 def test_a_folder_of_other_things_is_refused(config):
     config.out.mkdir()
     (config.out / "thesis.tex").write_text("years of work")
-    with pytest.raises(DsegError, match=r"is not empty and no folder of `dseg demo`.*'thesis.tex'"):
+    with pytest.raises(
+        DsegError, match=r"is not empty and was not made by `dseg demo`.*'thesis.tex'"
+    ):
         demo(config)
     assert files(config.out) == {"thesis.tex": b"years of work"}
     demo(replace(config, overwrite=True))
@@ -211,8 +215,8 @@ def test_a_damaged_mark_is_refused_until_overwrite(config, content):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"labelled": 0}, "at least 1 of each: got 0 and 5"),
-        ({"predicted": 0}, "at least 1 of each: got 3 and 0"),
+        ({"labelled": 0}, "at least one scene to train on and one to predict, got 0 and 5"),
+        ({"predicted": 0}, "at least one scene to train on and one to predict, got 3 and 0"),
         ({"labelled": 13, "predicted": 60}, "the demo has 72 scenes, but 13 .* and 60"),
         ({"size": (15, 64)}, "scenes of 15x64 pixels are too small"),
         ({"checkpoint": "gone.pt"}, "'gone.pt' does not exist"),
@@ -228,6 +232,6 @@ def test_a_wrong_call_is_refused_and_leaves_no_folder(config, wrong, words):
 
 def test_a_file_in_place_of_the_folder_is_refused(config):
     config.out.write_text("a file")
-    with pytest.raises(DsegError, match="is a file: give the demo a folder of its own"):
+    with pytest.raises(DsegError, match="is a file: give a folder with --out"):
         demo(config)
     assert config.out.read_text() == "a file"

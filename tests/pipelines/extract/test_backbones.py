@@ -68,7 +68,7 @@ def test_the_three_commands_on_a_mae(dseg, world, mae_store, mae, tmp_path):
 def test_extract_tells_what_the_checkpoint_is(dseg, world, mae):
     told = dseg("extract", "--images", world.photos, "--out", "x.zarr", "--checkpoint", mae)
     assert told.code == 0
-    assert "a masked autoencoder (MAE), blocks 0, 1, 2; 48 channels a pixel" in told.err
+    assert "a masked autoencoder (MAE), blocks 0, 1, 2; 48 channels per pixel" in told.err
     refused = dseg(
         *("extract", "--images", world.photos, "--out", "y.zarr", "--checkpoint", mae),
         *("--backbone", "dinov2"),
@@ -89,7 +89,7 @@ def test_features_of_two_networks_are_joined(dseg, world, store, mae_store, tmp_
     assert_same_masks(tmp_path / "recorded", tmp_path / "given")
     assert_same_masks(tmp_path / "recorded", tmp_path / "images")
     told = dseg("info", "model").out
-    assert all(words in told for words in ("of several stores", "  part 1    ", "  part 2    "))
+    assert all(words in told for words in ("from several stores", "  part 1    ", "  part 2    "))
 
 
 def test_another_network_in_place_of_a_models_own(dseg, world, model, mae):
@@ -114,7 +114,7 @@ def test_the_stores_of_a_joined_model_can_be_made_again(dseg, world, store, mae_
     again = ("extract", "--images", world.photos, "--layers-from", "model")
     refused = dseg(*again, "--out", "c.zarr")
     assert refused.code == 2
-    assert "was fitted on 2 stores: say which is to be made again with --part 1 to 2" in refused.err
+    assert "was fitted on 2 stores: choose the store to extract with --part 1 to 2" in refused.err
     for part, name in ((1, "c.zarr"), (2, "d.zarr")):
         assert dseg(*again, "--out", name, "--part", part).code == 0
     assert (
@@ -128,10 +128,10 @@ def test_a_part_that_there_is_not_is_refused(dseg, world, store, mae_store, mode
     again = ("extract", "--images", world.photos, "--out", "c.zarr", "--layers-from")
     refused = dseg(*again, "model", "--part", 3)
     assert refused.code == 2
-    assert "on 2 stores, so there is no --part 3: say which is to be made again" in refused.err
+    assert "on 2 stores, so there is no --part 3: choose the store to extract" in refused.err
     refused = dseg(*again, model, "--part", 1)
     assert refused.code == 2
-    assert "was fitted on one store only: leave out --part" in refused.err
+    assert "was fitted on a single store: leave out --part" in refused.err
 
 
 def test_joined_models_say_what_to_do_without_a_checkpoint(dseg, world, store, mae, tmp_path):
@@ -159,7 +159,7 @@ def test_stores_that_do_not_suit_a_joined_model_are_refused(dseg, world, store, 
     assert "but one store came: " in refused.err
     twice = dseg("fit", store, store, world.labels, "--out", "m2")
     assert twice.code == 2
-    assert "hold features of one recipe: give one of them" in twice.err
+    assert "contain features of the same feature spec: give only one of them" in twice.err
 
 
 def test_a_labelled_image_that_one_store_lacks_is_refused(dseg, world, store, mae, tmp_path):
@@ -265,7 +265,7 @@ def test_averaged_weights_and_listed_betas_from_end_to_end(dseg, world, two_sets
     dry = dseg(*extract, "--out", "a.zarr", "--dry-run")
     assert dry.code == 0, dry.err
     told = (
-        "taken as: trained schedule of 1000 steps, the averaged weights, 'unet_ema' (there is "
+        "settings: trained schedule of 1000 steps, the averaged weights, 'unet_ema' (there is "
         "'unet' too: --weights unet)"
     )
     assert told in dry.err

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from dseg.classify.ensemble.ensemble import PixelEnsemble
 from dseg.classify.inference.mask_files import read_mask
 from dseg.store.read.reader import FeatureStore
+from torch import nn
 
 # as far from every default as this network allows
 UNUSUAL = ("--steps", "30,200", "--blocks", "1,3", "--size", "48x32", "--fit", "tile")
@@ -81,7 +83,10 @@ def test_what_the_model_says_cannot_be_said_too(dseg, world, model, tmp_path, na
     words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
     refused = dseg("extract", *words, *CONTRADICTIONS[name])
     assert refused.code == 2
-    assert f"Error: {name} cannot be given with --layers-from: the model says it" in refused.err
+    assert (
+        f"Error: {name} cannot be combined with --layers-from: the model determines it"
+        in refused.err
+    )
     assert not (tmp_path / "f.zarr").exists()
 
 
@@ -116,15 +121,27 @@ def test_settings_that_name_the_model_do_not_contradict_it(dseg, world, model, t
 
 def test_a_model_that_does_not_know_its_features_is_refused(dseg, world, tmp_path):
     (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "model_0.pth").touch()
+    member = nn.Sequential(
+        nn.Linear(5, 4),
+        nn.ReLU(),
+        nn.BatchNorm1d(4),
+        nn.Linear(4, 3),
+        nn.ReLU(),
+        nn.BatchNorm1d(3),
+        nn.Linear(3, 2),
+    )
+    state = {f"module.layers.{key}": value for key, value in member.state_dict().items()}
+    torch.save({"model_state_dict": state}, tmp_path / "published" / "model_0.pth")
     X, y = np.random.default_rng(0).normal(size=(64, 5)), np.arange(64) % 2
     PixelEnsemble(n_members=1, max_steps=2).fit(X, y).save(tmp_path / "saved")
     for model in ("published", "saved"):
         words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
         refused = dseg("extract", *words)
         assert refused.code == 2
-        assert f"the model '{model}' does not say which features it was made with" in refused.err
+        assert (
+            f"the model '{model}' does not record which features it was trained on" in refused.err
+        )
     (tmp_path / "none").mkdir()
     refused = dseg("extract", *words[:-1], "none")
     assert refused.code == 2
-    assert "'none' is no model" in refused.err
+    assert "'none' is not a model" in refused.err

@@ -56,7 +56,7 @@ def test_what_is_called_complete_and_failed_is_extracted_again(
     failed.parent.mkdir(exist_ok=True)
     failed.write_bytes(flag)
     image = FeatureStore.open(own_store).image(2)
-    assert (image.complete, image.failed) == (False, "nobody knows why any more")
+    assert (image.complete, image.failed) == (False, "the reason is lost")
     assert "images    5 of 6 extracted, 1 failed" in dseg("info", own_store).out
     run = extract()
     assert run.code == 0, run.err
@@ -95,7 +95,10 @@ def test_what_is_damaged_is_named_by_predict_and_mended_by_verify(
     predicted = dseg("predict", own_store, "--model", model)
     assert predicted.code == 3
     assert "image 'p4.png'" in predicted.err
-    assert "Run the same extract again, with --verify: it writes this image anew" in predicted.err
+    assert (
+        "Repeat the same extract command with --verify: it extracts this image again"
+        in predicted.err
+    )
     assert "0 images extracted, 6 unchanged" in extract().out
     told = extract("--verify", "--dry-run")
     assert told.out.startswith("1 images in 1 rows")
@@ -113,7 +116,7 @@ def test_what_is_damaged_is_named_by_predict_and_mended_by_verify(
 @pytest.mark.parametrize("more", [("--overwrite",), ("--layout", "dense")])
 def test_nothing_is_verified_that_is_about_to_be_replaced(extract, more):
     run = extract("--verify", *more)
-    assert (run.code, run.err.count("--verify is for a store that is kept")) == (2, 1)
+    assert (run.code, run.err.count("--verify checks an existing store")) == (2, 1)
 
 
 @pytest.mark.parametrize("hurt", [Path.unlink, empty])
@@ -132,7 +135,7 @@ def test_a_lost_table_ends_every_command_in_words(
     ):
         assert run.code == 1
         assert f"'{name}'" in run.err
-        assert "Extract it anew with --overwrite" in run.err
+        assert "Extract again with --overwrite" in run.err
         assert "unforeseen" not in run.err
     assert not Path("masks").exists()
     assert extract("--overwrite").code == 0
@@ -144,5 +147,5 @@ def test_a_store_from_elsewhere_writes_nowhere_else(dseg, own_store, model, tmp_
     (tmp_path / "in").mkdir()
     run = dseg("predict", own_store, "--model", model, "--out", "in/masks", "--uncertainty")
     assert run.code == 1
-    assert "names an image '../../x.png'" in run.err
+    assert "contains an image named '../../x.png'" in run.err
     assert not list(tmp_path.glob("x*")) + list(tmp_path.glob("in/*"))

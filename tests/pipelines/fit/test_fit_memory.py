@@ -191,7 +191,7 @@ def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_
     refused = dseg(*words, "--memory", "20MB")
     assert refused.code == 2
     found = re.search(
-        r"--memory 20MB is too little: (\d+)MB is the least for 896 channels, 2 members and 5 "
+        r"--memory 20MB is too little: (\d+)MB need at least 896 channels, 2 members and 5 "
         r"classes",
         refused.err,
     )
@@ -202,7 +202,10 @@ def test_too_little_memory_names_the_least_and_the_least_works(dseg, small, tmp_
     made = dseg(*words, "--memory", f"{least}MB")
     assert made.code == 0, made.err
     assert "read in rounds of" in made.err
-    assert "a round takes 2 of the 120 images in turn, not a sample of all" in made.err
+    assert (
+        "a round of training reads 2 of the 120 images at a time instead of a sample of all"
+        in made.err
+    )
 
 
 def test_more_memory_holds_more(dseg, small):
@@ -212,7 +215,7 @@ def test_more_memory_holds_more(dseg, small):
         for size in ("300MB", "800MB", "1300MB")
     ]
     assert "read in rounds of" in held[0]
-    assert "in turn" not in held[0]
+    assert "at a time instead of" not in held[0]
     assert "all maps in memory as float16" in held[1]
     assert "all maps in memory as float32" in held[2]
 
@@ -222,7 +225,7 @@ def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(60))))
     words = ("fit", small.store, small.labels, "--memory", "1MB", "--dry-run", *WHOLE)
     least = [
-        int(re.search(r"(\d+)MB is the least", dseg(*words, *more).err)[1])
+        int(re.search(r"(\d+)need at least", dseg(*words, *more).err)[1])
         for more in ((), ("--list", tmp_path / "list.txt"))
     ]
     labels = 60 * 128 * 128 * 12 / 1e6
@@ -246,7 +249,7 @@ def test_reduced_the_least_that_is_named_works_too(dseg, small, tmp_path):
     words = ("fit", small.store, small.labels, "--members", 2, "--max-steps", 3, "--reduce", 64)
     refused = dseg(*words, "--memory", "20MB")
     assert refused.code == 2
-    least = int(re.search(r"(\d+)MB is the least for 64 channels", refused.err)[1])
+    least = int(re.search(r"(\d+)MB need at least 64 channels", refused.err)[1])
     assert dseg(*words, "--memory", f"{least - 1}MB", "--dry-run").code == 2
     assert dseg(*words, "--memory", f"{least}MB").code == 0
 

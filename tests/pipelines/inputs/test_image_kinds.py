@@ -57,8 +57,8 @@ def test_12_bits_in_16_bit_files_give_the_features_of_8(dseg, of_8_bits, of_12_b
     assert extract(dseg, of_8_bits.photos, ddpm, out="8.zarr").code == 0
     told = extract(dseg, of_12_bits, ddpm, out="12.zarr")
     assert told.code == 0, told.err
-    assert "6 of 6 images have 16 bits a channel but no value above" in told.err
-    assert "all are taken as 12-bit images, in which 4095 is white" in told.err
+    assert "6 of 6 images have 16 bits per channel but no value above" in told.err
+    assert "all are read as 12-bit images, in which 4095 is white" in told.err
     assert "say --white 65535" in told.err
     assert np.array_equal(features("8.zarr"), features("12.zarr"))
     dark = extract(dseg, of_12_bits, ddpm, "--white", 65535, out="dark.zarr")
@@ -79,8 +79,8 @@ def test_bit_depths_that_are_mixed_are_told(dseg, of_12_bits, ddpm):
     Image.fromarray((values * 16).astype(np.uint16)).save(path)
     told = extract(dseg, of_12_bits, ddpm, "--dry-run")
     assert told.code == 0, told.err
-    assert "5 of 6 images of 16 bits a channel that were looked at, such as 'p0.tif'" in told.err
-    assert "they come out nearly black. Are images of different bit depths mixed?" in told.err
+    assert "5 of 6 inspected images of 16 bits per channel, such as 'p0.tif'" in told.err
+    assert "they are nearly black. Are images of different bit depths mixed?" in told.err
 
 
 def test_white_is_kept_with_the_features_and_the_model(dseg, of_8_bits, of_12_bits, ddpm, tmp_path):
@@ -101,7 +101,7 @@ def test_white_is_kept_with_the_features_and_the_model(dseg, of_8_bits, of_12_bi
         assert masks[0] == masks[1]
     told = dseg("predict", one, "--out", "dim")
     assert told.code == 0
-    assert "taken as dark" not in told.err
+    assert "read as dark" not in told.err
     again = extract(dseg, one, ddpm, "--layers-from", "model", out="one.zarr")
     assert again.code == 0, again.err
     assert white_in(FeatureStore.open(tmp_path / "one.zarr").spec.preprocessing) == 4095
@@ -123,7 +123,7 @@ def test_a_brighter_image_than_white_is_refused_alone(dseg, of_12_bits, ddpm):
 def test_another_white_is_another_recipe(dseg, of_12_bits, ddpm):
     assert extract(dseg, of_12_bits, ddpm).code == 0
     refused = extract(dseg, of_12_bits, ddpm, "--white", 16383)
-    assert_refused(refused, "another recipe", "preprocessing white: 4095 here, 16383 there")
+    assert_refused(refused, "another feature spec", "preprocessing white: 4095 here, 16383 there")
 
 
 def test_features_of_ordinary_images_keep_their_hash(dseg, own_world, ddpm, store, tmp_path):
@@ -146,7 +146,7 @@ def test_a_model_of_8_bit_images_takes_12_bits_for_dark_and_says_so(
     words = ("--members", 2, "--max-steps", 20)
     assert dseg("fit", "f.zarr", of_8_bits.labels, *words).code == 0
     told = dseg("predict", of_12_bits, "--out", "dark")
-    assert "the model has 65535 as white: they are taken as dark" in told.err
+    assert "the model has 65535 as white: they are read as dark" in told.err
     assert "say --white 4095" in told.err
     right = dseg("predict", of_12_bits, "--out", "right", "--white", 4095)
     assert right.code == 0
@@ -155,14 +155,16 @@ def test_a_model_of_8_bit_images_takes_12_bits_for_dark_and_says_so(
     for stem in of_8_bits.stems:
         masks = [(tmp_path / f"{out}/{stem}.png").read_bytes() for out in ("right", "eight")]
         assert masks[0] == masks[1]
-    assert_refused(dseg("predict", "f.zarr", "--white", 4095), "--white says how images are read")
+    assert_refused(
+        dseg("predict", "f.zarr", "--white", 4095), "--white determines how images are read"
+    )
 
 
 def test_pretraining_finds_white_too(dseg, of_12_bits, ddpm):
     words = ("--init", ddpm, "--steps", 1, "--batch-size", 2, "--sheets", 0, "--device", "cpu")
     told = dseg("pretrain", "--images", of_12_bits, "--out", "net", *words)
     assert told.code == 0, told.err
-    assert "all are taken as 12-bit images, in which 4095 is white" in told.err
+    assert "all are read as 12-bit images, in which 4095 is white" in told.err
 
 
 # ---- several pages ----
@@ -238,14 +240,14 @@ def test_links_to_folders_are_followed(dseg, own_world, ddpm, tmp_path):
     (disk / "loop").symlink_to(own_world.photos)
     told = extract(dseg, own_world.photos, ddpm)
     assert "6 images extracted" in told.out, told.err
-    assert f"has links to '{disk}', whose images are taken too" in told.err
+    assert f"has links to '{disk}', the images there are included" in told.err
     assert "2 links to folders that are seen already" in told.err
     (own_world.photos.parent / "linked").mkdir()
     (own_world.photos.parent / "linked/day1").symlink_to(own_world.labels)
     fit = ("--members", 2, "--max-steps", 20)
     assert dseg("fit", "f.zarr", own_world.photos.parent / "linked", *fit).code == 0
     refused = dseg("predict", own_world.photos, "--out", disk / "masks")
-    assert_refused(refused, "would be taken for images the next time")
+    assert_refused(refused, "would be read as images in the next run")
 
 
 # ---- lists ----
@@ -269,7 +271,7 @@ def test_a_list_with_a_byte_order_mark(dseg, store, model, tmp_path, encoding):
 def test_paths_of_several_folders_are_not_one_list(dseg, store, model, tmp_path):
     (tmp_path / "list.txt").write_text("train/p1.png\ntest/p2.png\n")
     refused = dseg("predict", store, "--model", model, "--list", "list.txt")
-    assert_refused(refused, "files of several folders", "'train/p1.png', 'test/p2.png'")
+    assert_refused(refused, "paths in several folders", "'train/p1.png', 'test/p2.png'")
 
 
 def test_sub_folders_count_in_paths(dseg, own_world, ddpm, tmp_path):
@@ -282,22 +284,22 @@ def test_sub_folders_count_in_paths(dseg, own_world, ddpm, tmp_path):
     assert [image.name for image in images] == ["a/p0.png", "p1.png"]
     (tmp_path / "list.txt").write_text("c/p0\np1\n")
     refused = extract(dseg, own_world.photos, ddpm, "--list", "list.txt", out="g.zarr")
-    assert_refused(refused, "names 'c/p0', not among the 8 images", "is 'a/p0' meant?")
+    assert_refused(refused, "contains 'c/p0', not found among the 8 images", "is 'a/p0' meant?")
 
 
 def test_the_nearest_name_is_told(dseg, store, model, tmp_path):
     (tmp_path / "list.txt").write_text("p1\np33\n")
     refused = dseg("predict", store, "--model", model, "--list", "list.txt")
-    assert_refused(refused, "names 'p33', not among the 6 images; is 'p3' meant?")
+    assert_refused(refused, "contains 'p33', not found among the 6 images; did you mean 'p3'?")
 
 
-# ---- what is passed over ----
+# ---- what is skipped in ----
 
 
 def test_files_passed_over_are_told(dseg, own_world, ddpm, model):
     for name in ("a.HEIC", "b.heic", "c.raw", ".d.png", "Thumbs.db", "notes.txt"):
         (own_world.photos / name).write_bytes(b"x")
-    words = f"passed over in '{own_world.photos}': 2 .heic, 1 .raw, 1 hidden"
+    words = f"skipped in '{own_world.photos}': 2 .heic, 1 .raw, 1 hidden"
     for told in (
         extract(dseg, own_world.photos, ddpm),
         dseg("predict", own_world.photos, "--model", model),
@@ -310,16 +312,16 @@ def test_files_passed_over_are_told(dseg, own_world, ddpm, model):
 def test_nothing_is_told_where_nothing_is_missed(dseg, own_world, ddpm, model):
     (own_world.photos / "Thumbs.db").write_bytes(b"x")
     told = extract(dseg, own_world.photos, ddpm)
-    assert "passed over" not in told.err
+    assert "skipped in" not in told.err
     fitted = dseg("fit", "f.zarr", own_world.labels, "--members", 2, "--max-steps", 20)
-    assert "passed over" not in fitted.err
+    assert "skipped in" not in fitted.err
 
 
 def test_only_other_kinds_of_files(dseg, tmp_path, ddpm):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.heic").write_bytes(b"x")
     refused = extract(dseg, tmp_path / "photos", ddpm)
-    assert_refused(refused, "no image in", "passed over are 1 .heic")
+    assert_refused(refused, "no image in", "skipped in are 1 .heic")
 
 
 def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path):
@@ -329,11 +331,11 @@ def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path
     fit = ("--members", 2, "--max-steps", 20)
     told = dseg("fit", store, own_world.labels, *fit, "--out", "one")
     assert told.code == 0, told.err
-    assert "2 .jpg (label maps are .png or .npy; JPEG cannot hold exact class ids" in told.err
+    assert "2 .jpg (label maps are .png or .npy; JPEG cannot store exact class ids" in told.err
     for path in own_world.labels.glob("*.png"):
         path.unlink()
     refused = dseg("fit", store, own_world.labels, *fit)
-    assert_refused(refused, "no label maps (.png or .npy)", "2 .jpg", "JPEG cannot hold")
+    assert_refused(refused, "no label maps (.png or .npy)", "2 .jpg", "JPEG cannot store")
 
 
 # ---- single images ----
@@ -379,7 +381,7 @@ def test_masks_of_single_images_are_not_written_among_them(dseg, own_world, mode
     Image.open(image).convert("RGB").save(photo)
     words = ("--model", model, "--out", own_world.photos, "--overwrite")
     refused = dseg("predict", photo, *words)
-    assert_refused(refused, "holds the image 'photo.jpg'", "give another --out")
+    assert_refused(refused, "contains the image 'photo.jpg'", "give another --out")
     assert not (own_world.photos / "photo.png").exists()
     inside = own_world.photos / "masks"  # as the default is, called in the images' folder
     assert dseg("predict", photo, "--model", model, "--out", inside).code == 0

@@ -61,11 +61,11 @@ def test_a_class_too_small_for_the_network_is_named(dseg, large, write):
     write(("sky", "tree", "wheel", "lamp"), a=first, b=second, c=both, d=both)
     expected = (
         "Warning: class 'wheel' has 400 pixels in 2 label maps, but at 32x32 fewer than 20 in each "
-        "(2 at most), so it is not learnt: extract with a larger --size, or --tile\n"
+        "(2 at most), so it is left out of training: extract with a larger --size, or with --tile\n"
     )
     absent = (
         "Warning: no label map has a pixel of 'lamp'. The highest id in them is 2, but names are "
-        "given up to class 3: is each name that of its class?\n"
+        "given up to class 3: does each name belong to its id?\n"
     )
     for command in (("fit", *FIT), ("select", "--folds", 3), ("curve", "--draws", 1)):
         told = dseg(command[0], large, "labels", *command[1:], "--dry-run")
@@ -78,9 +78,9 @@ def test_one_class_left_is_not_one_class_there(dseg, large, write):
     refused = dseg("fit", large, "labels", *FIT)
     assert refused.code == 2
     assert (
-        "only one class is left to learn from, 'sky', in the label maps in 'labels': class "
+        "only one class remains for training, 'sky', in the label maps in 'labels': class "
         "'wheel' has 1300 pixels in 2 label maps, but at 32x32 fewer than 20 in each (9 at most), "
-        "so it is not learnt: extract with a larger --size, or --tile" in refused.err
+        "so it is left out of training: extract with a larger --size, or with --tile" in refused.err
     )
 
 
@@ -99,7 +99,7 @@ def test_labelled_pixels_that_all_get_lost(dseg, large, write):
     write(("sky", "tree"), a=label)
     refused = dseg("fit", large, "labels", *FIT)
     assert refused.code == 2
-    assert "no labelled pixel of the label maps in 'labels' is left to learn from" in refused.err
+    assert "no labelled pixel of the label maps in 'labels' remains for training" in refused.err
     assert "class 'sky' has 1600 pixels in 1 label map, but at 32x32 fewer than 20 (16)" in (
         refused.err
     )
@@ -113,7 +113,7 @@ def test_too_few_pixels_in_the_files_themselves(dseg, large, write):
     told = dseg("fit", large, "labels", *FIT)
     assert told.code == 0
     assert "class 'dot' has 9 pixels in 1 label map" in told.err
-    assert "so it is not learnt: label more of it" in told.err
+    assert "so it is left out of training: label more of it" in told.err
 
 
 def test_many_lost_classes_are_one_line(dseg, large, write):
@@ -122,8 +122,8 @@ def test_many_lost_classes_are_one_line(dseg, large, write):
         label[5, 40 * k : 40 * k + 30] = k
     write([f"c{k}" for k in range(8)], a=label, b=spots(90000))
     told = dseg("fit", large, "labels", *FIT, "--dry-run").err
-    (line,) = [line for line in told.splitlines() if "not learnt" in line]
-    assert line.count("so it is not learnt") == 3
+    (line,) = [line for line in told.splitlines() if "left out of training" in line]
+    assert line.count("so it is left out of training") == 3
     assert "the same goes for 'c5', 'c6', 'c7': extract with" in line
 
 
@@ -143,9 +143,8 @@ def test_a_fold_tells_what_its_images_hold(dseg, large, write):
     write(("sky", "wheel"), a=spots(90000), b=spots(400), c=spots(900))
     refused = dseg("fit", large, "labels", *FIT, "--folds", 3)
     assert refused.code == 2
-    assert (
-        "only one class is left to learn from, 'sky', in the images to learn from ('b', 'c')"
-        in (refused.err)
+    assert "only one class remains for training, 'sky', in the training images ('b', 'c')" in (
+        refused.err
     )
     assert "'wheel' has 1300 pixels in 2 label maps" in refused.err
 
@@ -154,10 +153,7 @@ def test_a_fold_without_a_labelled_pixel(dseg, large, write):
     write(("sky", "tree"), a=spots(90000), b=np.full((SIDE, SIDE), 255, np.uint8))
     refused = dseg("fit", large, "labels", *FIT, "--folds", 2)
     assert refused.code == 2
-    assert (
-        "no pixel of the images to learn from ('b') has a class: label some of their pixels"
-        in refused.err
-    )
+    assert "no pixel of the training images ('b') has a class: label some pixels" in refused.err
 
 
 def test_folds_tell_of_pixels_that_are_not_learnt(dseg, large, write):
@@ -168,8 +164,8 @@ def test_folds_tell_of_pixels_that_are_not_learnt(dseg, large, write):
     write(("sky", "tree", "wheel"), a=first, b=second, c=spots(90000))
     told = dseg("fit", large, "labels", *FIT, "--folds", 3, "--dry-run")
     assert told.code == 0, told.err
-    assert "all pixels to learn 'wheel' from stand in images of one fold" in told.err
-    assert "in other images 'wheel' has pixels too, but fewer than 20 in each" in told.err
+    assert "all training pixels of 'wheel' are in the images of one fold" in told.err
+    assert "other images also have pixels of 'wheel', but fewer than 20 in each" in told.err
 
 
 def test_paper_evaluation_tells_what_is_left(dseg, tmp_path):
@@ -182,7 +178,8 @@ def test_paper_evaluation_tells_what_is_left(dseg, tmp_path):
     refused = dseg("evaluate", "masks", "truth", "--paper")
     assert refused.code == 2
     assert (
-        "no labelled pixel of the label maps in 'truth' is left at the masks' size" in refused.err
+        "at the masks' size, to which --paper resizes the label maps, no labelled pixel of 'truth' "
+        "remains" in refused.err
     )
 
 

@@ -105,7 +105,7 @@ def test_a_size_at_which_a_class_is_lost_makes_no_grey_values(dseg, own_world, s
 
     change(own_world.labels, rare)
     refused = fit(dseg, store, own_world.labels)
-    assert_refused(refused, "only one class is left to learn from, 'class 0'", "27 pixels")
+    assert_refused(refused, "only one class remains for training, 'class 0'", "27 pixels")
     assert "grey values" not in refused.err
 
 
@@ -125,7 +125,7 @@ def test_a_mark_of_unlabelled_pixels(dseg, own_world, store, mark, dtype, named)
         path.unlink()
         np.save(path.with_suffix(".npy"), label)
     refused = fit(dseg, store, labels)
-    assert_refused(refused, f"has the id {mark}, which is no class", f"say --ignore {mark};")
+    assert_refused(refused, f"has the id {mark}, which is not a class", f"use --ignore {mark};")
     shutil.copytree(own_world.truth, "masks")
     listed = labels.parent / "list.txt"
     listed.write_text("p0\np1\np2\n")

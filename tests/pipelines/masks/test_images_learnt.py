@@ -46,8 +46,8 @@ def test_evaluate_scores_the_other_images_too(dseg, world, store, model, tmp_pat
     assert found["mean_iou"] != pytest.approx(by_hand.mean_iou())
     line = dseg("evaluate", "masks", world.truth).out.splitlines()[-1]
     assert line == (
-        f"The model has learnt from 3 of them; the 3 others: mIoU {by_hand.mean_iou():.4f}, "
-        f"pixel accuracy {by_hand.pixel_accuracy():.4f}"
+        f"The model was trained on 3 of these images; on the 3 others: "
+        f"mIoU {by_hand.mean_iou():.4f}, pixel accuracy {by_hand.pixel_accuracy():.4f}"
     )
 
 
@@ -57,11 +57,11 @@ def test_all_or_none_of_the_images(dseg, world, store, model, tmp_path):
     assert (found["learnt_from"], found["others"]["images"]) == (3, 0)
     assert found["others"]["mean_iou"] is None
     told = dseg("evaluate", "masks", world.labels).out
-    assert "The model has learnt from all 3: on other images it may be much worse" in told
+    assert "The model was trained on all 3 images: on other images it may be much worse" in told
     (tmp_path / "test.txt").write_text("p3\np4\np5\n")
     found = scores(dseg, "masks", world.truth, "--list", "test.txt")
     assert (found["learnt_from"], found["others"]) == (0, None)
-    assert "learnt" not in dseg("evaluate", "masks", world.truth, "--list", "test.txt").out
+    assert "trained on" not in dseg("evaluate", "masks", world.truth, "--list", "test.txt").out
 
 
 def test_an_image_is_known_by_its_content_under_any_name(dseg, world, model, tmp_path):
@@ -83,7 +83,7 @@ def test_masks_of_before_tell_nothing(dseg, world, store, model, tmp_path):
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = scores(dseg, "masks", world.truth)
     assert (found["learnt_from"], found["others"]) == (None, None)
-    assert "learnt" not in dseg("evaluate", "masks", world.truth).out
+    assert "trained on" not in dseg("evaluate", "masks", world.truth).out
 
 
 def test_a_model_of_before_knows_the_images_of_its_own_store(dseg, world, store, model, tmp_path):
@@ -122,7 +122,7 @@ def test_fit_asks_for_the_hashes_of_its_images_alone(dseg, world, store, tmp_pat
     refused = dseg("fit", "cut.zarr", world.labels, *words, "--out", "none")
     assert refused.code == 1
     assert "'facts/sha256/c/1/0'" in refused.err
-    assert "of which file image 'p1.png' is" in refused.err
+    assert "the source file of image 'p1.png' is unknown" in refused.err
     for image in FeatureStore.open(store).images:
         told = [learnt.has(image.stem, image.sha256.hex()) for learnt in (cut, whole)]
         assert told == [image.index < 3] * 2
@@ -133,8 +133,8 @@ def test_robustness_warns(dseg, world, model, tmp_path):
     words = ("--model", model, "--corruptions", "blur", "--severities", 1, "--dry-run", "--json")
     found = dseg("robustness", world.photos, world.truth, *words)
     assert found.code == 0, found.err
-    assert f"the model '{model}' has learnt from 3 of the 6 images" in found.err
+    assert f"the model '{model}' was trained on 3 of the 6 images" in found.err
     assert json.loads(found.out)["learnt_from"] == {model.as_posix(): 3}
     (tmp_path / "test.txt").write_text("p3\np4\n")
     found = dseg("robustness", world.photos, world.truth, "--list", "test.txt", *words)
-    assert "learnt" not in found.err
+    assert "trained on" not in found.err

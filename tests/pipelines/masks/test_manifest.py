@@ -157,7 +157,7 @@ def test_lines_and_compaction_by_many_processes(tmp_path):
         ("stem", "../x", "it has a part '..'"),
         ("image", "/etc/passwd", "it begins with '/'"),
         ("uncertainty", "../x.npy", "it has a part '..'"),
-        ("overlay", 7, "it is no text"),
+        ("overlay", 7, "it is not a string"),
     ],
 )
 def test_a_forged_manifest_is_refused(dseg, world, store, model, tmp_path, key, name, why):

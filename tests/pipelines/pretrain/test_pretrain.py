@@ -79,7 +79,7 @@ def test_images_to_features(dseg, train, photos, tmp_path):
     assert done.code == 0, done.err
     assert "out: 3 steps on 23 images in " in done.out
     assert "held-out loss " in done.out
-    assert "23 images to learn from, 1 held out" in done.err
+    assert "23 training images, 1 held out" in done.err
     out = tmp_path / "out"
     assert {part.name for part in out.iterdir()} == {
         *("dseg.json", "images.sha256", "log.jsonl", "model_index.json", "samples"),
@@ -127,7 +127,7 @@ def test_the_same_command_again_does_nothing_and_more_steps_go_on(train, tmp_pat
     assert "4 steps, 2 of them done" in dry.out
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
     more = train("--steps", 4)
-    assert "goes on after 2 steps" in more.err
+    assert "continues after 2 steps" in more.err
     assert "4 steps on 12 images" in more.out
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4]
@@ -167,13 +167,13 @@ def test_a_run_that_is_stopped_goes_on(train, tmp_path, number):
     thread.join()
     assert stopped.code == 130
     assert "stopped after step " in stopped.err
-    assert "The same command goes on where this one stopped" in stopped.err
+    assert "Repeat the command to continue where it stopped" in stopped.err
     step = json.loads((tmp_path / "out/training/state.json").read_text())["step"]
-    assert f"stopped after step {step}, which is saved in 'out'" in stopped.err
+    assert f"stopped after step {step}; the state is saved in 'out'" in stopped.err
     assert json.loads((tmp_path / "out/dseg.json").read_text())["trained_steps"] == step
     assert 0 < step < 990
     on = train("--steps", step + 2)
-    assert f"goes on after {step} steps" in on.err
+    assert f"continues after {step} steps" in on.err
     assert f"out: {step + 2} steps" in on.out
 
 
@@ -192,7 +192,7 @@ def test_images_that_cannot_be_decoded_are_left_out(train, photos, tmp_path):
     (photos / "words.png").write_text("no picture")
     done = train("--steps", 1)
     assert done.code == 3
-    assert "2 files are left out: 'cut.jpg', 'words.png'" in done.err
+    assert "2 files are skipped: 'cut.jpg', 'words.png'" in done.err
     assert "2 failed:" in done.err
     assert done.err.count("cut.jpg: ") == 1
     assert "1 steps on 12 images" in done.out
@@ -213,7 +213,7 @@ def test_an_image_that_vanishes_in_the_midst_is_told(train, photos, monkeypatch)
     monkeypatch.setattr(pipeline.Record, "note", vanish)
     done = train("--steps", 14)
     assert done.code == 3
-    assert done.err.count("Warning: left out from now on: '03.png' is not there any more") == 1
+    assert done.err.count("Warning: skipped from now on: '03.png' is not there any more") == 1
     assert "14 steps on 12 images" in done.out
 
 
@@ -234,7 +234,9 @@ def test_a_list_restricts_it(train, tmp_path):
     (tmp_path / "list.txt").write_text("03\n05.png\n")
     assert "1 steps on 2 images" in train("--steps", 1, "--list", "list.txt").out
     (tmp_path / "list.txt").write_text("99\n")
-    assert_refused(train("--list", "list.txt"), "--list names '99', not among the 12 images")
+    assert_refused(
+        train("--list", "list.txt"), "--list contains '99', not found among the 12 images"
+    )
 
 
 def test_a_dry_run_writes_nothing(train, tmp_path):
@@ -267,7 +269,7 @@ def test_settings_from_a_file(train, tmp_path):
         (("--time", "30m1h"), "'30m1h' is not a time"),
         (("--time", "1h1h"), "'1h1h' is not a time"),
         (("--time", ""), "'' is not a time"),
-        (("--time", "0s"), "'0s' is no time at all: give one such as 30m"),
+        (("--time", "0s"), "'0s' is zero: give a time such as 30m"),
         (("--save-every", "often"), "Invalid value for '--save-every': 'often' is not a time"),
         (("--steps", "0"), "Invalid value for '--steps': 0 is not in the range x>=1."),
         (("--crop", "0"), "Invalid value for '--crop': 0.0 is not in the range 0<x<=1."),
@@ -276,7 +278,7 @@ def test_settings_from_a_file(train, tmp_path):
         (("--learning-rate", "-1"), "Invalid value for '--learning-rate': -1.0 is not in the ran"),
         (("--size", "32x48"), "Invalid value for '--size': '32x48' is not a valid integer range"),
         (("--size", "12"), "both sides must be multiples of 8: got 12x12, the nearest is 16x16"),
-        (("--network", "small"), "--network small is for a new network; --init brings its own"),
+        (("--network", "small"), "--network small is for a new network, but --init gives one"),
         (("--batch-size", "1000000000"), "a batch of 1000000000 images of 32x32 takes 12288 GB"),
         (("--head-channels", "8"), "head_channels cannot be set for this checkpoint"),
         (("--precision", "float16"), "float16 is for CUDA, not for cpu: use bfloat16 or float32"),
@@ -293,25 +295,26 @@ def test_images_all_broken(train, photos):
     for path in photos.iterdir():
         path.write_text("no picture")
     refused = train()
-    assert_refused(
-        refused, "none of the 12 images can be read, the first because: '00.png'", code=1
-    )
+    assert_refused(refused, "none of the 12 images can be read. The first error: '00.png'", code=1)
 
 
 def test_places_that_cannot_be(train, photos, tmp_path, ddpm):
     refused = train(out=photos / "ddpm")
-    assert_refused(refused, "lies in the folder of images, whose images it would add to")
-    assert_refused(train(out=photos), "lies in the folder of images")
+    assert_refused(refused, "is inside the folder of images, to which it would add images")
+    assert_refused(train(out=photos), "is inside the folder of images")
     shutil.copytree(ddpm, tmp_path / "mine")
-    assert_refused(train(out="mine", init="mine"), "--init 'mine' is what --out would replace")
-    assert_refused(train(out="mine", init="mine/unet"), "is what --out would replace")
+    assert_refused(
+        train(out="mine", init="mine"), "--init 'mine' is the folder that --out would replace"
+    )
+    assert_refused(train(out="mine", init="mine/unet"), "is the folder that --out would replace")
     (tmp_path / "file").write_text("")
     assert_refused(train(out="file"), "Invalid value for '--out': Directory 'file' is a file")
     refused = train(out="file/in")
     assert refused.code == 1
-    assert_refused(refused, "Not a directory: 'file/in", code=1)
+    assert_refused(refused, "file/in'", code=1)
+    assert "Not a directory: '" in refused.err
     refused = train("--overwrite", out="mine")
-    assert_refused(refused, "holds something else than a run of dseg pretrain: give another --out")
+    assert_refused(refused, "contains files that are not of `dseg pretrain`: give another --out")
     assert same(weights(tmp_path / "mine"), weights(ddpm))
 
 
@@ -347,7 +350,9 @@ def test_two_runs_at_once_in_one_folder(train, tmp_path):
     assert train("--steps", 1).code == 0
     with claimed(tmp_path / "out", None, "dseg pretrain"):
         words = f"process {os.getpid()} on {socket.gethostname()} (dseg pretrain, for "
-        assert_refused(train("--steps", 2), words, "is writing into 'out': wait until it has ended")
+        assert_refused(
+            train("--steps", 2), words, "is writing into 'out': wait until it has finished"
+        )
     assert train("--steps", 2).code == 0
     assert not list((tmp_path / "out").glob(".*"))
 
@@ -361,7 +366,9 @@ def test_a_run_that_diverges_keeps_what_was_saved(train, tmp_path):
     }
     save_file(kept, tmp_path / "out/training/state.safetensors")
     refused = train("--steps", 9)
-    assert_refused(refused, "the loss is no number any more", "lower --learning-rate", code=1)
+    assert_refused(
+        refused, "the loss or the weights are not finite", "lower --learning-rate", code=1
+    )
     assert same(state_of(tmp_path / "out"), kept)
     assert (tmp_path / "out/unet/config.json").is_file()
 
@@ -498,8 +505,11 @@ def test_one_that_brought_much_does_not(train, with_card, photos, tmp_path):
 
 def test_without_held_out_images_it_is_said_that_nobody_knows(train, with_card):
     done = train("--steps", 1, init=with_card)
-    assert "of so few images none is held out: whether it gets better will not be known" in done.err
-    assert "of so few images" not in train("--steps", 1, "--size", 32, out="new", init=None).err
+    assert "too few images to hold one out: the held-out loss will not be known" in done.err
+    assert (
+        "too few images to hold one out"
+        not in train("--steps", 1, "--size", 32, out="new", init=None).err
+    )
 
 
 def test_averaged_weights_of_what_it_begins_from(train, ddpm, other_ddpm, tmp_path):
@@ -508,7 +518,7 @@ def test_averaged_weights_of_what_it_begins_from(train, ddpm, other_ddpm, tmp_pa
     shutil.copytree(other_ddpm / "unet", tmp_path / "both/unet_ema")
     done = train("--steps", 1, "--learning-rate", 1e-12, init="both")
     assert done.code == 0, done.err
-    assert "taken as: the averaged weights, 'unet_ema'" in done.err
+    assert "weights: the averaged weights, 'unet_ema'" in done.err
     made, begun = weights(tmp_path / "out"), weights(other_ddpm)
     for key, value in made.items():
         torch.testing.assert_close(value, begun[key], atol=1e-6, rtol=0)

@@ -121,10 +121,10 @@ def test_a_small_image_that_no_drop_falls_on_stays_as_it_is():
 def test_what_is_refused(image):
     for severity in (0, 6, -1):
         with pytest.raises(
-            InputError, match=f"a severity is a whole number from 1 to 5, got {severity}"
+            InputError, match=f"a severity must be a whole number from 1 to 5, got {severity}"
         ):
             corrupt(image, "fog", severity)
-    with pytest.raises(InputError, match="'rain' is no corruption"):
+    with pytest.raises(InputError, match="'rain' is not a corruption"):
         corrupt(image, "rain", 1)
     with pytest.raises(
         InputError, match="31×40 is too small for the corruptions: each side needs 32"
@@ -141,7 +141,7 @@ def test_names_and_groups():
     assert chosen(["fog", "fog"]) == ("fog",)
     assert group_of("spatter") == "extra"
     with pytest.raises(
-        InputError, match="--corruptions has 'rain', which is no corruption: choose"
+        InputError, match="--corruptions has 'rain', which is not a corruption: choose"
     ):
         chosen(["fog", "rain"])
     with pytest.raises(InputError, match="--corruptions names no corruption"):

@@ -121,12 +121,12 @@ def test_the_command_says_what_it_found(dseg, world, model, tmp_path):
     )
     told = dseg(*words, "--dry-run")
     assert told.code == 0, told.err
-    assert "5 passes over 2 images to make, 0 done already; about" in told.out
+    assert "5 passes over 2 images to do, 0 done already; about" in told.out
     assert not (tmp_path / "robustness").exists()
     made = dseg(*words)
     assert made.code == 0, made.err
     assert "mIoU at severity       0       1       5" in made.out
-    assert "5 passes over 2 images, 0 done before" in made.out
+    assert "5 passes over 2 images, 0 from earlier runs" in made.out
     summary = json.loads(dseg(*words, "--json").out)
     assert (summary["passes"], summary["unchanged"], summary["images"]) == (0, 5, 2)
     found = cells(tmp_path / "robustness")
@@ -185,7 +185,7 @@ def test_models_and_severities_join_what_is_there(dseg, world, model, second, tm
     assert dseg(*words, "--model", model, "--severities", "1").code == 0
     made = dseg(*words, "--model", model, "--model", second, "--severities", "1,3")
     assert made.code == 0, made.err
-    assert "4 passes over 6 images, 2 done before" in made.out
+    assert "4 passes over 6 images, 2 from earlier runs" in made.out
     made = dseg(*words, "--model", model, "--corruptions", "snow", "--severities", "5", "--json")
     assert made.code == 0, made.err
     found = cells(tmp_path / "robustness")
@@ -209,15 +209,16 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     shutil.copytree(study, out)
     shutil.copytree(model, tmp_path / "m")
     words = ("robustness", own_world.photos, own_world.truth, "--out", out, *WORDS)
-    assert "0 passes over 6 images, 5 done before" in dseg(*words, "--model", "m").out
+    assert "0 passes over 6 images, 5 from earlier runs" in dseg(*words, "--model", "m").out
     assert_refused(
         dseg(*words, "--model", "m", "--seed", 3),
-        "holds results of another question: seed 0 there, 3 here. Give another --out, or",
+        "contains results with other settings: seed is 0 there, 3 here. Give another --out, or",
     )
     for file in (tmp_path / "m").iterdir():
         shutil.copy(second / file.name, file)
     assert_refused(
-        dseg(*words, "--model", "m"), "holds results of another model that was at 'm': give another"
+        dseg(*words, "--model", "m"),
+        "contains results of another model that was at 'm': give another",
     )
     assert_refused(
         dseg(*words, "--model", "m", "--model", second),
@@ -225,7 +226,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     )
     (own_world.truth / "p0.png").write_bytes((own_world.truth / "p0.png").read_bytes() + b" ")
     refused = dseg(*words, "--model", model)
-    assert_refused(refused, "of another question: other images or label maps. Give")
+    assert_refused(refused, "with other settings: other images or label maps. Give")
     assert dseg(*words, "--model", model, "--overwrite").code == 0
     assert {key[0] for key in cells(out)} == {model.as_posix()}
     (out / "robustness.json").write_text("{}")
@@ -233,7 +234,9 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     assert_refused(refused, "was not written by this version of `dseg robustness`")
     (out / "robustness.json").unlink()
     for more in ((), ("--overwrite",)):
-        assert_refused(dseg(*words, "--model", model, *more), "exists and holds no results of")
+        assert_refused(
+            dseg(*words, "--model", model, *more), "exists and does not contain results of"
+        )
 
 
 def test_wrong_calls(dseg, world, model):
@@ -244,13 +247,13 @@ def test_wrong_calls(dseg, world, model):
     assert_refused(dseg(*words, "--side", "8"), "Invalid value for '--side'")
     assert_refused(
         dseg(*words, "--checkpoint", "a", "--checkpoint", "b"),
-        "--checkpoint came 2 times for 1 models",
+        "--checkpoint was given 2 times for 1 models",
     )
     assert_refused(
         dseg("robustness", world.photos, world.truth), "Directory 'model' does not exist"
     )
     assert_refused(
-        dseg("robustness", world.photos, world.truth, "--model", world.photos), "is no model"
+        dseg("robustness", world.photos, world.truth, "--model", world.photos), "is not a model"
     )
     with pytest.raises(InputError, match="--side 8 is too small: give at least 32"):
         robustness(RobustnessConfig(world.photos, world.truth, (model,), side=8))
@@ -259,9 +262,11 @@ def test_wrong_calls(dseg, world, model):
 def test_nothing_is_written_among_images_or_into_a_model(dseg, own_world, model):
     words = ("robustness", own_world.photos, own_world.truth, "--model", model)
     for out in (own_world.photos, own_world.photos / "robustness"):
-        assert_refused(dseg(*words, "--out", out), "would be taken for images the next time")
+        assert_refused(dseg(*words, "--out", out), "would be read as images in the next run")
     refused = dseg(*words, "--out", model, "--overwrite")
-    assert_refused(refused, "exists and holds no results of `dseg robustness`: give another --out")
+    assert_refused(
+        refused, "exists and does not contain results of `dseg robustness`: give another --out"
+    )
 
 
 def test_images_and_labels_that_do_not_fit(dseg, own_world, model, tmp_path):
@@ -284,9 +289,11 @@ def test_images_and_labels_that_do_not_fit(dseg, own_world, model, tmp_path):
     save(truth, "p0.png", label)
     Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(photos / "tiny.png")
     save(truth, "tiny.png", np.zeros((20, 40), np.uint8))
-    assert_refused(dseg(*words), "image 'tiny.png' is 40×20: the corruptions need 32 pixels a side")
+    assert_refused(
+        dseg(*words), "image 'tiny.png' is 40×20: the corruptions need 32 pixels per side"
+    )
     (photos / "tiny.png").write_text("no picture")
-    assert_refused(dseg(*words), "'tiny.png' is not an image", "Leave it out with --list")
+    assert_refused(dseg(*words), "'tiny.png' is not an image", "Use --list to leave it out")
     (tmp_path / "blank.txt").write_text("p0\n")
     save(truth, "p0.png", np.full_like(label, 255))
     assert_refused(dseg(*words, "--list", "blank.txt"), "no pixel of the label maps in")
@@ -312,7 +319,7 @@ def test_an_image_that_cannot_be_decoded_after_all(dseg, own_world, model, tmp_p
     failed = dseg("robustness", own_world.photos, own_world.truth, "--model", model, *WORDS)
     assert failed.code == 1
     assert "image 'p3.png': 'p3.png' cannot be decoded" in failed.err
-    assert "--list can leave it out" in failed.err
+    assert "Use --list to leave it out" in failed.err
 
 
 def test_models_may_stand_in_the_settings(dseg, world, model, second, tmp_path):
@@ -352,10 +359,10 @@ def test_means_are_of_what_all_models_have(tmp_path):
 def test_a_model_of_other_names_is_told(dseg, own_world, model):
     words = ("--model", model, "--corruptions", "blur", "--severities", 1, "--dry-run")
     assert (
-        "are the ids the same"
+        "check that the ids are the same"
         not in dseg("robustness", own_world.photos, own_world.truth, *words).err
     )
     (own_world.truth / "classes.txt").write_text("sea\nboat\nsun\n")
     told = dseg("robustness", own_world.photos, own_world.truth, *words)
     assert told.code == 0, told.err
-    assert f"class 1 is 'sun' to the model '{model}' and 'boat' to the label maps" in told.err
+    assert f"class 1 is 'sun' in the model '{model}' but 'boat' in the label maps" in told.err

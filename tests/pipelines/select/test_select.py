@@ -245,25 +245,25 @@ def refused(dseg, *words):
 def test_one_labelled_image_is_too_few(dseg, planted, labels, tmp_path):
     (tmp_path / "one.txt").write_text("3\n")
     error = refused(dseg, planted, labels, "--list", "one.txt")
-    assert "one labelled image only" in error
-    assert "two are the least" in error
+    assert "only one labelled image" in error
+    assert "at least two are needed" in error
 
 
 def test_more_folds_than_images_cannot_be(dseg, planted, labels):
     error = refused(dseg, planted, labels, "--folds", 9)
-    assert "8 labelled images cannot be dealt into 9 folds" in error
+    assert "8 labelled images cannot be divided into 9 folds" in error
 
 
 def test_a_single_layer_is_no_choice(dseg, labels, tmp_path):
     path = make_store(tmp_path / "one.zarr", grid((50,), (6,)), {})
     error = refused(dseg, path, labels)
-    assert "has one layer only, '50:6'" in error
+    assert "has a single layer, '50:6'" in error
 
 
 def test_too_little_memory_names_the_least(dseg, planted, labels):
     error = refused(dseg, planted, labels, "--memory", "10MB")
     assert "--memory 10MB is too little" in error
-    least = error.split("MB is the least")[0].split()[-1]
+    least = error.split("need at least")[0].split()[-1]
     assert dseg("select", planted, labels, "--memory", f"{least}MB", "--max-steps", 0).code == 0
 
 
@@ -271,9 +271,9 @@ def test_nothing_else_is_replaced(dseg, planted, labels, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     error = refused(dseg, planted, labels, "--out", "mine", "--overwrite")
-    assert "holds no report of `dseg select`" in error
+    assert "does not contain a report of `dseg select`" in error
     assert dseg("select", planted, labels, "--max-steps", 0).code == 0
-    assert "holds a report already" in refused(dseg, planted, labels)
+    assert "contains a report already" in refused(dseg, planted, labels)
     assert dseg("select", planted, labels, "--max-steps", 0, "--overwrite").code == 0
 
 

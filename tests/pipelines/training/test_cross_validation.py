@@ -80,7 +80,7 @@ def test_the_model_is_that_of_all_images_and_knows_its_held_out_scores(
     assert checked.extra_["cross_validation"] == summary["cross_validation"]
     assert "cross_validation" not in plain.extra_
     words = dseg("info", folder / "model").out
-    assert "on 6 images held out in 3 folds" in words
+    assert "on 6 held-out images (3 folds)" in words
     assert "probabilities: calibration error" in words
     facts = json.loads((folder / "cv/cross_validation.json").read_text())
     assert facts == summary["cross_validation"]
@@ -125,13 +125,13 @@ def test_one_image_at_a_time_and_too_many_folds(dseg, world, store, tmp_path):
     made = dseg("fit", store, world.labels, *WORDS, "--folds", 3, "--quiet")
     assert made.code == 0, made.err
     assert "mIoU" in made.out
-    assert "on 3 images held out in 3 folds" in made.out
+    assert "on 3 held-out images (3 folds)" in made.out
     refused = dseg("fit", store, world.labels, *WORDS, "--folds", 4, "--out", "other")
     assert refused.code == 2
-    assert "3 labelled images cannot be dealt into 4 folds: give from 2 to 3" in refused.err
+    assert "3 labelled images cannot be divided into 4 folds: give from 2 to 3" in refused.err
     (tmp_path / "one.txt").write_text("p0\n")
     words = ("fit", store, world.labels, "--folds", 2, "--list", "one.txt", "--out", "other")
-    assert "one labelled image only: to hold one out, two are the least" in dseg(*words).err
+    assert "only one labelled image: holding images out needs at least two" in dseg(*words).err
     assert dseg("fit", store, world.labels, "--folds", 1).code == 2
 
 
@@ -148,19 +148,19 @@ def test_a_dry_run_counts_the_folds_and_writes_nothing(dseg, world, store, tmp_p
 def test_folders_that_stand_in_the_way_are_refused(dseg, held_out, world, store, tmp_path):
     folder, _, _ = held_out
     words = ("fit", store, world.truth, *WORDS, "--dry-run")
-    assert "say how many folds" in dseg(*words, "--folds-out", "cv").err
+    assert "give the number of folds" in dseg(*words, "--folds-out", "cv").err
     refused = dseg(*words, "--folds", 3, "--folds-out", folder / "cv")
     assert refused.code == 2
-    assert "holds out-of-fold masks already" in refused.err
+    assert "contains held-out masks already" in refused.err
     assert dseg(*words, "--folds", 3, "--folds-out", folder / "cv", "--overwrite").code == 0
     foreign = dseg(*words, "--folds", 3, "--folds-out", world.photos, "--overwrite")
     assert foreign.code == 2
-    assert "exists and holds no out-of-fold masks" in foreign.err
+    assert "exists and does not contain held-out masks" in foreign.err
     assert "holds a feature store" in dseg(*words, "--folds", 3, "--folds-out", store).err
     for model, masks in (("a", "a"), ("a", "a/cv"), ("a/model", "a")):
         nested = dseg(*words, "--folds", 3, "--out", model, "--folds-out", masks)
         assert nested.code == 2
-        assert "must be folders apart" in nested.err
+        assert "must be separate folders" in nested.err
 
 
 def test_a_class_of_one_image_is_named(dseg, own_world, store):
@@ -171,7 +171,7 @@ def test_a_class_of_one_image_is_named(dseg, own_world, store):
     Image.fromarray(label).save(own_world.truth / "p4.png")
     words = ("fit", store, own_world.truth, *WORDS, "--folds", 2)
     assert (
-        "all pixels to learn 'buoy' from stand in images of one fold"
+        "all training pixels of 'buoy' are in the images of one fold"
         in dseg(*words, "--dry-run").err
     )
     told = json.loads(dseg(*words, "--json").out)["cross_validation"]

@@ -68,4 +68,4 @@ def test_a_scheduler_that_does_not_answer(dseg, world, store, address, tmp_path)
 def test_a_file_that_is_no_scheduler_file(dseg, store, world):
     refused = dseg("fit", store, world.labels, "--scheduler", world.labels / "classes.txt")
     assert refused.code == 2
-    assert "is no scheduler file" in refused.err
+    assert "is not a scheduler file" in refused.err

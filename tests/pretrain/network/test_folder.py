@@ -117,7 +117,7 @@ def test_half_precision_on_request(unet, tmp_path):
 
 def test_a_folder_that_cannot_be_written(unet, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DsegError, match=r"cannot be written to .*The same command goes on"):
+    with pytest.raises(DsegError, match=r"cannot be written to .*Repeat the command"):
         write_network(unet(), scheduler_of(SCHEDULES["linear"]), tmp_path / "file/in", {})
 
 

@@ -11,6 +11,8 @@ from dseg.pretrain.network.presets import PRESETS, build, levels_of
 from dseg.pretrain.network.start import begin
 from dseg.store.errors import InputError
 
+HEADS, STEPS = CheckpointOptions(head_channels=16), CheckpointOptions(diffusion_steps=100)
+
 
 def start(init=None, init_options=None, **given):
     settings = {"preset": None, "n_images": 5, "size": None, "schedule": None, "seed": 0}
@@ -74,11 +76,11 @@ def test_a_size_that_no_network_fits(size):
         ({"preset": "huge"}, "unknown network 'huge': use one of tiny, small, base, large"),
         (
             {"init_options": CheckpointOptions(head_channels=16)},
-            r"--head-channels tells of a guided-diffusion file",
+            "--head-channels describes a guided",
         ),
         (
             {"init_options": CheckpointOptions(diffusion_steps=100)},
-            "--diffusion-steps tells of a guided-diffusion",
+            "--diffusion-steps describes a guided",
         ),
     ],
 )
@@ -99,7 +101,7 @@ def test_a_checkpoint_brings_its_own(folder):
 @pytest.mark.parametrize(
     ("config", "given", "words"),
     [
-        ({}, {"preset": "tiny"}, "--network tiny is for a new network; --init brings its own"),
+        ({}, {"preset": "tiny"}, "--network tiny is for a new network, but --init gives one"),
         ({}, {"schedule": "cosine"}, "schedule cannot be set for this checkpoint"),
         (
             {},
@@ -107,13 +109,21 @@ def test_a_checkpoint_brings_its_own(folder):
             "heads cannot be set for this checkpoint",
         ),
         ({}, {"size": 9}, "both sides must be multiples of 2: got 9x9, the nearest is 8x8"),
-        ({"sample_size": (8, 16)}, {}, "is for images of 8x16: give a --size, one side"),
+        (
+            {"sample_size": (8, 16)},
+            {},
+            "is for images of 8x16, but pretraining needs square images",
+        ),
         ({"sample_size": None}, {}, "does not state its image size"),
         ({"in_channels": 4, "out_channels": 4}, {}, r"takes 4 channels: expected 3 \(RGB\)"),
-        ({"out_channels": 1}, {}, "gives 1 channels: expected 3, the noise in an RGB image, or 6"),
+        (
+            {"out_channels": 1},
+            {},
+            r"predicts 1 channels: expected 3 \(the noise of an RGB image\), or 6",
+        ),
         ({"num_class_embeds": 3}, {}, "is class-conditional"),
         ({"time_embedding_type": "fourier"}, {}, "has a fourier time embedding"),
-        ({"steps": 8}, {}, "has variances up to 2.5: expected below 1"),
+        ({"steps": 8}, {}, "has variances up to 2.5, expected below 1"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_trained_further(folder, config, given, words):
@@ -124,7 +134,9 @@ def test_a_checkpoint_that_cannot_be_trained_further(folder, config, given, word
 def test_another_aim_than_the_noise(folder):
     path = folder()
     change(path / "scheduler/scheduler_config.json", prediction_type="v_prediction")
-    with pytest.raises(InputError, match="was trained to predict 'v_prediction', not the noise"):
+    with pytest.raises(
+        InputError, match="was trained to predict 'v_prediction', but only networks"
+    ):
         start(path)
     with pytest.raises(InputError, match="v_prediction"):
         start(path / "unet")
@@ -144,5 +156,5 @@ def test_heads_that_a_folder_cannot_express(golden_checkpoint):
         golden_checkpoint("improved64"), CheckpointOptions(heads=4, attention_order="new")
     )
     assert alike.network.config.attention_head_dim == 16
-    with pytest.raises(InputError, match="fixed number of attention heads over levels of differ"):
+    with pytest.raises(InputError, match="fixed number of attention heads on levels of differ"):
         start(golden_checkpoint("adm64"), CheckpointOptions(heads=4))

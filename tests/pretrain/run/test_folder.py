@@ -173,7 +173,9 @@ def test_log_and_sheets_of_a_future_that_never_came_are_forgotten(run):
 
 
 def test_another_run_is_named_by_its_differences(run):
-    with pytest.raises(InputError, match=r"differs in seed \(0 there, 1 here\): repeat its option"):
+    with pytest.raises(
+        InputError, match=r"differs in seed \(0 there, 1 here\): use the same option"
+    ):
         standing(run, OTHER)
     assert standing(run, OTHER, overwrite=True) is None
     assert standing(run)["step"] == 2
@@ -219,18 +221,20 @@ def test_what_is_not_ours_is_refused(tmp_path, run):
     (tmp_path / "thesis/thesis.tex").write_text("years of work")
     (tmp_path / "thesis/images.sha256").write_text("")
     for overwrite in (False, True):
-        with pytest.raises(InputError, match="holds something else than a run of dseg pretrain"):
+        with pytest.raises(InputError, match="contains files that are not of `dseg pretrain`"):
             standing(tmp_path / "thesis", overwrite=overwrite)
     foreign = tmp_path / "downloaded"
     shutil.copytree(run, foreign, ignore=shutil.ignore_patterns("training"))
     (foreign / "dseg.json").write_text('{"blocks": [1]}')
-    with pytest.raises(InputError, match="holds a network of another origin"):
+    with pytest.raises(InputError, match="contains a network that dseg did not train"):
         standing(foreign, overwrite=True)
 
 
 def test_a_network_without_its_state(run):
     shutil.rmtree(run / "training")
-    with pytest.raises(InputError, match="a trained network without the state to go on from: giv"):
+    with pytest.raises(
+        InputError, match="a trained network without the state to continue from: us"
+    ):
         standing(run)
     assert standing(run, overwrite=True) is None
 
@@ -240,7 +244,7 @@ def test_a_damaged_state(run, trained, part):
     file = run / "training" / part
     file.write_bytes(file.read_bytes()[:20])
     training = trained(1)
-    words = r"cannot be read, so the run cannot go on: .*overwrite"
+    words = r"cannot be read, so the run cannot be continued: .*overwrite"
     with pytest.raises(DsegError, match=words):
         RunFolder(run).restore(training)
     if part == "state.json":

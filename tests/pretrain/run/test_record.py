@@ -66,7 +66,7 @@ def test_sheets_that_would_take_too_long_are_not_drawn(record):
     """A step of 60 s for 16 images: 800 passes of a third of their share take 1000 s."""
     slow = record()
     assert drawn(slow, 6000, 100) == []
-    assert slow.said[-1].startswith("no sheet of samples: to draw it would take 17 minutes; --shee")
+    assert slow.said[-1].startswith("no sheet of samples: drawing it would take 17 minutes; --shee")
     assert drawn(record(), 100_000, 1667) == [
         0.3,
         0.5,

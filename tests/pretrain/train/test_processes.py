@@ -71,7 +71,7 @@ def test_two_processes_equal_one(unet, photos, tmp_path):
         check=False,
     )
     assert done.stdout.count("two: 4 steps on 10 images") == 1, done.stderr
-    assert done.stderr.count("1 files are left out: 'broken.png'") == 1
+    assert done.stderr.count("1 files are skipped: 'broken.png'") == 1
     assert done.stderr.count("network: ") == 1
     assert "in float32, 2 processes" in done.stderr
     assert done.returncode == 1  # torchrun's own for the 3 of its first process

@@ -154,7 +154,9 @@ def test_a_state_of_another_network_is_refused(unet, here):
     training = Training(unet(1), DDPMScheduler(), RECIPE, here)
     other = Training(unet(1, block_out_channels=(8, 32)), DDPMScheduler(), RECIPE, here)
     take(other, range(1))
-    with pytest.raises(DsegError, match=r"the state is not this run's: .*Begin anew with --over"):
+    with pytest.raises(
+        DsegError, match=r"the saved state does not belong to this run: .*Start again with --over"
+    ):
         training.restore(*other.state())
 
 

@@ -214,8 +214,8 @@ def test_where_the_checkpoints_were_does_not_change_the_hash_of_joined_features(
     ("names", "words"),
     [
         (["50:9"], r"no layer '50:9': there are 1/50:5, .*, 2/2, 2/11, 2/filters"),
-        (["1/50:5", "1/50:5"], "named more than once"),
-        ([], "no layers are named"),
+        (["1/50:5", "1/50:5"], "given more than once"),
+        ([], "no layer is given"),
     ],
 )
 def test_wrong_names_are_refused(stores, names, words):
@@ -229,14 +229,16 @@ def test_a_store_of_which_nothing_is_chosen_is_refused(stores):
 
 
 def test_tiles_of_another_shape_cannot_be_joined(spec, other):
-    with pytest.raises(InputError, match="--fit squash and rows of 16x16, another --fit tile"):
+    with pytest.raises(InputError, match="--fit squash and passes of 16x16, another --fit tile"):
         joined_spec([spec, replace(other, fit="tile")])
 
 
 @pytest.mark.parametrize("fit", ["pad", "tile"])
 def test_rows_that_do_not_cover_each_other_cannot_be_joined(spec, other, fit):
     one, two = (replace(part, fit=fit) for part in (spec, other))
-    with pytest.raises(InputError, match=f"--fit {fit} and rows of 16x16, another --fit {fit} and"):
+    with pytest.raises(
+        InputError, match=f"--fit {fit} and passes of 16x16, another --fit {fit} and"
+    ):
         joined_spec([one, two])
     assert joined_spec([one, replace(two, row_shape=(16, 16))]).fit == fit
 

@@ -149,7 +149,7 @@ def test_what_is_chosen_fits(n_pixels, n_rows, free, batch):
     n_pixels = min(n_pixels, n_rows * ROW[0] * ROW[1])
     least = least_free(SPEC, n_pixels, n_rows, batch)
     if free < least:
-        with pytest.raises(InputError, match=f"but {least} are the least"):
+        with pytest.raises(InputError, match=f"at least {least} are needed"):
             plan_residence(SPEC, n_pixels, n_rows, free, batch)
         return
     plan = plan_residence(SPEC, n_pixels, n_rows, free, batch)

@@ -42,7 +42,7 @@ def test_it_opens_in_xarray(store, tmp_path, spec):
 
 def test_it_is_for_others(store, tmp_path, spec):
     export_dense(store, tmp_path / "d.zarr")
-    with pytest.raises(InputError, match="is a dense export, made for other programs"):
+    with pytest.raises(InputError, match="is a dense export for other programs"):
         FeatureStore.open(tmp_path / "d.zarr")
     with pytest.raises(InputError, match="is a dense export, which cannot be extended"):
         plan_store(tmp_path / "d.zarr", spec, [PlannedImage("a.png", (9, 9))])
@@ -52,14 +52,16 @@ def test_it_is_for_others(store, tmp_path, spec):
 
 def test_nothing_is_overwritten_unasked(store, tmp_path):
     export_dense(store, tmp_path / "d.zarr")
-    with pytest.raises(InputError, match=r"exists already: give another folder, or --overwrite"):
+    with pytest.raises(
+        InputError, match=r"exists already: give another folder, or use --overwrite"
+    ):
         export_dense(store, tmp_path / "d.zarr")
     export_dense(store, tmp_path / "d.zarr", overwrite=True)
     with pytest.raises(InputError, match="exists already"):
         export_dense(store, store.path, overwrite=True)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"is not a feature store, but holds 'a.jpg'"):
+    with pytest.raises(InputError, match=r"is not a feature store, but contains 'a.jpg'"):
         export_dense(store, tmp_path / "photos", overwrite=True)
 
 
