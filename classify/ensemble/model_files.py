@@ -31,7 +31,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
-from ...store.atomic_folder import is_free, whole_folder
+from ...store.atomic_folder import atomic_folder, is_free
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
 from ..labels.classes import Classes, default_classes
@@ -125,7 +125,7 @@ def write_model(model: SavedModel, folder: str | Path, *, overwrite: bool = Fals
         text = json.dumps(facts, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the model's extra facts cannot be written as JSON: {error}") from error
-    with whole_folder(target) as made:
+    with atomic_folder(target) as made:
         (made / TENSORS).write_bytes(tensors)
         (made / FACTS).write_text(text + "\n", encoding="utf-8")
 

@@ -63,12 +63,12 @@ class Recipe:
             "paper", learning_rate=1e-3, batch_size=64, decay=False, max_epochs=100, patience=50
         )
 
-    def longest(self, batches_per_epoch: int) -> int:
+    def step_limit(self, batches_per_epoch: int) -> int:
         """Return how many steps training takes if no member stops early.
 
         Examples
         --------
-        >>> Recipe.paper().longest(batches_per_epoch=10), Recipe.default().longest(10)
+        >>> Recipe.paper().step_limit(batches_per_epoch=10), Recipe.default().step_limit(10)
         (1000, 2000)
         """
         bounds = [] if self.max_steps is None else [self.max_steps]

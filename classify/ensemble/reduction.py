@@ -25,7 +25,7 @@ from ...store.spec import FeatureSpec
 from .members import MemberStack
 from .scaling import Scaling
 
-__all__ = ["Kept", "default_dims", "expand", "reduction_of"]
+__all__ = ["ReductionPlan", "default_dims", "expand", "fit_reduction"]
 
 _SHARE, _FEWEST = 5, 256
 
@@ -53,7 +53,7 @@ def default_dims(dims: int) -> int:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ReductionPlan:
     """How many channels of each map size remain.
 
     Parameters
@@ -109,7 +109,7 @@ class Kept:
 
     @property
     def pixels(self) -> int:
-        """How many pixels to sample for `reduction_of`."""
+        """How many pixels to sample for `fit_reduction`."""
         return max(_PIXELS, *self.components.values())
 
 
@@ -134,8 +134,8 @@ def _extras(spec: FeatureSpec, size: str) -> int:
     return sum(layer.channels for layer in layers if layer.is_extra)
 
 
-def reduction_of(
-    sample: Mapping[str, NDArray[np.float16]], spec: FeatureSpec, kept: Kept
+def fit_reduction(
+    sample: Mapping[str, NDArray[np.float16]], spec: FeatureSpec, kept: ReductionPlan
 ) -> Reduction:
     """Return the reduction to the leading principal components of a sample.
 
@@ -144,7 +144,7 @@ def reduction_of(
     sample : mapping of arrays of shape (n, C), float16
         By map size, the channels of some pixels, as in the array ``features/<map size>``.
     spec : FeatureSpec
-    kept : Kept
+    kept : ReductionPlan
     """
     parts = {size: _part(sample[size], spec, size, kept) for size in spec.map_sizes}
     return Reduction(
@@ -155,7 +155,7 @@ def reduction_of(
 
 
 def _part(
-    sample: NDArray[np.float16], spec: FeatureSpec, size: str, kept: Kept
+    sample: NDArray[np.float16], spec: FeatureSpec, size: str, kept: ReductionPlan
 ) -> tuple[Tensor, Tensor]:
     """Return matrix (C, k) and shift (k,) of one map size."""
     layers = [spec.layers[i] for i in spec.layers_of(size)]

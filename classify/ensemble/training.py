@@ -237,7 +237,7 @@ def train(
     DsegError
         If a loss is not finite.
     """
-    start, steps = time.monotonic(), recipe.longest(sampler.batches_per_epoch)
+    start, steps = time.monotonic(), recipe.step_limit(sampler.batches_per_epoch)
     counts = np.bincount(y, minlength=stack.widths[-1])
     run = _Run(stack, recipe, steps, layers or (sampler.dims,), counts)
     ended_by = "the sampler's end"
@@ -336,7 +336,7 @@ class _Run:
 def seconds_per_step(stack: MemberStack, batch_size: int = 64, steps: int = 5) -> float:
     """Measure how long one update of all members takes, on random numbers and a copy.
 
-    Drawing the batches is not in it. Times `Recipe.longest` it is the longest training can take.
+    Drawing the batches is not in it. Times `Recipe.step_limit` it is the longest training can take.
     """
     device, n_classes = stack.weights[0].device, stack.widths[-1]
     trainer = Trainer(stack.select(range(stack.members)))

@@ -67,7 +67,7 @@ class IouEstimate:
         """IoU of each class without one of the images, for each: (images, C)."""
         return _iou(self.counts.sum(axis=0) - self.counts)
 
-    def error_of_gain(self, other: "IouEstimate") -> float:
+    def difference_error(self, other: "IouEstimate") -> float:
         """Return the standard error of the difference to another estimate on the same images.
 
         By the jackknife over images: what both find easy or hard cancels out. Where a class stands

@@ -82,5 +82,5 @@ def smallest_within_error(path: Sequence[Step]) -> Step:
         step
         for step in path
         if best.found.mean_iou - step.found.mean_iou
-        <= max(WORTH, best.found.error_of_gain(step.found))
+        <= max(WORTH, best.found.difference_error(step.found))
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 
-__all__ = ["image_folds", "unlearnt_classes"]
+__all__ = ["image_folds", "classes_in_one_fold"]
 
 
 def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tuple[int, ...], ...]:
@@ -88,7 +88,7 @@ def _rarest_first(
     return dealt
 
 
-def unlearnt_classes(
+def classes_in_one_fold(
     counts: NDArray[np.integer], folds: Sequence[Sequence[int]]
 ) -> tuple[int, ...]:
     """Return the classes all of whose images stand in one fold: held out, nobody has learnt them.
@@ -101,7 +101,7 @@ def unlearnt_classes(
 
     Examples
     --------
-    >>> unlearnt_classes(np.array([[9, 0], [9, 4], [9, 0]]), [[0], [1, 2]])
+    >>> classes_in_one_fold(np.array([[9, 0], [9, 4], [9, 0]]), [[0], [1, 2]])
     (1,)
     """
     present = np.asarray(counts) > 0

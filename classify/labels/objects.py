@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from ...store.errors import InputError
 from .label_maps import read_label_map
-from .survey import LabelSurvey, SeenMap
+from .survey import LabelMapStats, LabelSurvey
 
 __all__ = ["check_objects"]
 
@@ -71,7 +71,7 @@ def _own_numbers(found: list[NDArray[np.integer]]) -> bool:
     return ids.size >= _FEWEST_IDS and alone and objects >= _FULL * spans
 
 
-def _pieces(seen: SeenMap, ids: NDArray[np.integer]) -> tuple[int, int]:
+def _pieces(seen: LabelMapStats, ids: NDArray[np.integer]) -> tuple[int, int]:
     """Return how many of the ids of a map are one piece, and how many there are."""
     label, whole = read_label_map(seen.path), 0
     places = ndimage.find_objects(np.where(np.isin(label, ids), label, 0).astype(np.int64))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...store.errors import InputError
 from .classes import Classes, Colour, default_colour
-from .survey import LabelSurvey, SeenMap
+from .survey import LabelMapStats, LabelSurvey
 
 __all__ = ["check_palettes", "odd_colours"]
 
@@ -24,8 +24,8 @@ def check_palettes(survey: LabelSurvey) -> None:
     coloured = [seen for seen in survey.maps if seen.palette]
     if len({seen.palette for seen in coloured}) < 2:
         return
-    first: dict[int, tuple[Colour, SeenMap]] = {}
-    owner: dict[Colour, tuple[int, SeenMap]] = {}
+    first: dict[int, tuple[Colour, LabelMapStats]] = {}
+    owner: dict[Colour, tuple[int, LabelMapStats]] = {}
     for seen in coloured:
         for k in seen.pixels:
             colour = _colour(seen, k)
@@ -60,7 +60,7 @@ def odd_colours(survey: LabelSurvey, classes: Classes) -> list[str]:
     return []
 
 
-def _colour(seen: SeenMap, k: int) -> Colour | None:
+def _colour(seen: LabelMapStats, k: int) -> Colour | None:
     entry = (seen.palette or b"")[3 * k : 3 * k + 3]
     return (entry[0], entry[1], entry[2]) if len(entry) == 3 else None
 

@@ -140,7 +140,7 @@ def _least_learnt(labelled: Labelled, draws: Sequence[Draw]) -> int:
         counts = labelled.counts_by_image[[number[stem] for stem in draw.order]]
         classes = (counts.cumsum(axis=0) > 0).sum(axis=1)
         if classes[-1] < 2:
-            lost = labelled.facts.of([number[stem] for stem in draw.order]).lost_words()
+            lost = labelled.facts.of([number[stem] for stem in draw.order]).describe_lost()
             raise InputError(
                 f"the images that draw {draw.number + 1} learns from have one class only: "
                 + (lost or "label pixels of another class in more images")

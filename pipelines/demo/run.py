@@ -18,7 +18,7 @@ from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
 from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
 from ...extract.images import read_image
-from ...store.atomic_folder import is_free, remove_parts
+from ...store.atomic_folder import is_free, remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
@@ -54,8 +54,8 @@ def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
     progress = progress or Progress()
     _check(config)
     BackboneOptions(device=config.device).load(config.checkpoint)  # a wrong one leaves no folder
-    tidy = partial(remove_parts, config.out)
-    with claimed(config.out, None, "dseg demo", beside=True, tidy=tidy, warn=progress.warn):
+    tidy = partial(remove_temporary_files, config.out)
+    with claimed(config.out, None, "dseg demo", in_parent=True, tidy=tidy, warn=progress.warn):
         return _demo(config, progress)
 
 

@@ -109,7 +109,7 @@ def path_of(task: SelectTask, path: Sequence[Step], costs: Costs) -> list[Scored
             replace(
                 scored(task, after, f"with {after.names[-1]}", costs),
                 gain=after.found.mean_iou - before.found.mean_iou,
-                error=after.found.error_of_gain(before.found),
+                error=after.found.difference_error(before.found),
             )
         )
     return found
