@@ -64,7 +64,7 @@ class LabelSurvey:
         self.where, self.ignore = where, ignore
         self.maps: list[LabelMapStats] = []
         self.pixels: Counter[int] = Counter()
-        self.edges = Edges.none()
+        self.edges = Edges.empty()
         self.softened: list[Path] = []
         self.softest: Path | None = None
         self._most_steps = 0

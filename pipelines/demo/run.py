@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...classify.ensemble.model_files import FACTS
+from ...classify.ensemble.model_files import MODEL_JSON
 from ...classify.inference.mask_files import read_mask, write_encoded, write_mask
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
@@ -234,7 +234,7 @@ def _extract(config: DemoConfig, progress: Progress) -> None:
 
 def _fit(config: DemoConfig, progress: Progress) -> None:
     out = config.out
-    if (out / "model" / FACTS).is_file():
+    if (out / "model" / MODEL_JSON).is_file():
         progress.say(f"'{out / 'model'}' is there already")
         return
     fit(

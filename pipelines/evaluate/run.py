@@ -75,7 +75,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         progress.warn(note)
     highest = max(mask_survey.highest, label_survey.highest)
     classes = named or unnamed_classes(highest + 1, "masks and label maps")
-    confusion, others = confusion.cut(len(classes)), others.cut(len(classes))
+    confusion, others = confusion.truncate(len(classes)), others.truncate(len(classes))
     if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
             f"no labelled pixel of the label maps in '{config.labels}' is left at the masks' size, "

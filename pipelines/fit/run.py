@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from ...classify.ensemble.model_files import check_target, files_of
+from ...classify.ensemble.model_files import check_target, model_files
 from ...classify.ensemble.model_size import model_bytes
 from ...extract.devices import choose_device
 from ...store.atomic_folder import recover_folder
@@ -95,7 +95,7 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
         ensemble = training.run(progress)
     extra = _origin(config, training) | results
     ensemble.save(config.out, extra=extra, overwrite=config.overwrite)
-    n_bytes = sum(path.stat().st_size for path in files_of(config.out))
+    n_bytes = sum(path.stat().st_size for path in model_files(config.out))
     seconds, cross_validation = time.monotonic() - started, results.get("cross_validation")
     return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=cross_validation)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classify.ensemble.model_files import FACTS, files_of
+from ...classify.ensemble.model_files import MODEL_JSON, model_files
 from ...classify.inference.contrast import overlay_colours
 from ...classify.inference.legend import write_legend
 from ...classify.inference.mask_files import write_array, write_mask, write_overlay
@@ -68,7 +68,7 @@ class MaskOptions:
 
 def refuse_model_or_store(out: Path) -> None:
     """Refuse to write masks into a model or a store: who replaces that would lose them."""
-    for file, what in ((FACTS, "a model"), ("zarr.json", "a feature store")):
+    for file, what in ((MODEL_JSON, "a model"), ("zarr.json", "a feature store")):
         if (out / file).is_file():
             raise InputError(f"'{out}' holds {what}: give the masks a folder of their own, --out")
 
@@ -101,7 +101,7 @@ def refuse_inside_images(images: ImageFiles, out: Path) -> None:
 def fingerprint(folder: Path) -> str:
     """Return a sha256 over the files of a model, by which it is known again."""
     digest = hashlib.sha256()
-    for path in files_of(folder):
+    for path in model_files(folder):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

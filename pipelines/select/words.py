@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...classify.evaluation.forward_selection import WORTH
+from ...classify.evaluation.forward_selection import MIN_GAIN
 from ..inputs.image_list import duration
 from .config import ScoredSet, SelectSummary
 
@@ -141,7 +141,7 @@ def _how(summary: SelectSummary) -> str:
     confirmed = (
         " The ensemble was trained and scored on the same folds, briefly, so its scores are for "
         "comparison. The recommended set is the probe's choice, or where that is behind the best "
-        f"by more than one standard error or {WORTH}, the cheapest that is not."
+        f"by more than one standard error or {MIN_GAIN}, the cheapest that is not."
         if ensemble
         else " No ensemble confirmed it."
     )
