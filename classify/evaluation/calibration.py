@@ -40,9 +40,9 @@ BINS = 15
 LOWEST, HIGHEST = 0.05, 20.0
 """Temperatures: where a sample is all right, or no better than chance, it would run away."""
 
-_MOST_GROUPS = 10  # more are taken together, as of folds of one image
+_MAX_GROUPS = 10  # more are taken together, as of folds of one image
 
-_ROWS = 8192  # at a time: what is made of them on the way stays small
+_CHUNK_PIXELS = 8192  # at a time: what is made of them on the way stays small
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def calibrate(sample: PixelSample) -> Calibration:
     sample : PixelSample
         Of one group at least; of one alone, its own temperature is taken.
     """
-    tempered_parts, groups = [], sample.groups % _MOST_GROUPS
+    tempered_parts, groups = [], sample.groups % _MAX_GROUPS
     for group in np.unique(groups):
         own = groups == group
         temperature = find_temperature(sample if own.all() else sample.of(~own))
@@ -153,12 +153,14 @@ def calibrate(sample: PixelSample) -> Calibration:
     after = np.empty_like(sample.probabilities)
     for own, temperature in tempered_parts:
         after[own] = tempered(sample.probabilities[own], temperature)
-    mended = PixelSample(after, sample.y, sample.weights, sample.groups)
-    nll, of_mended = negative_log_likelihood(sample), negative_log_likelihood(mended)
+    calibrated = PixelSample(after, sample.y, sample.weights, sample.groups)
+    nll, nll_calibrated = negative_log_likelihood(sample), negative_log_likelihood(calibrated)
     n, before = len(sample.y), reliability(sample)
-    if of_mended >= nll:
+    if nll_calibrated >= nll:
         return Calibration(1.0, n, (nll, nll), before, before)
-    return Calibration(find_temperature(sample), n, (nll, of_mended), before, reliability(mended))
+    return Calibration(
+        find_temperature(sample), n, (nll, nll_calibrated), before, reliability(calibrated)
+    )
 
 
 def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -176,18 +178,18 @@ def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[
     array([[0.75, 0.25]], dtype=float32)
     """
     out = np.empty_like(probabilities)
-    for rows in _chunks(len(out)):
-        out[rows] = np.exp(_log_softmax(_scores(probabilities[rows]) / temperature))
+    for chunk in _chunks(len(out)):
+        out[chunk] = np.exp(_log_softmax(_scores(probabilities[chunk]) / temperature))
     return out
 
 
 def negative_log_likelihood(sample: PixelSample, temperature: float = 1.0) -> float:
     """Return the mean of ``-log p`` of the true classes, in nats, at a temperature."""
     total = 0.0
-    for rows in _chunks(len(sample.y)):
-        logs = _log_softmax(_scores(sample.probabilities[rows]) / temperature)
-        right = np.take_along_axis(logs, sample.y[rows, None].astype(np.int64), axis=1)[:, 0]
-        total -= float(sample.weights[rows] @ right)
+    for chunk in _chunks(len(sample.y)):
+        logs = _log_softmax(_scores(sample.probabilities[chunk]) / temperature)
+        right = np.take_along_axis(logs, sample.y[chunk, None].astype(np.int64), axis=1)[:, 0]
+        total -= float(sample.weights[chunk] @ right)
     return total / float(sample.weights.sum())
 
 
@@ -219,11 +221,11 @@ def _slope(sample: PixelSample, b: float) -> tuple[float, float]:
     With scores s and their mean under the tempered probabilities: ``E[s] - s_y`` and ``Var[s]``.
     """
     slope = curvature = 0.0
-    for rows in _chunks(len(sample.y)):
-        scores = _scores(sample.probabilities[rows])
-        p, weights = np.exp(_log_softmax(b * scores)), sample.weights[rows]
+    for chunk in _chunks(len(sample.y)):
+        scores = _scores(sample.probabilities[chunk])
+        p, weights = np.exp(_log_softmax(b * scores)), sample.weights[chunk]
         mean = (p * scores).sum(axis=1)
-        right = np.take_along_axis(scores, sample.y[rows, None].astype(np.int64), axis=1)[:, 0]
+        right = np.take_along_axis(scores, sample.y[chunk, None].astype(np.int64), axis=1)[:, 0]
         slope += float(weights @ (mean - right))
         curvature += float(weights @ ((p * scores**2).sum(axis=1) - mean**2))
     return slope, curvature
@@ -234,13 +236,13 @@ def reliability(sample: PixelSample) -> Reliability:
     confidence = sample.probabilities.max(axis=1).astype(np.float64)
     right = sample.probabilities.argmax(axis=1) == sample.y
     # (0, 1/15], (1/15, 2/15], …: as Guo et al. have it
-    places = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    bin_index = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
     def summed(values: NDArray[Any]) -> NDArray[np.float64]:
         weighted = sample.weights * values
-        return np.bincount(places, weights=weighted, minlength=BINS).astype(np.float64)
+        return np.bincount(bin_index, weights=weighted, minlength=BINS).astype(np.float64)
 
-    total = summed(np.ones(len(places)))
+    total = summed(np.ones(len(bin_index)))
     mean_confidence, accuracy = (
         np.divide(summed(values), total, out=np.full(BINS, np.nan), where=total > 0)
         for values in (confidence, right)
@@ -249,7 +251,7 @@ def reliability(sample: PixelSample) -> Reliability:
 
 
 def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
+    return (slice(start, start + _CHUNK_PIXELS) for start in range(0, n, _CHUNK_PIXELS))
 
 
 def _scores(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:

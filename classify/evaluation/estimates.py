@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 __all__ = ["IouEstimate", "weighted_counts"]
 
-_NOTHING = 1e-6  # of weights, each of which is at least 1: what rounding leaves
+_MIN_UNION = 1e-6  # of weights, each of which is at least 1: what rounding leaves
 
 
 def weighted_counts(
@@ -63,11 +63,11 @@ class IouEstimate:
         return float(np.nanmean(self.iou))
 
     @cached_property
-    def _without(self) -> NDArray[np.float64]:
+    def _leave_one_out(self) -> NDArray[np.float64]:
         """IoU of each class without one of the images, for each: (images, C)."""
         return _iou(self.counts.sum(axis=0) - self.counts)
 
-    def error_of_gain(self, other: "IouEstimate") -> float:
+    def difference_error(self, other: "IouEstimate") -> float:
         """Return the standard error of the difference to another estimate on the same images.
 
         By the jackknife over images: what both find easy or hard cancels out. Where a class stands
@@ -77,10 +77,10 @@ class IouEstimate:
         ----------
         Efron, Stein, "The jackknife estimate of variance", Annals of Statistics 9, 1981.
         """
-        each = self._without - other._without  # (images, C)
-        known = ~np.isnan(each)
-        total = np.where(known, each, 0).sum(axis=1)
-        gains = total[known.any(axis=1)] / known.sum(axis=1)[known.any(axis=1)]
+        differences = self._leave_one_out - other._leave_one_out  # (images, C)
+        valid = ~np.isnan(differences)
+        total = np.where(valid, differences, 0).sum(axis=1)
+        gains = total[valid.any(axis=1)] / valid.sum(axis=1)[valid.any(axis=1)]
         n = len(gains)
         return float(np.sqrt((n - 1) / n * ((gains - gains.mean()) ** 2).sum())) if n > 1 else 0.0
 
@@ -90,5 +90,5 @@ def _iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     unions = counts.sum(axis=-1) + counts.sum(axis=-2) - hits
     found = np.full(hits.shape, np.nan)
-    np.divide(hits, unions, out=found, where=unions > _NOTHING)
+    np.divide(hits, unions, out=found, where=unions > _MIN_UNION)
     return found

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from .estimates import IouEstimate
 
-__all__ = ["WORTH", "Step", "forward_selection", "smallest_within_error"]
+__all__ = ["MIN_GAIN", "Step", "forward_selection", "smallest_within_error"]
 
-WORTH = 0.01
+MIN_GAIN = 0.01
 """mIoU below which a difference is not worth more layers: seeds alone may differ by as much."""
 
 Names = tuple[str, ...]
@@ -48,29 +48,29 @@ def forward_selection(
     """
     path = [max(alone, key=lambda step: step.found.mean_iou)]
     bound = {step.names[0]: float("inf") for step in alone}
-    while len(path) < most and (tried := _round(path[-1], bound, score, at_once)):
-        path.append(max(tried, key=lambda step: step.found.mean_iou))
+    while len(path) < most and (candidates := _try_additions(path[-1], bound, score, at_once)):
+        path.append(max(candidates, key=lambda step: step.found.mean_iou))
     return path
 
 
-def _round(last: Step, bound: dict[str, float], score: Score, at_once: int) -> list[Step]:
+def _try_additions(last: Step, bound: dict[str, float], score: Score, at_once: int) -> list[Step]:
     """Try parts beside a set, the most promising first; note what each gains."""
-    left = sorted((name for name in bound if name not in last.names), key=lambda n: -bound[n])
-    tried, best = list[Step](), float("-inf")
-    while left and bound[left[0]] > best:
-        sets = [(*last.names, name) for name in left[:at_once]]
-        left = left[at_once:]
+    remaining = sorted((name for name in bound if name not in last.names), key=lambda n: -bound[n])
+    candidates, best = list[Step](), float("-inf")
+    while remaining and bound[remaining[0]] > best:
+        sets = [(*last.names, name) for name in remaining[:at_once]]
+        remaining = remaining[at_once:]
         for names, found in zip(sets, score(sets), strict=True):
-            tried.append(Step(names, found))
+            candidates.append(Step(names, found))
             bound[names[-1]] = found.mean_iou - last.found.mean_iou
             best = max(best, bound[names[-1]])
-    return tried
+    return candidates
 
 
 def smallest_within_error(path: Sequence[Step]) -> Step:
     """Return the first set of a path that is not worse than the best one by more than chance.
 
-    That is by more than one standard error of the difference, or by `WORTH`, if that is more.
+    That is by more than one standard error of the difference, or by `MIN_GAIN`, if that is more.
 
     References
     ----------
@@ -82,5 +82,5 @@ def smallest_within_error(path: Sequence[Step]) -> Step:
         step
         for step in path
         if best.found.mean_iou - step.found.mean_iou
-        <= max(WORTH, best.found.error_of_gain(step.found))
+        <= max(MIN_GAIN, best.found.difference_error(step.found))
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Interval", "bootstrap_mean_iou", "mean_over_draws"]
 
-_AT_ONCE = 256  # resamples
+_RESAMPLES_PER_BATCH = 256  # resamples
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,19 @@ def bootstrap_mean_iou(
     ----------
     Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    known = counts[:, :-1]  # labelled pixels: (images, C, C + 1)
-    n_classes = known.shape[1]
+    labelled = counts[:, :-1]  # labelled pixels: (images, C, C + 1)
+    n_classes = labelled.shape[1]
     counted = np.arange(n_classes) != ignore_label
-    hits = counted * np.diagonal(known, axis1=1, axis2=2).astype(np.float64)  # (images, C)
-    found = np.einsum("icj,c->ij", known[:, :, :n_classes], counted)
-    unions = counted * (known.sum(axis=2) + found - hits)
+    hits = counted * np.diagonal(labelled, axis1=1, axis2=2).astype(np.float64)  # (images, C)
+    found = np.einsum("icj,c->ij", labelled[:, :, :n_classes], counted)
+    unions = counted * (labelled.sum(axis=2) + found - hits)
     rng, n = np.random.default_rng([seed, len(counts)]), len(counts)
     scores = []
-    for start in range(0, resamples, _AT_ONCE):
-        times = rng.multinomial(n, np.full(n, 1 / n), size=min(_AT_ONCE, resamples - start))
-        hit, union = times @ hits, times @ unions
+    for start in range(0, resamples, _RESAMPLES_PER_BATCH):
+        draws = rng.multinomial(
+            n, np.full(n, 1 / n), size=min(_RESAMPLES_PER_BATCH, resamples - start)
+        )
+        hit, union = draws @ hits, draws @ unions
         iou = np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)
         classes = (~np.isnan(iou)).sum(axis=1)
         scores.append(np.nansum(iou, axis=1)[classes > 0] / classes[classes > 0])

@@ -68,32 +68,34 @@ class Confusion:
         prediction, label = np.asarray(prediction), np.asarray(label)
         if prediction.shape != label.shape:
             raise InputError(
-                f"the mask{_of(name)} has the shape {prediction.shape}, its label map "
+                f"the mask{_of_image(name)} has the shape {prediction.shape}, its label map "
                 f"{label.shape}: they must be equal"
             )
-        rows = self._known(label, f"label map{_of(name)}")
-        columns = self._known(prediction, f"mask{_of(name)}")
+        rows = self._as_class_ids(label, f"label map{_of_image(name)}")
+        columns = self._as_class_ids(prediction, f"mask{_of_image(name)}")
         side = self.n_classes + 1
         self.counts += np.bincount(rows * side + columns, minlength=side**2).reshape(side, side)
 
-    def _known(self, ids: Map, what: str) -> NDArray[np.int64]:
+    def _as_class_ids(self, ids: Map, what: str) -> NDArray[np.int64]:
         """Return the ids as one list, C for all that are no class."""
         flat = ids.ravel()
-        known = (flat >= 0) & (flat < self.n_classes)
-        stray = flat[~known & (flat != self.ignore_label)]
-        if stray.size and not self.paper:
+        is_class = (flat >= 0) & (flat < self.n_classes)
+        unknown = flat[~is_class & (flat != self.ignore_label)]
+        if unknown.size and not self.paper:
             raise InputError(
-                f"the {what} has the id {stray[0]} but there are {self.n_classes} classes, 0 to "
+                f"the {what} has the id {unknown[0]} but there are {self.n_classes} classes, 0 to "
                 f"{self.n_classes - 1}, and the ignore label is {self.ignore_label}"
             )
-        return np.where(known, flat, self.n_classes).astype(np.int64)
+        return np.where(is_class, flat, self.n_classes).astype(np.int64)
 
-    def cut(self, n_classes: int) -> "Confusion":
+    def truncate(self, n_classes: int) -> "Confusion":
         """Return the counts for the first classes alone; the others are none of the classes."""
-        cut = Confusion(n_classes, self.ignore_label, paper=self.paper)
+        truncated = Confusion(n_classes, self.ignore_label, paper=self.paper)
         first = range(n_classes + 1)  # of what each row and column sums: all from the last on
-        cut.counts = np.add.reduceat(np.add.reduceat(self.counts, first, axis=0), first, axis=1)
-        return cut
+        truncated.counts = np.add.reduceat(
+            np.add.reduceat(self.counts, first, axis=0), first, axis=1
+        )
+        return truncated
 
     @property
     def _labelled(self) -> NDArray[np.int64]:
@@ -135,7 +137,7 @@ class Confusion:
         return float(np.trace(labelled)) / total if total else float("nan")
 
 
-def _of(name: str) -> str:
+def _of_image(name: str) -> str:
     return f" of '{name}'" if name else ""
 
 

@@ -66,7 +66,7 @@ def check_ids(
     ----------
     label : array of shape (H, W), integer
     ids : iterable of int
-        Its ids, ascending, but for the ignore label; such as `SeenMap.pixels`.
+        Its ids, ascending, but for the ignore label; such as `LabelMapStats.pixels`.
     ignore : int
     classes : Classes, optional
         None where no file names them: all ids below 65535 may be classes.

@@ -20,7 +20,7 @@ __all__ = ["N_IDS", "Edges"]
 N_IDS = 1 << 16
 """Ids below 0 or from here on are classes nowhere; they are not counted."""
 
-_ROWS = 96
+_MAX_LINES = 96
 """Of a map with more rows, at most so many are looked at, evenly spaced, with those beside them."""
 
 # Real label maps, each alone, at full and half size: steps at most .06 of the crossings. Shrunk to
@@ -50,7 +50,7 @@ class Edges:
     counts: NDArray[np.int64]
 
     @classmethod
-    def none(cls) -> Self:
+    def empty(cls) -> Self:
         """Return those of no map."""
         return cls(0.0, 0, np.zeros((4, 1), np.int64))
 
@@ -58,18 +58,23 @@ class Edges:
     def of(cls, label: NDArray[np.integer]) -> Self:
         """Look at one label map, (H, W)."""
         height, width = label.shape
-        y, x = np.arange(0, height, -(-height // _ROWS)), np.arange(width)
-        here = label[y]
-        left, right = here[:, np.maximum(x - 1, 0)], here[:, np.minimum(x + 1, width - 1)]
-        up, low = label[np.maximum(y - 1, 0)], label[np.minimum(y + 1, height - 1)]
-        sides = (left, right, up, low)
-        differ = [side != here for side in sides]
-        at_edge = np.flatnonzero(differ[0] | differ[1] | differ[2] | differ[3])
-        five = np.stack([side.ravel()[at_edge] for side in (here, *sides)])  # (5, n)
+        y, x = np.arange(0, height, -(-height // _MAX_LINES)), np.arange(width)
+        centre = label[y]
+        left, right = centre[:, np.maximum(x - 1, 0)], centre[:, np.minimum(x + 1, width - 1)]
+        up, down = label[np.maximum(y - 1, 0)], label[np.minimum(y + 1, height - 1)]
+        sides = (left, right, up, down)
+        differs = [side != centre for side in sides]
+        edge_pixels = np.flatnonzero(differs[0] | differs[1] | differs[2] | differs[3])
+        neighbourhood = np.stack([side.ravel()[edge_pixels] for side in (centre, *sides)])  # (5, n)
         return cls(
-            int(np.count_nonzero(five[1:] != five[0])) / 2,  # each is seen from both its sides
-            sum(int(np.count_nonzero(differ[k] & differ[k + 1])) for k in (0, 2)),
-            _table(_histogram(here.ravel()), _histogram(five[0]), *_mixed_and_between(five)),
+            int(np.count_nonzero(neighbourhood[1:] != neighbourhood[0]))
+            / 2,  # each is counted twice
+            sum(int(np.count_nonzero(differs[k] & differs[k + 1])) for k in (0, 2)),
+            _table(
+                _histogram(centre.ravel()),
+                _histogram(neighbourhood[0]),
+                *_mixed_and_between(neighbourhood),
+            ),
         )
 
     def __add__(self, other: Self) -> Self:
@@ -97,30 +102,30 @@ class Edges:
         )
 
     def _has_crumbs(self) -> bool:
-        pixels, at_edge, mixed, _ = self.counts
-        crumbs = (pixels > 0) & (pixels - at_edge <= _CRUMBS_INSIDE * pixels)
+        pixels, edge_pixels, mixed, _ = self.counts
+        crumbs = (pixels > 0) & (pixels - edge_pixels <= _CRUMBS_INSIDE * pixels)
         n = int(crumbs.sum())
         most = n >= _CRUMBS and 2 * n >= int((pixels > 0).sum())
         return most and int(mixed[crumbs].sum()) >= _CRUMBS_MIXED * int(pixels[crumbs].sum())
 
 
 def _mixed_and_between(
-    five: NDArray[np.integer],
+    neighbourhood: NDArray[np.integer],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count, by id, pixels beside two and more other ids, and those between their neighbours.
 
     Parameters
     ----------
-    five : array of shape (5, n)
+    neighbourhood : array of shape (5, n)
         Pixels at edges, then their left, right, upper and lower neighbours.
     """
-    here, left, right, up, low = five
-    lowest, highest = five.min(axis=0), five.max(axis=0)
-    mixed = here[((five != lowest) & (five != highest)).any(axis=0)]
+    centre, left, right, up, down = neighbourhood
+    lowest, highest = neighbourhood.min(axis=0), neighbourhood.max(axis=0)
+    mixed = centre[((neighbourhood != lowest) & (neighbourhood != highest)).any(axis=0)]
     steps = []
-    for one, other in ((left, right), (up, low)):
-        rises, falls = (one < here) & (here < other), (one > here) & (here > other)
-        steps.append(here[rises | falls])
+    for before, after in ((left, right), (up, down)):
+        rises, falls = (before < centre) & (centre < after), (before > centre) & (centre > after)
+        steps.append(centre[rises | falls])
     return _histogram(mixed), _histogram(np.concatenate(steps))
 
 

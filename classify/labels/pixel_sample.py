@@ -91,11 +91,11 @@ def draw_pixels(
     index, weight, image = [], [], []
     for number, (start, stop) in enumerate(pairwise(image_starts)):
         rng = np.random.default_rng([seed, number])
-        here = y[start:stop]
-        counts = np.bincount(here)
+        labels = y[start:stop]
+        counts = np.bincount(labels)
         for c, n in enumerate(allocate(counts, most)):
             if n:
-                index.append(start + rng.choice(np.flatnonzero(here == c), n, replace=False))
+                index.append(start + rng.choice(np.flatnonzero(labels == c), n, replace=False))
                 weight.append(np.full(n, counts[c] / n))
                 image.append(np.full(n, number))
     found = np.concatenate(index)

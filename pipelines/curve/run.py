@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ...extract.networks.devices import choose_device
-from ...store.atomic_folder import remove_parts
+from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.read.protocol import Features
@@ -42,7 +42,7 @@ def curve(config: CurveConfig, progress: Progress | None = None) -> CurveSummary
     progress = progress or Progress()
     if config.dry_run:
         return _curve(config, progress)
-    tidy = partial(remove_parts, config.out)
+    tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, None, "dseg curve", tidy=tidy, warn=progress.warn):
         return _curve(config, progress)
 

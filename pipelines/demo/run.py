@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...classify.ensemble.model_files import FACTS
+from ...classify.ensemble.model_files import MODEL_JSON
 from ...classify.inference.mask_files import read_mask, write_encoded, write_mask
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
@@ -20,7 +20,7 @@ from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
 from ...extract.backbone import load_backbone
 from ...extract.images.reading import read_image
 from ...extract.networks.options import BackboneOptions
-from ...store.atomic_folder import is_free, remove_parts
+from ...store.atomic_folder import is_free, remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
@@ -56,8 +56,8 @@ def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
     progress = progress or Progress()
     _check(config)
     load_backbone(config.checkpoint, device=config.device)  # a wrong one leaves no folder
-    tidy = partial(remove_parts, config.out)
-    with claimed(config.out, None, "dseg demo", beside=True, tidy=tidy, warn=progress.warn):
+    tidy = partial(remove_temporary_files, config.out)
+    with claimed(config.out, None, "dseg demo", in_parent=True, tidy=tidy, warn=progress.warn):
         return _demo(config, progress)
 
 
@@ -237,7 +237,7 @@ def _extract(config: DemoConfig, progress: Progress) -> None:
 
 def _fit(config: DemoConfig, progress: Progress) -> None:
     out = config.out
-    if (out / "model" / FACTS).is_file():
+    if (out / "model" / MODEL_JSON).is_file():
         progress.say(f"'{out / 'model'}' exists already")
         return
     fit(

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 
 from ...classify.inference.mask_files import write_encoded
 from ...store.errors import InputError
-from ...store.names import composed, unsafe
+from ...store.names import composed, why_unsafe
 
-__all__ = ["FILE", "KINDS", "Manifest", "of_one_prediction"]
+__all__ = ["FILE", "KINDS", "Manifest", "same_prediction"]
 
 FILE = "predictions.jsonl"
 KINDS = ("mask", "probabilities", "uncertainty", "overlay")
@@ -24,7 +24,7 @@ KINDS = ("mask", "probabilities", "uncertainty", "overlay")
 _NEEDED, _NAMES = ("stem", "image", "sha256", "mask"), ("stem", "image", *KINDS)
 
 
-def of_one_prediction(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def same_prediction(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Say whether two records are of the same model and the very same image."""
     return all(one.get(key) == other.get(key) for key in ("recipe", "sha256"))
 
@@ -51,10 +51,10 @@ class Manifest:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.records: dict[str, dict[str, Any]] = {}
-        self._file, self._read = -1, 0  # its inode, and how many of its bytes have been read
-        self.catch_up()
+        self._inode, self._bytes_read = -1, 0  # its inode, and how many of its bytes have been read
+        self.refresh()
 
-    def catch_up(self) -> None:
+    def refresh(self) -> None:
         """Read what other runs have added.
 
         Raises
@@ -63,26 +63,28 @@ class Manifest:
             If a record's name or path leads outside.
         """
         try:
-            now = self.path.stat()
+            status = self.path.stat()
         except FileNotFoundError:
             return
-        if now.st_ino != self._file or now.st_size < self._read:  # another file, or the first time
-            self.records, self._file, self._read = {}, now.st_ino, 0
-        if now.st_size > self._read:
+        if (
+            status.st_ino != self._inode or status.st_size < self._bytes_read
+        ):  # another file, or the first time
+            self.records, self._inode, self._bytes_read = {}, status.st_ino, 0
+        if status.st_size > self._bytes_read:
             with self.path.open("rb") as file:
-                file.seek(self._read)
-                new = file.read()
-            self._read += len(new)
-            for line in new.decode(errors="replace").splitlines():
-                self._take(line)
+                file.seek(self._bytes_read)
+                added = file.read()
+            self._bytes_read += len(added)
+            for line in added.decode(errors="replace").splitlines():
+                self._add_line(line)
 
-    def _take(self, line: str) -> None:
+    def _add_line(self, line: str) -> None:
         try:
             record = json.loads(line)
-            whole = all(isinstance(record[key], str) for key in _NEEDED)
+            complete = all(isinstance(record[key], str) for key in _NEEDED)
         except (ValueError, KeyError, TypeError, RecursionError):
             return
-        if whole:
+        if complete:
             self._check(record)
             self.records[composed(record["stem"])] = record
 
@@ -92,27 +94,27 @@ class Manifest:
             if key not in record:
                 continue
             name = record[key]
-            told = isinstance(name, str)
-            why = unsafe(name, is_stem=key == "stem") if told else "it is not a string"
-            if why is not None:
+            is_text = isinstance(name, str)
+            reason = why_unsafe(name, is_stem=key == "stem") if is_text else "it is not a string"
+            if reason is not None:
                 raise InputError(
-                    f"'{self.path}' gives {name!r} as {key} of an image: {why}. Names in a "
+                    f"'{self.path}' gives {name!r} as {key} of an image: {reason}. Names in a "
                     "manifest are paths within its folder. `dseg predict` did not write this "
                     "file: do not use it"
                 )
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append a record; after `catch_up`, and while no other run may write (`Claim.alone`)."""
+        """Append a record; after `refresh`, and while no other run may write (`Claim.alone`)."""
         line = json.dumps(record) + "\n"
         with self.path.open("a+b") as file:
-            if file.tell() and self._torn(file):
+            if file.tell() and self._lacks_newline(file):
                 line = "\n" + line
             file.write(line.encode())
-            self._file, self._read = os.fstat(file.fileno()).st_ino, file.tell()
+            self._inode, self._bytes_read = os.fstat(file.fileno()).st_ino, file.tell()
         self.records[composed(record["stem"])] = dict(record)
 
     @staticmethod
-    def _torn(file: BinaryIO) -> bool:
+    def _lacks_newline(file: BinaryIO) -> bool:
         """Whether the last line lacks its end."""
         file.seek(-1, 2)
         return file.read(1) != b"\n"
@@ -127,7 +129,7 @@ class Manifest:
         stems : sequence of str
             Images, in the order in which their lines are to stand; those of others follow.
         """
-        self.catch_up()
+        self.refresh()
         ours = [stem for stem in stems if stem in self.records]
         others = self.records.keys() - set(ours)
         order = [*ours, *(stem for stem in self.records if stem in others)]

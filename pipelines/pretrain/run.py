@@ -29,7 +29,7 @@ from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
-from ..inputs.image_survey import found_white, surveyed, tell_of_files
+from ..inputs.image_survey import detect_white, report_skipped_files, survey_images
 from ..training.memory_budget import default_memory
 from ..training.progress_bar import training_bar
 from .config import PretrainConfig, PretrainEstimate, PretrainSummary
@@ -117,14 +117,14 @@ def _dataset(
     progress: Progress,
 ) -> tuple[Dataset, int]:
     """Return the images that can be read, and which value is white in those of 16 bits."""
-    tell_of_files(files, progress)
+    report_skipped_files(files, progress)
     names = files.by_stem
     listed = None if config.list_file is None else read_list(config.list_file)
     chosen = select(list(names), listed, f"images in {files.where}")
     images = {names[stem]: files.files[names[stem]] for stem in chosen}
-    survey = surveyed(images, progress)
-    survey.tell_of_pages(progress)
-    white = config.white or found_white(survey.deep, len(survey.sizes), progress)
+    survey = survey_images(images, progress)
+    survey.warn_about_pages(progress)
+    white = config.white or detect_white(survey.deep, len(survey.sizes), progress)
     with progress.bar("read images", -(-len(chosen) // here.world), "images") as advance:
         dataset = read_dataset(
             config.images,

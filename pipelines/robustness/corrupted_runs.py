@@ -16,8 +16,8 @@ from ...extract.images.files import ImageFiles
 from ...store.errors import DsegError, InputError
 from ...store.names import stem_of
 from ..console.progress import Advance
-from ..features.inference import Alter, Job
-from ..features.sources import FromImages
+from ..features.inference import ImageTransform, Job
+from ..features.sources import ImageSource
 from ..masks.segmenter import Segmenter, load_model, spec_of
 from .config import RobustnessConfig
 from .corruptions import corrupted, working_size
@@ -58,7 +58,7 @@ class CorruptedRuns:
         spec = spec_of(model, config.models[number])
         checkpoints = config.checkpoints or (None,)
         checkpoint = checkpoints[number if len(checkpoints) > 1 else 0]
-        self._source = FromImages(images, spec, checkpoint, device, config.batch_size)
+        self._source = ImageSource(images, spec, checkpoint, device, config.batch_size)
         self._segment = partial(Segmenter(model, spec, device), want_uncertainty=False)
         self._config, self._scored = config, scored
 
@@ -106,7 +106,7 @@ class CorruptedRuns:
         each = fmean(min(one, _OUTLIER * usual) for one in rest or [first])
         return first + (every - 1) * each
 
-    def _alter(self, name: str, severity: int) -> Alter | None:
+    def _alter(self, name: str, severity: int) -> ImageTransform | None:
         return None if name == CLEAN else partial(self._corrupted, name, severity)
 
     def _corrupted(

@@ -17,16 +17,16 @@ from ...classify.inference.mask_files import write_encoded
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
 from ...extract.networks.devices import choose_device
-from ...store.atomic_folder import is_free, remove_parts
+from ...store.atomic_folder import is_free, remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ..console.progress import Advance, Progress
 from ..features.sources import white_of
 from ..inputs.image_list import read_list
-from ..inputs.image_survey import surveyed, tell_of_files, warn_of_levels
-from ..masks.images_learnt import ImagesLearnt
-from ..masks.mask_folder import fingerprint, refuse_among
+from ..inputs.image_survey import report_skipped_files, survey_images, warn_if_dark
+from ..masks.mask_folder import fingerprint, refuse_inside_images
 from ..masks.segmenter import load_model, spec_of
+from ..masks.training_set import TrainingSet
 from ..training.memory_budget import peak_resident, return_freed_memory
 from .config import RobustnessConfig, RobustnessSummary
 from .corrupted_runs import CorruptedRuns, Pair
@@ -53,11 +53,11 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     """
     progress = progress or Progress()
     images = find_images([config.images])
-    refuse_among(images, config.out)
-    tell_of_files(images, progress)
+    refuse_inside_images(images, config.out)
+    report_skipped_files(images, progress)
     if config.dry_run:
         return _robustness(config, images, progress)
-    tidy = partial(remove_parts, config.out)
+    tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, None, "dseg robustness", tidy=tidy, warn=progress.warn):
         return _robustness(config, images, progress)
 
@@ -137,7 +137,7 @@ def _scored(
     _tell_of_images(images, scored, whites, progress)
     for name, known in names.items():
         _warn_of_names(name, known, scored.classes.names, progress)
-    learnt = {name: _learnt(ImagesLearnt.of(extra), scored) for name, extra in extras.items()}
+    learnt = {name: _learnt(TrainingSet.of(extra), scored) for name, extra in extras.items()}
     for name, count in learnt.items():
         if count:
             progress.warn(
@@ -153,11 +153,11 @@ def _tell_of_images(
 ) -> None:
     names = images.by_stem
     headers = {names[stem]: images.files[names[stem]] for stem in scored.labels}
-    survey = surveyed(headers, progress)
-    survey.tell_of_pages(progress)
+    survey = survey_images(headers, progress)
+    survey.warn_about_pages(progress)
     if FULL in whites:
         advice = f"extract with --white {0} and fit a model on those features"
-        warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, progress)
+        warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, progress)
 
 
 def _warn_of_names(
@@ -173,7 +173,7 @@ def _warn_of_names(
             return
 
 
-def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:
+def _learnt(model: TrainingSet, scored: ScoredImages) -> int | None:
     told = [model.has(stem, sha256) for stem, sha256 in scored.sha256.items()]
     return None if None in told else sum(map(bool, told))
 

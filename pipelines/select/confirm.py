@@ -46,7 +46,7 @@ class Confirmation:
             interval=(self.interval.low, self.interval.high),
             iou=by_class(self.classes, self.found.iou),
             behind=best.found.mean_iou - self.found.mean_iou,
-            error=best.found.error_of_gain(self.found),
+            error=best.found.difference_error(self.found),
         )
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from ...store.atomic_folder import is_free, tidy_beside, whole_folder
+from ...store.atomic_folder import atomic_folder, is_free, recover_folder
 from ...store.claims import claimed
 from ...store.errors import InputError
 from .config import SelectSummary
@@ -36,15 +36,15 @@ def check_select_out(out: Path, overwrite: bool) -> None:
 @contextmanager
 def claimed_report(out: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Keep other runs from writing the same report at the same time."""
-    tidy = partial(tidy_beside, out)
-    with claimed(out, None, "dseg select", beside=True, tidy=tidy, warn=warn):
+    tidy = partial(recover_folder, out)
+    with claimed(out, None, "dseg select", in_parent=True, tidy=tidy, warn=warn):
         yield
 
 
 def write_selection(summary: SelectSummary, out: Path, overwrite: bool) -> None:
     """Write the facts, the page and the pictures."""
     check_select_out(out, overwrite)  # by now: it took a while
-    with whole_folder(out) as made:
+    with atomic_folder(out) as made:
         text = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
         (made / FACTS).write_text(text, encoding="utf-8")
         (made / PAGE).write_text(page(summary), encoding="utf-8")

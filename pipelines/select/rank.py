@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ...classify.evaluation.forward_selection import WORTH, Step
+from ...classify.evaluation.forward_selection import MIN_GAIN, Step
 from ...store.errors import DsegError
 from ..console.progress import Progress
 from .config import ScoredSet
@@ -111,7 +111,7 @@ def path_of(task: SelectTask, path: Sequence[Step], costs: Costs) -> list[Scored
             replace(
                 scored(task, after, f"with {after.names[-1]}", costs),
                 gain=after.found.mean_iou - before.found.mean_iou,
-                error=after.found.error_of_gain(before.found),
+                error=after.found.difference_error(before.found),
             )
         )
     return found
@@ -126,8 +126,8 @@ def ranked(
     """Return the compared sets, the recommended one first.
 
     That is the probe's choice, unless the ensemble finds it behind the best by more than one
-    standard error (or by `WORTH`, if that is more): then the cheapest, by bytes and time, that is
-    not. Not the cheapest in any case: few steps favour few channels.
+    standard error (or by `MIN_GAIN`, if that is more): then the cheapest, by bytes and time, that
+    is not. Not the cheapest in any case: few steps favour few channels.
     """
     names = task.labelled.classes.names
     rows = [
@@ -146,7 +146,7 @@ def ranked(
     good = [
         row
         for row in rows
-        if row.ensemble and row.ensemble.behind <= max(WORTH, row.ensemble.error)
+        if row.ensemble and row.ensemble.behind <= max(MIN_GAIN, row.ensemble.error)
     ]
     cheapest = min(good, key=lambda row: row.bytes_share + row.time_share)
     use = rows[0] if rows[0] in good else cheapest

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...classify.evaluation.forward_selection import WORTH
+from ...classify.evaluation.forward_selection import MIN_GAIN
 from ..inputs.image_list import duration
 from .config import ScoredSet, SelectSummary
 
@@ -143,7 +143,7 @@ def _how(summary: SelectSummary) -> str:
     confirmed = (
         " The ensemble was trained briefly and scored on the same folds, so its scores are "
         "only for comparison. The recommended set is the probe's choice or, if that is "
-        f"behind the best by more than one standard error or {WORTH}, the cheapest set that "
+        f"behind the best by more than one standard error or {MIN_GAIN}, the cheapest set that "
         "is not."
         if ensemble
         else " No ensemble confirmed it."

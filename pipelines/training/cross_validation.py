@@ -14,7 +14,7 @@ import numpy as np
 
 from ...classify.evaluation.calibration import Calibration, PixelSample, calibrate
 from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
-from ...classify.labels.folds import image_folds, unlearnt_classes
+from ...classify.labels.folds import classes_in_one_fold, image_folds
 from ...classify.labels.label_maps import MINIMUM_PIXELS
 from ..console.progress import Part, Progress
 from ..inputs.image_list import named
@@ -124,7 +124,7 @@ def warn_of_folds(labelled: Labelled, folds: Folds, progress: Progress) -> None:
     """Name the classes that no ensemble can have learnt when it is scored on them."""
     number = {stem: i for i, stem in enumerate(labelled.images)}
     held = [[number[stem] for stem in fold] for fold in folds]
-    unlearnt = unlearnt_classes(labelled.counts_by_image, held)
+    unlearnt = classes_in_one_fold(labelled.counts_by_image, held)
     if unlearnt:
         names = named(labelled.classes.names[c] for c in unlearnt)
         elsewhere = [c for c in unlearnt if _stands_elsewhere(labelled, folds, c)]

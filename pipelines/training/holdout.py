@@ -21,7 +21,7 @@ from ...classify.labels.label_maps import read_label_map
 from ...store.errors import DsegError, InputError
 from ...store.read.protocol import Features
 from ..console.progress import Progress
-from ..features.sources import FromStore, Segmentable
+from ..features.sources import Segmentable, StoreSource
 from ..inputs.labelled_pixels import Labelled
 from ..masks.segmenter import Segmenter
 from .job import Training, TrainingOptions
@@ -206,7 +206,7 @@ def score(
     paths = dict(zip(labelled.images, labelled.paths, strict=True))
     segmenter = Segmenter(ensemble, setting.store.spec, setting.device)
     stems, counts = [], []
-    source = FromStore(setting.store).images(test, lambda *_: False)
+    source = StoreSource(setting.store).images(test, lambda *_: False)
     with progress.bar("predict", len(test), "images") as advance:
         for image in source:
             assert isinstance(image, Segmentable)  # none is done already

@@ -18,10 +18,10 @@ from ...classify.ensemble.training import Recipe, seconds_per_step
 from ...store.errors import InputError
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
-from ...store.read.view import view_of
+from ...store.read.view import join_features
 from ...store.sampling.dask_tasks import TaskRunner
 from ...store.sampling.reduction import Reduction
-from ...store.sampling.residence import ResidencePlan, least_free, plan_residence
+from ...store.sampling.residence import ResidencePlan, minimum_memory, plan_residence
 from ...store.sampling.sampler import PixelSampler
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import Labelled
@@ -85,7 +85,7 @@ class StoreTraining(TrainingOptions):
     labels : path
         Folder of label maps.
     layers : tuple of str, optional
-        The layers to learn from, by name (see `chosen_layers`); by default all.
+        The layers to learn from, by name (see `select_layers`); by default all.
     list_file : path, optional
         Stems of the images to take.
     ignore : int
@@ -110,7 +110,7 @@ class StoreTraining(TrainingOptions):
     @property
     def features(self) -> Features:
         """The features to learn from, opened."""
-        return view_of([FeatureStore.open(path) for path in self.stores], self.layers)
+        return join_features([FeatureStore.open(path) for path in self.stores], self.layers)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Batches a member, at most."""
-        return self.options.rule.longest(self.labelled.pixels.n // self.batch)
+        return self.options.rule.step_limit(self.labelled.pixels.n // self.batch)
 
     @property
     def taken(self) -> int:
@@ -307,7 +307,7 @@ def _budget(
         batch_size=batch,
         recipe=options.recipe,
         readers=readers,
-        features=least_free(learnt.spec, pixels.n, len(pixels.rows), batch),
+        features=minimum_memory(learnt.spec, pixels.n, len(pixels.rows), batch),
         reduced=None if learnt.kept is None else learnt.spec,
         sample=learnt.sample_bytes,
     )

@@ -152,7 +152,7 @@ def budget_for(
     readers : int
         At most so many.
     features : int
-        As in `Budget`; from `least_free`.
+        As in `Budget`; from `minimum_memory`.
     reduced : FeatureSpec, optional
         Of the features that are trained on, where those of the store are reduced.
     sample : int

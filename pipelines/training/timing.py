@@ -17,7 +17,7 @@ from ...store.sampling.dask_tasks import TaskRunner
 from ...store.sampling.pixel_set import PixelSet
 from ...store.sampling.residence import ResidencePlan
 from ...store.sampling.sampler import PixelSampler
-from ..features.sources import FromStore, Segmentable
+from ..features.sources import Segmentable, StoreSource
 from .feature_reduction import Learnt, find_reduction
 
 __all__ = ["masks_seconds", "reading_seconds"]
@@ -93,7 +93,7 @@ def masks_seconds(
     model = FactorisedEnsemble(members, store.spec, device)
     some = stems[:: max(1, len(stems) // _PROBED)][:_PROBED]
     start = time.perf_counter()
-    for image in FromStore(store).images(some, lambda *_: False):
+    for image in StoreSource(store).images(some, lambda *_: False):
         if isinstance(image, Segmentable) and image.geometry is not None:
             asked = model.members > 1
             predict_image(model, image.geometry, image.maps, want_uncertainty=asked)

@@ -1,6 +1,6 @@
-"""Single keys of a Zarr store: the few operations that arrays do not offer.
+"""Operations on single keys of a Zarr store that zarr's arrays do not offer.
 
-Everything goes through zarr's ``Store`` interface, so that a store need not be a local folder.
+They use zarr's ``Store`` interface, so the store need not be a local folder.
 """
 
 from zarr.abc.store import Store
@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 LOCK = "plan.lock"
-PARTIAL = ".partial"  # how zarr calls a key that is not written to the end
+PARTIAL = ".partial"  # zarr's suffix of a key that is still being written
 
 
 def exists(store: Store, key: str) -> bool:
@@ -45,14 +45,14 @@ def remove_folder(store: Store, folder: str) -> None:
 
 
 def remove_partials(store: Store, folder: str) -> None:
-    """Remove what killed writers left directly under a folder; only for who alone writes there."""
+    """Remove what killed writers left directly under a folder, while no other run writes there."""
     for name in list_folder(store, folder):
         if name.endswith(PARTIAL):
             sync(store.delete(f"{folder}/{name}".lstrip("/")))
 
 
 def remove_leftovers(store: Store) -> None:
-    """Remove what the locks of older versions left in the root; only for who holds the lock."""
+    """Remove what the locks of older versions left in the root; call it with the lock held."""
     for name in list_folder(store, ""):
         if name.startswith(f"{LOCK}."):
             sync(store.delete(name))

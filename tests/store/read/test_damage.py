@@ -83,7 +83,7 @@ def test_damaged_scales_are_seen(tmp_path, spec, write_all, how):
 def test_an_image_that_is_forgotten_is_written_again(path, spec, sha_of, make_maps):
     flip(path / "features/8x8/c/1/0/0/0")
     writer, none = FeatureWriter(path), np.zeros(len(spec.layers), int)
-    writer.forget(1)
+    writer.mark_incomplete(1)
     assert [writer.is_current(i, sha_of(i)) for i in range(3)] == [True, False, True]
     writer.write_image(1, [make_maps(spec, 1)], sha256=sha_of(1), nonfinite=none, clipped=none)
     np.testing.assert_array_equal(FeatureStore.open(path).map(1, "8x8"), make_maps(spec, 1)["8x8"])

@@ -12,19 +12,19 @@ from typing import Any, Self
 from ...store.read.protocol import Features
 from .segmenter import recorded_stores
 
-__all__ = ["LEARNT", "ImagesLearnt", "images_facts"]
+__all__ = ["LEARNT_KEY", "TrainingSet", "training_set_facts"]
 
-LEARNT = "learnt"
+LEARNT_KEY = "learnt"
 """Under which a line of a manifest says whether the mask's model has learnt from the image."""
 
 
-def images_facts(store: Features, stems: Sequence[str]) -> dict[str, list[str]]:
+def training_set_facts(store: Features, stems: Sequence[str]) -> dict[str, list[str]]:
     """Return what a model keeps of the images that it learns from, as plain JSON values."""
     images = {image.stem: image for image in store.images}  # a hash is a file: only those asked for
     return {"images": list(stems), "images_sha256": [images[s].sha256.hex() for s in stems]}
 
 
-class ImagesLearnt:
+class TrainingSet:
     """The images that a model has learnt from.
 
     Parameters
@@ -53,8 +53,8 @@ class ImagesLearnt:
         """
         sha256 = _texts(extra.get("images_sha256"))
         known = {Path(path).resolve() for path in recorded_stores(extra)}
-        by_stem = bool(sources) and all(path.resolve() in known for path in sources)
-        return cls(sha256, _texts(extra.get("images")) if by_stem else None)
+        use_stems = bool(sources) and all(path.resolve() in known for path in sources)
+        return cls(sha256, _texts(extra.get("images")) if use_stems else None)
 
     def has(self, stem: str, sha256: str) -> bool | None:
         """Say whether the model has learnt from an image; None if that is not known."""
@@ -65,6 +65,6 @@ class ImagesLearnt:
 
 def _texts(plain: object) -> frozenset[str] | None:
     """Return what a model's file lists; None if it lists no such thing."""
-    if not isinstance(plain, list) or not all(isinstance(one, str) for one in plain):
+    if not isinstance(plain, list) or not all(isinstance(item, str) for item in plain):
         return None
     return frozenset(plain)
