@@ -192,7 +192,7 @@ class FromImages:
     def _tell(self, survey: Survey) -> None:
         survey.tell_of_pages(self._progress)
         if self.white == FULL and not self._told:
-            advice = f"use --white {0}"
+            advice = "use --white {0}"
             warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, self._progress)
 
     def _geometry(self, size: tuple[int, int]) -> Geometry:
