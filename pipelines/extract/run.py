@@ -152,7 +152,7 @@ def _with_white(
         white = white_in(fixed.preprocessing)
         if white == FULL:
             what = "the model" if config.layers_from is not None else f"'{config.out}'"
-            advice = f"extract them into a separate store with --white {0}, and fit a model on it"
+            advice = "extract them into a separate store with --white {0}, and fit a model on it"
             warn_if_dark(survey.deep, n, what, advice, progress)
     return feature_spec(backbone, spec.fit, spec.overlap, white)
 

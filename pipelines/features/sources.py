@@ -196,7 +196,7 @@ class ImageSource:
     def _warn(self, survey: ImageSurvey) -> None:
         survey.warn_about_pages(self._progress)
         if self.white == FULL and not self._white_given:
-            advice = f"use --white {0}"
+            advice = "use --white {0}"
             warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, self._progress)
 
     def _geometry(self, size: tuple[int, int]) -> Geometry:

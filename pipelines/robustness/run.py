@@ -156,7 +156,7 @@ def _tell_of_images(
     survey = survey_images(headers, progress)
     survey.warn_about_pages(progress)
     if FULL in whites:
-        advice = f"extract with --white {0} and fit a model on those features"
+        advice = "extract with --white {0} and fit a model on those features"
         warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, progress)
 
 
