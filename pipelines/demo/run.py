@@ -290,6 +290,4 @@ def _draw(config: DemoConfig, test: list[str], scores: EvaluateSummary) -> None:
             )
         )
     note = f"{config.labelled} labelled scenes; mIoU {scores.mean_iou:.2f} over {len(test)} others"
-    file = io.BytesIO()
-    draw_picture(examples, CLASSES, COLOURS, note).save(file, format="PNG", optimize=True)
-    write_encoded(out / "demo.png", file.getvalue())
+    write_encoded(out / "demo.png", draw_picture(examples, CLASSES, COLOURS, note))
