@@ -14,17 +14,40 @@ other unknown ids      refused                              as unlabelled pixels
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.errors import InputError
 
-__all__ = ["Confusion", "mean_iou"]
+__all__ = ["Confusion", "iou_or_nan", "mean_iou", "overlaps"]
 
 PAPER_EPS = 1e-8
+_NOTHING = 1e-6  # of weights, each of which is at least 1: what rounding leaves
 
 Map = NDArray[np.integer]
+Counts = NDArray[Any]
+
+
+def overlaps(counts: Counts) -> tuple[Counts, Counts]:
+    """Return intersection and union of each class, (…, C, C) or (…, C, C + 1) -> (…, C) each.
+
+    Parameters
+    ----------
+    counts : array of shape (…, C, C) or (…, C, C + 1)
+        Confusion matrices: rows are labels, columns predictions.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    predicted = counts[..., : counts.shape[-2]].sum(axis=-2)
+    return hits, counts.sum(axis=-1) + predicted - hits
+
+
+def iou_or_nan(hits: Counts, unions: Counts) -> NDArray[np.float64]:
+    """Return hits over unions; NaN where there is no union."""
+    iou = np.full(hits.shape, np.nan)
+    np.divide(hits, unions, out=iou, where=unions > _NOTHING)
+    return iou
 
 
 class Confusion:
@@ -50,6 +73,13 @@ class Confusion:
         self.ignore_label = ignore_label
         self.paper = paper
         self.counts = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64], ignore_label: int) -> Self:
+        """Return what holds a copy of some counts."""
+        whole = cls(len(counts) - 1, ignore_label)
+        whole.counts += counts
+        return whole
 
     def add(self, prediction: Map, label: Map, name: str = "") -> None:
         """Count the pixels of one image.
@@ -111,16 +141,14 @@ class Confusion:
         array of shape (C,), float64
             NaN for classes that are left out of the mean.
         """
-        counts = self.counts if self.paper else self._labelled
-        hits = np.diagonal(self.counts)[:-1]
-        unions = self.counts[:-1].sum(axis=1) + counts[:, :-1].sum(axis=0) - hits
-        if self.paper:
+        if self.paper:  # all labels, those of no class too
+            hits, unions = (part[:-1] for part in overlaps(self.counts))
             iou = hits / (PAPER_EPS + unions)
         else:
-            iou = np.divide(hits, unions, out=np.full(len(hits), np.nan), where=unions > 0)
+            iou = iou_or_nan(*overlaps(self._labelled))
         if 0 <= self.ignore_label < self.n_classes:
             iou[self.ignore_label] = np.nan
-        return np.asarray(iou, dtype=np.float64)
+        return iou
 
     def mean_iou(self) -> float:
         """Return the mean over the classes that count; NaN if there is none."""

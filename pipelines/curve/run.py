@@ -20,8 +20,9 @@ from ..console.progress import Part, Progress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.labelled_pixels import Labelled, read_labelled
 from ..training.holdout import Scores, Setting, trial
-from ..training.job import TrainingOptions
-from ..training.memory_budget import return_freed_memory
+from ..training.memory import return_freed_memory
+from ..training.options import TrainingOptions
+from ..training.timing import masks_seconds, reading_seconds
 from .config import CurveConfig, CurveSummary
 from .file import CurveFile
 from .plan import Draw, chosen_counts, make_draws
@@ -55,7 +56,7 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
     labelled, test = _labelled(config, store, progress)
     draws = make_draws(labelled, config.draws, config.seed, test)
     counts = chosen_counts(labelled, draws, config.counts)
-    file = CurveFile.at(config.out, _identity(config, store, labelled, test), config.overwrite)
+    file = CurveFile(config.out, _identity(config, store, labelled, test), config.overwrite)
     setting = Setting(store, labelled, config, config.bytes_allowed(device), device)
     cells = [(draw, n) for draw in draws for n in counts]
     todo = [(draw, n) for draw, n in cells if not file.has(draw.number, n)]
@@ -74,7 +75,7 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
             file.add(_cell(setting, draw, n, Part(progress, f"draw {draw.number + 1}, {n} images")))
             advance(1)
     overlap = 0.0 if test is not None else len(draws[0].held_out) / len(draws[0].order)
-    all_there = file.cells_of(draws, file.counts_of(draws))
+    all_there = file.cells_of(draws)
     points, verdict = points_of(all_there, overlap), verdict_of(all_there, overlap)
     write_report(config.out, points, verdict, labelled.scored.names, _how(config, draws, test))
     seconds = time.monotonic() - started
@@ -139,8 +140,8 @@ def _seconds(setting: Setting, todo: Sequence[tuple[Draw, int]]) -> float:
         return 0.0
     draw, most = max(todo, key=lambda cell: cell[1])
     training = setting.training(draw.order[:most])
-    a_step, reading = training.seconds_a_step(), training.reading_seconds()
-    masks = training.masks_seconds(draw.held_out)
+    a_step, reading = training.seconds_a_step(), reading_seconds(training)
+    masks = masks_seconds(training, draw.held_out)
     reads = sum(n for _, n in todo) / most
     return len(todo) * (training.steps * a_step + masks) + reads * reading
 

@@ -20,6 +20,7 @@ from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
 from ...extract.images import read_image
 from ...store.atomic_folder import is_free, remove_parts
 from ...store.claims import claimed
+from ...store.differences import differences
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..evaluate.config import EvaluateConfig, EvaluateSummary
@@ -141,14 +142,11 @@ def _read(mark: Path) -> Any:
 
 def _check_settings(out: Path, asked: Mapping[str, Any], there: Any) -> None:
     """Refuse to mix the results of different settings."""
-    known = there if isinstance(there, dict) else {}
-    other = [key for key, value in asked.items() if known.get(key, "unknown") != value]
+    known = dict.fromkeys(asked, "unknown") | (there if isinstance(there, dict) else {})
+    other = differences(known, asked)
     if other:
-        differences = ", ".join(
-            f"{key} {known.get(key, 'unknown')} there, {asked[key]} asked for" for key in other
-        )
         raise InputError(
-            f"the demo in '{out}' was made with other settings ({differences}): give another "
+            f"the demo in '{out}' was made with other settings ({', '.join(other)}): give another "
             "--out, or --overwrite to start anew"
         )
 

@@ -34,7 +34,7 @@ from ..features.inference import (
 from ..features.store_writer import ImageWriting
 from ..inputs.image_list import named, read_list, select, shard_of
 from ..inputs.image_survey import Survey, found_white, surveyed, tell_of_files, warn_of_levels
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
 from .config import Estimate, ExtractConfig, ExtractSummary
 from .dry_run import probe_of
 from .feature_choice import recipe_of

@@ -36,7 +36,8 @@ from ..training.cross_validation import (
 from ..training.dask_client import cluster
 from ..training.holdout import LEFT_BEHIND, Setting
 from ..training.job import Training
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
+from ..training.timing import masks_seconds, reading_seconds
 from .config import FitConfig, FitSummary
 from .folds_out import FoldsOut, check_folds_out
 
@@ -139,13 +140,13 @@ def _announce_folds(
 def _estimated(
     summary: FitSummary, training: Training, setting: Setting, folds: Folds
 ) -> FitSummary:
-    reading = training.reading_seconds()
+    reading = reading_seconds(training)
     summary = replace(summary, reading_seconds=reading)
     if not folds:
         return summary
     # Each fold reads all images but its own; all together, one time less than there are folds.
     seconds = len(folds) * summary.training_seconds + (len(folds) - 1) * reading
-    seconds += training.masks_seconds(setting.labelled.images)
+    seconds += masks_seconds(training, setting.labelled.images)
     return replace(summary, folds=len(folds), folds_seconds=seconds)
 
 

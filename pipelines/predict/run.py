@@ -44,7 +44,7 @@ from ..masks.mask_folder import (
     refuse_other_uses,
 )
 from ..masks.segmenter import Segmenter, load_model, recorded_stores, spec_of
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary
 
 __all__ = ["predict"]

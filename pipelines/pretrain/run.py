@@ -30,7 +30,7 @@ from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.image_survey import found_white, surveyed, tell_of_files
-from ..training.memory_budget import default_memory
+from ..training.memory import default_memory
 from ..training.progress_bar import training_bar
 from .config import PretrainConfig, PretrainEstimate, PretrainSummary
 

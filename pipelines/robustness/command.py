@@ -12,6 +12,7 @@ from ..console.options import (
     dry_run_option,
     existing_folder,
     folder,
+    ignore_option,
     list_option,
     output_options,
     overwrite_option,
@@ -53,9 +54,7 @@ __all__ = ["robustness"]
     show_default=True,
     help="Shorter side at which larger images are corrupted.",
 )
-@click.option(
-    "--ignore", type=int, default=255, show_default=True, help="Id of pixels without a class."
-)
+@ignore_option
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the corruptions.")
 @click.option(
     "--checkpoint",

@@ -9,26 +9,23 @@ models       path and sha256 of each, in the order they came
 cells        one a model, corruption and severity; ``clean`` has severity 0
 ===========  ======================================================================
 
-It is written anew, whole, after each cell: so a killed run goes on with the cells that are there.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from statistics import fmean
 from typing import Any
 
 from ...classify.evaluation.metrics import Confusion
-from ...classify.inference.mask_files import write_encoded
 from ...store.errors import InputError
+from ..console.result_file import ResultFile
 from .corruptions import GROUPS, group_of
 
-__all__ = ["CLEAN", "FILE", "Cell", "Place", "Question", "Results", "short_names"]
+__all__ = ["CLEAN", "Cell", "Place", "Question", "Results", "short_names"]
 
-FILE = "robustness.json"
-FORMAT, VERSION = "dseg-robustness", 1
 CLEAN = "clean"
+_WORDS = {"data": "images or label maps", "classes": "the classes"}
 
 Place = tuple[str, str, int]
 """The sha256 of a model, a corruption, a severity."""
@@ -60,16 +57,6 @@ class Question:
     side: int
     seed: int
     corrupted_by: str
-
-    def differences(self, other: "Question") -> str:
-        """Return in words how another question differs."""
-        words = {"data": "other images or label maps", "classes": "other classes"}
-        mine, others = asdict(self), asdict(other)
-        return "; ".join(
-            words.get(key, f"{key} {others[key]} there, {mine[key]} here")
-            for key in mine
-            if mine[key] != others[key] and not (key == "images" and mine["data"] != others["data"])
-        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +91,8 @@ class Results:
     folder : path
         It need not be there yet.
     question : Question
+    overwrite : bool
+        Begin anew, in place of results of other images or settings.
 
     Attributes
     ----------
@@ -111,30 +100,32 @@ class Results:
         Path by sha256.
     cells : dict
         Cell by `Place`.
+
+    Raises
+    ------
+    InputError
+        If the folder holds other things, or cells of another question that may not be replaced.
     """
 
-    def __init__(self, folder: Path, question: Question) -> None:
-        self.path, self.question = folder / FILE, question
+    def __init__(self, folder: Path, question: Question, overwrite: bool = False) -> None:
+        self.question, self.file = question, ResultFile(folder, "robustness")
         self.models: dict[str, str] = {}
         self.cells: dict[Place, Cell] = {}
+        there = self.file.read(self._take, overwrite)
+        if there is not None:
+            here = asdict(question) | {"classes": list(question.classes)}
+            self.file.refuse_others(there, here, _WORDS)
 
-    def take_up(self) -> None:
-        """Take the cells that are there already.
-
-        Raises
-        ------
-        InputError
-            If the file is none of ours, or its cells were asked another question.
-        """
-        if not self.path.is_file():
-            return
-        question, models, cells = _read(self.path)
-        if question != self.question:
-            raise InputError(
-                f"'{self.path}' holds results of another question: "
-                f"{self.question.differences(question)}. Give another --out, or --overwrite"
-            )
-        self.models, self.cells = models, cells
+    def _take(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Take the cells that are there already; return their question."""
+        question: dict[str, Any] = facts["question"]
+        self.models = {model["sha256"]: model["path"] for model in facts["models"]}
+        sha256 = {path: key for key, path in self.models.items()}
+        for cell in facts["cells"]:
+            iou = tuple(cell["iou"][name] for name in question["classes"])
+            place = (sha256[cell["model"]], cell["corruption"], cell["severity"])
+            self.cells[place] = Cell(cell["mean_iou"], cell["pixel_accuracy"], iou)
+        return {key: question[key] for key in asdict(self.question)}
 
     def enter(self, models: Iterable[tuple[str, str]]) -> None:
         """Enter models, as (sha256, path); their cells may be there already.
@@ -152,7 +143,7 @@ class Results:
         for sha256, path in self.models.items():
             if sha256 not in entered and path in entered.values():
                 raise InputError(
-                    f"'{self.path}' holds results of another model that was at '{path}': give "
+                    f"'{self.file.path}' holds results of another model that was at '{path}': give "
                     "another --out, or --overwrite"
                 )
         self.models.update(entered)
@@ -165,28 +156,20 @@ class Results:
         DsegError
             If it cannot be written.
         """
-        write_encoded(self.path, (json.dumps(self._plain(), indent=1) + "\n").encode())
-
-    def _plain(self) -> dict[str, Any]:
         models = [{"path": path, "sha256": sha256} for sha256, path in self.models.items()]
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "question": asdict(self.question),
-            "models": models,
-            "cells": [
-                {
-                    "model": self.models[sha256],
-                    "corruption": corruption,
-                    "group": CLEAN if corruption == CLEAN else group_of(corruption),
-                    "severity": severity,
-                    "mean_iou": cell.mean_iou,
-                    "pixel_accuracy": cell.pixel_accuracy,
-                    "iou": dict(zip(self.question.classes, cell.iou, strict=True)),
-                }
-                for (sha256, corruption, severity), cell in self.cells.items()
-            ],
-        }
+        cells = [
+            {
+                "model": self.models[sha256],
+                "corruption": corruption,
+                "group": CLEAN if corruption == CLEAN else group_of(corruption),
+                "severity": severity,
+                "mean_iou": cell.mean_iou,
+                "pixel_accuracy": cell.pixel_accuracy,
+                "iou": dict(zip(self.question.classes, cell.iou, strict=True)),
+            }
+            for (sha256, corruption, severity), cell in self.cells.items()
+        ]
+        self.file.write({"question": asdict(self.question), "models": models, "cells": cells})
 
     # ---- what the cells amount to ----
 
@@ -239,28 +222,3 @@ def short_names(paths: Sequence[str]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return list(paths)
-
-
-def _read(path: Path) -> tuple[Question, dict[str, str], dict[Place, Cell]]:
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        if (plain["format"], plain["version"]) != (FORMAT, VERSION):
-            raise ValueError(f"format {plain['format']} {plain['version']}")
-        told = {field.name: plain["question"][field.name] for field in fields(Question)}
-        question = Question(**{**told, "classes": tuple(told["classes"])})
-        models = {model["sha256"]: model["path"] for model in plain["models"]}
-        sha256 = {where: key for key, where in models.items()}
-        cells = {
-            (sha256[cell["model"]], cell["corruption"], cell["severity"]): Cell(
-                cell["mean_iou"],
-                cell["pixel_accuracy"],
-                tuple(cell["iou"][name] for name in question.classes),
-            )
-            for cell in plain["cells"]
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"'{path}' was not written by this version of `dseg robustness`: give another --out, "
-            "or --overwrite"
-        ) from error
-    return question, models, cells

@@ -17,7 +17,7 @@ from ...classify.inference.mask_files import write_encoded
 from ...extract.devices import choose_device
 from ...extract.images import ImageFiles, find_images
 from ...extract.levels import FULL
-from ...store.atomic_folder import is_free, remove_parts
+from ...store.atomic_folder import remove_parts
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ..console.progress import Advance, Progress
@@ -27,18 +27,16 @@ from ..inputs.image_survey import surveyed, tell_of_files, warn_of_levels
 from ..masks.images_learnt import ImagesLearnt
 from ..masks.mask_folder import fingerprint, refuse_among
 from ..masks.segmenter import load_model, spec_of
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
 from .config import RobustnessConfig, RobustnessSummary
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import SEVERITIES, SMALLEST, chosen, library
-from .plot import drawn
-from .report import table
-from .results import CLEAN, FILE, Cell, Question, Results
+from .plot import draw_results
+from .report import report_text
+from .results import CLEAN, Cell, Question, Results
 from .scored_images import ScoredImages, read_scored_images
 
 __all__ = ["robustness"]
-
-REPORT, PLOTS = "robustness.md", ("robustness.png", "robustness.svg")
 
 
 def robustness(config: RobustnessConfig, progress: Progress | None = None) -> RobustnessSummary:
@@ -178,10 +176,6 @@ def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:
 
 def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:
     """Return what is there already, unless it is to be replaced."""
-    if not is_free(config.out) and not (config.out / FILE).is_file():
-        raise InputError(
-            f"'{config.out}' exists and holds no results of `dseg robustness`: give another --out"
-        )
     question = Question(
         data=scored.digest,
         images=len(scored.labels),
@@ -191,10 +185,7 @@ def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> R
         seed=config.seed,
         corrupted_by=known_as,
     )
-    results = Results(config.out, question)
-    if not config.overwrite:
-        results.take_up()
-    return results
+    return Results(config.out, question, config.overwrite)
 
 
 @dataclass(frozen=True)
@@ -230,10 +221,9 @@ class _Work:
 
 def _write(results: Results) -> None:
     results.save()  # even without a new cell: a model may have another path
-    folder = results.path.parent
-    write_encoded(folder / REPORT, table(results, PLOTS[0]).encode())
-    for name in PLOTS:
-        write_encoded(folder / name, drawn(results, name.rpartition(".")[2]))
+    folder = results.file.folder
+    write_encoded(folder / "robustness.md", report_text(results, "robustness.png").encode())
+    draw_results(results, folder / "robustness")
 
 
 def _means(

@@ -13,9 +13,9 @@ from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
 from ..console.progress import Part, Progress
 from ..inputs.labelled_pixels import Labelled, read_labelled
-from ..training.cross_validation import Folds, others
-from ..training.holdout import Scores, Setting, trial
-from ..training.job import TrainingOptions
+from ..training.cross_validation import Folds, score_folds
+from ..training.holdout import Scores, Setting
+from ..training.options import TrainingOptions
 from .config import Confirmed, SelectConfig
 from .layer_sets import LayerSet
 
@@ -109,11 +109,7 @@ def confirm_sets(
 
 
 def _cross_validated(setting: Setting, folds: Folds, progress: Progress) -> Confirmation:
-    scores = []
-    for number, held_out in enumerate(folds):
-        part = Part(progress, f"fold {number + 1}/{len(folds)}")
-        scores.append(trial(setting, others(folds, held_out), held_out, part))
-    every = Scores.joined(scores)
+    every = Scores.joined(score_folds(setting, folds, progress))
     interval = bootstrap_mean_iou(every.counts, every.ignore, seed=setting.options.seed)
     counts = every.counts[:, :-1, :-1].astype(np.float64)
     if 0 <= every.ignore < counts.shape[1]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ...classify.evaluation.linear_probe import seconds_per_fit
 from ..training.cross_validation import others
+from ..training.timing import masks_seconds, reading_seconds
 from .confirm import setting_of
 from .task import SelectTask
 
@@ -55,10 +56,10 @@ def _of_ensemble(task: SelectTask) -> tuple[float, float, int]:
     seconds = []
     for features in (task.features, some):
         training = setting_of(task.config, features, task.labelled, task.device).training(stems)
-        a_fold = training.reading_seconds() + training.steps * training.seconds_a_step()
-        seconds.append(len(task.folds) * a_fold + training.masks_seconds(every))
+        a_fold = reading_seconds(training) + training.steps * training.seconds_a_step()
+        seconds.append(len(task.folds) * a_fold + masks_seconds(training, every))
         if features is task.features:
-            reading, taken = training.reading_seconds(), training.taken
+            reading, taken = reading_seconds(training), training.taken
     if not task.config.max_steps:
         return reading, 0.0, 0
     return reading, seconds[0] + (_SETS - 1) * seconds[1], taken

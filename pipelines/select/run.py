@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from ..console.progress import Progress
 from ..training.cross_validation import warn_of_folds
-from ..training.memory_budget import return_freed_memory
+from ..training.memory import return_freed_memory
 from .config import ScoredSet, SelectConfig, SelectSummary
 from .confirm import confirm_sets
 from .estimate import estimated

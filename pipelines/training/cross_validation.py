@@ -7,6 +7,7 @@ together give the mIoU, with an interval over them, and the temperature of the p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isnan
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ __all__ = [
     "deal",
     "others",
     "sample_bytes",
+    "score_folds",
     "warn_of_folds",
 ]
 
@@ -177,37 +179,43 @@ def cross_validate(
     DsegError
         As `check_folds`; also if features are damaged.
     """
-    labelled, scores = setting.labelled, list[Scores]()
+    labelled, seed = setting.labelled, setting.options.seed
     uncertainty, samples = dict[str, float | None](), list[PixelSample]()
-    for number, fold in enumerate(folds):
 
-        def see(seen: Seen, number: int = number) -> None:
-            uncertainty[seen.image.stem] = seen.prediction.score
-            samples.append(_sample(seen, number))
-            if keep is not None:
-                keep(seen, number)
+    def see(seen: Seen, fold: int) -> None:
+        uncertainty[seen.image.stem] = seen.prediction.score
+        samples.append(_sample(seen, fold))
+        if keep is not None:
+            keep(seen, fold)
 
-        part = Part(progress, f"fold {number + 1}/{len(folds)}")
-        scores.append(
-            trial(
-                setting,
-                others(folds, fold),
-                fold,
-                part,
-                seen=see,
-                sampled=_sampled_each(labelled),
-            )
-        )
-        part.say(f"mIoU {scores[-1].confusion.mean_iou():.3f} of {len(fold)} held-out images")
+    scores = score_folds(setting, folds, progress, see, _sampled_each(labelled))
     every = Scores.joined(scores)
     return CrossValidation(
-        setting.options.seed,
+        seed,
         tuple(scores),
         labelled.scored.names,
         uncertainty,
-        bootstrap_mean_iou(every.counts, labelled.ignore, seed=setting.options.seed),
-        calibrate(_of_learnt(_joined(samples), labelled, folds)),
+        bootstrap_mean_iou(every.counts, labelled.ignore, seed=seed),
+        calibrate(_of_learnt(PixelSample.joined(samples), labelled, folds)),
     )
+
+
+def score_folds(
+    setting: Setting,
+    folds: Folds,
+    progress: Progress,
+    keep: Keep | None = None,
+    sampled: int = 0,
+) -> list[Scores]:
+    """Train on all folds but one and score on that one, for each; ``sampled`` as of `trial`."""
+    scores = []
+    for number, fold in enumerate(folds):
+        part = Part(progress, f"fold {number + 1}/{len(folds)}")
+        seen = None if keep is None else partial(keep, fold=number)
+        found = trial(setting, others(folds, fold), fold, part, seen=seen, sampled=sampled)
+        part.say(f"mIoU {found.confusion.mean_iou():.3f} of {len(fold)} held-out images")
+        scores.append(found)
+    return scores
 
 
 def others(folds: Folds, fold: Sequence[str]) -> list[str]:
@@ -235,16 +243,6 @@ def _sample(seen: Seen, fold: int) -> PixelSample:
     y, n = seen.label.ravel()[seen.sample], len(seen.sample)
     weights = np.full(n, seen.labelled / max(1, n))
     return PixelSample(probabilities, y, weights, np.full(n, fold))
-
-
-def _joined(samples: Sequence[PixelSample]) -> PixelSample:
-    full = [sample for sample in samples if len(sample.y)]
-    return PixelSample(
-        np.concatenate([sample.probabilities for sample in full]),
-        np.concatenate([sample.y for sample in full]),
-        np.concatenate([sample.weights for sample in full]),
-        np.concatenate([sample.groups for sample in full]),
-    )
 
 
 def _of_learnt(sample: PixelSample, labelled: Labelled, folds: Folds) -> PixelSample:

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from ...pretrain.run.loop import Length, Moment
 from ..console.progress import Console, Progress
-from ..console.progress_lines import Now, clock
+from ..console.progress_lines import Now
 
 __all__ = ["remaining", "training_bar"]
 
@@ -47,7 +47,7 @@ def training_bar(
                 words.append(f"loss {moment.loss:.4f}")
             left = remaining(began, seconds, moment)
             if left is not None:
-                words.append(f"{clock(left)} left")
+                words.append(f"{tqdm.format_interval(left)} left")
             bar.unit, bar.n = ", ".join(words), moment.progress
             bar.refresh()
             if not shown and due():

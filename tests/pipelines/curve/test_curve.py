@@ -114,21 +114,23 @@ def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_pat
     words = ("curve", store, world.truth, "--out", folder, "--dry-run")
     refused = dseg(*words, "--members", 2, "--max-steps", 61)
     assert refused.code == 2
-    assert "holds the curve of other training options (--max-steps): choose" in refused.err
+    assert "holds results that differ in max steps (60 there, 61 here): give" in refused.err
     assert dseg(*words, "--members", 2, "--max-steps", 61, "--overwrite").code == 0
     (tmp_path / "test.txt").write_text("p1\np2\n")
     for told, what in (
-        (("--ignore", 2), "--ignore"),
+        (("--ignore", 2), "ignore (255 there, 2 here)"),
         (("--test-list", "test.txt"), "--test-list"),
-        (("--layers", FeatureStore.open(store).spec.layers[0].name), "features"),
+        (("--layers", FeatureStore.open(store).spec.layers[0].name), "the features"),
     ):
         refused = dseg(*words, *WORDS, *told)
-        assert f"holds the curve of other {what}: choose" in refused.err
+        assert f"holds results that differ in {what}: give" in refused.err
     with Image.open(own_world.truth / "p0.png") as image:
         Image.fromarray(np.asarray(image) % 2).save(own_world.truth / "p0.png")
     other = dseg("curve", store, own_world.truth, *WORDS, "--out", folder, "--dry-run")
-    assert "holds the curve of other images or labels" in other.err
-    assert "exists and holds no curve" in dseg(*words[:3], "--out", world.photos).err
+    assert "holds results that differ in images or labels" in other.err
+    assert (
+        "exists and holds no results of `dseg curve`" in dseg(*words[:3], "--out", world.photos).err
+    )
     (tmp_path / "curve").mkdir()
     (tmp_path / "curve/curve.json").write_text("{")
     assert "is damaged" in dseg(*words[:3], *WORDS).err

@@ -212,7 +212,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     assert "0 passes over 6 images, 5 done before" in dseg(*words, "--model", "m").out
     assert_refused(
         dseg(*words, "--model", "m", "--seed", 3),
-        "holds results of another question: seed 0 there, 3 here. Give another --out, or",
+        "holds results that differ in seed (0 there, 3 here): give another --out, or",
     )
     for file in (tmp_path / "m").iterdir():
         shutil.copy(second / file.name, file)
@@ -225,7 +225,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     )
     (own_world.truth / "p0.png").write_bytes((own_world.truth / "p0.png").read_bytes() + b" ")
     refused = dseg(*words, "--model", model)
-    assert_refused(refused, "of another question: other images or label maps. Give")
+    assert_refused(refused, "holds results that differ in images or label maps: give")
     assert dseg(*words, "--model", model, "--overwrite").code == 0
     assert {key[0] for key in cells(out)} == {model.as_posix()}
     (out / "robustness.json").write_text("{}")

@@ -9,9 +9,11 @@ from dseg import FeatureStore
 from dseg.classify.inference.mask_files import read_mask
 from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.inputs.labelled_pixels import read_labelled
+from dseg.pipelines.masks.segmenter import Segmenter
 from dseg.pipelines.training.cross_validation import _sample
 from dseg.pipelines.training.holdout import LEFT_BEHIND, Scores, Setting, trial
-from dseg.pipelines.training.job import Training, TrainingOptions
+from dseg.pipelines.training.job import Training
+from dseg.pipelines.training.options import TrainingOptions
 from dseg.store.errors import InputError
 
 OPTIONS = TrainingOptions(members=3, max_steps=120, seed=4)
@@ -46,11 +48,14 @@ def test_a_trial_is_fit_predict_and_evaluate(dseg, setting, world, store, tmp_pa
 
 def test_sampled_probabilities_are_those_of_the_whole_image(setting):
     whole, few = [], []
-    trial(setting, TRAIN, TEST, seen=whole.append, want_probabilities=True, sampled=10**9)
+    trial(setting, TRAIN, TEST, seen=whole.append, sampled=10**9)
     trial(setting, TRAIN, TEST, seen=few.append, sampled=50)
+    ensemble = setting.training(TRAIN).run(Progress())
+    segmenter = Segmenter(ensemble, setting.store.spec, setting.device)
     for one, other in zip(whole, few, strict=True):
         assert len(one.sample) == one.labelled == one.label.size
-        flat = one.prediction.probabilities.reshape(3, -1).T
+        again = segmenter(one.image, want_probabilities=True)
+        flat = again.probabilities.reshape(3, -1).T
         assert np.allclose(flat[one.sample], one.prediction.sampled, atol=1e-3)
         assert len(other.sample) == 50
         assert (np.diff(other.sample) > 0).all()
