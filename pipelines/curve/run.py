@@ -16,10 +16,10 @@ from ...store.atomic_folder import remove_parts
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.read.protocol import Features
-from ..console.progress import Part, Progress
+from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.labelled_pixels import Labelled, read_labelled
-from ..training.holdout import Scores, Setting, trial
+from ..training.holdout import Scores, TrialSetup, trial
 from ..training.memory import return_freed_memory
 from ..training.options import TrainingOptions
 from ..training.timing import masks_seconds, reading_seconds
@@ -57,7 +57,7 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
     draws = make_draws(labelled, config.draws, config.seed, test)
     counts = chosen_counts(labelled, draws, config.counts)
     file = CurveFile(config.out, _identity(config, store, labelled, test), config.overwrite)
-    setting = Setting(store, labelled, config, config.bytes_allowed(device), device)
+    setting = TrialSetup(store, labelled, config, config.bytes_allowed(device), device)
     cells = [(draw, n) for draw in draws for n in counts]
     todo = [(draw, n) for draw, n in cells if not file.has(draw.number, n)]
     done = len(cells) - len(todo)
@@ -72,7 +72,8 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
         return replace(summary, seconds=seconds)
     with progress.bar("curve", len(todo), "trainings") as advance:
         for draw, n in todo:
-            file.add(_cell(setting, draw, n, Part(progress, f"draw {draw.number + 1}, {n} images")))
+            part = SubProgress(progress, f"draw {draw.number + 1}, {n} images")
+            file.add(_cell(setting, draw, n, part))
             advance(1)
     overlap = 0.0 if test is not None else len(draws[0].held_out) / len(draws[0].order)
     all_there = file.cells_of(draws)
@@ -134,7 +135,7 @@ def _identity(
     }
 
 
-def _seconds(setting: Setting, todo: Sequence[tuple[Draw, int]]) -> float:
+def _seconds(setting: TrialSetup, todo: Sequence[tuple[Draw, int]]) -> float:
     """Estimate the time of some cells, at the pace of the largest."""
     if not todo:
         return 0.0
@@ -146,7 +147,7 @@ def _seconds(setting: Setting, todo: Sequence[tuple[Draw, int]]) -> float:
     return len(todo) * (training.steps * a_step + masks) + reads * reading
 
 
-def _cell(setting: Setting, draw: Draw, n: int, progress: Progress) -> dict[str, Any]:
+def _cell(setting: TrialSetup, draw: Draw, n: int, progress: Progress) -> dict[str, Any]:
     """Train on the first n images of a draw; return its score as plain values."""
     started = time.monotonic()
     seeded = replace(setting, options=replace(setting.options, seed=draw.seed))

@@ -14,7 +14,7 @@ from ..inputs.labelled_pixels import Labelled
 from ..masks.images_learnt import LEARNT
 from ..masks.manifest import FILE
 from ..masks.mask_folder import Asked, MaskFiles, refuse_other_uses
-from ..training.holdout import Seen
+from ..training.holdout import HeldOutImage
 
 __all__ = ["FoldsOut", "check_folds_out"]
 
@@ -66,7 +66,7 @@ class FoldsOut:
         with whole_folder(target) as made:
             yield cls(made, labelled, members, recipe)
 
-    def __call__(self, seen: Seen, fold: int) -> None:
+    def __call__(self, seen: HeldOutImage, fold: int) -> None:
         """Write an image's mask, and what stands beside it."""
         image = seen.image
         prepared = self._files.prepare(image.stem, image.name, image.sha256, seen.prediction)

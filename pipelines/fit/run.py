@@ -34,7 +34,7 @@ from ..training.cross_validation import (
     warn_of_folds,
 )
 from ..training.dask_client import cluster
-from ..training.holdout import LEFT_BEHIND, Setting
+from ..training.holdout import LEFT_BEHIND, TrialSetup
 from ..training.job import Training
 from ..training.memory import peak_resident, return_freed_memory
 from ..training.timing import masks_seconds, reading_seconds
@@ -83,7 +83,7 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
     memory = config.bytes_allowed(device)
     with cluster(config.scheduler) as client:
         beside = sample_bytes(labelled)
-        setting = Setting(store, labelled, config, memory, device, client, beside)
+        setting = TrialSetup(store, labelled, config, memory, device, client, beside)
         check_folds(setting, folds)
         after = LEFT_BEHIND if folds else 0
         training = Training.of(store, labelled, config, memory, device, client, after)
@@ -124,7 +124,7 @@ def _refuse_nested(model: Path, masks: Path) -> None:
 
 
 def _announce_folds(
-    setting: Setting, folds: Folds, summary: FitSummary, progress: Progress
+    setting: TrialSetup, folds: Folds, summary: FitSummary, progress: Progress
 ) -> None:
     if not folds:
         return
@@ -138,7 +138,7 @@ def _announce_folds(
 
 
 def _estimated(
-    summary: FitSummary, training: Training, setting: Setting, folds: Folds
+    summary: FitSummary, training: Training, setting: TrialSetup, folds: Folds
 ) -> FitSummary:
     reading = reading_seconds(training)
     summary = replace(summary, reading_seconds=reading)
@@ -151,7 +151,7 @@ def _estimated(
 
 
 def _cross_validated(
-    config: FitConfig, setting: Setting, folds: Folds, progress: Progress
+    config: FitConfig, setting: TrialSetup, folds: Folds, progress: Progress
 ) -> dict[str, Any]:
     """Return what a model keeps of its cross-validation; nothing if there is none."""
     if not folds:

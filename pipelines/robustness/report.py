@@ -67,7 +67,7 @@ def _corruptions(results: Results, model: str) -> str:
 def _classes(results: Results, model: str) -> str:
     """Return IoU by class: clean, and by severity the mean over this model's corruptions."""
     rows = [["class", "clean", *map(str, results.severities)]]
-    for k, name in enumerate(results.question.classes):
+    for k, name in enumerate(results.settings.classes):
         means = []
         for severity in (0, *results.severities):
             cells = [
@@ -82,18 +82,18 @@ def _classes(results: Results, model: str) -> str:
 
 
 def _notes(results: Results) -> list[str]:
-    asked = results.question
+    done = results.settings
     models = "; ".join(f"`{path}` (sha256 {key[:12]}…)" for key, path in results.models.items())
     return [
         f"- Models: {models}.",
-        f"- {asked.images} images, {len(asked.classes)} classes, ignored id {asked.ignore}; mIoU "
+        f"- {done.images} images, {len(done.classes)} classes, ignored id {done.ignore}; mIoU "
         "as `dseg evaluate` counts it, on masks of each image's own size. Clean is what "
         "`dseg predict` gives.",
-        f"- Corruptions of {asked.corrupted_by}, seed {asked.seed}, after Hendrycks and "
+        f"- Corruptions of {done.corrupted_by}, seed {done.seed}, after Hendrycks and "
         "Dietterich, ICLR 2019, with their constants; frost, motion blur, snow and elastic "
         "transform as in Michaelis et al., arXiv 1907.07484. An image is given the same noise at "
         "all severities.",
-        f"- Larger images are brought to a shorter side of {asked.side} before they are corrupted, "
+        f"- Larger images are brought to a shorter side of {done.side} before they are corrupted, "
         "or as much larger as the network needs, for the constants are lengths in pixels of "
         "photographs of about that size.",
         "- Severities need not be steps of one kind: glass blur 1 looks stronger than 2, and "

@@ -1,10 +1,10 @@
-"""``robustness.json``: the finished cells of a study, and what all of them were asked.
+"""``robustness.json``: the finished cells of a study, and the settings of all of them.
 
 ===========  ======================================================================
 key          holds
 ===========  ======================================================================
 format       ``dseg-robustness``; ``version`` 1
-question     a `Question`: cells of different questions never stand in one file
+question     the `StudySettings`: cells of different settings never stand in one file
 models       path and sha256 of each, in the order they came
 cells        one a model, corruption and severity; ``clean`` has severity 0
 ===========  ======================================================================
@@ -22,17 +22,17 @@ from ...store.errors import InputError
 from ..console.result_file import ResultFile
 from .corruptions import GROUPS, group_of
 
-__all__ = ["CLEAN", "Cell", "Place", "Question", "Results", "short_names"]
+__all__ = ["CLEAN", "Cell", "CellKey", "StudySettings", "Results", "short_names"]
 
 CLEAN = "clean"
 _WORDS = {"data": "images or label maps", "classes": "the classes"}
 
-Place = tuple[str, str, int]
+CellKey = tuple[str, str, int]
 """The sha256 of a model, a corruption, a severity."""
 
 
 @dataclass(frozen=True)
-class Question:
+class StudySettings:
     """What cells have in common.
 
     Parameters
@@ -90,7 +90,7 @@ class Results:
     ----------
     folder : path
         It need not be there yet.
-    question : Question
+    settings : StudySettings
     overwrite : bool
         Begin anew, in place of results of other images or settings.
 
@@ -99,33 +99,33 @@ class Results:
     models : dict
         Path by sha256.
     cells : dict
-        Cell by `Place`.
+        Cell by `CellKey`.
 
     Raises
     ------
     InputError
-        If the folder holds other things, or cells of another question that may not be replaced.
+        If the folder holds other things, or cells of other settings that may not be replaced.
     """
 
-    def __init__(self, folder: Path, question: Question, overwrite: bool = False) -> None:
-        self.question, self.file = question, ResultFile(folder, "robustness")
+    def __init__(self, folder: Path, settings: StudySettings, overwrite: bool = False) -> None:
+        self.settings, self.file = settings, ResultFile(folder, "robustness")
         self.models: dict[str, str] = {}
-        self.cells: dict[Place, Cell] = {}
+        self.cells: dict[CellKey, Cell] = {}
         there = self.file.read(self._take, overwrite)
         if there is not None:
-            here = asdict(question) | {"classes": list(question.classes)}
+            here = asdict(settings) | {"classes": list(settings.classes)}
             self.file.refuse_others(there, here, _WORDS)
 
     def _take(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Take the cells that are there already; return their question."""
-        question: dict[str, Any] = facts["question"]
+        """Take the cells that are there already; return their settings."""
+        settings: dict[str, Any] = facts["question"]
         self.models = {model["sha256"]: model["path"] for model in facts["models"]}
         sha256 = {path: key for key, path in self.models.items()}
         for cell in facts["cells"]:
-            iou = tuple(cell["iou"][name] for name in question["classes"])
+            iou = tuple(cell["iou"][name] for name in settings["classes"])
             place = (sha256[cell["model"]], cell["corruption"], cell["severity"])
             self.cells[place] = Cell(cell["mean_iou"], cell["pixel_accuracy"], iou)
-        return {key: question[key] for key in asdict(self.question)}
+        return {key: settings[key] for key in asdict(self.settings)}
 
     def enter(self, models: Iterable[tuple[str, str]]) -> None:
         """Enter models, as (sha256, path); their cells may be there already.
@@ -165,11 +165,11 @@ class Results:
                 "severity": severity,
                 "mean_iou": cell.mean_iou,
                 "pixel_accuracy": cell.pixel_accuracy,
-                "iou": dict(zip(self.question.classes, cell.iou, strict=True)),
+                "iou": dict(zip(self.settings.classes, cell.iou, strict=True)),
             }
             for (sha256, corruption, severity), cell in self.cells.items()
         ]
-        self.file.write({"question": asdict(self.question), "models": models, "cells": cells})
+        self.file.write({"question": asdict(self.settings), "models": models, "cells": cells})
 
     # ---- what the cells amount to ----
 

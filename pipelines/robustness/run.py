@@ -6,8 +6,7 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from statistics import fmean
 
@@ -33,7 +32,7 @@ from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import SEVERITIES, SMALLEST, chosen, library
 from .plot import draw_results
 from .report import report_text
-from .results import CLEAN, Cell, Question, Results
+from .results import CLEAN, Cell, Results, StudySettings
 from .scored_images import ScoredImages, read_scored_images
 
 __all__ = ["robustness"]
@@ -79,14 +78,15 @@ def _robustness(
         f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} models, "
         f"{unchanged} done already; results to '{config.out}'"
     )
-    work = _Work(config, images, scored, device, results, todo)
+    load = partial(CorruptedRuns, config, images=images, scored=scored, device=device)
+    left = [(number, model, todo[model]) for number, model in enumerate(models) if todo[model]]
     if config.dry_run:
-        summary.seconds = sum(work.seconds(number) for number in range(len(models)))
+        summary.seconds = sum(load(number=number).seconds(some) for number, _, some in left)
         summary.peak_memory = peak_resident()
         return summary
     with progress.bar("robustness", passes * n_images, "images") as advance:
-        for number in range(len(models)):
-            work.run(number, advance)
+        for number, model, some in left:
+            _make(load(number=number), model, some, results, advance)
     _write(results)
     summary.mean_iou = _means(results, models, pairs)
     summary.peak_memory = peak_resident()
@@ -176,7 +176,7 @@ def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:
 
 def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:
     """Return what is there already, unless it is to be replaced."""
-    question = Question(
+    settings = StudySettings(
         data=scored.digest,
         images=len(scored.labels),
         classes=scored.classes.names,
@@ -185,38 +185,16 @@ def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> R
         seed=config.seed,
         corrupted_by=known_as,
     )
-    return Results(config.out, question, config.overwrite)
+    return Results(config.out, settings, config.overwrite)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What is to be done with each model; one is in memory at a time."""
-
-    config: RobustnessConfig
-    images: ImageFiles
-    scored: ScoredImages
-    device: torch.device
-    results: Results
-    todo: Mapping[str, list[Pair]]
-
-    def _runs(self, number: int) -> CorruptedRuns:
-        return CorruptedRuns(self.config, number, self.images, self.scored, self.device)
-
-    def run(self, number: int, advance: Advance) -> None:
-        """Make the passes that are left of a model."""
-        model, pairs = list(self.todo.items())[number]
-        if not pairs:
-            return
-        runs = self._runs(number)
-        for pair in pairs:
-            confusion = runs.confusion(pair, self.scored.labels, advance)
-            self.results.cells[model, *pair] = Cell.of(confusion)
-            self.results.save()
-
-    def seconds(self, number: int) -> float:
-        """Return what they would take."""
-        pairs = list(self.todo.values())[number]
-        return self._runs(number).seconds(pairs) if pairs else 0.0
+def _make(
+    runs: CorruptedRuns, model: str, pairs: Sequence[Pair], results: Results, advance: Advance
+) -> None:
+    """Make the passes that are left of a model, each on disk before the next."""
+    for pair in pairs:
+        results.cells[model, *pair] = Cell.of(runs.confusion(pair, advance=advance))
+        results.save()
 
 
 def _write(results: Results) -> None:

@@ -1,19 +1,15 @@
 """The folder that ``dseg select`` leaves behind, whole or not at all."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-from ...store.atomic_folder import is_free, tidy_beside, whole_folder
-from ...store.claims import claimed
+from ...store.atomic_folder import is_free, whole_folder
 from ...store.errors import InputError
 from .config import SelectSummary
 from .plot import draw_classes, draw_layers
 from .words import page
 
-__all__ = ["check_select_out", "claimed_report", "write_selection"]
+__all__ = ["check_select_out", "write_selection"]
 
 FACTS, PAGE = "select.json", "select.md"
 
@@ -31,14 +27,6 @@ def check_select_out(out: Path, overwrite: bool) -> None:
         raise InputError(
             f"'{out}' holds a report already: give another --out, or replace it (--overwrite)"
         )
-
-
-@contextmanager
-def claimed_report(out: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Keep other runs from writing the same report at the same time."""
-    tidy = partial(tidy_beside, out)
-    with claimed(out, None, "dseg select", beside=True, tidy=tidy, warn=warn):
-        yield
 
 
 def write_selection(summary: SelectSummary, out: Path, overwrite: bool) -> None:

@@ -17,15 +17,15 @@ from ...classify.evaluation.calibration import Calibration, PixelSample, calibra
 from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
 from ...classify.labels.folds import image_folds, unlearnt_classes
 from ...classify.labels.label_maps import MINIMUM_PIXELS
-from ..console.progress import Part, Progress
+from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import named
 from ..inputs.labelled_pixels import Labelled
-from .holdout import Scores, Seen, Setting, trial
+from .holdout import HeldOutImage, Scores, TrialSetup, trial
 
 __all__ = [
     "CrossValidation",
     "Folds",
-    "Keep",
+    "HeldOutCallback",
     "check_folds",
     "cross_validate",
     "deal",
@@ -41,10 +41,10 @@ _SAMPLE_BYTES, _MOST_SAMPLED = 2**25, 2**16
 Folds = tuple[tuple[str, ...], ...]
 
 
-class Keep(Protocol):
+class HeldOutCallback(Protocol):
     """Takes each held-out image while it is at hand."""
 
-    def __call__(self, seen: Seen, fold: int) -> None:
+    def __call__(self, seen: HeldOutImage, fold: int) -> None:
         """Keep what is wanted of it."""
 
 
@@ -148,7 +148,7 @@ def _stands_elsewhere(labelled: Labelled, folds: Folds, c: int) -> bool:
     return sum(not holding.isdisjoint(fold) for fold in folds) > 1
 
 
-def check_folds(setting: Setting, folds: Folds) -> None:
+def check_folds(setting: TrialSetup, folds: Folds) -> None:
     """Plan all trainings, so that what cannot be learnt is said before anything is.
 
     Raises
@@ -161,13 +161,13 @@ def check_folds(setting: Setting, folds: Folds) -> None:
 
 
 def cross_validate(
-    setting: Setting, folds: Folds, progress: Progress, keep: Keep | None = None
+    setting: TrialSetup, folds: Folds, progress: Progress, keep: HeldOutCallback | None = None
 ) -> CrossValidation:
     """Train on all folds but one and score on that one, for each.
 
     Parameters
     ----------
-    setting : Setting
+    setting : TrialSetup
         Its seed serves all folds.
     folds : tuple of tuples of str
         From `deal`.
@@ -182,7 +182,7 @@ def cross_validate(
     labelled, seed = setting.labelled, setting.options.seed
     uncertainty, samples = dict[str, float | None](), list[PixelSample]()
 
-    def see(seen: Seen, fold: int) -> None:
+    def see(seen: HeldOutImage, fold: int) -> None:
         uncertainty[seen.image.stem] = seen.prediction.score
         samples.append(_sample(seen, fold))
         if keep is not None:
@@ -201,16 +201,16 @@ def cross_validate(
 
 
 def score_folds(
-    setting: Setting,
+    setting: TrialSetup,
     folds: Folds,
     progress: Progress,
-    keep: Keep | None = None,
+    keep: HeldOutCallback | None = None,
     sampled: int = 0,
 ) -> list[Scores]:
     """Train on all folds but one and score on that one, for each; ``sampled`` as of `trial`."""
     scores = []
     for number, fold in enumerate(folds):
-        part = Part(progress, f"fold {number + 1}/{len(folds)}")
+        part = SubProgress(progress, f"fold {number + 1}/{len(folds)}")
         seen = None if keep is None else partial(keep, fold=number)
         found = trial(setting, others(folds, fold), fold, part, seen=seen, sampled=sampled)
         part.say(f"mIoU {found.confusion.mean_iou():.3f} of {len(fold)} held-out images")
@@ -236,7 +236,7 @@ def sample_bytes(labelled: Labelled) -> int:
     return len(labelled.images) * (each + counts)
 
 
-def _sample(seen: Seen, fold: int) -> PixelSample:
+def _sample(seen: HeldOutImage, fold: int) -> PixelSample:
     probabilities = seen.prediction.sampled
     if probabilities is None:  # of an image without a labelled pixel
         probabilities = np.empty((0, 0), np.float32)

@@ -26,7 +26,7 @@ from ..masks.segmenter import Segmenter
 from .job import Training
 from .options import TrainingOptions
 
-__all__ = ["LEFT_BEHIND", "Scores", "Seen", "Setting", "trial"]
+__all__ = ["LEFT_BEHIND", "Scores", "HeldOutImage", "TrialSetup", "trial"]
 
 # Of labels held: y and the columns of pixels, 2 bytes each.
 _BYTES_PER_LABELLED_PIXEL = 4
@@ -36,7 +36,7 @@ LEFT_BEHIND = 35_000_000
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrialSetup:
     """What trials on one store share.
 
     Parameters
@@ -83,7 +83,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Seen:
+class HeldOutImage:
     """An image that was scored, while it is at hand.
 
     Parameters
@@ -142,19 +142,19 @@ class Scores:
 
 
 def trial(
-    setting: Setting,
+    setting: TrialSetup,
     train: Sequence[str],
     test: Sequence[str],
     progress: Progress | None = None,
     *,
-    seen: Callable[[Seen], None] | None = None,
+    seen: Callable[[HeldOutImage], None] | None = None,
     sampled: int = 0,
 ) -> Scores:
     """Train on some images and score on others.
 
     Parameters
     ----------
-    setting : Setting
+    setting : TrialSetup
     train, test : sequence of str
         Stems of labelled images.
     progress : Progress, optional
@@ -189,7 +189,7 @@ def trial(
             stems.append(image.stem)
             counts.append(confusion.counts)
             if seen is not None:
-                seen(Seen(image, prediction, label, sample, len(places)))
+                seen(HeldOutImage(image, prediction, label, sample, len(places)))
             advance(1)
     return Scores(tuple(stems), np.stack(counts), labelled.ignore)
 

@@ -22,7 +22,7 @@ from ...store.sampling.residence import ResidencePlan, plan_residence
 from ...store.sampling.sampler import PixelSampler
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import Labelled
-from .feature_reduction import Learnt, find_reduction
+from .feature_reduction import TrainingFeatures, find_reduction
 from .memory_budget import Budget, budget_for
 from .options import TrainingOptions
 
@@ -39,7 +39,7 @@ class Training:
     labelled : Labelled
         The images to learn from.
     options : TrainingOptions
-    learnt : Learnt
+    learnt : TrainingFeatures
         The features that are trained on.
     budget : Budget
     plan : ResidencePlan
@@ -51,7 +51,7 @@ class Training:
     store: Features
     labelled: Labelled
     options: TrainingOptions
-    learnt: Learnt
+    learnt: TrainingFeatures
     budget: Budget
     plan: ResidencePlan
     runner: TaskRunner
@@ -86,7 +86,7 @@ class Training:
         InputError
             If the memory is too small; the message names the least.
         """
-        learnt = Learnt.of(store.spec, options.reduce, options.recipe, labelled.pixels.n)
+        learnt = TrainingFeatures.of(store.spec, options.reduce, options.recipe, labelled.pixels.n)
         # Of a cluster, one result at a time arrives here.
         readers = 1 if client else TaskRunner().workers
         budget = budget_for(memory - beside, readers, store, labelled, options, learnt)
@@ -189,7 +189,7 @@ class Training:
 
 
 def _residence(
-    labelled: Labelled, options: TrainingOptions, learnt: Learnt, budget: Budget
+    labelled: Labelled, options: TrainingOptions, learnt: TrainingFeatures, budget: Budget
 ) -> ResidencePlan:
     pixels, batch = labelled.pixels, min(options.batch_size, labelled.pixels.n)
     if budget.free < budget.features:

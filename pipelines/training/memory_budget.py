@@ -7,10 +7,10 @@ from ...store.read.protocol import Features
 from ...store.sampling.dask_tasks import PIECE_BYTES
 from ...store.sampling.residence import least_free
 from ..inputs.labelled_pixels import Labelled
-from .feature_reduction import Learnt
+from .feature_reduction import TrainingFeatures
 from .options import TrainingOptions
 
-__all__ = ["Budget", "budget_for"]
+__all__ = ["BYTES_PER_PIXEL", "COPIES_OF_CHUNK", "Budget", "budget_for"]
 
 # Float32 weights, gradients, Adam's two moments. Where members stop one by one, those left are
 # copied before the old stack goes: at worst weights of all, .9 and .8, and moments 1.8 and 1.6.
@@ -18,9 +18,9 @@ _COPIES_OF_PARAMETERS = {"default": 4.0, "paper": 6.2}
 # A batch as float32, and as float16 or in work.
 _COPIES_OF_BATCH = 2.5
 # A chunk as stored, as decoded, and in the array that zarr returns; of uint8, decoded in float32.
-_COPIES_OF_CHUNK = 3.5
+COPIES_OF_CHUNK = 3.5
 # Class (2 bytes), column (2 bytes), and int64 while classes are counted.
-_BYTES_PER_PIXEL = 12
+BYTES_PER_PIXEL = 12
 # What the first step and the first read bring in (torch's optimisers alone import 70 MB), threads,
 # and what malloc keeps.
 _FIXED = 125_000_000
@@ -74,7 +74,7 @@ def budget_for(
     store: Features,
     labelled: Labelled,
     options: TrainingOptions,
-    learnt: Learnt,
+    learnt: TrainingFeatures,
 ) -> Budget:
     """Share out the memory; there are fewer readers than asked for where it is short.
 
@@ -97,13 +97,13 @@ def budget_for(
         + 4 * members * batch * dims * _COPIES_OF_BATCH
     )
     features, fixed = least_free(learnt.spec, pixels.n, len(pixels.rows), batch), _FIXED
-    reader = max(_COPIES_OF_CHUNK * store.chunk_bytes, store.chunk_bytes + 2 * PIECE_BYTES)
+    reader = max(COPIES_OF_CHUNK * store.chunk_bytes, store.chunk_bytes + 2 * PIECE_BYTES)
     if learnt.kept is not None:
         fixed += _REDUCING
         # in the end the first layer is made to take all channels, one map size after the other
         training += 2 * 4 * members * spec.dims * first
         # nothing is read while the reduction is sought, and it ends before there are parameters
         features = max(features, int(learnt.sample_bytes - training - reader))
-    fixed += int(training) + pixels.n * _BYTES_PER_PIXEL
+    fixed += int(training) + pixels.n * BYTES_PER_PIXEL
     affordable = int((memory - fixed - features) // (4 * reader))  # reading takes a quarter of it
     return Budget(memory, fixed, int(reader), min(readers, max(1, affordable)), features)

@@ -11,7 +11,7 @@ from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
 from dseg.pipelines.robustness.config import RobustnessConfig
 from dseg.pipelines.robustness.corruptions import corrupted, working_size
-from dseg.pipelines.robustness.results import Cell, Question, Results, short_names
+from dseg.pipelines.robustness.results import Cell, Results, StudySettings, short_names
 from dseg.pipelines.robustness.run import robustness
 from dseg.store.errors import InputError
 from PIL import Image
@@ -333,7 +333,7 @@ def test_names_are_as_short_as_tells_them_apart():
 
 
 def test_means_are_of_what_all_models_have(tmp_path):
-    question = Question("0", 1, ("a",), 255, 256, 0, "test")
+    question = StudySettings("0", 1, ("a",), 255, 256, 0, "test")
     results = Results(tmp_path, question)
     results.models = {"x": "one", "y": "two"}
     for model, name, severity, score in (

@@ -11,7 +11,7 @@ from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.inputs.labelled_pixels import read_labelled
 from dseg.pipelines.masks.segmenter import Segmenter
 from dseg.pipelines.training.cross_validation import _sample
-from dseg.pipelines.training.holdout import LEFT_BEHIND, Scores, Setting, trial
+from dseg.pipelines.training.holdout import LEFT_BEHIND, Scores, TrialSetup, trial
 from dseg.pipelines.training.job import Training
 from dseg.pipelines.training.options import TrainingOptions
 from dseg.store.errors import InputError
@@ -21,10 +21,10 @@ TRAIN, TEST = ("p0", "p2", "p3"), ("p1", "p5")
 
 
 @pytest.fixture(scope="module")
-def setting(world, store) -> Setting:
+def setting(world, store) -> TrialSetup:
     opened = FeatureStore.open(store)
     labelled = read_labelled(opened, world.truth, None, 255, Progress())
-    return Setting(opened, labelled, OPTIONS, 10**9, torch.device("cpu"))
+    return TrialSetup(opened, labelled, OPTIONS, 10**9, torch.device("cpu"))
 
 
 def test_a_trial_is_fit_predict_and_evaluate(dseg, setting, world, store, tmp_path):
@@ -71,8 +71,9 @@ def test_images_of_one_class_teach_nothing(setting):
     assert only.images == TRAIN
     assert np.array_equal(only.counts_by_image, setting.labelled.counts_by_image[[0, 2, 3]])
     assert only.counts.sum() == only.pixels.n == len(only.y)
+    short = TrialSetup(setting.store, setting.labelled, OPTIONS, 10**6, setting.device)
     with pytest.raises(InputError, match="is too little"):
-        trial(Setting(setting.store, setting.labelled, OPTIONS, 10**6, setting.device), TRAIN, TEST)
+        trial(short, TRAIN, TEST)
 
 
 def test_a_training_leaves_room_for_what_stands_beside_it(setting):
