@@ -111,7 +111,7 @@ def _claim(config: DemoConfig) -> None:
     if mark.is_file() and config.overwrite:
         _clear(out)
     elif mark.is_file():
-        _check_settings(out, _settings(config), _read(mark))
+        _check_settings(mark, _settings(config))
         return
     elif not is_free(out):
         _check_foreign(config)
@@ -121,33 +121,24 @@ def _claim(config: DemoConfig) -> None:
 
 def _settings(config: DemoConfig) -> dict[str, Any]:
     """Return what all results in a folder depend on."""
-    return {
-        "checkpoint": config.checkpoint,
-        "size": list(config.size),
-        "labelled": config.labelled,
-        "predicted": config.predicted,
-        "members": config.members,
-        "max_steps": config.max_steps,
-    }
+    names = ("checkpoint", "labelled", "predicted", "members", "max_steps")
+    return {"size": list(config.size), **{name: getattr(config, name) for name in names}}
 
 
-def _read(mark: Path) -> Any:
+def _check_settings(mark: Path, asked: Mapping[str, Any]) -> None:
+    """Refuse to mix the results of different settings."""
     try:
-        return json.loads(mark.read_text(encoding="utf-8"))
+        there = json.loads(mark.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
             f"'{mark}' is not what `dseg demo` wrote ({error}): --overwrite starts anew"
         ) from error
-
-
-def _check_settings(out: Path, asked: Mapping[str, Any], there: Any) -> None:
-    """Refuse to mix the results of different settings."""
     known = dict.fromkeys(asked, "unknown") | (there if isinstance(there, dict) else {})
     other = differences(known, asked)
     if other:
         raise InputError(
-            f"the demo in '{out}' was made with other settings ({', '.join(other)}): give another "
-            "--out, or --overwrite to start anew"
+            f"the demo in '{mark.parent}' was made with other settings ({', '.join(other)}): give "
+            "another --out, or --overwrite to start anew"
         )
 
 

@@ -20,7 +20,7 @@ from ..features.inference import Alter, Job
 from ..features.sources import FromImages
 from ..masks.segmenter import Segmenter, load_model, spec_of
 from .config import RobustnessConfig
-from .corruptions import corrupted, working_size
+from .corruptions import corrupt, working_size
 from .results import CLEAN
 from .scored_images import ScoredImages
 
@@ -116,4 +116,4 @@ class CorruptedRuns:
         self, name: str, severity: int, job: Job, image: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         size = working_size(job.geometry.size, job.geometry.resized, self._config.side)
-        return corrupted(image, name, severity, self._config.seed, stem_of(job.name), size)
+        return corrupt(image, name, severity, self._config.seed, stem_of(job.name), size)

@@ -10,7 +10,7 @@ from dseg.classify.inference.mask_files import encode_mask
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
 from dseg.pipelines.robustness.config import RobustnessConfig
-from dseg.pipelines.robustness.corruptions import corrupted, working_size
+from dseg.pipelines.robustness.corruptions import corrupt, working_size
 from dseg.pipelines.robustness.results import Cell, Results, StudySettings, short_names
 from dseg.pipelines.robustness.run import robustness
 from dseg.store.errors import InputError
@@ -100,7 +100,7 @@ def test_a_corrupted_score_is_that_of_a_folder_of_corrupted_images(
             image = np.asarray(file)
         size = working_size(image.shape[:2], (32, 32), 256)
         assert size == image.shape[:2]
-        noisy = corrupted(image, "gaussian_noise", 5, 0, stem, size)
+        noisy = corrupt(image, "gaussian_noise", 5, 0, stem, size)
         Image.fromarray(noisy).save(tmp_path / f"noisy/{stem}.png")
     assert dseg("predict", "noisy", "--model", model).code == 0
     scores = json.loads(dseg("evaluate", "masks", world.truth, "--json").out)
