@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 
-__all__ = ["Confusion", "iou_or_nan", "mean_iou", "overlaps"]
+__all__ = ["Confusion", "by_class", "iou_or_nan", "mean_iou", "overlaps"]
 
 PAPER_EPS = 1e-8
 _NOTHING = 1e-6  # of weights, each of which is at least 1: what rounding leaves
@@ -48,6 +48,15 @@ def iou_or_nan(hits: Counts, unions: Counts) -> NDArray[np.float64]:
     iou = np.full(hits.shape, np.nan)
     np.divide(hits, unions, out=iou, where=unions > _NOTHING)
     return iou
+
+
+def by_class(names: Sequence[str], iou: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return the IoU of each class by its name, None where it is NaN."""
+    return dict(zip(names, map(_number, iou.tolist()), strict=True))
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 class Confusion:
@@ -161,6 +170,14 @@ class Confusion:
         labelled = self._labelled
         total = int(labelled.sum())
         return float(np.trace(labelled)) / total if total else float("nan")
+
+    def scores(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return mIoU, pixel accuracy and IoU by class as plain JSON values, None for NaN."""
+        return {
+            "mean_iou": _number(self.mean_iou()),
+            "pixel_accuracy": _number(self.pixel_accuracy()),
+            "iou": by_class(names, self.iou_per_class()),
+        }
 
 
 def _of(name: str) -> str:

@@ -19,7 +19,7 @@ from ...store.read.protocol import Features
 from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.labelled_pixels import Labelled, read_labelled
-from ..training.holdout import Scores, TrialSetup, trial
+from ..training.holdout import TrialSetup, trial
 from ..training.memory import return_freed_memory
 from ..training.options import TrainingOptions
 from ..training.timing import masks_seconds, reading_seconds
@@ -157,18 +157,8 @@ def _cell(setting: TrialSetup, draw: Draw, n: int, progress: Progress) -> dict[s
         "images": n,
         "train": list(draw.order[:n]),
         "held_out": list(draw.held_out),
-        **_plain(scores, setting.labelled.scored.names),
+        **scores.confusion.scores(setting.labelled.scored.names),
         "seconds": time.monotonic() - started,
-    }
-
-
-def _plain(scores: Scores, names: Sequence[str]) -> dict[str, Any]:
-    whole = scores.confusion
-    iou = [None if value != value else value for value in whole.iou_per_class().tolist()]
-    return {
-        "mean_iou": whole.mean_iou(),
-        "pixel_accuracy": whole.pixel_accuracy(),
-        "iou": dict(zip(names, iou, strict=True)),
     }
 
 

@@ -44,7 +44,7 @@ def draw_results(results: Results, stem: Path) -> None:
         for axis in axes[: len(panels)][-columns:]:  # the last of each column
             axis.tick_params(labelbottom=True)
             axis.set_xlabel("severity (0: as it is)", fontsize=8)
-        scores = [cell.mean_iou or 0.0 for cell in results.cells.values()]
+        scores = [cell["mean_iou"] or 0.0 for cell in results.cells.values()]
         axes[0].set_ylim(0, 1.06 * max(scores, default=1.0) or 1.0)  # of all panels
         legend_above(axes[0], columns=2)
 

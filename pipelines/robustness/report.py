@@ -67,11 +67,11 @@ def _corruptions(results: Results, model: str) -> str:
 def _classes(results: Results, model: str) -> str:
     """Return IoU by class: clean, and by severity the mean over this model's corruptions."""
     rows = [["class", "clean", *map(str, results.severities)]]
-    for k, name in enumerate(results.settings.classes):
+    for name in results.settings.classes:
         means = []
         for severity in (0, *results.severities):
             cells = [
-                cell.iou[k]
+                cell["iou"][name]
                 for (key, _, at), cell in results.cells.items()
                 if (key, at) == (model, severity)
             ]

@@ -17,7 +17,6 @@ from pathlib import Path, PurePath
 from statistics import fmean
 from typing import Any
 
-from ...classify.evaluation.metrics import Confusion
 from ...store.errors import InputError
 from ..console.result_file import ResultFile
 from .corruptions import GROUPS, group_of
@@ -59,28 +58,8 @@ class StudySettings:
     corrupted_by: str
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One model's scores under one corruption at one severity.
-
-    Parameters
-    ----------
-    mean_iou, pixel_accuracy : float or None
-        0 to 1; None where no class counts.
-    iou : tuple of float or None
-        By class id; None for classes found neither in masks nor in label maps.
-    """
-
-    mean_iou: float | None
-    pixel_accuracy: float | None
-    iou: tuple[float | None, ...]
-
-    @classmethod
-    def of(cls, confusion: Confusion) -> "Cell":
-        """Return the scores of a confusion matrix."""
-        numbers = [confusion.mean_iou(), confusion.pixel_accuracy(), *confusion.iou_per_class()]
-        mean, accuracy, *iou = (None if n != n else float(n) for n in numbers)  # NaN is not itself
-        return cls(mean, accuracy, tuple(iou))
+Cell = dict[str, Any]
+"""One model's scores under one corruption at one severity, see `Confusion.scores`."""
 
 
 class Results:
@@ -122,9 +101,9 @@ class Results:
         self.models = {model["sha256"]: model["path"] for model in facts["models"]}
         sha256 = {path: key for key, path in self.models.items()}
         for cell in facts["cells"]:
-            iou = tuple(cell["iou"][name] for name in settings["classes"])
-            place = (sha256[cell["model"]], cell["corruption"], cell["severity"])
-            self.cells[place] = Cell(cell["mean_iou"], cell["pixel_accuracy"], iou)
+            scores = {name: cell[name] for name in ("mean_iou", "pixel_accuracy", "iou")}
+            scores["iou"] = {name: scores["iou"][name] for name in settings["classes"]}
+            self.cells[sha256[cell["model"]], cell["corruption"], cell["severity"]] = scores
         return {key: settings[key] for key in asdict(self.settings)}
 
     def enter(self, models: Iterable[tuple[str, str]]) -> None:
@@ -163,9 +142,7 @@ class Results:
                 "corruption": corruption,
                 "group": CLEAN if corruption == CLEAN else group_of(corruption),
                 "severity": severity,
-                "mean_iou": cell.mean_iou,
-                "pixel_accuracy": cell.pixel_accuracy,
-                "iou": dict(zip(self.settings.classes, cell.iou, strict=True)),
+                **cell,
             }
             for (sha256, corruption, severity), cell in self.cells.items()
         ]
@@ -187,7 +164,7 @@ class Results:
     def mean_iou(self, model: str, corruption: str, severity: int) -> float | None:
         """Return the mIoU of a cell; severity 0 is the clean images, whatever the corruption."""
         cell = self.cells.get((model, corruption if severity else CLEAN, severity))
-        return None if cell is None else cell.mean_iou
+        return None if cell is None else cell["mean_iou"]
 
     def shared(self) -> list[str]:
         """Return the corruptions that have a score of every model at every severity."""

@@ -32,7 +32,7 @@ from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import SEVERITIES, SMALLEST, chosen, library
 from .plot import draw_results
 from .report import report_text
-from .results import CLEAN, Cell, Results, StudySettings
+from .results import CLEAN, Results, StudySettings
 from .scored_images import ScoredImages, read_scored_images
 
 __all__ = ["robustness"]
@@ -192,8 +192,9 @@ def _make(
     runs: CorruptedRuns, model: str, pairs: Sequence[Pair], results: Results, advance: Advance
 ) -> None:
     """Make the passes that are left of a model, each on disk before the next."""
+    classes = results.settings.classes
     for pair in pairs:
-        results.cells[model, *pair] = Cell.of(runs.confusion(pair, advance=advance))
+        results.cells[model, *pair] = runs.confusion(pair, advance=advance).scores(classes)
         results.save()
 
 

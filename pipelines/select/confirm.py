@@ -1,13 +1,13 @@
 """The best few sets of layers, cross-validated by the ensemble that would be fitted on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...classify.evaluation.estimates import IouEstimate
 from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
+from ...classify.evaluation.metrics import by_class
 from ...store.read.protocol import Features
 from ..console.progress import Progress, SubProgress
 from ..inputs.labelled_pixels import Labelled, read_labelled
@@ -18,7 +18,7 @@ from .config import Confirmed
 from .layer_sets import LayerSet
 from .task import SelectTask
 
-__all__ = ["Confirmation", "by_class", "confirm_sets", "setting_of"]
+__all__ = ["Confirmation", "confirm_sets", "setting_of"]
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,6 @@ class Confirmation:
             behind=best.found.mean_iou - self.found.mean_iou,
             error=best.found.error_of_gain(self.found),
         )
-
-
-def by_class(classes: Sequence[str], iou: NDArray[np.float64]) -> dict[str, float | None]:
-    """Return the IoU of each class by its name, None where there is none."""
-    values = (None if np.isnan(value) else float(value) for value in iou)
-    return dict(zip(classes, values, strict=True))
 
 
 def setting_of(task: SelectTask, features: Features, labelled: Labelled) -> TrialSetup:

@@ -56,7 +56,7 @@ def _select(config: SelectConfig, progress: Progress) -> SelectSummary:
     if config.max_steps:
         confirmed = confirm_sets(task, {one.title: one.layers for one in sets}, progress)
     costs = Costs(task, progress)
-    rows = ranked(task, sets, confirmed, costs)
+    rows = ranked(sets, confirmed, costs)
     layers = next(one.layers for one in sets if one.step.names == rows[0].layers)
     summary = replace(
         summary,

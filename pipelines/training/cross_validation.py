@@ -5,10 +5,9 @@ of the model that is to be made, and its masks of the fold's images are scored. 
 together give the mIoU, with an interval over them, and the temperature of the probabilities.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isnan
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,38 +75,28 @@ class CrossValidation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as a model keeps them."""
-        every = Scores.joined(self.scores).confusion
-        iou = map(_number, every.iou_per_class().tolist())
+        every = Scores.joined(self.scores).confusion.scores(self.classes)
+        by_fold = [part.confusion.scores(self.classes) for part in self.scores]
         return {
             "folds": len(self.scores),
             "images": len(self.uncertainty),
             "seed": self.seed,
-            "mean_iou": _number(every.mean_iou()),
+            "mean_iou": every["mean_iou"],
             "interval": [self.interval.low, self.interval.high],
             "interval_of": f"{100 * self.interval.level:.0f} %, percentile bootstrap over images",
-            "pixel_accuracy": _number(every.pixel_accuracy()),
-            "iou": dict(zip(self.classes, iou, strict=True)),
-            "fold_mean_iou": [_number(part.confusion.mean_iou()) for part in self.scores],
+            "pixel_accuracy": every["pixel_accuracy"],
+            "iou": every["iou"],
+            "fold_mean_iou": [found["mean_iou"] for found in by_fold],
             "calibration": self.calibration.to_dict(),
             "by_image": list(self._by_image()),
         }
 
-    def _by_image(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "stem": stem,
-                "fold": fold,
-                "mean_iou": _number(alone.mean_iou()),
-                "pixel_accuracy": _number(alone.pixel_accuracy()),
-                "uncertainty": self.uncertainty[stem],
-            }
-            for fold, part in enumerate(self.scores)
-            for stem, alone in part.by_image
-        ]
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else value
+    def _by_image(self) -> Iterator[dict[str, Any]]:
+        for fold, part in enumerate(self.scores):
+            for stem, alone in part.by_image:
+                found = alone.scores(self.classes)
+                del found["iou"]
+                yield {"stem": stem, "fold": fold, **found, "uncertainty": self.uncertainty[stem]}
 
 
 def deal(labelled: Labelled, k: int, seed: int) -> Folds:

@@ -35,7 +35,7 @@ def test_the_bar_tells_step_loss_and_time_left(capsys, monkeypatch):
     told = capsys.readouterr().err
     assert "20%" in told
     assert "| step 40, loss 0.1234, 10:00 left" in told
-    assert "step 60, loss 0.0500, 6:40 left" in told
+    assert "step 60, loss 0.0500, 06:40 left" in told
     with training_bar(Console(quiet=True), Length(steps=100), 0, 0.0) as show:
         show(TrainingStatus(40, 1200.0, 0.4, 0.1234, 1e-3))
     assert capsys.readouterr().err == ""

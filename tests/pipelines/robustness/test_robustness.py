@@ -11,7 +11,7 @@ from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
 from dseg.pipelines.robustness.config import RobustnessConfig
 from dseg.pipelines.robustness.corruptions import corrupt, working_size
-from dseg.pipelines.robustness.results import Cell, Results, StudySettings, short_names
+from dseg.pipelines.robustness.results import Results, StudySettings, short_names
 from dseg.pipelines.robustness.run import robustness
 from dseg.store.errors import InputError
 from PIL import Image
@@ -343,7 +343,11 @@ def test_means_are_of_what_all_models_have(tmp_path):
         ("y", "fog", 1, 0.5),
         ("y", "fog", 3, 0.3),
     ):
-        results.cells[model, name, severity] = Cell(score, score, (score,))
+        results.cells[model, name, severity] = {
+            "mean_iou": score,
+            "pixel_accuracy": score,
+            "iou": {"a": score},
+        }
     assert results.shared() == ["fog"]
     assert results.averaged("x", [1]) == 0.4  # without snow, which the other was not tried on
     assert results.averaged("y", [1, 3]) == pytest.approx(0.4)
