@@ -171,6 +171,7 @@ def _several(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Return what adds several options, in this order."""
 
     def add(command: F) -> F:
+        """Add the options to a command."""
         for option in reversed(options):
             command = option(command)
         return command
