@@ -15,9 +15,9 @@ Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2
 Rahaman, Thiery, "Uncertainty Quantification and Deep Ensembles", NeurIPS 2021.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +65,15 @@ class PixelSample:
     weights: NDArray[np.float64]
     groups: NDArray[np.integer]
 
-    def of(self, which: NDArray[np.bool_]) -> "PixelSample":
+    def of(self, which: NDArray[np.bool_]) -> Self:
         """Return some of the pixels."""
-        parts = (self.probabilities, self.y, self.weights, self.groups)
-        return PixelSample(*(part[which] for part in parts))  # type: ignore[arg-type]
+        return type(self)(*(part[which] for part in vars(self).values()))
+
+    @classmethod
+    def joined(cls, samples: Sequence[Self]) -> Self:
+        """Return several samples as one; those without a pixel may have no classes either."""
+        full = [vars(sample).values() for sample in samples if len(sample.y)]
+        return cls(*(np.concatenate(parts) for parts in zip(*full, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IouEstimate", "weighted_counts"]
+from .metrics import iou_or_nan, overlaps
 
-_MIN_UNION = 1e-6  # of weights, each of which is at least 1: what rounding leaves
+__all__ = ["IouEstimate", "weighted_counts"]
 
 
 def weighted_counts(
@@ -55,7 +55,7 @@ class IouEstimate:
     @cached_property
     def iou(self) -> NDArray[np.float64]:
         """IoU of each class over all images; NaN of a class that is nowhere."""
-        return _iou(self.counts.sum(axis=0))
+        return iou_or_nan(*overlaps(self.counts.sum(axis=0)))
 
     @property
     def mean_iou(self) -> float:
@@ -65,7 +65,7 @@ class IouEstimate:
     @cached_property
     def _leave_one_out(self) -> NDArray[np.float64]:
         """IoU of each class without one of the images, for each: (images, C)."""
-        return _iou(self.counts.sum(axis=0) - self.counts)
+        return iou_or_nan(*overlaps(self.counts.sum(axis=0) - self.counts))
 
     def difference_error(self, other: "IouEstimate") -> float:
         """Return the standard error of the difference to another estimate on the same images.
@@ -83,12 +83,3 @@ class IouEstimate:
         gains = total[valid.any(axis=1)] / valid.sum(axis=1)[valid.any(axis=1)]
         n = len(gains)
         return float(np.sqrt((n - 1) / n * ((gains - gains.mean()) ** 2).sum())) if n > 1 else 0.0
-
-
-def _iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return hits over unions, (…, C, C) -> (…, C)."""
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    unions = counts.sum(axis=-1) + counts.sum(axis=-2) - hits
-    found = np.full(hits.shape, np.nan)
-    np.divide(hits, unions, out=found, where=unions > _MIN_UNION)
-    return found

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .metrics import iou_or_nan, overlaps
+
 __all__ = ["Interval", "bootstrap_mean_iou", "mean_over_draws"]
 
-_RESAMPLES_PER_BATCH = 256  # resamples
+_RESAMPLES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,18 @@ def bootstrap_mean_iou(
     ----------
     Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    labelled = counts[:, :-1]  # labelled pixels: (images, C, C + 1)
-    n_classes = labelled.shape[1]
-    counted = np.arange(n_classes) != ignore_label
-    hits = counted * np.diagonal(labelled, axis1=1, axis2=2).astype(np.float64)  # (images, C)
-    found = np.einsum("icj,c->ij", labelled[:, :, :n_classes], counted)
-    unions = counted * (labelled.sum(axis=2) + found - hits)
+    known = counts[:, :-1].astype(np.float64)  # labelled pixels: (images, C, C + 1)
+    ignored = slice(ignore_label, ignore_label + 1) if ignore_label >= 0 else slice(0)
+    known[:, ignored] = 0
+    hits, unions = overlaps(known)  # (images, C)
+    unions[:, ignored] = 0
     rng, n = np.random.default_rng([seed, len(counts)]), len(counts)
     scores = []
-    for start in range(0, resamples, _RESAMPLES_PER_BATCH):
-        draws = rng.multinomial(
-            n, np.full(n, 1 / n), size=min(_RESAMPLES_PER_BATCH, resamples - start)
+    for start in range(0, resamples, _RESAMPLES_AT_ONCE):
+        times = rng.multinomial(
+            n, np.full(n, 1 / n), size=min(_RESAMPLES_AT_ONCE, resamples - start)
         )
-        hit, union = draws @ hits, draws @ unions
-        iou = np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)
+        iou = iou_or_nan(times @ hits, times @ unions)
         classes = (~np.isnan(iou)).sum(axis=1)
         scores.append(np.nansum(iou, axis=1)[classes > 0] / classes[classes > 0])
     tail = 100 * (1 - level) / 2

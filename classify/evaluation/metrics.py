@@ -14,17 +14,49 @@ other unknown ids      refused                              as unlabelled pixels
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.errors import InputError
 
-__all__ = ["Confusion", "mean_iou"]
+__all__ = ["Confusion", "by_class", "iou_or_nan", "mean_iou", "overlaps"]
 
 PAPER_EPS = 1e-8
+_NOTHING = 1e-6  # of weights, each of which is at least 1: what rounding leaves
 
 Map = NDArray[np.integer]
+Counts = NDArray[Any]
+
+
+def overlaps(counts: Counts) -> tuple[Counts, Counts]:
+    """Return intersection and union of each class, (…, C, C) or (…, C, C + 1) -> (…, C) each.
+
+    Parameters
+    ----------
+    counts : array of shape (…, C, C) or (…, C, C + 1)
+        Confusion matrices: rows are labels, columns predictions.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    predicted = counts[..., : counts.shape[-2]].sum(axis=-2)
+    return hits, counts.sum(axis=-1) + predicted - hits
+
+
+def iou_or_nan(hits: Counts, unions: Counts) -> NDArray[np.float64]:
+    """Return hits over unions; NaN where there is no union."""
+    iou = np.full(hits.shape, np.nan)
+    np.divide(hits, unions, out=iou, where=unions > _NOTHING)
+    return iou
+
+
+def by_class(names: Sequence[str], iou: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return the IoU of each class by its name, None where it is NaN."""
+    return dict(zip(names, map(_number, iou.tolist()), strict=True))
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 class Confusion:
@@ -50,6 +82,13 @@ class Confusion:
         self.ignore_label = ignore_label
         self.paper = paper
         self.counts = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64], ignore_label: int) -> Self:
+        """Return what holds a copy of some counts."""
+        whole = cls(len(counts) - 1, ignore_label)
+        whole.counts += counts
+        return whole
 
     def add(self, prediction: Map, label: Map, name: str = "") -> None:
         """Count the pixels of one image.
@@ -113,16 +152,14 @@ class Confusion:
         array of shape (C,), float64
             NaN for classes that are left out of the mean.
         """
-        counts = self.counts if self.paper else self._labelled
-        hits = np.diagonal(self.counts)[:-1]
-        unions = self.counts[:-1].sum(axis=1) + counts[:, :-1].sum(axis=0) - hits
-        if self.paper:
+        if self.paper:  # all labels, those of no class too
+            hits, unions = (part[:-1] for part in overlaps(self.counts))
             iou = hits / (PAPER_EPS + unions)
         else:
-            iou = np.divide(hits, unions, out=np.full(len(hits), np.nan), where=unions > 0)
+            iou = iou_or_nan(*overlaps(self._labelled))
         if 0 <= self.ignore_label < self.n_classes:
             iou[self.ignore_label] = np.nan
-        return np.asarray(iou, dtype=np.float64)
+        return iou
 
     def mean_iou(self) -> float:
         """Return the mean over the classes that count; NaN if there is none."""
@@ -135,6 +172,14 @@ class Confusion:
         labelled = self._labelled
         total = int(labelled.sum())
         return float(np.trace(labelled)) / total if total else float("nan")
+
+    def scores(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return mIoU, pixel accuracy and IoU by class as plain JSON values, None for NaN."""
+        return {
+            "mean_iou": _number(self.mean_iou()),
+            "pixel_accuracy": _number(self.pixel_accuracy()),
+            "iou": by_class(names, self.iou_per_class()),
+        }
 
 
 def _of_image(name: str) -> str:

@@ -40,7 +40,7 @@ from ..inputs.image_survey import (
     survey_images,
     warn_if_dark,
 )
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
 from .config import Estimate, ExtractConfig, ExtractSummary
 from .dry_run import probe_of
 from .feature_choice import features_of

@@ -14,7 +14,7 @@ from ..inputs.labelled_pixels import Labelled
 from ..masks.manifest import FILE
 from ..masks.mask_folder import MaskFolder, MaskOptions, refuse_model_or_store
 from ..masks.training_set import LEARNT_KEY
-from ..training.holdout import Seen
+from ..training.holdout import HeldOutImage
 
 __all__ = ["FoldsOut", "check_folds_out"]
 
@@ -66,7 +66,7 @@ class FoldsOut:
         with atomic_folder(target) as folder:
             yield cls(folder, labelled, members, masks_key)
 
-    def __call__(self, seen: Seen, fold: int) -> None:
+    def __call__(self, seen: HeldOutImage, fold: int) -> None:
         """Write an image's mask, and what stands beside it."""
         image = seen.image
         staged = self._files.stage(image.stem, image.name, image.sha256, seen.prediction)

@@ -34,9 +34,10 @@ from ..training.cross_validation import (
     warn_of_folds,
 )
 from ..training.dask_client import cluster
-from ..training.holdout import LEFT_BEHIND, Setting
+from ..training.holdout import LEFT_BEHIND, TrialSetup
 from ..training.job import Training
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
+from ..training.timing import masks_seconds, reading_seconds
 from .config import FitConfig, FitSummary
 from .folds_out import FoldsOut, check_folds_out
 
@@ -82,7 +83,7 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
     memory = config.bytes_allowed(device)
     with cluster(config.scheduler) as client:
         held_bytes = sample_bytes(labelled)
-        setting = Setting(store, labelled, config, memory, device, client, held_bytes)
+        setting = TrialSetup(store, labelled, config, memory, device, client, held_bytes)
         check_folds(setting, folds)
         left_behind = LEFT_BEHIND if folds else 0
         training = Training.of(store, labelled, config, memory, device, client, left_behind)
@@ -126,7 +127,7 @@ def _refuse_nested(model: Path, masks: Path) -> None:
 
 
 def _announce_folds(
-    setting: Setting, folds: Folds, summary: FitSummary, progress: Progress
+    setting: TrialSetup, folds: Folds, summary: FitSummary, progress: Progress
 ) -> None:
     if not folds:
         return
@@ -140,20 +141,20 @@ def _announce_folds(
 
 
 def _estimated(
-    summary: FitSummary, training: Training, setting: Setting, folds: Folds
+    summary: FitSummary, training: Training, setting: TrialSetup, folds: Folds
 ) -> FitSummary:
-    reading = training.reading_seconds()
+    reading = reading_seconds(training)
     summary = replace(summary, reading_seconds=reading)
     if not folds:
         return summary
     # Each fold reads all images but its own; all together, one time less than there are folds.
     seconds = len(folds) * summary.training_seconds + (len(folds) - 1) * reading
-    seconds += training.masks_seconds(setting.labelled.images)
+    seconds += masks_seconds(training, setting.labelled.images)
     return replace(summary, folds=len(folds), folds_seconds=seconds)
 
 
 def _cross_validated(
-    config: FitConfig, setting: Setting, folds: Folds, progress: Progress
+    config: FitConfig, setting: TrialSetup, folds: Folds, progress: Progress
 ) -> dict[str, Any]:
     """Return what a model keeps of its cross-validation; nothing if there is none."""
     if not folds:

@@ -44,7 +44,7 @@ from ..masks.mask_folder import (
 )
 from ..masks.segmenter import Segmenter, load_model, recorded_stores, spec_of
 from ..masks.training_set import LEARNT_KEY, TrainingSet
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary
 
 __all__ = ["predict"]

@@ -11,7 +11,7 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_folder,
-    folder,
+    ignore_option,
     list_option,
     output_options,
     overwrite_option,
@@ -33,7 +33,6 @@ __all__ = ["robustness"]
     show_default=True,
     help="Folder of a model, from `dseg fit`; repeat the option for several models.",
 )
-@click.option("--out", type=folder, default="robustness", show_default=True, help="Output folder.")
 @click.option(
     "--corruptions",
     default="noise,blur,weather,digital",
@@ -55,6 +54,7 @@ __all__ = ["robustness"]
     show_default=True,
     help="Larger images are resized to this shorter side before they are corrupted.",
 )
+@ignore_option
 @click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the corruptions.")
 @click.option(

@@ -14,7 +14,7 @@ from ..console.progress import Progress
 from ..inputs.image_list import read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
 from ..training.cross_validation import Folds, deal, others
-from ..training.memory_budget import default_memory
+from ..training.memory import default_memory
 from .config import SelectConfig
 from .files import check_select_out
 from .layer_sets import LayerSet

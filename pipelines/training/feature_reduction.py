@@ -13,11 +13,11 @@ from ...store.sampling.sampler import sample_vectors
 from ...store.spec import FeatureSpec
 from ..console.progress import Advance
 
-__all__ = ["Learnt", "find_reduction"]
+__all__ = ["TrainingFeatures", "find_reduction"]
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainingFeatures:
     """The features that are trained on.
 
     Parameters

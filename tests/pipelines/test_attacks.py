@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dseg import FeatureStore
-from dseg.pipelines.training.memory_budget import default_memory
+from dseg.pipelines.training.memory import default_memory
 from PIL import Image
 
 
