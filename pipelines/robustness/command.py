@@ -55,7 +55,6 @@ __all__ = ["robustness"]
     help="Larger images are resized to this shorter side before they are corrupted.",
 )
 @ignore_option
-@click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the corruptions.")
 @click.option(
     "--checkpoint",
