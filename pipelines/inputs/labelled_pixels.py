@@ -210,25 +210,14 @@ def read_labelled(
         nothing can be learnt.
     """
     images = {image.stem: image for image in store.images}
-    names = {image.name: image for image in store.images}
-    found = find_by_name(
-        folder, names
-    )  # each sha256 is a file of the store: read only those needed
-    images_in_folder = images_among_labels(
-        folder, ((name, names[name].sha256.hex()) for name in found)
-    )
-    what = f"images in {store.where}"
-    paths = match_labels(images, folder, wanted, what, images_in_folder, progress)
+    what, beside_labels = f"images in {store.where}", _images_in(folder, store)
+    paths = match_labels(images, folder, wanted, what, beside_labels, progress)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder, progress.say)
     where = f"the label maps in '{folder}'"
     survey = LabelSurvey(where, ignore)
-    rows, image_numbers, label_maps, files = (
-        list[int](),
-        list[int](),
-        list[NDArray[np.uint16]](),
-        [],
-    )
+    rows, image_numbers, files = list[int](), list[int](), list[LabelFile]()
+    label_maps = list[NDArray[np.uint16]]()  # one for each tile
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
             image, (label, palette) = images[stem], read_label_file(path)
@@ -256,6 +245,14 @@ def read_labelled(
             progress.warn(words)
     pixels = PixelSet(rows, image_numbers, [label != IGNORED for label in label_maps])
     return Labelled(pixels, y, classes, tuple(paths), ignore, facts)
+
+
+def _images_in(folder: Path, store: Features) -> list[Path]:
+    """Return the images of a store that lie in a label folder, as `images_among_labels`."""
+    names = {image.name: image for image in store.images}
+    # Each sha256 is a file of the store, so read only those of images whose name is in the folder.
+    found = find_by_name(folder, names)
+    return images_among_labels(folder, ((name, names[name].sha256.hex()) for name in found))
 
 
 def _extracted(
