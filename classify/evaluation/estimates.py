@@ -1,4 +1,4 @@
-"""mIoU from weighted pixels, and how far two of them may differ by chance."""
+"""mIoU from weighted pixels, and the standard error of the difference of two."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +32,7 @@ def weighted_counts(
     Returns
     -------
     array of shape (images, C, C), float64
-        Estimates of each image's confusion matrix, rows are labels.
+        Estimates of each image's confusion matrix; rows are labels.
     """
     images, n_classes = shape
     cell = (image * n_classes + y.astype(np.int64)) * n_classes + predicted
@@ -54,24 +54,24 @@ class IouEstimate:
 
     @cached_property
     def iou(self) -> NDArray[np.float64]:
-        """IoU of each class over all images; NaN of a class that is nowhere."""
+        """IoU of each class over all images; NaN for a class without pixels."""
         return iou_or_nan(*overlaps(self.counts.sum(axis=0)))
 
     @property
     def mean_iou(self) -> float:
-        """Mean over the classes that there are."""
+        """Mean over the classes with pixels."""
         return float(np.nanmean(self.iou))
 
     @cached_property
     def _leave_one_out(self) -> NDArray[np.float64]:
-        """IoU of each class without one of the images, for each: (images, C)."""
+        """IoU of each class with one image left out, for each image: (images, C)."""
         return iou_or_nan(*overlaps(self.counts.sum(axis=0) - self.counts))
 
     def difference_error(self, other: "IouEstimate") -> float:
         """Return the standard error of the difference to another estimate on the same images.
 
-        By the jackknife over images: what both find easy or hard cancels out. Where a class stands
-        in one image alone, it is left out of the difference without that image.
+        By the jackknife over images, so that images that are easy or hard for both cancel out. A
+        class that is in one image only does not count where that image is left out.
 
         References
         ----------

@@ -1,4 +1,4 @@
-"""Which of many parts to take together: forward selection, and where to stop."""
+"""Forward selection of features, and how many of them to keep."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -8,14 +8,14 @@ from .estimates import IouEstimate
 __all__ = ["MIN_GAIN", "Step", "forward_selection", "smallest_within_error"]
 
 MIN_GAIN = 0.01
-"""mIoU below which a difference is not worth more layers: seeds alone may differ by as much."""
+"""Smaller differences of mIoU do not justify more layers: seeds alone may differ by as much."""
 
 Names = tuple[str, ...]
 Score = Callable[[Sequence[Names]], list[IouEstimate]]
 
 
 class Step(NamedTuple):
-    """A set of the path, in the order in which its parts were added, and how good it is."""
+    """One step of the selection: the names chosen so far, in order, and their score."""
 
     names: Names
     found: IouEstimate
@@ -26,10 +26,10 @@ def forward_selection(
 ) -> list[Step]:
     """Add the part that helps most, again and again, up to ``most`` parts.
 
-    From the third part on not all are tried: a part is taken to gain no more beside a larger set
-    than it did beside the last one that it was tried with, and who cannot lead any more is left
-    out (in the second round all are tried, for what a part is worth alone says little of what it
-    adds to another).
+    Lazy evaluation from the third part on: it assumes that a part gains no more when it is added to
+    a larger set than it did the last time it was tried, and skips parts that cannot be the best any
+    more. (In the second round all are tried, for the score of a part by itself says little about
+    what it adds to another.)
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def forward_selection(
     most : int
         Parts, at most.
     at_once : int
-        Sets that are scored together.
+        Sets to score in one call.
 
     References
     ----------
@@ -54,7 +54,7 @@ def forward_selection(
 
 
 def _try_additions(last: Step, bound: dict[str, float], score: Score, at_once: int) -> list[Step]:
-    """Try parts beside a set, the most promising first; note what each gains."""
+    """Try to add each part to a set, the most promising first; record the gains in ``bound``."""
     remaining = sorted((name for name in bound if name not in last.names), key=lambda n: -bound[n])
     candidates, best = list[Step](), float("-inf")
     while remaining and bound[remaining[0]] > best:
@@ -68,9 +68,9 @@ def _try_additions(last: Step, bound: dict[str, float], score: Score, at_once: i
 
 
 def smallest_within_error(path: Sequence[Step]) -> Step:
-    """Return the first set of a path that is not worse than the best one by more than chance.
+    """Return the smallest set of a path whose score is as good as the best, up to chance.
 
-    That is by more than one standard error of the difference, or by `MIN_GAIN`, if that is more.
+    That is within one standard error of the difference, or within `MIN_GAIN` if that is larger.
 
     References
     ----------

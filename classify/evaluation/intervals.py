@@ -1,4 +1,4 @@
-"""How far a score may be off: intervals by resampling images, and over repeated trials."""
+"""Confidence intervals of scores: by resampling images, and over repeated trials."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _RESAMPLES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Interval:
-    """A range that holds the true value in a share ``level`` of cases, as far as it can be told.
+    """A confidence interval.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def bootstrap_mean_iou(
 ) -> Interval:
     """Return the percentile interval of the mIoU over images drawn with replacement.
 
-    Images, not pixels, are drawn: pixels of one image are right and wrong together. Of each draw
-    the mIoU is taken as of the whole, with all its pixels in one confusion matrix; a class that
-    stands in none of the drawn images, nor is predicted there, is left out of its mean.
+    Images, not pixels, are resampled: errors of pixels of one image are correlated. The mIoU of a
+    resample is that of one confusion matrix of all its pixels; a class that neither occurs nor is
+    predicted in it is left out of its mean.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def mean_over_draws(
     -------
     mean : float
     interval : Interval or None
-        None of a single trial, of which nothing can be told.
+        None for a single trial.
 
     References
     ----------
@@ -110,7 +110,7 @@ def mean_over_draws(
     >>> round(mean, 3), round(interval.low, 3), round(interval.high, 3)
     (0.5, 0.252, 0.748)
     """
-    from scipy.stats import t  # here, for it is slow to import
+    from scipy.stats import t  # imported here: it is slow
 
     mean, n = float(np.mean(values)), len(values)
     if n < 2:

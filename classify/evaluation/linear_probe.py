@@ -1,14 +1,14 @@
 """A linear probe: how well classes can be told from some layers, cross-validated by image.
 
 Each layer's channels are standardised and turned into their leading principal components, at most
-32, each brought to a deviation of 1; then a multinomial logistic regression (scikit-learn's) tells
-the classes. All of it is learnt from the training folds alone. So layers of 100 and of 1000
-channels meet with as many weights, and a fit takes a tenth of a second: whitened, it needs 20
-iterations in place of 50 to 100. The loss counts rare classes more, as that of `dseg fit` does.
+32, each scaled to a deviation of 1; a multinomial logistic regression (scikit-learn's) predicts
+the classes. All of it is fitted on the training folds only. So layers of 100 and of 1000
+channels get the same number of weights, and a fit takes a tenth of a second: on whitened components
+it needs 20 iterations instead of 50 to 100. The loss weights rare classes as `dseg fit` does.
 
-Layers that no network made (colour and place, filters) also get products of their leading
-components: no straight line divides places, but the ensemble, which is not linear, makes much of
-them. Without that the probe holds them for worthless (docs/design.md).
+Layers that are no activations (colour and place, filters) also get products of their leading
+components: classes are not linearly separable by position, but the ensemble, which is not linear,
+uses positions well. Without products the probe would find them useless (docs/design.md).
 """
 
 import time
@@ -113,7 +113,7 @@ class _Components:
         rotation = rotation[:, ::-1][:, :n_kept] / np.maximum(
             deviations, _MIN_DEVIATION * deviations[0] + tiny
         )
-        # a layer that is the same everywhere says nothing, and must not say infinitely much
+        # a constant layer has no information, and would divide by 0
         matrix = rotation / deviation[:, None] if deviations[0] > 0 else np.zeros_like(rotation)
         return cls(matrix.astype(np.float32), (mean @ matrix).astype(np.float32))
 
@@ -172,7 +172,7 @@ class LinearProbe:
         self._lock = Lock()
 
     def cache(self, names: Sequence[str]) -> None:
-        """Keep the components of some layers at hand, of which larger sets will be made."""
+        """Keep the components of some layers in memory, for the larger sets that contain them."""
         wanted = {(fold, name) for fold in range(len(self._folds)) for name in names}
         self._cached = {
             key: self._cached[key]
@@ -205,7 +205,7 @@ class LinearProbe:
             counts[number][self._folds[fold]] = self._fold(sets[number], fold)
             advance(1)
 
-        # many small fits gain more from each other than from threads of their own
+        # one BLAS thread each: many small fits in parallel are faster than each with many threads
         with threadpool_limits(1), ThreadPoolExecutor(self.workers, "dseg-probe") as pool:
             deque(pool.map(count, jobs), maxlen=0)
         return [IouEstimate(one) for one in counts]
@@ -226,7 +226,7 @@ class LinearProbe:
         )
 
     def _layer(self, fold: int, name: str, layers: int) -> Vectors:
-        """Return components of one of some layers; of many layers, fewer of each."""
+        """Return the components of one of several layers; the more layers, the fewer of each."""
         max_columns = None if name in self.table.raw else max(1, _MAX_COMPONENTS_OF_SET // layers)
         cached = self._cached.get((fold, name))
         found = self._transformed(fold, name) if cached is None else cached.astype(np.float32)
@@ -254,7 +254,7 @@ def _fit_regression(x: Vectors, y: NDArray[np.integer], weight: NDArray[np.float
     weight = weight * balance.numpy()[y]
     model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=_ITERATIONS, tol=_TOLERANCE)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a ranking
+        warnings.simplefilter("ignore", ConvergenceWarning)  # accurate enough for a ranking
         model.fit(x, y, sample_weight=weight / weight.mean())
     return model
 

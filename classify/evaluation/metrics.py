@@ -4,7 +4,7 @@ With I and U the intersection and union of the pixels predicted as a class and l
 summed over all images, IoU = I / U, and mIoU is its mean over classes. Two conventions:
 
 =====================  ===================================  ====================================
-question               as users need it                     as published (``paper=True``)
+case                   default                              as published (``paper=True``)
 =====================  ===================================  ====================================
 unlabelled pixels      left out of everything               in the union of what was predicted
 class found nowhere    left out of the mean                 counts 0, for U is 1e-8 + its pixels
@@ -116,7 +116,7 @@ class Confusion:
         self.counts += np.bincount(rows * side + columns, minlength=side**2).reshape(side, side)
 
     def _as_class_ids(self, ids: Map, what: str) -> NDArray[np.int64]:
-        """Return the ids as one list, C for all that are no class."""
+        """Return the ids as a flat array, with C for every id that is no class."""
         flat = ids.ravel()
         is_class = (flat >= 0) & (flat < self.n_classes)
         unknown = flat[~is_class & (flat != self.ignore_label)]
@@ -128,9 +128,9 @@ class Confusion:
         return np.where(is_class, flat, self.n_classes).astype(np.int64)
 
     def truncate(self, n_classes: int) -> "Confusion":
-        """Return the counts for the first classes alone; the others are none of the classes."""
+        """Return the counts for the first classes only; others count as none of the classes."""
         truncated = Confusion(n_classes, self.ignore_label, paper=self.paper)
-        first = range(n_classes + 1)  # of what each row and column sums: all from the last on
+        first = range(n_classes + 1)  # each class by itself, all further ones summed into the last
         truncated.counts = np.add.reduceat(
             np.add.reduceat(self.counts, first, axis=0), first, axis=1
         )

@@ -1,12 +1,14 @@
-"""The borders between the ids of a label map, and whether something softened them.
+"""Detect label maps whose borders were softened.
 
-Anti-aliased drawing, resizing with interpolation and JPEG put values between two ids along their
-border, which are then read as ids of their own. Two signs tell such maps from real ones:
+Anti-aliased drawing, resizing with interpolation and JPEG create values between two ids along their
+border, which are then read as ids of their own. Two features tell such maps from real ones:
 
-- Steps. At a sharp border the id changes at once; where a third class lies between two, its id is
-  as often beyond both as between. At a softened one most pixels on the way lie between.
-- Crumbs. Softening makes many ids of which hardly a pixel stands among its like, each beside
-  several others. Thin classes that someone drew stand among one or two others.
+- Steps: pixels whose id lies between those of their two neighbours. At a sharp border the id
+changes
+  at once; a thin third class at the border has an id outside the two as often as between them. At a
+  softened border, most pixels in between have ids in between.
+- Crumbs: ids of which hardly any pixel is surrounded by its own id, and that touch several other
+  ids. A thin class that somebody drew touches one or two others.
 """
 
 from dataclasses import dataclass
@@ -18,10 +20,10 @@ from numpy.typing import NDArray
 __all__ = ["N_IDS", "Edges"]
 
 N_IDS = 1 << 16
-"""Ids below 0 or from here on are classes nowhere; they are not counted."""
+"""Ids below 0 or from here on are never classes; they are not counted."""
 
 _MAX_LINES = 96
-"""Of a map with more rows, at most so many are looked at, evenly spaced, with those beside them."""
+"""Lines of a map that are examined at most, evenly spaced, with the lines next to them."""
 
 # Real label maps, each alone, at full and half size: steps at most .06 of the crossings. Shrunk to
 # 30 pixels a side they reach .15; interpolated ones begin at .27. Both by nearest neighbour.
@@ -32,17 +34,17 @@ _CRUMBS, _CRUMBS_INSIDE, _CRUMBS_MIXED = 12, 0.02, 0.4
 
 @dataclass(frozen=True)
 class Edges:
-    """What stands at the borders, of one map or summed over several.
+    """Statistics of the borders of one label map, or summed over several.
 
     Parameters
     ----------
     crossings : float
-        Neighbouring pixels, across or down, that differ.
+        Pairs of neighbouring pixels, horizontal or vertical, that differ.
     thin : int
-        Pixels that differ from both neighbours of an axis: places one pixel wide.
+        Pixels that differ from both neighbours along an axis.
     counts : array of shape (4, n), int64
-        By id: its pixels; those with a neighbour of another id; those among whose neighbours are
-        two or more other ids; thin ones between the values of their two neighbours.
+        By id: its pixels; those with a neighbour of another id; those whose neighbours have two or
+        more other ids; thin ones with an id between those of their two neighbours.
     """
 
     crossings: float
@@ -51,12 +53,12 @@ class Edges:
 
     @classmethod
     def empty(cls) -> Self:
-        """Return those of no map."""
+        """Return the statistics of no map, for sums."""
         return cls(0.0, 0, np.zeros((4, 1), np.int64))
 
     @classmethod
     def of(cls, label: NDArray[np.integer]) -> Self:
-        """Look at one label map, (H, W)."""
+        """Compute the statistics of one label map, (H, W)."""
         height, width = label.shape
         y, x = np.arange(0, height, -(-height // _MAX_LINES)), np.arange(width)
         centre = label[y]
@@ -89,7 +91,7 @@ class Edges:
 
     @property
     def softened(self) -> bool:
-        """Say whether ids were made up along the borders."""
+        """Whether the borders look softened."""
         return self._has_steps() or self._has_crumbs()
 
     def _has_steps(self) -> bool:

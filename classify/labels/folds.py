@@ -1,7 +1,7 @@
-"""Images dealt into folds, so that each class's images are spread over them.
+"""Stratified folds of images: the images of each class are spread over the folds.
 
-Images are the unit, for pixels of one image are alike: an image whose pixels stood on both sides
-would be scored by what was learnt of itself.
+Images are the unit, for pixels of one image are correlated: an image with pixels in both training
+and test would be scored by what was learnt from itself.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ __all__ = ["image_folds", "classes_in_one_fold"]
 
 
 def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tuple[int, ...], ...]:
-    """Deal images into folds of equal size, to within one.
+    """Assign images to folds whose sizes differ by at most one.
 
-    The rarest class that still has images to be dealt is dealt first, each of its images to the
-    fold that has the fewest of that class, of those the one with the most room. Ties are broken by
-    the seed; the folds are a pure function of the arguments.
+    Classes are taken from the rarest on; each image goes to the fold with the fewest images of that
+    class and, among those, the most free places. Ties are broken by the seed; the folds are a pure
+    function of the arguments.
 
     Parameters
     ----------
     counts : array of shape (images, classes), integer
-        Pixels of each class in each image; only whether there are any counts.
+        Pixels of each class in each image; only zero or not matters.
     k : int
-        Folds; as many as images leaves one out at a time.
+        Number of folds; as many as images for leave-one-out.
     seed : int
 
     Returns
@@ -78,7 +78,7 @@ def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tup
 def _rarest_first(
     present: NDArray[np.bool_], order: NDArray[np.integer]
 ) -> list[tuple[int, int | None]]:
-    """Return the images in the order to deal them, each with the class it is dealt for, if any."""
+    """Return the images in order of assignment, each with the class it is assigned by, if any."""
     remaining, order_dealt = [int(image) for image in order], list[tuple[int, int | None]]()
     while remaining:
         images_with = present[remaining].sum(axis=0)
@@ -93,7 +93,7 @@ def _rarest_first(
 def classes_in_one_fold(
     counts: NDArray[np.integer], folds: Sequence[Sequence[int]]
 ) -> tuple[int, ...]:
-    """Return the classes all of whose images stand in one fold: held out, nobody has learnt them.
+    """Return the classes all of whose images are in one fold: never learnt when it is held out.
 
     Parameters
     ----------

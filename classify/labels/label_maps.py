@@ -1,7 +1,7 @@
-"""Label maps: find them, read every format, bring them to the row grid.
+"""Label maps: find them, read every format, resize and cut them as the images are.
 
-A label map gives each pixel of one image a class id, or the ignore label where nothing is known;
-partly labelled images are normal. On the row grid the ignore label, whatever it was, is `IGNORED`.
+A label map gives each pixel of an image a class id, or the ignore label; partly labelled images are
+normal. In tiles the ignore label, whatever it was, is `IGNORED`.
 """
 
 import struct
@@ -223,10 +223,10 @@ def label_tiles(
     ignore: int = 255,
     minimum_pixels: int = MINIMUM_PIXELS,
 ) -> NDArray[np.uint16]:
-    """Bring a label map to the row grid, as published.
+    """Resize a label map and cut it into tiles, as published.
 
     Resized by the nearest rule of OpenCV; then every class but the ignored that has fewer than
-    ``minimum_pixels`` pixels in the resized image becomes ignored; then cut into rows.
+    ``minimum_pixels`` pixels in the resized image becomes ignored; then cut into tiles.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def label_tiles(
 
     Returns
     -------
-    array of shape (rows, height, width), uint16
+    array of shape (tiles, height, width), uint16
         Class ids, `IGNORED` where there is none: ignored, deleted or padding.
     """
     seen = resize_nearest(label, geometry.resized)

@@ -1,4 +1,4 @@
-"""Label maps that number objects, one after the other, instead of naming classes."""
+"""Detect label maps whose ids are numbers of objects (instances), not classes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ from .survey import LabelMapStats, LabelSurvey
 __all__ = ["check_objects"]
 
 _FEWEST_MAPS, _FEWEST_IDS = 3, 8
-_FULL = 0.95  # numbers from 1 on, or in a row, hardly one left out
-_ALONE = 0.9  # of the ids stand in one map only
-_WHOLE = 0.9  # of the ids are one connected piece, but for crumbs
+_FULL = 0.95  # of the numbers from 1 on, or of a range, are used
+_ALONE = 0.9  # of the ids are in one map only
+_WHOLE = 0.9  # of the ids are one connected piece, up to a few pixels
 _PIECE = 0.95
 _READ = 8
-"""So many maps are read again, to see whether an id is one piece."""
+"""Maps that are read again, to count the connected pieces of an id."""
 
 
 def check_objects(survey: LabelSurvey) -> None:

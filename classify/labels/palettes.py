@@ -1,4 +1,4 @@
-"""The palettes of label maps: an index is one class only if all of them say so."""
+"""Check that the palettes of label maps agree: one index, one colour, one class."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ __all__ = ["check_palettes", "odd_colours"]
 def check_palettes(survey: LabelSurvey) -> None:
     """Refuse label maps whose palettes contradict each other in ids that are used.
 
-    Programs that give each file a palette of its own number the colours anew in each: an index is
-    one class here, another there. Entries that no pixel uses, and colours that a palette has twice,
-    contradict nothing; nor do files without a palette.
+    Some programs write a palette of its own to each file: an index is then one class in one file
+    and another in the next. Ignored are entries that no pixel uses, colours that a palette has
+    twice, and files without a palette.
 
     Raises
     ------

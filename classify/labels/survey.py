@@ -1,7 +1,7 @@
-"""What the label maps of a run look like, gathered while they are read: ids, borders, palettes.
+"""Statistics of the label maps of a run, collected while they are read: ids, borders, palettes.
 
-Nothing is decided here; `checks` judges what was gathered. Each map is seen at its own size,
-before shrinking deletes a class or a value.
+Nothing is decided here; `checks` uses them. They are of each map at its own size, before resizing
+removes a class or a value.
 """
 
 from collections import Counter
@@ -21,13 +21,13 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class LabelMapStats:
-    """One label map.
+    """Statistics of one label map.
 
     Parameters
     ----------
     path : path
     pixels : dict
-        Of each class id that occurs, ascending; the ignore label is not among them.
+        Number of pixels of each class id, ascending, without the ignore label.
     palette : bytes, optional
         Red, green and blue of each index, where the file has a palette.
     """

@@ -1,4 +1,4 @@
-"""Images in, activations out, with decoding ahead of the network: shared by extract and predict."""
+"""Run a network over images, decoding in threads ahead of it; shared by extract and predict."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -42,9 +42,10 @@ ImageTransform = Callable[["Job", NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Job:
-    """One image to be read: its number in the run, name, file and rows.
+    """One image to be read: its number in the run, name, file and tiles.
 
-    Where several networks see it, ``shapes`` are the rows of each (then whole images).
+    For several networks (joined stores), ``shapes`` has the tile shape of each; a tile is then a
+    whole image.
     """
 
     number: int
@@ -56,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image ready for the network; of several networks, as each sees it in ``others``."""
+    """A decoded image, in tiles; for several networks, the tiles of each are in ``others``."""
 
     job: Job
     sha256: bytes
@@ -66,7 +67,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Unchanged:
-    """An image that is done already."""
+    """An image that need not be processed again."""
 
     job: Job
 
@@ -82,13 +83,13 @@ class Refused:
 
 @dataclass(frozen=True)
 class TileActivations:
-    """The activations of one row.
+    """The activations of one tile.
 
     Parameters
     ----------
     image : Decoded
     index : int
-        Number of the row within its image.
+        Number of the tile within its image.
     maps : dict of tensors (C, h, w), float16
         By map size, channels in feature order.
     nonfinite, clipped : arrays of shape (layers,), int64
@@ -103,12 +104,12 @@ class TileActivations:
 
     @property
     def last(self) -> bool:
-        """Whether this is its image's last row."""
+        """Whether this is the last tile of its image."""
         return self.index == len(self.image.tiles) - 1
 
 
 def tile_batch_size(requested: int | None, backbone: Backbone) -> int:
-    """Return how many rows go through the network together: as asked, else 1 on a CPU, else 8."""
+    """Return how many tiles the network takes at once: as requested, else 1 on a CPU, else 8."""
     return requested or (1 if str(backbone.device) == "cpu" else 8)
 
 
@@ -150,7 +151,7 @@ def decoded(
 def _image_tiles(
     image: NDArray[np.uint8], tiles: ImageRows, geometry: Geometry, shape: tuple[int, int]
 ) -> ImageRows:
-    """Return an image as a network sees it whose rows have a shape of their own."""
+    """Return the tiles of an image for a network with another tile shape."""
     if shape == geometry.row_shape:
         return tiles
     return ImageRows(image, plan_tiles(geometry.size, shape, "squash"))
@@ -161,7 +162,7 @@ def ahead(
 ) -> Iterator[R]:
     """Map in threads, in order; at most ``limit`` results, by default two a worker, are under way.
 
-    The items themselves are made in the caller's thread, each beside the work on those before it.
+    Items are taken from the iterable in the caller's thread, while earlier ones are processed.
     """
     futures: deque[Future[R]] = deque()
     limit = 2 * workers if limit is None else limit
@@ -184,9 +185,9 @@ def activations(
     spec: FeatureSpec,
     batch_size: int,
 ) -> Iterator[TileActivations | Unchanged | Refused]:
-    """Run the network over rows of several images, ``batch_size`` rows at a time.
+    """Run the network over the tiles of several images, ``batch_size`` tiles at a time.
 
-    All comes out in the order it came in, so that nothing stands between the rows of an image.
+    Results keep the order of the input, so the tiles of an image come one after the other.
     """
     pending: list[tuple[Decoded, int] | Unchanged | Refused] = []
     tiles = 0
@@ -210,7 +211,7 @@ def _by_tile(
 
 
 def _computed(backbone: Backbone, batch: list[tuple[Decoded, int]]) -> list[Tensor]:
-    """Send rows of some images through the network, or each network."""
+    """Run the network, or each of several, on tiles of some images."""
     if not batch:
         return []
     if isinstance(backbone, ConcatenatedBackbone):
@@ -226,7 +227,7 @@ def _stack(batch: list[tuple[ImageRows, int]]) -> Tensor:
 def _run_batch(
     pending: list[tuple[Decoded, int] | Unchanged | Refused], backbone: Backbone, spec: FeatureSpec
 ) -> Iterator[TileActivations | Unchanged | Refused]:
-    """Send the rows through the network as one batch; what is no row passes by in its place."""
+    """Run the network on the tiles as one batch; other items are passed on in their place."""
     batch = [item for item in pending if isinstance(item, tuple)]
     layers = _computed(backbone, batch)
     numbers = count()

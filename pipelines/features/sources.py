@@ -1,4 +1,4 @@
-"""Where `predict` takes activations from: a feature store, or images through the network."""
+"""Sources of activations for `predict`: a feature store, or images run through the network."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,7 +35,7 @@ __all__ = ["ImageSource", "StoreSource", "Segmentable", "Source", "white_of"]
 
 @dataclass(frozen=True)
 class Segmentable:
-    """An image whose activations can be had: ``maps`` yields those of each row, in order.
+    """An image with its activations: ``maps`` yields those of each tile, in order.
 
     ``refused`` says why there are none; then ``maps`` is empty.
     """
@@ -55,12 +55,12 @@ class Source(Protocol):
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """The images there are."""
+        """The stems of all images."""
 
     def images(
         self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
     ) -> Iterator[Segmentable | str]:
-        """Yield the images, or the stem of one that is done already."""
+        """Yield each image, or only its stem if ``is_done`` says that it needs no processing."""
 
 
 class StoreSource:
@@ -83,7 +83,7 @@ class StoreSource:
     def images(
         self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
     ) -> Iterator[Segmentable | str]:
-        """Yield the images, or the stem of one that is done already."""
+        """Yield each image, or only its stem if ``is_done`` says that it needs no processing."""
         remaining: list[StoredImage] = []
         for image in (self._images[stem] for stem in stems):
             if not image.complete:
@@ -102,12 +102,12 @@ class StoreSource:
             own_rows = islice(rows, image.row_count)
             maps = _raise_errors(own_rows)
             yield Segmentable(image.stem, image.name, image.geometry, image.sha256, maps)
-            deque(own_rows, maxlen=0)  # rows that nobody took are not the next image's
+            deque(own_rows, maxlen=0)  # skip rows that were not consumed: the next image follows
 
     def _read(self, row: int) -> Mapping[str, Any] | StoreError:
         try:
             return {size: self._store.map(row, size) for size in self.spec.map_sizes}
-        except StoreError as error:  # is one image's fault, and raised where its maps are taken
+        except StoreError as error:  # affects one image only: raised where its maps are consumed
             return error
 
 
@@ -127,7 +127,7 @@ class ImageSource:
     spec : FeatureSpec
         The model's.
     checkpoint : str, optional
-        Where the model's checkpoint is now.
+        Where to find the model's checkpoint now.
     device : str, optional
     batch_size : int, optional
         Rows at once; by default 1 on a CPU, 8 elsewhere.
@@ -205,7 +205,7 @@ class ImageSource:
     def _by_image(
         self, events: Iterator[TileActivations | Unchanged | Refused]
     ) -> Iterator[Segmentable | str]:
-        """Gather the rows of each image, lazily."""
+        """Group the tiles by image, lazily."""
         for event in events:
             name = event.image.job.name if isinstance(event, TileActivations) else event.job.name
             stem = stem_of(name)

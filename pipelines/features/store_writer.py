@@ -1,4 +1,4 @@
-"""Rows in, images in the store: written in threads, beside the network."""
+"""Write activations to a store in threads, while the network runs."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ WRITERS = min(8, max(2, (os.cpu_count() or 1) // 2))
 
 
 class ExtractionLog(Protocol):
-    """Where it is recorded what became of each image."""
+    """Records the outcome of each image: `ExtractSummary`."""
 
     extracted: int
     failed: dict[str, str]
@@ -27,9 +27,9 @@ class ExtractionLog(Protocol):
 
 
 class ThreadedWriter:
-    """Writes rows in threads, few at a time, and records what became of each image.
+    """Writes tiles in threads, a bounded number at a time, and records the outcome of each image.
 
-    Rows of an image come in order, one image after another.
+    The tiles of an image come in order, one image after another.
     """
 
     def __init__(self, writer: FeatureWriter, summary: ExtractionLog, advance: Advance) -> None:
@@ -49,7 +49,7 @@ class ThreadedWriter:
             self._wait_until(0)
 
     def add_tile(self, tile: TileActivations) -> None:
-        """Take in a row; its image's last one completes it."""
+        """Write a tile; the last one completes its image."""
         number = tile.image.job.number
         if tile.index == 0:
             self._image = _OpenImage(len(self._writer.spec.layers))
@@ -66,7 +66,7 @@ class ThreadedWriter:
             self._submit(lambda: self._finish(tile.image, image))
 
     def fail(self, refused: Refused) -> None:
-        """Record an image that cannot be used."""
+        """Record an image that could not be extracted."""
         job, reason = refused.job, refused.reason
         self._writer.fail_image(job.number, reason, refused.sha256)
         with self._summary_lock:
@@ -88,7 +88,7 @@ class ThreadedWriter:
 
     def _finish(self, decoded: Decoded, image: "_OpenImage") -> None:
         job, spec = decoded.job, self._writer.spec
-        wait(image.writes)  # they were submitted before this, so none waits for this thread
+        wait(image.writes)  # no deadlock: they were submitted before this task
         if image.nonfinite.any():
             layer = spec.layers[int(image.nonfinite.argmax())]
             reason = (
@@ -110,7 +110,7 @@ class ThreadedWriter:
 
 
 class _OpenImage:
-    """What is known of the image whose rows are coming in."""
+    """The image whose tiles are being written."""
 
     def __init__(self, layers: int) -> None:
         self.writes: list[Future[None]] = []

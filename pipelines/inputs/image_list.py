@@ -1,4 +1,4 @@
-"""Which images a command is about: ``--list`` files, shards, and what does not match."""
+"""Select the images of a command: ``--list`` files and shards."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -19,11 +19,10 @@ T = TypeVar("T")
 
 
 def _listed_stem(entry: str, known: Collection[str]) -> tuple[str, str] | None:
-    """Return which known stem an entry of a list means, and the folder before it; None if none.
+    """Return the known stem that an entry of a list names, and the folder before it; None if none.
 
-    A path, of the system or Windows', means the stem that its last parts are, the longest such. The
-    extension of an image or label map does not count; other endings are part of the name:
-    ``cat.front`` is not ``cat``.
+    A path, also a Windows one, names the longest stem that it ends with. The extension of an image
+    or label map is ignored; any other suffix is part of the name: ``cat.front`` is not ``cat``.
     """
     if entry in known:
         return entry, ""
@@ -89,24 +88,24 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 
 def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> list[str]:
-    """Return the known stems that a list asks for, in the order they are known.
+    """Return the known stems that a list names, in the order of ``known``.
 
-    Entries of the list may also be paths to images or label maps, see `_listed_stem`: all of one
-    folder, for the folder is not looked at.
+    Entries may also be paths to images or label maps, see `_listed_stem`. All must be in one
+    folder, because the folder itself is ignored: x/1.png and y/1.png would be the same image.
 
     Parameters
     ----------
     known : sequence of str
-        Stems that there are.
+        All stems.
     wanted : sequence of str, optional
-        Stems asked for; None asks for all.
+        Entries of the list; None selects all.
     what : str
-        Where the known ones are, for the message, such as "images in 'photos'".
+        What the known ones are, for messages, such as "images in 'photos'".
 
     Raises
     ------
     InputError
-        If something is asked for that there is not, or paths do not lie in one folder.
+        If an entry matches nothing, or paths are not in one folder.
     """
     if wanted is None:
         return list(known)
@@ -115,7 +114,9 @@ def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> lis
     missing = [entry for entry, stem in found.items() if stem is None]
     matched = {entry: stem for entry, stem in found.items() if stem is not None}
     folders = {folder: entry for entry, (_, folder) in matched.items()}
-    if "" in folders:  # names as they are, so what else lies in some folder is another image
+    if (
+        "" in folders
+    ):  # some entries are plain stems, so an entry in another folder is another image
         missing += [entry for entry, (_, folder) in matched.items() if folder]
     elif len(folders) > 1:
         raise InputError(
@@ -134,7 +135,7 @@ def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> lis
 
 
 def _nearest(entry: str, known: Sequence[str]) -> str:
-    """Return which stem may have been meant, as the end of a message."""
+    """Suggest a similar stem, as the end of a message."""
     name = PurePosixPath(entry.replace("\\", "/")).name
     stem_only, _ = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or (name, "")
     similar = [stem for stem in known if PurePosixPath(stem).name == stem_only]
@@ -147,7 +148,7 @@ def _nearest(entry: str, known: Sequence[str]) -> str:
 
 
 def shard_of(items: Sequence[T], shard: tuple[int, int] | None) -> list[T]:
-    """Return the i-th of n interleaved parts; together the parts are all items."""
+    """Return the i-th of n interleaved parts; together the parts contain every item once."""
     if shard is None:
         return list(items)
     i, n = shard

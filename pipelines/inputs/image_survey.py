@@ -1,4 +1,4 @@
-"""What the headers of a run's images say, and what of it a user should know: in a line each."""
+"""Read the headers of a run's images, and warn about what a user should know."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _MAX_DECODED = 64
 
 @dataclass
 class ImageSurvey:
-    """What the headers of some images say.
+    """Facts from the headers of some images.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class ImageSurvey:
     refused : dict
         Why an image cannot be used, by name.
     deep : list of Path
-        Images of 16 bits a channel that do not say which value is white.
+        Images of 16 bits a channel, whose files do not say which value is white.
     paged : list of Path
         Files of several pages or frames.
     """
@@ -73,7 +73,7 @@ def _read_header(name: str, path: Path, survey: ImageSurvey) -> None:
 
 
 def report_skipped_files(files: ImageFiles, progress: Progress) -> None:
-    """Say which files of a folder are passed over, and which links are followed."""
+    """Report which files of a folder are skipped, and which links are followed."""
     if files.passed:
         progress.warn(f"skipped in {files.where}: {files.passed}")
     if files.folders[1:]:
@@ -103,7 +103,7 @@ def detect_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int
 def _warn_of_dark_images(deep: Sequence[Path], white: int, progress: Progress) -> None:
     """Warn of images that use far fewer bits than the white that is taken for all of them.
 
-    Looked at are some, evenly spread: each has to be decoded.
+    Only some are examined, evenly spread, for each has to be decoded.
     """
     some = deep[:: max(1, -(-len(deep) // _MAX_DECODED))]
     highest = {path: brightest_of([path]) for path in some}

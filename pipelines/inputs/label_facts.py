@@ -1,8 +1,8 @@
-"""What stands in label maps, at their own size, beside what is left of it to learn from.
+"""Compare label maps at their own size with what remains of them for training.
 
-Pixels are learnt from at the network's size, and there, as published, no class of fewer than
-`MINIMUM_PIXELS` in an image. Who labelled small things must be told of those that are lost so:
-what a message says of label maps is what their files hold.
+Training uses pixels at the network's size and, as published, no class with fewer than
+`MINIMUM_PIXELS` pixels in an image. Users who labelled small objects are told which classes are
+lost; messages count the pixels of the files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,9 +32,9 @@ class LabelFile:
     ----------
     path : path
     pixels : dict
-        Of each class id in the file.
+        Number of pixels of each class id in the file.
     lost : dict
-        Of those ids of which nothing is learnt: pixels at the network's size.
+        For ids that are lost in training: their pixels at the network's size.
     """
 
     path: Path
@@ -49,14 +49,14 @@ class LabelFile:
         rows: NDArray[np.uint16],
         geometry: Geometry,
     ) -> "LabelFile":
-        """Compare a label map with its rows.
+        """Compare a label map with its tiles.
 
         Parameters
         ----------
         label : array of shape (H, W), integer
         stats : LabelMapStats
             Of the same file.
-        rows : array of shape (rows, height, width), uint16
+        rows : array of shape (tiles, height, width), uint16
             From `label_tiles`.
         geometry : Geometry
         """
@@ -71,15 +71,15 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class LabelFacts:
-    """Some label maps together.
+    """Several label maps.
 
     Parameters
     ----------
     files : tuple of LabelFile
     classes : Classes
-        All that there are in them.
+        The classes of the files.
     row_shape : tuple of int, optional
-        What the network sees of an image; None if it sees an image in tiles.
+        The network's size; None if images are cut into tiles of their own size.
     """
 
     files: tuple[LabelFile, ...]
@@ -93,15 +93,15 @@ class LabelFacts:
 
     @property
     def lost(self) -> list[int]:
-        """The class ids that the files hold and of which nothing is learnt."""
+        """The class ids in the files that are lost in training."""
         return [k for k in self.ids if all(k in f.lost for f in self.files if k in f.pixels)]
 
     def of(self, places: Sequence[int]) -> "LabelFacts":
-        """Return some of them."""
+        """Return a subset of the files, by index."""
         return replace(self, files=tuple(self.files[i] for i in places))
 
     def describe_lost(self) -> str:
-        """Say which classes are lost, how, and what helps; an empty text if none is."""
+        """Describe which classes are lost, why, and what helps; empty if none is."""
         ids = self.lost
         if not ids:
             return ""
@@ -133,7 +133,7 @@ class LabelFacts:
         return f"class '{name}' has {pixels} pixels {too_few}, so it is left out of training"
 
     def describe_absent(self, n_classes: int) -> str:
-        """Say which named classes no label map has; an empty text if all have pixels."""
+        """Describe which named classes are in no label map; empty if all have pixels."""
         present = set(self.ids)
         absent = [k for k in range(n_classes) if k not in present]
         if not absent:

@@ -1,4 +1,4 @@
-"""The labelled pixels of a store: label maps matched to its images and brought to its rows."""
+"""The labelled pixels of a store: label maps, matched to its images and cut into the same tiles."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,12 +40,12 @@ __all__ = [
 ]
 
 MAX_UNNAMED_CLASSES = 256
-"""Classes where no file names them."""
+"""Classes at most if no file names them."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pixels to learn from.
+    """Labelled pixels for training.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Labelled:
     ignore : int
         The id of the label maps' pixels without a class.
     facts : LabelFacts
-        What stands in the files, one an image.
+        Statistics of the files, one for each image.
     """
 
     pixels: PixelSet
@@ -75,15 +75,15 @@ class Labelled:
 
     @property
     def scored(self) -> Classes:
-        """The classes that masks are scored by: of the label maps at their own size.
+        """The classes that masks are scored by: those of the label maps at their own size.
 
-        An unnamed class of a few pixels may have a higher id there than any that is learnt.
+        Without names for them they may be more than ``classes``, from which lost ones are missing.
         """
         return self.facts.classes
 
     @property
     def share(self) -> float:
-        """Which part of the pixels of the labelled images has a class."""
+        """Fraction of the pixels of the labelled images that have a class."""
         height, width = self.pixels.row_shape
         return self.pixels.n / (len(self.pixels.rows) * height * width)
 
@@ -99,7 +99,7 @@ class Labelled:
         return np.stack([np.bincount(part, minlength=len(self.classes)) for part in tiles])
 
     def of(self, stems: Collection[str]) -> Self:
-        """Return some of the images, with all classes.
+        """Return a subset of the images, with all classes.
 
         Raises
         ------
@@ -119,9 +119,9 @@ class Labelled:
 
 
 def images_among_labels(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
-    """Return which images, given by name and sha256, stand in a label folder beside the label maps.
+    """Return the images, given by name and sha256, that lie in a label folder.
 
-    As published, where ``1.png`` is the image and ``1.npy`` its label map.
+    As in the published data, where ``1.png`` is the image and ``1.npy`` its label map.
     """
     hashes = dict(images)
     found = find_by_name(folder, hashes)
@@ -129,7 +129,7 @@ def images_among_labels(folder: Path, images: Iterable[tuple[str, str]]) -> list
 
 
 def find_by_name(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Return the files of a folder that have some names, in whatever Unicode form, by name."""
+    """Return the files of a folder with certain names, in any Unicode form, by name."""
     all_names = list(names)
     found = {name: folder / name for name in all_names if (folder / name).is_file()}
     rest = {composed(name): name for name in all_names if name not in found and not name.isascii()}
@@ -210,23 +210,14 @@ def read_labelled(
         nothing can be learnt.
     """
     images = {image.stem: image for image in store.images}
-    names = {image.name: image for image in store.images}
-    found = find_by_name(folder, names)  # a hash is a file of the store: of these alone
-    images_in_folder = images_among_labels(
-        folder, ((name, names[name].sha256.hex()) for name in found)
-    )
-    what = f"images in {store.where}"
-    paths = match_labels(images, folder, wanted, what, images_in_folder, progress)
+    what, beside_labels = f"images in {store.where}", _images_in(folder, store)
+    paths = match_labels(images, folder, wanted, what, beside_labels, progress)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder, progress.say)
     where = f"the label maps in '{folder}'"
     survey = LabelSurvey(where, ignore)
-    rows, image_numbers, label_maps, files = (
-        list[int](),
-        list[int](),
-        list[NDArray[np.uint16]](),
-        [],
-    )
+    rows, image_numbers, files = list[int](), list[int](), list[LabelFile]()
+    label_maps = list[NDArray[np.uint16]]()  # one for each tile
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
             image, (label, palette) = images[stem], read_label_file(path)
@@ -254,6 +245,14 @@ def read_labelled(
             progress.warn(words)
     pixels = PixelSet(rows, image_numbers, [label != IGNORED for label in label_maps])
     return Labelled(pixels, y, classes, tuple(paths), ignore, facts)
+
+
+def _images_in(folder: Path, store: Features) -> list[Path]:
+    """Return the images of a store that lie in a label folder, as `images_among_labels`."""
+    names = {image.name: image for image in store.images}
+    # Each sha256 is a file of the store, so read only those of images whose name is in the folder.
+    found = find_by_name(folder, names)
+    return images_among_labels(folder, ((name, names[name].sha256.hex()) for name in found))
 
 
 def _extracted(

@@ -1,8 +1,8 @@
-"""``predictions.jsonl``: what is in a folder of masks, one line an image.
+"""``predictions.jsonl``: the record of a folder of masks, one line for each image.
 
-An image's line is written before its mask is moved into place: so each mask of ours has a line, and
-a line counts only where its files are there. While runs are at work an image may have several
-lines, of which the last counts; when a run has ended it has one.
+An image's line is written before its mask is moved into place. So every mask that dseg wrote has a
+line, and a line counts only if its files exist. While runs are active an image may have several
+lines, of which the last one counts; a run that ends leaves one.
 """
 
 import json
@@ -19,13 +19,13 @@ __all__ = ["FILE", "KINDS", "Manifest", "same_prediction"]
 
 FILE = "predictions.jsonl"
 KINDS = ("mask", "probabilities", "uncertainty", "overlay")
-"""The files of an image; under these keys a record has their paths within the folder."""
+"""The files of an image; a record has their paths within the folder under these keys."""
 
 _NEEDED, _NAMES = ("stem", "image", "sha256", "mask"), ("stem", "image", *KINDS)
 
 
 def same_prediction(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Say whether two records are of the same model and the very same image."""
+    """Whether two records are of the same model and the same image file."""
     return all(one.get(key) == other.get(key) for key in ("recipe", "sha256"))
 
 
@@ -35,17 +35,17 @@ class Manifest:
     Parameters
     ----------
     folder : path
-        The folder of masks; it need not be there yet.
+        The folder of masks; it need not exist yet.
 
     Attributes
     ----------
     records : dict
-        The record of each image, by stem. A line that a killed run has torn does not count.
+        The record of each image, by stem. A line that a killed run left incomplete is skipped.
 
     Raises
     ------
     InputError
-        If a record's name or path leads outside.
+        If a name or path of a record leads out of the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Manifest:
         Raises
         ------
         InputError
-            If a record's name or path leads outside.
+            If a name or path of a record leads out of the folder.
         """
         try:
             status = self.path.stat()
@@ -89,7 +89,7 @@ class Manifest:
             self.records[composed(record["stem"])] = record
 
     def _check(self, record: Mapping[str, Any]) -> None:
-        """Refuse names that nobody but a forger writes."""
+        """Refuse names that lead out of the folder: dseg does not write such."""
         for key in _NAMES:
             if key not in record:
                 continue
@@ -104,7 +104,7 @@ class Manifest:
                 )
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append a record; after `refresh`, and while no other run may write (`Claim.alone`)."""
+        """Append a record; call it after `refresh`, with the guard held (`Claim.exclusive`)."""
         line = json.dumps(record) + "\n"
         with self.path.open("a+b") as file:
             if file.tell() and self._lacks_newline(file):
@@ -115,19 +115,19 @@ class Manifest:
 
     @staticmethod
     def _lacks_newline(file: BinaryIO) -> bool:
-        """Whether the last line lacks its end."""
+        """Whether the last line is incomplete: its writer was killed."""
         file.seek(-1, 2)
         return file.read(1) != b"\n"
 
     def compact(self, stems: Sequence[str]) -> None:
-        """Write one line an image; no other run may be writing the file (`Claim.alone`).
+        """Write one line for each image; call it with the guard held (`Claim.exclusive`).
 
         What other runs have added meanwhile is kept. Nothing is written if it is so already.
 
         Parameters
         ----------
         stems : sequence of str
-            Images, in the order in which their lines are to stand; those of others follow.
+            Images in the order that their lines are to have; other images follow.
         """
         self.refresh()
         ours = [stem for stem in stems if stem in self.records]

@@ -1,4 +1,4 @@
-"""A folder of masks: which files there are, which this model wrote, and how they are written."""
+"""A folder of masks: its files, which of them this model wrote, and how new ones are written."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -45,14 +45,14 @@ _LOCATIONS = {
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """What is to be written of each image.
+    """What to write for each image.
 
     Parameters
     ----------
     probabilities, uncertainty, overlay : bool
         Beside the mask.
     paper : bool
-        Masks of the row's size.
+        Masks of the tile's size.
     images : mapping of str to path, optional
         The images by stem, to draw overlays over.
     white : int
@@ -68,7 +68,7 @@ class MaskOptions:
 
 
 def refuse_model_or_store(out: Path) -> None:
-    """Refuse to write masks into a model or a store: who replaces that would lose them."""
+    """Refuse to write masks into a model or a store: replacing that would remove them."""
     for file, what in ((MODEL_JSON, "a model"), ("zarr.json", "a feature store")):
         if (out / file).is_file():
             raise InputError(
@@ -102,7 +102,7 @@ def refuse_inside_images(images: ImageFiles, out: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a sha256 over the files of a model, by which it is known again."""
+    """Return a sha256 of the files of a model, which identifies it."""
     digest = hashlib.sha256()
     for path in model_files(folder):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -110,18 +110,18 @@ def fingerprint(folder: Path) -> str:
 
 
 def masks_key(model: str, *, paper: bool) -> str:
-    """Return by what masks know how they were made, from a model's `fingerprint`."""
+    """Return what identifies how masks were made: the ``recipe`` of a manifest's record."""
     return f"{model}-paper" if paper else model
 
 
 @dataclass(frozen=True)
 class StagedFiles:
-    """An image all of whose files are written, under temporary names.
+    """The files of an image, written under temporary names.
 
     Parameters
     ----------
     temporary : mapping of str to (path, path)
-        By kind: the file as it is, and the name that it is to have.
+        By kind: the temporary file, and its final name.
     record : mapping
         The image's line in the manifest.
     n_bytes : int
@@ -134,7 +134,7 @@ class StagedFiles:
 
 
 class MaskFolder:
-    """Writes what was asked for of each image, in two steps.
+    """Writes the files of each image in two steps, `stage` and `commit`.
 
     Parameters
     ----------
@@ -145,9 +145,9 @@ class MaskFolder:
         Their names are for the legend of overlays.
     members : int
     model : str
-        By what masks know the model again: its `fingerprint`.
+        Identifies the model: its `fingerprint`.
     exclusive : callable
-        Keeps other runs that write into the folder waiting, for a moment: `Claim.exclusive`.
+        Context manager that makes other runs of the folder wait: `Claim.exclusive`.
     """
 
     def __init__(
@@ -181,22 +181,22 @@ class MaskFolder:
             self._manifest = Manifest(out)
 
     def in_folder(self, out: Path) -> "MaskFolder":
-        """Return the same, but in another folder."""
+        """Return a writer of the same files for another folder."""
         return MaskFolder(out, self._options, self._classes, self._members, self._model)
 
     def _path(self, kind: str, stem: str) -> Path:
-        """Return the file of a kind that an image has, if it has one."""
+        """Return where the file of a kind is, or would be."""
         folder, suffix = _LOCATIONS[kind]
         return self._out / folder / f"{stem}{suffix}"
 
     def _files(self, stem: str) -> dict[str, Path]:
-        """Return the files of an image that are asked for, by kind."""
+        """Return the requested files of an image, by kind."""
         return {kind: self._path(kind, stem) for kind in self._kinds}
 
     def _check_inside(self, what: str, path: Path) -> None:
-        """Refuse to write what would lie elsewhere, by a name or by a link in the folder.
+        """Refuse to write outside of the folder, through a name or a link in the folder.
 
-        The folder itself may be a link. A link under a file's own name is replaced, not followed.
+        The folder itself may be a link. A link with a file's own name is replaced, not followed.
         """
         if not path.resolve().is_relative_to(self._out.resolve()):
             raise InputError(
@@ -206,7 +206,7 @@ class MaskFolder:
             )
 
     def check_distinct_paths(self, stems: Sequence[str]) -> None:
-        """Refuse images whose masks would be what is written beside other masks, or elsewhere."""
+        """Refuse images whose files would collide with others, or lie outside the folder."""
         files = {stem: self._files(stem) for stem in stems}
         owner = {paths["mask"]: stem for stem, paths in files.items()}
         folders = dict[Path, str]()
@@ -223,7 +223,7 @@ class MaskFolder:
             self._check_inside(what, folder)
 
     def check_replaceable(self, stems: list[str]) -> None:
-        """Refuse to write over what this model has not written."""
+        """Refuse to replace files that this model has not written."""
         records = self._manifest.records
         unknown = [s for s in stems if s not in records and self._files(s)["mask"].exists()]
         if unknown:
@@ -240,16 +240,16 @@ class MaskFolder:
             )
 
     def count_others(self, stems: list[str]) -> int:
-        """Return of how many images there are masks that this run is not about."""
+        """Return how many images that are not in ``stems`` have a record."""
         return len(self._manifest.records.keys() - set(stems))
 
     def is_done(self, stem: str, sha256: bytes) -> bool:
-        """Say whether all files of an image are there, of this model and this very image."""
+        """Whether all files exist, made by this model from this very image file."""
         record = self._manifest.records.get(stem, {})
         return self.is_recorded(stem) and record.get("sha256") == sha256.hex()
 
     def is_recorded(self, stem: str) -> bool:
-        """Say whether all files of an image are there, of this model, whatever the image then."""
+        """Whether all files exist, made by this model from any version of the image."""
         record = self._manifest.records.get(stem, {})
         return record.get("recipe") == self._masks_key and all(
             path.is_file() for path in self._files(stem).values()
@@ -257,14 +257,12 @@ class MaskFolder:
 
     @contextmanager
     def writing(self, stems: Sequence[str]) -> Iterator[None]:
-        """Write what belongs to no single image; in the end leave the folder in order.
-
-        That is with one line an image in the manifest, and without a file that was not finished.
+        """Write the legend; in the end remove unfinished files and compact the manifest.
 
         Parameters
         ----------
         stems : sequence of str
-            All images there are, in the order that their lines are to have.
+            All images, in the order that their lines are to have.
         """
         if self._options.overlay:
             path = self._legend(stems)
@@ -280,16 +278,16 @@ class MaskFolder:
                 self._manifest.compact(stems)
 
     def _legend(self, stems: Collection[str]) -> Path:
-        """Return where the legend of the overlays goes: no image may have that overlay."""
+        """Return the path of the legend of overlays, which must not be that of an image."""
         name, taken = _LEGEND, self._manifest.records.keys() | set(stems)
         while name in taken:
             name += "_"
         return self._path("overlay", name)
 
     def stage(self, stem: str, name: str, sha256: bytes, prediction: Prediction) -> StagedFiles:
-        """Write all of a prediction under temporary names.
+        """Write the files of a prediction under temporary names.
 
-        What takes time; different images may be prepared by several threads at once.
+        This is the slow step; several threads may do it for different images at once.
         """
         files = self._files(stem)
         for kind, path in files.items():
@@ -337,10 +335,11 @@ class MaskFolder:
             write_array(path, _require_array(getattr(prediction, kind)), under=temporary_file)
 
     def commit(self, staged: StagedFiles) -> None:
-        """Give an image's files their names: extras, then the manifest's line, then the mask.
+        """Rename the files of an image: extras, then the manifest's line, then the mask.
 
-        All of them at once for other runs; and an old mask must not pass for the new one in
-        between. One image after the other: so the lines stand in the images' order.
+        Other runs see all of it at once (`Claim.exclusive`). The old mask is removed first: after a
+        kill it must not be taken for the new one. Call it for one image after the other, so that
+        the lines are in the order of the images.
         """
         extras = dict(staged.temporary)
         temporary_mask, mask = extras.pop("mask")
@@ -358,7 +357,7 @@ class MaskFolder:
                 self._discard(staged.temporary)
 
     def _other_files(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Return what else there is of a prediction; remove what is of another one."""
+        """Return further files of the same prediction; remove those of another prediction."""
         stem = record["stem"]
         previous = self._manifest.records.get(stem, {})
         other_kinds = [kind for kind in KINDS if kind in previous and kind not in record]

@@ -1,8 +1,8 @@
-"""Which images a model has learnt from: what its scores on them tell nothing of others.
+"""The images that a model was trained on: scores on them say nothing about other images.
 
-A model keeps the stems of its labelled images and, since it keeps them, their sha256. A hash is
-known again under any name; a stem only in the stores that the model was fitted on, for in another
-folder the same name may be another image.
+A model keeps the stems of its training images and, since a later version, their sha256. By its hash
+an image is recognised under any name; by its stem only in the stores that the model was fitted on,
+for in another folder the same name may be another image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,24 +15,26 @@ from .segmenter import recorded_stores
 __all__ = ["LEARNT_KEY", "TrainingSet", "training_set_facts"]
 
 LEARNT_KEY = "learnt"
-"""Under which a line of a manifest says whether the mask's model has learnt from the image."""
+"""Key of a manifest's record: whether the model was trained on the image."""
 
 
 def training_set_facts(store: Features, stems: Sequence[str]) -> dict[str, list[str]]:
-    """Return what a model keeps of the images that it learns from, as plain JSON values."""
-    images = {image.stem: image for image in store.images}  # a hash is a file: only those asked for
+    """Return what a model keeps about its training images, as plain JSON values."""
+    images = {
+        image.stem: image for image in store.images
+    }  # each sha256 is a file: read only those needed
     return {"images": list(stems), "images_sha256": [images[s].sha256.hex() for s in stems]}
 
 
 class TrainingSet:
-    """The images that a model has learnt from.
+    """The images that a model was trained on.
 
     Parameters
     ----------
     sha256 : collection of str, optional
-        Of their files, in hexadecimal; None if they are not known.
+        Of their files, in hexadecimal; None if unknown.
     stems : collection of str, optional
-        By which they are known if not by their hashes; None if not either.
+        Used if the hashes are unknown; None if they cannot be used either.
     """
 
     def __init__(
@@ -42,14 +44,14 @@ class TrainingSet:
 
     @classmethod
     def of(cls, extra: Mapping[str, Any], sources: Sequence[Path] = ()) -> Self:
-        """Return those of a model, by what is saved with it.
+        """Return the training images of a saved model.
 
         Parameters
         ----------
         extra : mapping
             `PixelEnsemble.extra_`.
         sources : sequence of path
-            Where the images come from that will be asked about.
+            The stores of the images that `has` will be called with.
         """
         sha256 = _texts(extra.get("images_sha256"))
         known = {Path(path).resolve() for path in recorded_stores(extra)}
@@ -57,14 +59,14 @@ class TrainingSet:
         return cls(sha256, _texts(extra.get("images")) if use_stems else None)
 
     def has(self, stem: str, sha256: str) -> bool | None:
-        """Say whether the model has learnt from an image; None if that is not known."""
+        """Whether the model was trained on an image; None if unknown."""
         if self._sha256 is not None:
             return sha256 in self._sha256
         return None if self._stems is None else stem in self._stems
 
 
 def _texts(plain: object) -> frozenset[str] | None:
-    """Return what a model's file lists; None if it lists no such thing."""
+    """Return a list of texts as a set; None if it is anything else, as in a damaged file."""
     if not isinstance(plain, list) or not all(isinstance(item, str) for item in plain):
         return None
     return frozenset(plain)

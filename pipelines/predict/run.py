@@ -1,8 +1,7 @@
 """``dseg predict``: masks for the images of a feature store or a folder.
 
-Reading and decoding run ahead of the network and the ensemble, in threads; masks are encoded, and
-what stands beside them is written, behind them, in threads too. The masks themselves come to disk
-in the images' order.
+Threads read and decode ahead of the network and the ensemble, and encode and write the files of
+finished predictions behind them. Files get their final names in the order of the images.
 """
 
 import time
@@ -51,8 +50,8 @@ __all__ = ["predict"]
 
 _PROBED_IMAGES = 4
 _MOST_UNCERTAIN_SHOWN = 3  # images worth labelling
-# PNG takes about as long as a GPU needs for the next mask; finished predictions, which may be large
-# (probabilities), wait for a writer two at most.
+# Encoding a PNG takes about as long as a GPU needs for the next mask. At most two finished
+# predictions, which may be large (probabilities), wait for a writer.
 _WRITERS, _MAX_WAITING = 2, 2
 
 Segment = Callable[[Segmentable], Prediction]
@@ -81,7 +80,7 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
 
 @contextmanager
 def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Exclusive]:
-    """Keep runs that make other masks out of the folder; yield what keeps all out for a moment."""
+    """Keep runs that make other masks out of the folder; yield `Claim.exclusive`."""
     if config.dry_run:
         yield nullcontext
         return
@@ -164,14 +163,14 @@ def _mask_options(config: PredictConfig, source: Source) -> MaskOptions:
 
 
 def _fingerprint(config: PredictConfig) -> str:
-    """Return by what masks are known again: model, and white if it is told."""
+    """Return what identifies masks: the model, and ``--white`` if it is given."""
     model = fingerprint(config.model)
     return model if config.white is None else f"{model}-white{config.white}"
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of an image, and its prediction on the way to disk."""
+    """The outcome of an image, and its prediction until that is written."""
 
     name: str
     stem: str
@@ -197,7 +196,7 @@ def _segment(segment: Segment, image: Segmentable | str) -> _Outcome:
     try:
         prediction = segment(image)
     except InputError:
-        raise  # the call is wrong, for all images alike
+        raise  # a wrong call, which would fail for every image
     except DsegError as error:
         return _Outcome(image.name, image.stem, reason=str(error))
     return _Outcome(image.name, image.stem, image.sha256, prediction)
@@ -212,7 +211,7 @@ def _write_masks(
     *,
     redo: bool = False,
 ) -> Generator[_Outcome]:
-    """Segment and write images, and tell what became of each."""
+    """Segment and write images; yield the outcome of each."""
     is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
     segmented = map(partial(_segment, segment), source.images(stems, is_done))
     for outcome in ahead(
@@ -222,7 +221,7 @@ def _write_masks(
 
 
 def _stage(files: MaskFolder, training_set: TrainingSet, outcome: _Outcome) -> _Outcome:
-    """Write a prediction under temporary names, if there is one, and let go of it."""
+    """Write a prediction, if there is one, under temporary names, and drop it from memory."""
     if outcome.prediction is None:
         return outcome
     try:
@@ -238,7 +237,7 @@ def _stage(files: MaskFolder, training_set: TrainingSet, outcome: _Outcome) -> _
 
 
 def _commit(files: MaskFolder, outcome: _Outcome) -> _Outcome:
-    """Give an image's files their names."""
+    """Give the files of an image their final names."""
     if outcome.staged is None:
         return outcome
     try:
@@ -319,7 +318,7 @@ def _probe(
     files: MaskFolder,
     summary: PredictSummary,
 ) -> None:
-    """Predict a few images, spread over all, into a folder that is then removed; scale up."""
+    """Estimate time and size from a few images, predicted into a temporary folder."""
     remaining = [stem for stem in stems if not files.is_recorded(stem)]
     summary.unchanged = len(stems) - len(remaining)
     probed = remaining[:: max(1, len(remaining) // _PROBED_IMAGES)][:_PROBED_IMAGES]
