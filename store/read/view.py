@@ -69,7 +69,7 @@ def view_for(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Features:
         networks = ", ".join(f"'{part.source}'" for part in parts)
         raise SpecMismatchError(
             f"the model was fitted on the features of {_counted(len(parts))} (extracted with "
-            f"{networks}), but {_counted(len(stores))} were given: {_quoted(stores)}. Give "
+            f"{networks}), but got {_counted(len(stores))}: {_quoted(stores)}. Give "
             "the same number of stores, one for each network"
         )
     ordered = _matched(stores, parts)

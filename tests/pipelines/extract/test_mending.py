@@ -80,7 +80,7 @@ def test_what_is_missing_or_empty_is_extracted_again(extract, own_store, store, 
     assert "1 images extracted, 5 unchanged, 0 failed" in run.out
     if (key, hurt) != ("complete/c/2", Path.unlink):  # an image that was never written
         assert "1 of 6 complete images of" in run.err
-        assert "1 with chunks missing or cut off. The first: image 'p2.png': '" in run.err
+        assert "1 with missing or truncated chunks. The first: image 'p2.png': '" in run.err
         assert "1 of 6 complete images of" in told.err
     assert same_as(own_store, store)
     again = extract()
