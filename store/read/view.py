@@ -69,7 +69,7 @@ def features_for_spec(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Feat
         networks = ", ".join(f"'{part.source}'" for part in parts)
         raise SpecMismatchError(
             f"the model was fitted on the features of {_counted(len(parts))} (extracted with "
-            f"{networks}), but {_counted(len(stores))} were given: {_quoted(stores)}. Give "
+            f"{networks}), but got {_counted(len(stores))}: {_quoted(stores)}. Give "
             "the same number of stores, one for each network"
         )
     ordered = _match_stores(stores, parts)

@@ -80,7 +80,7 @@ def sign(path, **changes):
 def test_a_lock_is_for_one_at_a_time_and_leaves_nothing(tmp_path):
     path = tmp_path / "lock"
     with take(path):
-        words = rf"it is locked by process {os.getpid()} on {socket.gethostname()}, for \d s. Wait"
+        words = rf"it is held by process {os.getpid()} on {socket.gethostname()}, for \d s. Wait"
         with pytest.raises(StoreError, match=words), take(path, patience=0.2):
             pass
         assert path.exists()
@@ -99,7 +99,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path, hold):
 
 def test_who_waits_is_told_on_whom_and_not_for_ever(tmp_path, hold):
     child, told, start = hold(tmp_path / "lock"), [], time.monotonic()
-    holder = rf"it is locked by process {child.pid} on {socket.gethostname()}, for \d s"
+    holder = rf"it is held by process {child.pid} on {socket.gethostname()}, for \d s"
     with (
         pytest.raises(StoreError, match=rf"{holder}. Wait until it has finished"),
         take(tmp_path / "lock", patience=NOTIFY_AFTER + 1, say=told.append),
@@ -123,7 +123,7 @@ def test_a_lock_of_another_machine_is_left_for_a_while(tmp_path):
     path = tmp_path / "lock"
     sign(path, host="node7", pid=3, since=time.time() - 100)
     with (
-        pytest.raises(StoreError, match=r"locked by process 3 on node7, for 10\d s"),
+        pytest.raises(StoreError, match=r"held by process 3 on node7, for 10\d s"),
         take(path),
     ):
         pass

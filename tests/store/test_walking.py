@@ -50,7 +50,7 @@ def test_loops_end_and_no_folder_comes_twice(tmp_path: Path) -> None:
     ]
     repeated = {path.relative_to(root).as_posix() for path in found.repeated}
     assert repeated == {"again", "sub/up", "above", "l2", "l1/back"}
-    assert "5 links to folders that are seen already" in describe_skipped(found, PNG)
+    assert "5 links to folders that are included already" in describe_skipped(found, PNG)
 
 
 def test_what_is_passed_over_is_counted_by_kind(tmp_path: Path) -> None:

@@ -229,6 +229,6 @@ class TestFromPublished:
         data = (published / "model_1.pth").read_bytes()
         (published / "model_1.pth").write_bytes(data[: len(data) // 2])
         with pytest.raises(
-            InputError, match=r"model_1\.pth' is no member|contains more than tensors"
+            InputError, match=r"model_1\.pth' is not a member|contains more than tensors"
         ):
             PixelEnsemble.from_published(published)

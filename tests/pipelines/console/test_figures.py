@@ -49,7 +49,7 @@ def test_the_legend_of_a_curve_hides_no_interval(drawn, tmp_path):
     draw_curve(points, tmp_path)
     assert_no_legend_over_axes(drawn[0])
     text = (tmp_path / "curve.svg").read_text()
-    for words in ("mean of the draws", "its 95 % interval", "one draw"):
+    for words in ("mean of the draws", "95 % interval", "one draw"):
         assert f">{words}<" in text
 
 

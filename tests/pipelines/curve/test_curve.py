@@ -168,7 +168,7 @@ def test_counts_that_cannot_be_are_refused(dseg, world, store):
     assert "Give numbers from 1 to 4" in dseg(*words, "--counts", "2,5").err
     few = dseg("curve", store, world.labels)
     assert few.code == 2
-    assert "3 labelled images are too few for a curve: at least four" in few.err
+    assert "3 labelled images are too few for a curve: it needs at least four" in few.err
 
 
 def test_draws_are_nested_apart_and_depend_on_their_number_alone(labelled):

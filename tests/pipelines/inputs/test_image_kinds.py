@@ -241,7 +241,7 @@ def test_links_to_folders_are_followed(dseg, own_world, ddpm, tmp_path):
     told = extract(dseg, own_world.photos, ddpm)
     assert "6 images extracted" in told.out, told.err
     assert f"has links to '{disk}'; the images there are included" in told.err
-    assert "2 links to folders that are seen already" in told.err
+    assert "2 links to folders that are included already" in told.err
     (own_world.photos.parent / "linked").mkdir()
     (own_world.photos.parent / "linked/day1").symlink_to(own_world.labels)
     fit = ("--members", 2, "--max-steps", 20)

@@ -243,7 +243,9 @@ def test_an_image_whose_name_leads_out_is_not_drawn_over(world, tmp_path):
     asked = MaskOptions(overlay=True, images={"p0": world.photos / "p0.png"})
     files = MaskFolder(tmp_path, asked, default_classes(2), 2, "m")
     secret = sha256_of(world.truth / "p0.png")
-    with pytest.raises(DsegError, match=r"p0\.png' is not the image that the features are of"):
+    with pytest.raises(
+        DsegError, match=r"p0\.png' is not the image that the features were extracted from"
+    ):
         files.stage("p0", "../truth/p0.png", secret, prediction())
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -241,7 +241,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
 
 def test_wrong_calls(dseg, world, model):
     words = ("robustness", world.photos, world.truth, "--model", model)
-    assert_refused(dseg(*words, "--corruptions", "rain"), "--corruptions has 'rain', which is no")
+    assert_refused(dseg(*words, "--corruptions", "rain"), "--corruptions has 'rain', which is not")
     assert_refused(dseg(*words, "--corruptions", ","), "--corruptions names no corruption")
     assert_refused(dseg(*words, "--severities", "1,6"), "--severities names 6: severities are 1 to")
     assert_refused(dseg(*words, "--side", "8"), "Invalid value for '--side'")
@@ -331,7 +331,9 @@ def test_models_may_stand_in_the_settings(dseg, world, model, second, tmp_path):
     assert "4 passes over 6 images" in made.out
     (tmp_path / "dseg.toml").write_text("[robustness]\nmodel = [1]\n")
     refused = dseg("robustness", world.photos, world.truth)
-    assert_refused(refused, "sets model in [robustness] to [1]: expected a text or a list of texts")
+    assert_refused(
+        refused, "sets model in [robustness] to [1]: expected a string or a list of strings"
+    )
 
 
 def test_names_are_as_short_as_tells_them_apart():

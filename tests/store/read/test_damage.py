@@ -26,8 +26,8 @@ def flip(file, position=0.5, bit=3):
 
 NAMED = (
     r"image 'sub/1.png', map size 8x8 \(block 6 at step 50, block 6 at step 150\): chunk "
-    r"'features/8x8/c/1/0/0/0' of .*/s.zarr' {words}. Run the same extract again, "
-    r"with --verify: it extracts this image again"
+    r"'features/8x8/c/1/0/0/0' of .*/s.zarr' {words}. Repeat the same extract "
+    r"command with --verify: it extracts this image again"
 )
 
 

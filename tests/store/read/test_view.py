@@ -142,7 +142,9 @@ def test_the_features_of_a_recipe_are_found_in_larger_stores_given_in_any_order(
 
 def test_other_stores_are_refused(stores):
     joined = join_features(stores)
-    with pytest.raises(SpecMismatchError, match=r"of 2 stores \(made with .*, but one store came"):
+    with pytest.raises(
+        SpecMismatchError, match=r"of 2 stores \(extracted with .*, but got one store"
+    ):
         features_for_spec(stores[:1], joined.spec)
     with pytest.raises(SpecMismatchError, match=r"of one store \(made with .*, but 2 stores came"):
         features_for_spec(stores, stores[0].spec)
@@ -168,13 +170,15 @@ def test_recipes_that_no_store_has_are_named_by_their_checkpoints(
     for seed in (7, 8):
         write_all(tmp_path / f"{seed}.zarr", replace(spec, noise_seed=seed))
     others = [FeatureStore.open(tmp_path / f"{seed}.zarr") for seed in (7, 8)]
-    with pytest.raises(SpecMismatchError, match=r"8.zarr' hold: there are none made with '"):
+    with pytest.raises(SpecMismatchError, match=r"8.zarr' hold: none of them was extracted with '"):
         features_for_spec(others, joined)
 
 
 def test_features_that_are_there_already_are_refused(stores):
     again = FeatureStore.open(stores[0].path)
-    with pytest.raises(InputError, match=r"a.zarr' and '.*a.zarr' hold features of one recipe"):
+    with pytest.raises(
+        InputError, match=r"a.zarr' and '.*a.zarr' contain features of the same feature spec"
+    ):
         join_features([*stores, again])
 
 
@@ -213,7 +217,7 @@ def test_where_the_checkpoints_were_does_not_change_the_hash_of_joined_features(
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["50:9"], r"no layer '50:9': there are 1/50:5, .*, 2/2, 2/11, 2/filters"),
+        (["50:9"], r"no layer '50:9': available are 1/50:5, .*, 2/2, 2/11, 2/filters"),
         (["1/50:5", "1/50:5"], "given more than once"),
         ([], "no layer is given"),
     ],
