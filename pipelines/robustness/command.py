@@ -76,7 +76,7 @@ def robustness(**given: Any) -> int:
     all figures (robustness.json), a table (.md) and plots (.png, .svg). The same command again goes
     on where it stopped; more models, corruptions or severities join what is there.
 
-    The corruptions are those of imagecorruptions-imaug: pip install '.[robustness]'.
+    The corruptions are those of imagecorruptions-imaug: pip install 'dseg[robustness]'.
 
     \b
     dseg robustness photos/ labels/ --list test.txt

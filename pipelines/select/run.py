@@ -7,6 +7,7 @@ confirms the best few on the same folds.
 import time
 from dataclasses import asdict, replace
 
+from ..console.optional_packages import require
 from ..console.progress import Progress
 from ..training.cross_validation import warn_of_folds
 from ..training.memory_budget import return_freed_memory
@@ -30,6 +31,7 @@ def select(config: SelectConfig, progress: Progress | None = None) -> SelectSumm
         If store and labels do not match, there are too few images or layers, the memory is too
         little, or a report is there already.
     """
+    require("matplotlib")
     progress = progress or Progress()
     if config.dry_run:
         return _select(config, progress)
