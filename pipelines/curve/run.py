@@ -16,6 +16,7 @@ from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.read.protocol import Features
+from ..console.optional_packages import require
 from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.labelled_pixels import Labelled, read_labelled
@@ -40,6 +41,7 @@ def curve(config: CurveConfig, progress: Progress | None = None) -> CurveSummary
         If store and labels do not match, there is too little to learn from, or another curve is
         there already.
     """
+    require("matplotlib")
     progress = progress or Progress()
     if config.dry_run:
         return _curve(config, progress)

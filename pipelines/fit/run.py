@@ -19,6 +19,7 @@ from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.sampling.residence import ResidencePlan
 from ...store.sampling.rounds import group_size
+from ..console.optional_packages import require
 from ..console.progress import Progress
 from ..inputs.image_list import duration, read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
@@ -111,6 +112,7 @@ def _folds(config: FitConfig, labelled: Labelled) -> Folds:
             )
         return ()
     if config.folds_out is not None:
+        require("matplotlib")
         _refuse_nested(config.out, config.folds_out)
         check_folds_out(config.folds_out, config.overwrite, labelled.images)
     return deal(labelled, config.folds, config.seed)

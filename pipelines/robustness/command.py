@@ -77,7 +77,7 @@ def robustness(**given: Any) -> int:
     interrupted, repeat it to continue; more models, corruptions or severities are added to the
     existing results.
 
-    Needs imagecorruptions-imaug: pip install '.[robustness]'.
+    Needs imagecorruptions-imaug: pip install 'dseg[robustness]'.
 
     \b
     dseg robustness photos/ labels/ --list test.txt

@@ -22,7 +22,7 @@ Autonomous Driving when Winter is Coming", 2019, arXiv 1907.07484.
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from threading import Lock
 
 import numpy as np
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...store.errors import InputError
+from ..console.optional_packages import require
 
 __all__ = [
     "COMMON",
@@ -71,15 +72,13 @@ def library() -> str:
 
     Raises
     ------
+    MissingPackageError
+        If it is not installed.
     InputError
-        If it is missing, or something that it needs.
+        If something that it needs is missing.
     """
-    try:
-        found = f"{_PACKAGE} {version(_PACKAGE)}"
-    except PackageNotFoundError as error:
-        raise InputError(
-            f"the corruptions come from {_PACKAGE}, which is not installed: pip install {_PACKAGE}"
-        ) from error
+    require("imagecorruptions")
+    found = f"{_PACKAGE} {version(_PACKAGE)}"
     try:
         import imagecorruptions  # noqa: F401
     except ImportError as error:

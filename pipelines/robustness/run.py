@@ -19,6 +19,7 @@ from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import InputError
+from ..console.optional_packages import require
 from ..console.progress import Advance, Progress
 from ..features.sources import white_of
 from ..inputs.image_list import read_list
@@ -65,6 +66,7 @@ def _robustness(
     started = time.monotonic()
     return_freed_memory()
     pairs, known_as = _passes(config), library()
+    require("matplotlib")
     device = choose_device(config.device)
     scored, learnt = _scored(config, images, device, progress)
     results = _results(config, scored, known_as)

@@ -10,6 +10,7 @@ from functools import partial
 
 from ...store.atomic_folder import recover_folder
 from ...store.claims import claimed
+from ..console.optional_packages import require
 from ..console.progress import Progress
 from ..training.cross_validation import warn_of_folds
 from ..training.memory import return_freed_memory
@@ -33,6 +34,7 @@ def select(config: SelectConfig, progress: Progress | None = None) -> SelectSumm
         If store and labels do not match, there are too few images or layers, the memory is too
         little, or a report is there already.
     """
+    require("matplotlib")
     progress = progress or Progress()
     if config.dry_run:
         return _select(config, progress)

@@ -8,8 +8,19 @@ from pathlib import Path
 import psutil
 import torch
 
-__all__ = ["default_memory", "peak_resident", "return_freed_memory"]
+__all__ = ["default_memory", "memory_limit", "peak_resident", "return_freed_memory"]
 
+# Hard and soft limits of a container: of control groups of version 1, then of version 2.
+_CONTROL_GROUP = tuple(
+    Path("/sys/fs/cgroup", name)
+    for name in (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.soft_limit_in_bytes",
+        "memory.max",
+        "memory.high",
+        "memory.low",
+    )
+)
 # glibc's M_MMAP_THRESHOLD, and the size from which blocks go back to the system when freed.
 _M_MMAP_THRESHOLD, _LARGE = -3, 4 * 2**20
 
@@ -19,12 +30,27 @@ def default_memory(device: torch.device) -> int:
 
     On CUDA features and parameters lie in the GPU's memory, so that must hold them as well.
     """
-    from distributed.system import memory_limit  # here, for only a fit asks
-
     free = [psutil.virtual_memory().available, memory_limit()]
     if device.type == "cuda":
         free.append(torch.cuda.mem_get_info(device)[0])
     return int(min(free) // 2)
+
+
+def memory_limit() -> int:
+    """Return the most memory, in bytes, that the system lets this process have.
+
+    That of the machine; less in a container, or under ``ulimit -m``.
+    """
+    limits: list[int] = [psutil.virtual_memory().total]
+    if sys.platform == "win32":
+        return limits[0]
+    import resource
+
+    for file in _CONTROL_GROUP:
+        text = file.read_text().strip() if file.is_file() else "max"
+        limits.append(int(text) if text.isdecimal() else 0)
+    limits.append(resource.getrlimit(resource.RLIMIT_RSS)[1])  # negative: no limit
+    return min(limit for limit in limits if limit > 0)
 
 
 def return_freed_memory() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import dask
 import numpy as np
+from dask import threaded
 from numpy.typing import NDArray
 
 from ..errors import StoreError
@@ -79,7 +80,8 @@ class TaskRunner:
                 return
             numbers = range(first, min(first + window, len(calls)))
             tasks = [dask.delayed(call, pure=False)(number) for number in numbers]
-            dask.compute(*tasks, scheduler="threads", num_workers=self.workers)
+            # by its name Dask would look for a cluster first, for which it imports distributed
+            dask.compute(*tasks, scheduler=threaded.get, num_workers=self.workers)
 
     def _on_cluster(
         self,
