@@ -2,6 +2,9 @@
 #
 #   make demo                       set up .venv and run the main job on drawn scenes
 #   make test                       set up .venv and run the tests
+#   make test-robustness            the tests that need dseg[robustness], which it installs: 400 MB
+#   make test-lowest                the tests with the lowest versions that pyproject.toml allows
+#   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
 #   make check                      ruff and mypy
 #   make bench                      every stage beside the published way (about 13 minutes)
 #   make bench-fit DATA=folder      curves of mIoU by length of training; says how long, resumes
@@ -17,7 +20,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := -m dseg $(foreach part,classify demo extract pipelines pretrain store,-p dseg.$(part))
 
-.PHONY: install demo test check bench bench-fit clean
+LOWEST := $(VENV)-lowest
+# Older builds of PyTorch bring gigabytes of CUDA: by default it stays at the pinned version.
+LOWEST_TORCH ?= $(TORCH)
+
+.PHONY: install demo test test-robustness test-lowest coverage check bench bench-fit clean
 
 install: $(STAMP)
 
@@ -34,6 +41,25 @@ demo: $(STAMP)
 # Two processes, each with one thread: many small networks gain nothing from more.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -n 2 --dist loadfile $(ARGS)
+
+test-robustness: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,robustness]'
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) \
+		$$(grep -rlE '(importorskip|find_spec)\("imagecorruptions"' tests)
+
+# Only the libraries are old. That scikit-learn 1.6 gives pytest 9 a generator is theirs to settle.
+test-lowest:
+	test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)
+	grep -v '^torch==' constraints-lowest.txt > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet $(LOWEST_TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt $(LOWEST_TORCH) --editable '.[test]'
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(LOWEST)/bin/python -m pytest tests -n 2 --dist loadfile \
+		-W ignore::pytest.PytestRemovedIn10Warning $(ARGS)
+
+coverage: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[coverage]'
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest \
+		$(or $(ARGS),tests -n 2 --dist loadfile --cov=dseg) --cov-report=term-missing:skip-covered
 
 # mypy sees the package under its name through a link, whatever the checkout's folder is called.
 check: $(STAMP)
@@ -55,4 +81,4 @@ bench-fit: $(STAMP)
 	$(BIN)/python benchmarks/fit_curves.py $(DATA) --out results --work results/work
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info

@@ -22,7 +22,7 @@ from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.prediction import predict_image
 from dseg.extract.backbone import feature_spec
 from dseg.extract.networks.devices import choose_device
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import plan_tiles
 from networks import lsun_network
 
 
@@ -79,7 +79,7 @@ def main() -> None:
         size: torch.cat([maps[cpu][i][0] for i in spec.layers_of(size)]).half()
         for size in spec.map_sizes
     }
-    geometry, masks = plan_rows((256, 256), (256, 256), "squash"), {}
+    geometry, masks = plan_tiles((256, 256), (256, 256), "squash"), {}
     for d in (cpu, device):
         model = FactorisedEnsemble(models[cpu].stack_.cpu(), spec, d)
         masks[d] = predict_image(model, geometry, [row]).mask

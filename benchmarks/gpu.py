@@ -41,7 +41,7 @@ from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
 from dseg.pipelines.predict.config import PredictConfig
 from dseg.pipelines.predict.run import predict
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import plan_tiles
 from networks import lsun_network
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,7 +78,7 @@ def matrix_rate(device: torch.device) -> float:
 
 
 def rows_of(photos: Path, count: int, size: int) -> torch.Tensor:
-    geometry = plan_rows((size, size), (size, size), "squash")
+    geometry = plan_tiles((size, size), (size, size), "squash")
     paths = sorted(photos.glob("*.png"))[:count]
     return torch.from_numpy(np.stack([ImageRows(read_image(p), geometry)[0] for p in paths]))
 
@@ -128,7 +128,7 @@ def labels_kept(folder: Path, backbones: dict[str, Backbone], rows: torch.Tensor
     spec = feature_spec(backbones["float32"], "squash")
     assert spec.hash == FeatureStore.open(folder / "float32.zarr").spec.hash
     model = FactorisedEnsemble(ensemble.stack_, spec, device)
-    geometry, masks = plan_rows(spec.row_shape, spec.row_shape, "squash"), {}
+    geometry, masks = plan_tiles(spec.row_shape, spec.row_shape, "squash"), {}
     for precision, backbone in backbones.items():
         masks[precision] = []
         for row in rows[:COMPARED]:

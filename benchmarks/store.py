@@ -37,7 +37,7 @@ from dseg.pipelines.console.progress import Advance, Progress
 from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.store.format.codecs import CODECS, codec_named
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import plan_tiles
 from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
@@ -87,7 +87,7 @@ def as_lsun(maps: Maps, spec: FeatureSpec) -> Maps:
 def rows_of(path: Path, spec: FeatureSpec) -> NDArray[np.float32]:
     image = read_image(path)
     height, width = image.shape[:2]
-    return ImageRows(image, plan_rows((height, width), spec.row_shape, spec.fit))[0][None]
+    return ImageRows(image, plan_tiles((height, width), spec.row_shape, spec.fit))[0][None]
 
 
 # ---- plain zarr and ours, the same chunks and codec ----

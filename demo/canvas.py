@@ -1,8 +1,8 @@
-"""A canvas of parts: shapes laid over one another, each of one class, then lit as a photograph.
+"""A canvas on which shapes are laid over one another, each of one class, then lit as a photograph.
 
-What is drawn is a map of part numbers, three times as fine as the picture in each direction. A
-pixel's label is the class of the part at its very centre; its colour is the mean over its nine
-cells, so that edges are soft in the image and hard in the label map.
+Pillow draws the shapes' numbers, three times as fine as the picture in each direction. A pixel's
+label is the class of the shape at its centre; its colour is the mean over its nine cells. So edges
+are soft in the image and exact in the label map.
 
 Lengths are in heights of the image: y runs from 0 (top) to 1, x from 0 to width / height.
 """
@@ -10,7 +10,7 @@ Lengths are in heights of the image: y runs from 0 (top) to 1, x from 0 to width
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,12 @@ Pixels: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Surface:
-    """What a part is and how it looks.
+    """The class of a shape and how it looks.
 
     Parameters
     ----------
     kind : int
-        Its class.
+        Class id.
     colour : tuple of 3 floats
         Red, green, blue from 0 to 255, in even light.
     gradient : tuple of 2 floats
@@ -56,7 +56,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Light:
-    """How a scene is lit and taken.
+    """The light of a scene, the air, and the camera.
 
     Parameters
     ----------
@@ -84,102 +84,84 @@ class Light:
 
 
 class Canvas:
-    """Parts drawn one over the other.
-
-    Parameters
-    ----------
-    size : tuple of 2 ints
-        Height and width of the picture in pixels.
-    """
+    """Shapes drawn over one another on a picture of ``size``, its height and width in pixels."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
         self.width = size[1] / size[0]
-        self._scale = FINE * size[0]
         fine = (FINE * size[1], FINE * size[0])  # Pillow names the width first
-        self._parts, self._shadow = Image.new("I", fine), Image.new("L", fine)
-        self._pen, self._dark = ImageDraw.Draw(self._parts), ImageDraw.Draw(self._shadow)
+        self._shapes, self._shadow = Image.new("I", fine), Image.new("L", fine)
+        self._pen, self._dark = ImageDraw.Draw(self._shapes), ImageDraw.Draw(self._shadow)
         self._surfaces: list[Surface] = []
         self._boxes: list[tuple[float, float, float, float]] = []  # centre, half extents
 
-    def polygon(self, points: Sequence[Point], surface: Surface) -> None:
-        """Draw a filled polygon; it stands before, and takes the shadow off, what it covers."""
-        number = self._add(points, surface)
-        fine = self._fine(points)
-        self._pen.polygon(fine, fill=number)
-        self._dark.polygon(fine, fill=0)
+    def polygon(self, points: Sequence[Point], surface: Surface | None = None) -> None:
+        """Draw a filled polygon over what is there; without a surface, a shadow on it."""
+        self._draw("polygon", points, surface)
 
-    def ellipse(self, centre: Point, radii: Point, surface: Surface) -> None:
-        """Draw a filled ellipse."""
-        corners = _corners(centre, radii)
-        number = self._add(corners, surface)
-        fine = self._fine(corners)
-        self._pen.ellipse(fine, fill=number)
-        self._dark.ellipse(fine, fill=0)
+    def rectangle(
+        self, left: float, top: float, right: float, low: float, surface: Surface
+    ) -> None:
+        """Draw a filled rectangle."""
+        self.polygon([(left, low), (right, low), (right, top), (left, top)], surface)
 
-    def shadow(self, points: Sequence[Point]) -> None:
-        """Darken what was drawn so far within a polygon."""
-        self._dark.polygon(self._fine(points), fill=255)
+    def ellipse(self, centre: Point, radii: Point, surface: Surface | None = None) -> None:
+        """Draw a filled ellipse; without a surface, a shadow."""
+        (x, y), (rx, ry) = centre, radii
+        self._draw("ellipse", [(x - rx, y - ry), (x + rx, y + ry)], surface)
 
-    def round_shadow(self, centre: Point, radii: Point) -> None:
-        """Darken what was drawn so far within an ellipse."""
-        self._dark.ellipse(self._fine(_corners(centre, radii)), fill=255)
+    def _draw(
+        self,
+        shape: Literal["polygon", "ellipse"],
+        points: Sequence[Point],
+        surface: Surface | None,
+    ) -> None:
+        scale = FINE * self.size[0]  # floor, for Pillow would cut off decimals towards 0
+        cells = [(floor(x * scale), floor(y * scale)) for x, y in points]
+        getattr(self._dark, shape)(cells, fill=255 if surface is None else 0)
+        if surface is not None:
+            getattr(self._pen, shape)(cells, fill=len(self._surfaces))
+            self._surfaces.append(surface)
+            low, high = np.min(points, axis=0), np.max(points, axis=0)
+            self._boxes.append((*((low + high) / 2), *np.maximum((high - low) / 2, 1e-3)))
 
     def label(self) -> NDArray[np.uint8]:
-        """Return the class of the part at each pixel's centre, uint8 (H, W)."""
+        """Return the class of the shape at each pixel's centre, uint8 (H, W)."""
         kinds = np.array([surface.kind for surface in self._surfaces], np.uint8)
         return kinds[self._centres()]
 
     def photograph(self, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the picture, uint8 (H, W, 3)."""
         colours = np.array([surface.colour for surface in self._surfaces]).clip(0, 255)
-        flat = Image.fromarray(colours.round().astype(np.uint8)[np.asarray(self._parts)])
+        flat = Image.fromarray(colours.round().astype(np.uint8)[np.asarray(self._shapes)])
         image = np.asarray(flat.reduce(FINE), np.float32)  # (H, W, 3)
-        part, (y, x) = self._centres(), self._places()
-        bright = self._brightness(part, y, x, rng) * self._shade(light)
+        y, x = (
+            ((np.arange(n) + 0.5) / self.size[0]).astype(np.float32) for n in self.size
+        )  # of the pixels' centres
+        y = y[:, None]
+        bright = self._brightness(y, x, rng) * self._shade(light)
         bright *= 1 + light.falloff[0] * (2 * x / self.width - 1) + light.falloff[1] * (2 * y - 1)
         image = image * bright[..., None]
-        far = np.array([s.distance for s in self._surfaces], np.float32)[part][..., None]
+        far = np.array([s.distance for s in self._surfaces], np.float32)[self._centres()][..., None]
         image += far * (np.array(light.haze, np.float32) - image)
         image *= np.array(light.tint, np.float32)
-        return self._camera(image, light, rng)
-
-    def _add(self, points: Sequence[Point], surface: Surface) -> int:
-        xs, ys = zip(*points, strict=True)
-        box = (
-            (min(xs) + max(xs)) / 2,
-            (min(ys) + max(ys)) / 2,
-            max((max(xs) - min(xs)) / 2, 1e-3),
-            max((max(ys) - min(ys)) / 2, 1e-3),
-        )
-        self._surfaces.append(surface)
-        self._boxes.append(box)
-        return len(self._surfaces) - 1
-
-    def _fine(self, points: Sequence[Point]) -> list[tuple[int, int]]:
-        """Return the cells that points lie in (Pillow would cut off decimals, towards 0)."""
-        return [(floor(x * self._scale), floor(y * self._scale)) for x, y in points]
+        sharp = Image.fromarray(image.clip(0, 255).round().astype(np.uint8))
+        blurred = sharp.filter(ImageFilter.GaussianBlur(light.blur * self.size[0] / 128))
+        noise = light.noise * rng.standard_normal((*self.size, 3), np.float32)
+        taken: Pixels = (np.asarray(blurred) + noise).clip(0, 255).round()
+        return taken.astype(np.uint8)
 
     def _centres(self) -> NDArray[np.int32]:
-        return np.asarray(self._parts, np.int32)[FINE // 2 :: FINE, FINE // 2 :: FINE]
+        return np.asarray(self._shapes, np.int32)[FINE // 2 :: FINE, FINE // 2 :: FINE]
 
-    def _places(self) -> tuple[Pixels, Pixels]:
-        """Return y (H, 1) and x (1, W) of the pixels' centres."""
-        height, width = self.size
-        y = ((np.arange(height) + 0.5) / height).astype(np.float32)
-        x = ((np.arange(width) + 0.5) / height).astype(np.float32)
-        return y[:, None], x[None]
-
-    def _brightness(
-        self, part: NDArray[np.int32], y: Pixels, x: Pixels, rng: np.random.Generator
-    ) -> Pixels:
-        """Return each pixel's brightness by its part's form and texture, (H, W)."""
+    def _brightness(self, y: Pixels, x: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return each pixel's brightness by its shape's form and texture, (H, W)."""
         rows = [
             (*box, *s.gradient, s.grain, s.blotch, *s.stripes)
             for s, box in zip(self._surfaces, self._boxes, strict=True)
         ]
-        table = np.array(rows, np.float32).T  # (parameters, parts)
-        cx, cy, rx, ry, gx, gy, grain, blotch, kx, ky, wave = np.take(table, part, axis=1)
+        table = np.array(rows, np.float32).T  # (parameters, shapes)
+        cx, cy, rx, ry, gx, gy, grain, blotch, kx, ky, wave = table[:, self._centres()]
         bright: Pixels = 1 + gx * (x - cx) / rx + gy * (y - cy) / ry
         bright += grain * rng.standard_normal(self.size, np.float32)
         bright += blotch * (_spots(self.size, 6, rng) + _spots(self.size, 20, rng))
@@ -190,20 +172,6 @@ class Canvas:
         soft = ImageFilter.GaussianBlur(self.size[0] / 128)
         dark = np.asarray(self._shadow.reduce(FINE).filter(soft), np.float32)
         return (1 - light.shadow * dark / 255).astype(np.float32)
-
-    def _camera(self, image: Pixels, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
-        sharp = Image.fromarray(image.clip(0, 255).round().astype(np.uint8))
-        blurred = sharp.filter(ImageFilter.GaussianBlur(light.blur * self.size[0] / 128))
-        noise = light.noise * rng.standard_normal((*self.size, 3), np.float32)
-        taken: NDArray[np.uint8] = (
-            (np.asarray(blurred) + noise).clip(0, 255).round().astype(np.uint8)
-        )
-        return taken
-
-
-def _corners(centre: Point, radii: Point) -> list[Point]:
-    (x, y), (rx, ry) = centre, radii
-    return [(x - rx, y - ry), (x + rx, y + ry)]
 
 
 def _spots(size: tuple[int, int], cells: int, rng: np.random.Generator) -> Pixels:

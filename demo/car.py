@@ -26,6 +26,7 @@ CABINS: tuple[tuple[Point, ...], ...] = (
     ((0.0, 0.3), (0.02, 0.52), (0.7, 0.52), (0.87, 0.31)),
     ((0.42, 0.26), (0.45, 0.44), (0.66, 0.44), (0.8, 0.27)),
 )
+TRIM: tuple[Point, ...] = ((0.0, 0.09), (0.0, 0.13), (1.0, 0.13), (1.0, 0.09))
 
 
 def draw_car(
@@ -36,38 +37,25 @@ def draw_car(
     light: Light,
     rng: np.random.Generator,
 ) -> None:
-    """Draw a car whose wheels stand at the height of `foot`, its middle.
-
-    Parameters
-    ----------
-    canvas : Canvas
-    foot : tuple of 2 floats
-    length : float
-        In heights of the image.
-    paint : colour
-    light : Light
-    rng : numpy Generator
-    """
+    """Draw a car; ``foot`` is the middle of the line that its wheels stand on."""
     style, facing = int(rng.integers(len(BODIES))), float(rng.choice([-1.0, 1.0]))
     taller = rng.uniform(0.9, 1.15)
 
     def place(along: float, up: float) -> Point:
         return foot[0] + facing * (along - 0.5) * length, foot[1] - up * taller * length
 
-    canvas.round_shadow(
+    canvas.ellipse(
         (foot[0] - 0.06 * light.side * length, foot[1] - 0.01), (0.55 * length, 0.055 * length)
     )
     lower = Surface(Kind.CAR, paint, (0.05 * light.side, -0.28), 0.015, 0.02)
     upper = Surface(Kind.CAR, scaled(paint, 1.08), (0.08 * light.side, -0.12), 0.015, 0.02)
     trim = Surface(Kind.CAR, scaled(paint, 0.45), grain=0.01)
-    canvas.polygon([place(*point) for point in CABINS[style]], upper)
-    canvas.polygon([place(*point) for point in BODIES[style]], lower)
-    canvas.polygon([place(*p) for p in ((0.0, 0.09), (0.0, 0.13), (1.0, 0.13), (1.0, 0.09))], trim)
+    for outline, look in ((CABINS[style], upper), (BODIES[style], lower), (TRIM, trim)):
+        canvas.polygon([place(*point) for point in outline], look)
     _panes(canvas, CABINS[style], place, rng)
     for along, colour in ((0.97, (250, 240, 200)), (0.02, (190, 40, 35))):
-        x, y = place(along, 0.21)
         lamp = Surface(Kind.CAR, colour, grain=0.0)
-        canvas.ellipse((x, y), (0.022 * length, 0.026 * length), lamp)
+        canvas.ellipse(place(along, 0.21), (0.022 * length, 0.026 * length), lamp)
     radius = length * rng.uniform(0.1, 0.125)
     hub = vary((175, 178, 182), rng, 25)
     for along in (rng.uniform(0.17, 0.21), rng.uniform(0.77, 0.82)):
@@ -90,7 +78,7 @@ def _panes(
     front = [edge(front_low, front_high, up) - 0.03 for up in (bottom, top)]
     post = (rear[0] + front[0]) / 2 + rng.uniform(-0.02, 0.04)
     pane = Surface(Kind.WINDOW, glass, (0.1, -0.2), 0.02, 0.06)
-    for a, b in (((rear[0], rear[1]), (post - 0.012,) * 2), ((post + 0.012,) * 2, front)):
+    for a, b in ((rear, (post - 0.012,) * 2), ((post + 0.012,) * 2, front)):
         corners = [(a[0], bottom), (a[1], top), (b[1], top), (b[0], bottom)]
         canvas.polygon([place(*corner) for corner in corners], pane)
 
@@ -102,13 +90,11 @@ def _wheel(
     colours: tuple[Colour, Colour],
     light: Light,
 ) -> None:
+    x, y = centre
     arch = Surface(Kind.CAR, colours[0], grain=0.0)
     tyre = Surface(Kind.WHEEL, (38, 38, 42), (0.1 * light.side, -0.15), 0.05, 0.03)
     hub = Surface(Kind.WHEEL, colours[1], (0.15 * light.side, -0.2), 0.05, 0.05)
-    x, y = centre
+    axle = Surface(Kind.WHEEL, (60, 60, 64), grain=0.0)
     canvas.ellipse((x, y - 0.1 * radius), (1.12 * radius, 1.12 * radius), arch)
-    canvas.ellipse(centre, (radius, radius), tyre)
-    canvas.ellipse(centre, (0.52 * radius, 0.52 * radius), hub)
-    canvas.ellipse(
-        centre, (0.16 * radius, 0.16 * radius), Surface(Kind.WHEEL, (60, 60, 64), grain=0.0)
-    )
+    for look, share in ((tyre, 1.0), (hub, 0.52), (axle, 0.16)):
+        canvas.ellipse(centre, (share * radius, share * radius), look)

@@ -1,5 +1,7 @@
 """A house: two walls, a roof, a door, windows, at times a chimney."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from .canvas import Canvas, Colour, Light, Point, Surface
@@ -17,18 +19,9 @@ def draw_house(
     light: Light,
     rng: np.random.Generator,
 ) -> None:
-    """Draw a house whose front stands on `foot`, the middle of its lower edge.
+    """Draw a house, its front ``width`` wide, ``foot`` the middle of the front's lower edge.
 
-    Parameters
-    ----------
-    canvas : Canvas
-    foot : tuple of 2 floats
-    width : float
-        Of the front, in heights of the image.
-    paint : tuple of 3 colours
-        Of walls, roof and door.
-    light : Light
-    rng : numpy Generator
+    ``paint`` gives the colours of walls, roof and door.
     """
     x, base = foot
     height = width * rng.uniform(0.6, 1.05)
@@ -40,17 +33,18 @@ def draw_house(
     sunny = 1 + 0.28 * turn * light.side
     texture = _wall_texture(width, rng)
     cast = -light.side * height * 0.5
-    canvas.shadow(
+    canvas.polygon(
         [(left, base), (right, base), (edge + depth, base - rise),
          (right + cast + depth, base - rise), (left + cast, base + 0.03)]
     )  # fmt: skip
-    side = _wall(scaled(paint[0], 0.8 * sunny), texture, 0.05)
+    side = Surface(Kind.WALL, scaled(paint[0], 0.8 * sunny), (0.04, 0.05), 0.035, 0.035, texture)
     canvas.polygon(
         [(edge, base), (edge + depth, base - rise), (edge + depth, top + rise), (edge, top)], side
     )
-    front = _wall(scaled(paint[0], 1.0 - 0.1 * turn * light.side), texture, -0.06)
+    front_colour = scaled(paint[0], 1.0 - 0.1 * turn * light.side)
+    front = Surface(Kind.WALL, front_colour, (0.04, -0.06), 0.035, 0.035, texture)
     _roof(canvas, (left, right, top), (depth, rise), (paint[1], front, sunny), rng)
-    canvas.polygon([(left, base), (right, base), (right, top), (left, top)], front)
+    canvas.rectangle(left, top, right, base, front)
     _openings(canvas, (left, top, right, base), paint[2], rng)
     if rng.random() < 0.7:
         _side_window(canvas, (edge, depth, top, base, rise), rng)
@@ -61,10 +55,6 @@ def _wall_texture(width: float, rng: np.random.Generator) -> tuple[float, float,
     style, waves = rng.integers(3), rng.uniform(9, 16) / width
     amplitude = rng.uniform(0.04, 0.1)
     return ((0.0, waves, amplitude), (waves, 0.0, amplitude), (0.0, 0.0, 0.0))[style]
-
-
-def _wall(colour: Colour, texture: tuple[float, float, float], down: float) -> Surface:
-    return Surface(Kind.WALL, colour, (0.04, down), 0.035, 0.035, texture)
 
 
 def _roof(
@@ -85,23 +75,22 @@ def _roof(
     middle, peak = (left + right) / 2, top - width * rng.uniform(0.32, 0.6)
     back = top + rise  # the far upper corner of the other wall
     if style == 0:  # gable in front: its triangle is wall, the slope lies behind
-        canvas.polygon(
-            [(middle, peak), (middle + depth, peak + rise),
-             (edge + depth + out, back + over * 0.6), (edge + out, top + over * 0.6)], lit
-        )  # fmt: skip
-        canvas.polygon([(left, top), (right, top), (middle, peak)], wall)
         band, eaves = 0.09 * width, top + over * 0.6
         canvas.polygon(
+            [(middle, peak), (middle + depth, peak + rise),
+             (edge + depth + out, back + over * 0.6), (edge + out, eaves)], lit
+        )  # fmt: skip
+        canvas.polygon([(left, top), (right, top), (middle, peak)], wall)
+        canvas.polygon(
             [(left - over, eaves), (middle, peak - band * 0.4), (right + over, eaves),
-             (right + over - band, eaves), (middle, peak + band), (left - over + band, eaves)],
-            dim,
+             (right + over - band, eaves), (middle, peak + band), (left - over + band, eaves)], dim
         )  # fmt: skip
     elif style == 1:  # ridge across: the slope faces us, the gable is on the other wall
         ridge = peak + 0.1 * width
         far = (edge + depth / 2, ridge + rise / 2)
-        canvas.polygon([(edge, top), (edge + depth, back), far], _dimmer(wall, 0.8 * sunny))
-        near = -over if depth > 0 else over
-        other = (left if depth > 0 else right) + near
+        gable = replace(wall, colour=scaled(wall.colour, 0.8 * sunny))
+        canvas.polygon([(edge, top), (edge + depth, back), far], gable)
+        other = (left if depth > 0 else right) - out
         canvas.polygon(
             [(other, top + over), (other + depth / 2, ridge), (far[0] + out, far[1]),
              (edge + out, top + over)], dim
@@ -112,28 +101,16 @@ def _roof(
             [(edge + out, top), (edge + depth + out, back), (edge + depth + out, back - thick),
              (edge + out, top - thick)], lit
         )  # fmt: skip
-        canvas.polygon(
-            [(left - over, top + 0.01), (right + over, top + 0.01), (right + over, top - thick),
-             (left - over, top - thick)], dim
-        )  # fmt: skip
+        canvas.rectangle(left - over, top - thick, right + over, top + 0.01, dim)
     if style < 2 and rng.random() < 0.6:
         _chimney(canvas, middle + depth * rng.uniform(0.35, 0.7), peak + 0.12 * width, width, rng)
 
 
-def _dimmer(wall: Surface, factor: float) -> Surface:
-    return Surface(
-        wall.kind, scaled(wall.colour, factor), wall.gradient, wall.grain, wall.blotch, wall.stripes
-    )
-
-
 def _chimney(canvas: Canvas, x: float, y: float, width: float, rng: np.random.Generator) -> None:
     half, height = 0.05 * width, width * rng.uniform(0.18, 0.3)
-    brick = Surface(
-        Kind.WALL, vary((140, 95, 80), rng, 20), (0.15, 0), 0.05, 0.04, (0, 16 / width, 0.1)
-    )
-    canvas.polygon(
-        [(x - half, y), (x + half, y), (x + half, y - height), (x - half, y - height)], brick
-    )
+    colour, rows = vary((140, 95, 80), rng, 20), (0, 16 / width, 0.1)
+    brick = Surface(Kind.WALL, colour, (0.15, 0), 0.05, 0.04, rows)
+    canvas.rectangle(x - half, y - height, x + half, y, brick)
 
 
 def _openings(
@@ -172,11 +149,8 @@ def _door(
     planks = (rng.uniform(2.5, 4) / half, 0.0, 0.07)
     leaf = Surface(Kind.DOOR, paint, (0.05, -0.08), 0.03, 0.03, planks)
     rim = Surface(Kind.DOOR, scaled(paint, 0.6), grain=0.02)
-    canvas.polygon([(x - half, base), (x + half, base), (x + half, top), (x - half, top)], rim)
-    inner, head = 0.8 * half, top + 0.2 * half
-    canvas.polygon(
-        [(x - inner, base), (x + inner, base), (x + inner, head), (x - inner, head)], leaf
-    )
+    canvas.rectangle(x - half, top, x + half, base, rim)
+    canvas.rectangle(x - 0.8 * half, top + 0.2 * half, x + 0.8 * half, base, leaf)
     knob = Surface(Kind.DOOR, (225, 205, 140), grain=0.0)
     side = float(rng.choice([-0.55, 0.55]))
     canvas.ellipse((x + side * half, (top + 1.2 * base) / 2.2), (0.12 * half, 0.12 * half), knob)
@@ -193,14 +167,12 @@ def _window(
     canvas: Canvas, centre: Point, half: tuple[float, float], frame: Colour, glass: Colour
 ) -> None:
     (x, y), (w, h) = centre, half
-    bars = Surface(Kind.WINDOW, frame, grain=0.02)
+    canvas.rectangle(x - w, y - h, x + w, y + h, Surface(Kind.WINDOW, frame, grain=0.02))
     pane = Surface(Kind.WINDOW, glass, (0.12, -0.18), 0.02, 0.08)
-    canvas.polygon([(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)], bars)
-    for side in (-0.45, 0.45):
-        for level in (-0.45, 0.45):
-            u, v = x + side * w, y + level * h
-            a, b = 0.35 * w, 0.35 * h
-            canvas.polygon([(u - a, v - b), (u + a, v - b), (u + a, v + b), (u - a, v + b)], pane)
+    a, b = 0.35 * w, 0.35 * h
+    for u in (x - 0.45 * w, x + 0.45 * w):
+        for v in (y - 0.45 * h, y + 0.45 * h):
+            canvas.rectangle(u - a, v - b, u + a, v + b, pane)
 
 
 def _side_window(
@@ -217,10 +189,6 @@ def _side_window(
         return edge + depth * along, high + down * (low - high)
 
     for inset, colour in ((0.0, frame), (0.06, glass)):
-        corners = [
-            place(near + inset, upper + inset),
-            place(far - inset, upper + inset),
-            place(far - inset, lower - inset),
-            place(near + inset, lower - inset),
-        ]
-        canvas.polygon(corners, Surface(Kind.WINDOW, scaled(colour, 0.9), (0.1, -0.1), 0.02, 0.05))
+        a, b, c, d = near + inset, far - inset, upper + inset, lower - inset
+        look = Surface(Kind.WINDOW, scaled(colour, 0.9), (0.1, -0.1), 0.02, 0.05)
+        canvas.polygon([place(a, c), place(b, c), place(b, d), place(a, d)], look)

@@ -7,7 +7,9 @@ tells its class.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,6 @@ from .car import draw_car
 from .house import draw_house
 from .kinds import CLASSES, COLOURS, Kind
 from .paints import between, paints, vary
-from .seeds import DEMO_SEEDS, TRAINING_SEEDS_FROM
 from .tree import draw_bush, draw_tree
 
 __all__ = [
@@ -30,6 +31,12 @@ __all__ = [
     "draw_scene",
     "write_scenes",
 ]
+
+DEMO_SEEDS = range(72)
+"""Scenes of ``dseg demo``: the first 12 labelled, the others to predict."""
+
+TRAINING_SEEDS_FROM = 100_000
+"""The built-in checkpoint has seen scenes from this seed on, and none below."""
 
 SKIES: tuple[tuple[Colour, Colour], ...] = (  # zenith and horizon
     ((75, 130, 205), (185, 212, 235)), ((120, 165, 215), (225, 230, 230)),
@@ -139,8 +146,7 @@ def _backdrop(
     for far in (0.6, 0.4)[: rng.integers(3)]:
         _hills(canvas, horizon, between(ground, light.haze, 0.2), far, rng)
     meadow = Surface(Kind.GROUND, ground, (0, -0.06), 0.05, 0.05, (0, rng.uniform(0, 12), 0.03))
-    w = canvas.width
-    canvas.polygon([(0, horizon), (w, horizon), (w, 1), (0, 1)], meadow)
+    canvas.rectangle(0, horizon, canvas.width, 1, meadow)
     _road(canvas, land, rng)
     return land
 
@@ -150,12 +156,12 @@ def _sky(
 ) -> None:
     """Draw the sky in strips from zenith to horizon, with more or less cloud."""
     cloud, strips, w = rng.uniform(0.01, 0.05), 24, canvas.width
-    canvas.polygon([(0, 0), (w, 0), (w, 1), (0, 1)], Surface(Kind.SKY, sky[1], grain=0.0))
+    canvas.rectangle(0, 0, w, 1, Surface(Kind.SKY, sky[1], grain=0.0))
     for strip in range(strips):
         colour = between(*sky, (strip + 0.5) / strips)
         top, low = strip * horizon / strips, (strip + 1) * horizon / strips
         air = Surface(Kind.SKY, colour, grain=0.0, blotch=cloud)
-        canvas.polygon([(0, top), (w, top), (w, low), (0, low)], air)
+        canvas.rectangle(0, top, w, low, air)
 
 
 def _hills(
@@ -167,9 +173,7 @@ def _hills(
         x * rng.uniform(8, 16) + rng.uniform(0, 6)
     )
     ridge = horizon - height * (1 + waves) / 1.6
-    points: list[Point] = [
-        (float(a), min(float(b), horizon)) for a, b in zip(x, ridge, strict=True)
-    ]
+    points = list(zip(x.tolist(), np.minimum(ridge, horizon).tolist(), strict=True))
     hill = Surface(Kind.GROUND, colour, (0, 0), 0.03, 0.05, distance=far)
     canvas.polygon([*points, (canvas.width, 1), (0, 1)], hill)
 
@@ -208,24 +212,28 @@ def _things(
     colours, w, (top, low) = paints(rng), canvas.width, land.road
     things: list[tuple[float, Callable[[], None]]] = []
 
-    def add(y: float, draw: Callable[[], None]) -> None:
-        things.append((y, draw))
+    def add(draw: Callable[..., None], foot: Point, size: float, *paint: Any) -> None:
+        own = rng.spawn(1)[0]
+        things.append((foot[1], partial(draw, canvas, foot, size, *paint, light, own)))
 
     houses = int(rng.choice([1, 2, 3], p=[0.4, 0.45, 0.15]))
-    slots = rng.permutation(houses)
-    for slot in slots:
+    for slot in rng.permutation(houses):
         x = w * (slot + rng.uniform(0.25, 0.75)) / houses
         y = rng.uniform(land.horizon + 0.04, top - 0.02)
-        add(y, _house(canvas, land, (x, y), w / houses, colours, light, rng))
+        width = min(land.size(y) * rng.uniform(0.45, 0.75), max(0.75 * w / houses, 0.28))
+        some = rng.permutation(len(colours))[:3]
+        add(draw_house, (x, y), width, tuple(vary(colours[i], rng, 6) for i in some))
     for _ in range(int(rng.choice([1, 2], p=[0.55, 0.45]))):
-        point = (w * rng.uniform(0.1, 0.9), rng.uniform(top + 0.35 * (low - top), low - 0.01))
-        add(point[1], _car(canvas, land, point, colours, light, rng))
-    for _ in range(int(rng.integers(1, 5))):
-        point = (w * rng.uniform(0.02, 0.98), _beside_road(land, rng))
-        add(point[1], _tree(canvas, land, point, light, rng))
-    for _ in range(int(rng.integers(0, 3))):
-        point = (w * rng.uniform(0.02, 0.98), _beside_road(land, rng))
-        add(point[1], _bush(canvas, land, point, light, rng))
+        x, y = w * rng.uniform(0.1, 0.9), rng.uniform(top + 0.35 * (low - top), low - 0.01)
+        length = land.size(y) * rng.uniform(0.38, 0.62)
+        add(draw_car, (x, y), length, vary(colours[rng.integers(len(colours))], rng, 6))
+    for draw, least, most, heights in (
+        (draw_tree, 1, 5, (0.5, 1.0)),
+        (draw_bush, 0, 3, (0.1, 0.22)),
+    ):
+        for _ in range(int(rng.integers(least, most))):
+            x, y = w * rng.uniform(0.02, 0.98), _beside_road(land, rng)
+            add(draw, (x, y), land.size(y) * rng.uniform(*heights))
     return things
 
 
@@ -235,45 +243,3 @@ def _beside_road(land: _Land, rng: np.random.Generator) -> float:
     if rng.random() < 0.3:
         return float(rng.uniform(low + 0.02, 1.03))
     return float(rng.uniform(land.horizon + 0.03, top - 0.01))
-
-
-def _house(
-    canvas: Canvas,
-    land: _Land,
-    foot: Point,
-    room: float,
-    colours: list[Colour],
-    light: Light,
-    rng: np.random.Generator,
-) -> Callable[[], None]:
-    width = min(land.size(foot[1]) * rng.uniform(0.45, 0.75), max(0.75 * room, 0.28))
-    wall, roof, door = (vary(colours[i], rng, 6) for i in rng.permutation(len(colours))[:3])
-    own = rng.spawn(1)[0]
-    return lambda: draw_house(canvas, foot, width, (wall, roof, door), light, own)
-
-
-def _car(
-    canvas: Canvas,
-    land: _Land,
-    foot: Point,
-    colours: list[Colour],
-    light: Light,
-    rng: np.random.Generator,
-) -> Callable[[], None]:
-    length = land.size(foot[1]) * rng.uniform(0.38, 0.62)
-    paint, own = vary(colours[rng.integers(len(colours))], rng, 6), rng.spawn(1)[0]
-    return lambda: draw_car(canvas, foot, length, paint, light, own)
-
-
-def _tree(
-    canvas: Canvas, land: _Land, foot: Point, light: Light, rng: np.random.Generator
-) -> Callable[[], None]:
-    height, own = land.size(foot[1]) * rng.uniform(0.5, 1.0), rng.spawn(1)[0]
-    return lambda: draw_tree(canvas, foot, height, light, own)
-
-
-def _bush(
-    canvas: Canvas, land: _Land, foot: Point, light: Light, rng: np.random.Generator
-) -> Callable[[], None]:
-    height, own = land.size(foot[1]) * rng.uniform(0.1, 0.22), rng.spawn(1)[0]
-    return lambda: draw_bush(canvas, foot, height, light, own)

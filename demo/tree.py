@@ -24,11 +24,9 @@ def draw_tree(
     bare = rng.uniform(0.3, 0.45)  # how much of the height is trunk alone
     spread = height * rng.uniform(0.2, 0.32)
     lean = height * rng.normal(0, 0.03)
-    canvas.round_shadow((x - light.side * spread, base), (1.3 * spread, 0.055 * height + 0.006))
-    bark = vary(BARK[rng.integers(len(BARK))], rng)
-    trunk = Surface(
-        Kind.TRUNK, bark, (0.35 * light.side, 0), 0.07, 0.06, (0.6 / half, 2.0 / height, 0.12)
-    )
+    canvas.ellipse((x - light.side * spread, base), (1.3 * spread, 0.055 * height + 0.006))
+    bark, rings = vary(BARK[rng.integers(len(BARK))], rng), (0.6 / half, 2.0 / height, 0.12)
+    trunk = Surface(Kind.TRUNK, bark, (0.35 * light.side, 0), 0.07, 0.06, rings)
     fork = base - height * (bare + 0.15)
     canvas.polygon(
         [(x - 1.3 * half, base), (x + 1.3 * half, base), (x + 0.8 * half + lean, fork),
@@ -55,7 +53,7 @@ def draw_bush(
     x, base = foot
     leaves = vary(LEAVES[rng.integers(len(LEAVES))], rng, 12)
     spread = height * rng.uniform(0.7, 1.1)
-    canvas.round_shadow((x - 0.4 * light.side * height, base), (1.2 * spread, 0.15 * height))
+    canvas.ellipse((x - 0.4 * light.side * height, base), (1.2 * spread, 0.15 * height))
     _leaves(canvas, (x, base, base - height), spread, leaves, light, rng, n=6)
 
 
@@ -77,13 +75,8 @@ def _leaves(
     lit = 0.5 * light.side * u - 0.6 * v
     for i in np.argsort(lit):
         size = rng.uniform(0.36, 0.52)
-        clump = Surface(
-            Kind.CROWN,
-            scaled(vary(colour, rng, 4), 0.95 + 0.5 * float(lit[i])),
-            (0.14 * light.side, -0.2),
-            0.13,
-            0.09,
-        )
+        shade = scaled(vary(colour, rng, 4), 0.95 + 0.5 * float(lit[i]))
+        clump = Surface(Kind.CROWN, shade, (0.14 * light.side, -0.2), 0.13, 0.09)
         centre = (x + float(u[i]) * spread, middle + float(v[i]) * half)
         canvas.ellipse(centre, (size * spread, size * half), clump)
 
@@ -105,11 +98,6 @@ def _needles(
         wide = spread * (1 - 0.8 * tier / tiers)
         peak = max(low - 1.8 * step, top)
         for side in (-1.0, 1.0):
-            bough = Surface(
-                Kind.CROWN,
-                scaled(colour, 0.9 + 0.22 * side * light.side),
-                (0.0, -0.15),
-                0.12,
-                0.07,
-            )
+            shade = scaled(colour, 0.9 + 0.22 * side * light.side)
+            bough = Surface(Kind.CROWN, shade, (0.0, -0.15), 0.12, 0.07)
             canvas.polygon([(x, peak), (x, low), (x + side * wide, low + 0.15 * step)], bough)

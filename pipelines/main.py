@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from .. import __version__
 from ..store.errors import DsegError
+from .console.optional_packages import missing_package
 from .console.settings_file import FILE, read_settings
 from .curve.command import curve
 from .demo.command import demo
@@ -78,6 +79,9 @@ def main() -> None:
         code = _interrupted()
     except DsegError as error:
         code = _failed(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = missing_package(error.name or "")
+        code = _failed(str(missing or _unforeseen(error)), missing.exit_code if missing else 1)
     except MemoryError:
         code = _failed(OUT_OF_MEMORY, 1)
     except OSError as error:

@@ -1,6 +1,7 @@
-"""Files and folders under their final names: whole, whenever a run is killed.
+"""Atomic writes: what has its final name is complete, whenever a run is killed.
 
-What is not whole yet has a hidden name of its own form, by which what a killed run left is known.
+What is still being written has a hidden temporary name of a fixed pattern, by which later runs find
+and remove what a killed run left.
 """
 
 import os
@@ -16,37 +17,40 @@ from .claims import is_lock, short_name
 __all__ = [
     "finish_replacement",
     "is_free",
-    "part_of",
-    "remove_parts",
+    "temporary_path",
+    "remove_temporary_files",
     "replace_folder",
-    "tidy_beside",
-    "whole_folder",
+    "recover_folder",
+    "atomic_folder",
 ]
 
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
 def is_free(path: Path) -> bool:
-    """Say whether nothing is there, or an empty folder, but for locks."""
+    """Whether a path does not exist, or is a folder that is empty except for locks."""
     if not path.exists():
         return True
     return path.is_dir() and all(is_lock(inside.name) for inside in path.iterdir())
 
 
-def part_of(path: Path) -> Path:
-    """Return a new temporary name for a file, beside it; short, for the file's may be long."""
+def temporary_path(path: Path) -> Path:
+    """Return a new temporary name in a file's folder.
+
+    It does not contain the file's own name, which may be as long as the file system allows.
+    """
     return path.with_name(f".{uuid4().hex}.part")
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove files under temporary names from a folder and its sub-folders.
+def remove_temporary_files(folder: Path) -> None:
+    """Remove files with temporary names from a folder and its sub-folders.
 
-    Only for who alone writes there; sub-folders that other runs have claimed are left alone.
+    Call it only while no other run writes there; sub-folders that other runs claimed are skipped.
 
     Parameters
     ----------
     folder : path
-        It need not be there.
+        It need not exist.
     """
     for parent, folders, files in os.walk(folder):
         if parent != str(folder) and any(map(is_lock, files)):
@@ -58,13 +62,13 @@ def remove_parts(folder: Path) -> None:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder to fill, which then takes the place of ``target``; none is left by an error.
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill, which then replaces ``target``; an error removes it.
 
     Parameters
     ----------
     target : Path
-        Its parent is made where it lacks.
+        Its parent is created if need be.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     made = target.parent / f".{short_name(target.name)}.{uuid4().hex[:16]}.part"
@@ -77,18 +81,18 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def replace_folder(made: Path, target: Path) -> None:
-    """Give a folder its final name, in place of what has that name.
+    """Rename a folder to its final name, in place of what has that name.
 
-    What is there is renamed first, back if that fails, and only then removed: removed under its
-    own name it would be half there for a while.
+    The old folder is renamed first (and renamed back on failure), and removed last: removed under
+    its own name, it would be incomplete for a while.
 
     Parameters
     ----------
     made, target : Path
-        In one folder.
+        In the same folder.
     """
     aside = _aside(made)
-    shutil.rmtree(aside, ignore_errors=True)  # of a killed run
+    shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
     if target.exists():
         target.rename(aside)
     try:
@@ -101,22 +105,22 @@ def replace_folder(made: Path, target: Path) -> None:
 
 
 def finish_replacement(made: Path, target: Path) -> None:
-    """Make an end of a `replace_folder` that a kill cut short; nothing is done if there is none.
+    """Complete a `replace_folder` that was killed half-way; do nothing if there was none.
 
-    Only for who alone writes there.
+    Call it only while no other run writes there.
     """
     aside = _aside(made)
     if not aside.exists():
         return
-    if not target.exists():  # killed between the two renames, so what was made is whole
+    if not target.exists():  # killed between the two renames, so the new folder is complete
         (made if made.exists() else aside).rename(target)
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def tidy_beside(target: Path) -> None:
-    """Make an end of what killed runs of `whole_folder` left beside a folder.
+def recover_folder(target: Path) -> None:
+    """Complete, or remove, what killed runs of `atomic_folder` left for a target.
 
-    Only for who alone writes there.
+    Call it only while no other run writes there.
     """
     name = re.escape(short_name(target.name))
     form = re.compile(rf"\.{name}\.[0-9a-f]{{16}}\.part(-replaced)?")

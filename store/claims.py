@@ -1,14 +1,15 @@
-"""Who writes into a folder: a claim that lasts as long as a run, and goes with its process.
+"""Claims: which run may write into a folder, for as long as its process lives.
 
-Runs that make different things must not write into one folder at the same time: what stands there
-in the end would be of both. So each run claims its folder under a key that says what it makes;
-runs of one key, such as shards, go on beside each other.
+Runs that make different things must not write into one folder at the same time: the result would
+be a mixture. So each run claims its folder under a key that says what it makes; runs with the same
+key, such as shards, may write at the same time.
 
-A claim is a hidden file that the run holds locked (see `file_lock`), in the folder or, of a folder
-that is replaced as a whole, beside it. A lock for moments guards their coming and going, and what
-all runs of a folder write into. None of these files is there when no run is. A claim that nobody
-holds counts for nothing, whichever machine it names: a run that was killed on one machine of a
-cluster goes on at once on another.
+A claim is a hidden file that the run holds locked (see `file_lock`), in the folder or, if the
+folder is replaced as a whole, in its parent. A second lock, the guard, is held for milliseconds
+only: while claims are added and removed, and while a run writes a file that all runs of the folder
+share. When no run is active, none of these files exists. A claim file that no process holds is
+ignored, whatever machine it names: a run that was killed on one machine of a cluster can go on at
+once on another.
 """
 
 import errno
@@ -23,51 +24,53 @@ from pathlib import Path
 from uuid import uuid4
 
 from .errors import DsegError, InputError
-from .file_lock import NO_LOCKS, FileLock, Holder, take
+from .file_lock import NO_LOCKS, FileLock, Holder, try_lock
 
 __all__ = ["Claim", "claimed", "is_lock", "short_name"]
 
-PATIENCE = 60.0  # seconds: the lock for moments is held for milliseconds, or by a stopped process
+PATIENCE = 60.0  # seconds; the guard is held for milliseconds, unless its process was stopped
 _POLL, _TRIES = 0.002, 50
-_LONGEST = 120  # bytes of a folder's name within that of a lock; file systems allow 255 in all
-_INSIDE = "dseg"
+_MAX_NAME_BYTES = (
+    120  # bytes of a folder's name within that of a lock; file systems allow 255 in all
+)
+_LOCK_NAME = "dseg"
 _CLAIM = r"(\.[0-9a-f]{16}){2}\.lock"  # of a key, and of a run
-_LOCK = re.compile(rf"\.{_INSIDE}(\.lock|{_CLAIM})")
+_LOCK = re.compile(rf"\.{_LOCK_NAME}(\.lock|{_CLAIM})")
 
-# A run goes on without a claim, too, where it may not make files beside its folder.
+# A run also goes on without a claim where it may not create files in the parent folder.
 _NO_CLAIMS = NO_LOCKS | {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def is_lock(name: str) -> bool:
-    """Say whether a file in a claimed folder is a lock, by its name."""
+    """Whether a file in a claimed folder is a lock, by its name."""
     return _LOCK.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A folder that is claimed.
+    """A claimed folder.
 
     Parameters
     ----------
     guard : path or None
-        Of the lock for moments; None where there are no locks.
+        File of the guard lock; None if the file system has no locks.
     words : str
-        The folder, for messages.
+        The folder in quotes, for messages.
     """
 
     guard: Path | None
     words: str
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other runs in this folder waiting, for a moment.
+    def exclusive(self) -> Iterator[None]:
+        """Hold the guard: other runs in this folder wait meanwhile, so keep it short.
 
         Raises
         ------
         DsegError
-            If another process does not let go of the lock.
+            If another process does not release the guard in time.
         """
-        with nullcontext() if self.guard is None else _moment(self.guard, self.words):
+        with nullcontext() if self.guard is None else _hold_guard(self.guard, self.words):
             yield
 
 
@@ -77,7 +80,7 @@ def claimed(
     key: str | None,
     doing: str,
     *,
-    beside: bool = False,
+    in_parent: bool = False,
     tidy: Callable[[], object] = lambda: None,
     warn: Callable[[str], object] = lambda text: None,
 ) -> Iterator[Claim]:
@@ -86,56 +89,59 @@ def claimed(
     Parameters
     ----------
     folder : path
-        Made if need be, and removed in the end if nothing is in it; with ``beside`` its parent.
+        Created if need be, and removed in the end if it is empty; with ``in_parent`` its parent.
     key : str or None
-        What the run makes: runs of one key may write at the same time. None: no other may.
+        What the run makes: runs with the same key may write at the same time. None: no other run
+        may.
     doing : str
-        What the run is, for the message to another one, such as "dseg fit".
-    beside : bool
-        Whether the folder is replaced as a whole, so that nothing can be kept in it.
+        What the run does, such as "dseg fit": for the message that another run prints.
+    in_parent : bool
+        Keep the lock files in the parent folder, because the folder itself is replaced as a whole.
     tidy : callable
-        Removes what killed runs left. Called if no other run is at work here.
+        Removes what killed runs left. Called if no other run is active in the folder.
     warn : callable
-        Told where there are no locks, and so no claims.
+        Called with a message if the file system has no locks, and so no claims.
 
     Raises
     ------
     InputError
-        If a run of another key is at work in the folder.
+        If a run with another key is active in the folder.
     """
-    words, home = f"'{folder}'", folder.absolute()
-    where, name = (home.parent, short_name(home.name)) if beside else (home, _INSIDE)
-    new = [path for path in (where, *where.parents) if not path.exists()]
-    guard = where / f".{name}.lock"
+    words, absolute = f"'{folder}'", folder.absolute()
+    parent, name = (
+        (absolute.parent, short_name(absolute.name)) if in_parent else (absolute, _LOCK_NAME)
+    )
+    created = [path for path in (parent, *parent.parents) if not path.exists()]
+    guard = parent / f".{name}.lock"
     try:
-        mine = _made_and_entered(guard, key, doing, words, tidy)
-        if mine is None:
+        claim = _claim_in_new_folder(guard, key, doing, words, tidy)
+        if claim is None:
             warn(
-                f"locks are not available at '{where}', so other runs are not kept from "
+                f"locks are not available at '{parent}', so other runs are not kept from "
                 f"writing into {words} at the same time: make sure that none does"
             )
         try:
-            yield Claim(None if mine is None else guard, words)
+            yield Claim(None if claim is None else guard, words)
         finally:
-            if mine is not None:
-                with _moment(guard, words, last_removes=True):
-                    mine.release()
+            if claim is not None:
+                with _hold_guard(guard, words, last_removes=True):
+                    claim.release()
     finally:
-        for path in new:
+        for path in created:
             with suppress(OSError):  # something is in it
                 path.rmdir()
 
 
 def short_name(name: str) -> str:
-    """Return a folder's name, or what stands for it in names of hidden files where it is long."""
-    long = len(os.fsencode(name)) > _LONGEST
-    return sha256(os.fsencode(name)).hexdigest()[:32] if long else name
+    """Return a folder's name for use within hidden file names: a hash of it if it is long."""
+    is_long = len(os.fsencode(name)) > _MAX_NAME_BYTES
+    return sha256(os.fsencode(name)).hexdigest()[:32] if is_long else name
 
 
 @contextmanager
-def _moment(guard: Path, words: str, *, last_removes: bool = False) -> Iterator[None]:
+def _hold_guard(guard: Path, words: str, *, last_removes: bool = False) -> Iterator[None]:
     deadline = time.monotonic() + PATIENCE
-    while (lock := take(guard)) is None:
+    while (lock := try_lock(guard)) is None:
         if time.monotonic() >= deadline:
             held = ", ".join(str(Holder.read(path)) for path in _claims(guard))
             raise DsegError(
@@ -146,45 +152,49 @@ def _moment(guard: Path, words: str, *, last_removes: bool = False) -> Iterator[
     try:
         yield
     finally:
-        # Who waits for a file that is removed sees that its name is gone, and makes it anew.
+        # Safe although others wait: `try_lock` checks that the name still leads to the locked file,
+        # and creates the file again if not.
         lock.release(remove=last_removes and not _claims(guard))
 
 
-def _made_and_entered(
+def _claim_in_new_folder(
     guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
 ) -> FileLock | None:
-    """Make the folder and claim it, again where a run that ends has just removed it, empty."""
-    for left in reversed(range(_TRIES)):
+    """Create the folder and claim it; try again if a run that ends has just removed it."""
+    for tries_left in reversed(range(_TRIES)):
         try:
-            # `mkdir` itself says that the folder exists where it is removed while it looks
+            # Despite `exist_ok`, mkdir raises FileExistsError if the folder exists when it tries
+            # and is gone when it checks.
             guard.parent.mkdir(parents=True, exist_ok=True)
-            return _enter(guard, key, doing, words, tidy)
+            return _take_claim(guard, key, doing, words, tidy)
         except (FileNotFoundError, FileExistsError):
-            if not left:
+            if not tries_left:
                 raise
             time.sleep(_POLL)
     return None
 
 
-def _enter(
+def _take_claim(
     guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
 ) -> FileLock | None:
-    """Claim a folder unless another run has; return the lock to hold, None if there are none."""
-    kind = sha256((uuid4().hex if key is None else key).encode()).hexdigest()[:16]
-    mine = guard.with_name(f"{guard.name.removesuffix('.lock')}.{kind}.{uuid4().hex[:16]}.lock")
+    """Claim a folder; return the lock to hold, None if the file system has no locks."""
+    key_digest = sha256((uuid4().hex if key is None else key).encode()).hexdigest()[:16]
+    claim = guard.with_name(
+        f"{guard.name.removesuffix('.lock')}.{key_digest}.{uuid4().hex[:16]}.lock"
+    )
     try:
-        with _moment(guard, words, last_removes=True):
+        with _hold_guard(guard, words, last_removes=True):
             others = [path for path in _claims(guard) if _is_live(path)]
-            in_the_way = [path for path in others if path.name.split(".")[-3] != kind]
-            if in_the_way:
+            conflicting = [path for path in others if path.name.split(".")[-3] != key_digest]
+            if conflicting:
                 raise InputError(
-                    f"{Holder.read(in_the_way[0])} is writing into {words}: wait until it "
+                    f"{Holder.read(conflicting[0])} is writing into {words}: wait until it "
                     "has finished, or give another folder"
                 )
             if not others:
                 tidy()
-            lock = take(mine, doing)
-            assert lock is not None  # nobody else knows its name
+            lock = try_lock(claim, doing)
+            assert lock is not None  # its name is random, so nobody else can hold it
     except OSError as error:
         if error.errno not in _NO_CLAIMS:
             raise
@@ -193,14 +203,14 @@ def _enter(
 
 
 def _claims(guard: Path) -> list[Path]:
-    form = re.compile(re.escape(guard.name.removesuffix(".lock")) + _CLAIM)
-    with os.scandir(guard.parent) as found:  # names alone: there may be many masks
-        return [guard.with_name(one.name) for one in found if form.fullmatch(one.name)]
+    pattern = re.compile(re.escape(guard.name.removesuffix(".lock")) + _CLAIM)
+    with os.scandir(guard.parent) as found:  # names only: the folder may hold a million masks
+        return [guard.with_name(one.name) for one in found if pattern.fullmatch(one.name)]
 
 
 def _is_live(claim: Path) -> bool:
-    """Say whether a claim's process lives; remove the claim if not."""
-    lock = take(claim)
+    """Whether the process of a claim lives; remove the claim if not."""
+    lock = try_lock(claim)
     if lock is not None:
         lock.release()
     return lock is None

@@ -1,10 +1,10 @@
-"""A file that one process holds locked: the operating system's lock, which goes with its process.
+"""A lock file, locked by the operating system: the lock ends when its process ends.
 
-However that ends: a file that a dead process or a power failure has left is held by nobody, and is
-taken. It may say in JSON who holds it: ``pid``, ``host``, ``since`` in seconds since 1970, and what
-that process is ``doing``. It is removed with the lock.
+This holds however the process ends: a file that a crash left behind is locked by nobody and can be
+locked again. The file may say in JSON who holds it: ``pid``, ``host``, ``since`` in seconds since
+1970, and what that process is ``doing``. It is removed when the lock is released.
 
-The lock on planning (`locks`) and the claims of runs on their folders (`claims`) stand on this.
+Used by the lock on planning (`locks`) and by the claims of runs on their folders (`claims`).
 """
 
 import errno
@@ -18,19 +18,20 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
-__all__ = ["NO_LOCKS", "FileLock", "Holder", "take"]
+__all__ = ["NO_LOCKS", "FileLock", "Holder", "try_lock"]
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """Errors of a file system that has no locks."""
 
-# What lies there under the name may come from elsewhere: a link is not followed, a pipe not opened.
+# Whatever has this name may have been put there by others: do not follow a symbolic link, and do
+# not wait for the other end of a pipe.
 _FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_MOST = 4096  # bytes of a file that are read
+_MAX_BYTES = 4096  # read at most, of a file that may be anything
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, as far as the file says.
+    """The process that holds a lock, as far as the file says.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class Holder:
     since : float or None
         Seconds since 1970.
     doing : str
-        What it does, such as "dseg fit"; empty if it does not say.
+        What it does, such as "dseg fit"; empty if the file does not say.
     """
 
     pid: int | None = None
@@ -60,12 +61,12 @@ class Holder:
 
     @classmethod
     def of(cls, content: bytes) -> "Holder":
-        """Return what a file's content says; `filelock.SoftFileLock` writes lines, not JSON."""
+        """Parse the content of a lock file; `filelock.SoftFileLock` writes lines, not JSON."""
         text = content.decode(errors="replace").strip()
         try:
-            said = json.loads(text)
-            pid, host, since = int(said["pid"]), str(said["host"]), float(said["since"])
-            return cls(pid, host, since, str(said.get("doing", "")))
+            fields = json.loads(text)
+            pid, host, since = int(fields["pid"]), str(fields["host"]), float(fields["since"])
+            return cls(pid, host, since, str(fields.get("doing", "")))
         except (ValueError, TypeError, KeyError, OverflowError):
             lines = text.splitlines()
             if len(lines) > 1 and lines[0].isdecimal():
@@ -75,11 +76,11 @@ class Holder:
     def __str__(self) -> str:
         if self.pid is None:
             return "an unknown process"
-        told = f"process {self.pid} on {self.host}"
+        text = f"process {self.pid} on {self.host}"
         if self.since is None:
-            return told
+            return text
         time_held = f"for {time.time() - self.since:.0f} s"
-        return f"{told} ({self.doing}, {time_held})" if self.doing else f"{told}, {time_held}"
+        return f"{text} ({self.doing}, {time_held})" if self.doing else f"{text}, {time_held}"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class FileLock:
     path : Path
     descriptor : int
     created : bool
-        Whether the file was made for it.
+        Whether this lock created the file.
     """
 
     path: Path
@@ -99,11 +100,11 @@ class FileLock:
     created: bool
 
     def holder(self) -> Holder:
-        """Return who held it, as far as the file says."""
+        """Return who held it before, as far as the file says."""
         return Holder.of(_content(self.descriptor))
 
     def sign(self) -> None:
-        """Write into a file of another process that this one holds it; an error releases it."""
+        """Write this process into a file that another one left; an error releases the lock."""
         try:
             _sign(self.descriptor)
         except OSError:
@@ -111,55 +112,59 @@ class FileLock:
             raise
 
     def release(self, *, remove: bool = True) -> None:
-        """Remove the file while it is locked, so that nobody locks one without a name; let it go.
+        """Remove the file, then unlock it; if it cannot be removed, it is unlocked all the same.
 
-        One that cannot be removed is held by nobody all the same.
+        In this order: a process that locked the file in between would hold one that has no name,
+        while the next process creates a new one.
         """
         with suppress(OSError):
-            if remove and os.name != "nt" and _is_at(self.descriptor, self.path):
+            if remove and os.name != "nt" and _is_same_file(self.descriptor, self.path):
                 self.path.unlink()
-        unlock_descriptor(self.descriptor)  # a process forked meanwhile may have it open, too
+        unlock_descriptor(
+            self.descriptor
+        )  # `close` is not enough: a forked process may share the descriptor
         os.close(self.descriptor)
-        if remove and os.name == "nt":  # which removes no open files
+        if remove and os.name == "nt":  # Windows does not remove open files
             with suppress(OSError):  # another process has opened it, and will remove it
                 self.path.unlink()
 
 
-def take(path: Path, doing: str | None = None) -> FileLock | None:
-    """Lock a file, made if need be; None if another process has it, or has just released it.
+def try_lock(path: Path, doing: str | None = None) -> FileLock | None:
+    """Lock a file, created if need be; None if another process holds it or has just released it.
 
     Parameters
     ----------
     path : Path
     doing : str, optional
-        Have a file that is made for it say who holds it, and, if not empty, what that process does.
+        If given, a new file gets the name of this process and, if not empty, what it does.
 
     Raises
     ------
     OSError
-        Of `NO_LOCKS` if there are none; also if the folder is not there, or may not be written.
+        One of `NO_LOCKS` if the file system has no locks; also if the folder does not exist or may
+        not be written.
     """
     opened = _open(path)
     if opened is None:
         return None
     descriptor, created = opened
-    taken = False
+    locked = False
     try:
-        if created and doing is not None:  # at once: nobody shall see it without a name for long
+        if created and doing is not None:  # soon: see `locks.SIGN_TIMEOUT`
             _sign(descriptor, doing)
-        taken = lock_descriptor(descriptor, blocking=False) and _is_at(descriptor, path)
+        locked = lock_descriptor(descriptor, blocking=False) and _is_same_file(descriptor, path)
     except OSError:
-        if created and _is_at(descriptor, path):
-            path.unlink()  # or it would pass for a lock
+        if created and _is_same_file(descriptor, path):
+            path.unlink()  # else others would take it for a lock
         raise
     finally:
-        if not taken:
+        if not locked:
             os.close(descriptor)
-    return FileLock(path, descriptor, created) if taken else None
+    return FileLock(path, descriptor, created) if locked else None
 
 
 def _open(path: Path) -> tuple[int, bool] | None:
-    """Return a descriptor of a file, and whether this created it."""
+    """Return a descriptor of the file, and whether this call created it."""
     with suppress(FileNotFoundError):
         return os.open(path, _FLAGS), False
     try:
@@ -168,8 +173,8 @@ def _open(path: Path) -> tuple[int, bool] | None:
         return None
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Say whether a name still leads to an open file."""
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    """Whether a path still leads to an open file: it may have been removed or replaced."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
@@ -177,19 +182,19 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _content(descriptor: int) -> bytes:
-    """Return what a file says; on Windows nobody but the holder may read the first byte."""
+    """Return the content; on Windows the first byte is the locked one, and cannot be read."""
     for start in (0, 1):
         with suppress(PermissionError):
             os.lseek(descriptor, start, os.SEEK_SET)
-            return os.read(descriptor, _MOST)
+            return os.read(descriptor, _MAX_BYTES)
     return b""
 
 
 def _sign(descriptor: int, doing: str = "") -> None:
-    """Write into a file who holds it, after a blank: see `_content`."""
-    said = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    """Write the holder into a file, after one blank: see `_content`."""
+    fields = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
     if doing:
-        said["doing"] = doing
+        fields["doing"] = doing
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.ftruncate(descriptor, 0)
-    os.write(descriptor, b" " + json.dumps(said).encode())
+    os.write(descriptor, b" " + json.dumps(fields).encode())

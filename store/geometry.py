@@ -1,15 +1,16 @@
-"""How images and rows fit together.
+"""How an image is resized and cut into tiles.
 
-A row is one pass of the network, all rows of a store have one shape S. An image of size (H, W) is
-first resized to ``resized`` and then covered by rows, each with its corner at ``offset`` in the
-resized image:
+A tile is the input of one pass of the network; all tiles have one shape S, the ``row_shape`` of the
+feature spec. A store keeps the activations of each tile as one row of its arrays, so its format and
+its Python interface say *row*. An image of size (H, W) is first resized to ``resized`` and then cut
+into tiles, each with its upper left corner at ``offset`` in the resized image:
 
 ======  =====================================  ==========================================
-fit     resized                                rows
+fit     resized                                tiles
 ======  =====================================  ==========================================
 squash  S                                      one, at (0, 0)
-pad     the largest of the image's aspect      one, at (0, 0); what lies beyond the
-        within S                               resized image is padding
+pad     the largest of the image's aspect      one, at (0, 0); the rest of it is
+        within S                               padding
 tile    the image's own size, or enlarged      as many as cover it, at least ``overlap``
         until it is no smaller than S          pixels shared between neighbours
 ======  =====================================  ==========================================
@@ -23,25 +24,25 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .spec import Fit
 
-__all__ = ["Geometry", "blend_weight", "count_rows", "plan_rows", "resize_nearest"]
+__all__ = ["Geometry", "blend_weight", "count_tiles", "plan_tiles", "resize_nearest"]
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the rows of one image lie.
+    """Where the tiles of one image lie.
 
     Parameters
     ----------
     size : tuple of int
         Height and width of the image.
     resized : tuple of int
-        Height and width it is resized to before rows are cut.
+        Height and width it is resized to before it is cut.
     offsets : tuple of (y, x)
-        Corner of each row in the resized image.
+        Upper left corner of each tile in the resized image.
     row_shape : tuple of int
-        Height and width of a row.
+        Height and width of a tile.
     """
 
     size: Size
@@ -49,13 +50,13 @@ class Geometry:
     offsets: tuple[Size, ...]
     row_shape: Size
 
-    def content(self, row: int) -> Size:
-        """Return the height and width of a row's part that is image, not padding."""
-        (y, x), (height, width) = self.offsets[row], self.row_shape
+    def content(self, tile: int) -> Size:
+        """Return the height and width of that part of a tile that is image, not padding."""
+        (y, x), (height, width) = self.offsets[tile], self.row_shape
         return min(height, self.resized[0] - y), min(width, self.resized[1] - x)
 
     def cut(self, resized_map: NDArray[np.generic], fill: int) -> NDArray[np.generic]:
-        """Cut a map on the resized grid into rows; padding becomes ``fill``.
+        """Cut a map of the resized image into tiles; padding becomes ``fill``.
 
         Parameters
         ----------
@@ -64,38 +65,38 @@ class Geometry:
 
         Returns
         -------
-        array of shape (rows, height, width)
+        array of shape (tiles, height, width)
         """
-        rows = np.full((len(self.offsets), *self.row_shape), fill, dtype=resized_map.dtype)
-        for row, (y, x) in enumerate(self.offsets):
-            height, width = self.content(row)
-            rows[row, :height, :width] = resized_map[y : y + height, x : x + width]
-        return rows
+        tiles = np.full((len(self.offsets), *self.row_shape), fill, dtype=resized_map.dtype)
+        for tile, (y, x) in enumerate(self.offsets):
+            height, width = self.content(tile)
+            tiles[tile, :height, :width] = resized_map[y : y + height, x : x + width]
+        return tiles
 
 
-def plan_rows(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> Geometry:
-    """Return where the rows of an image lie.
+def plan_tiles(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> Geometry:
+    """Return how an image is resized and cut into tiles.
 
     Parameters
     ----------
     size, row_shape : tuple of int
-        Height and width of the image and of a row.
+        Height and width of the image and of a tile.
     fit : {"squash", "pad", "tile"}
     overlap : int
-        For "tile": neighbours share at least this many pixels; less than a row's side.
+        For "tile": neighbours share at least this many pixels; less than a tile's side.
 
     Raises
     ------
     InputError
-        If a side is not positive, or the overlap leaves a tile nothing of its own.
+        If a side is not positive, or the overlap is not smaller than a tile.
 
     Examples
     --------
-    >>> plan_rows((300, 200), (64, 64), "squash").resized
+    >>> plan_tiles((300, 200), (64, 64), "squash").resized
     (64, 64)
-    >>> plan_rows((300, 200), (64, 64), "pad").resized
+    >>> plan_tiles((300, 200), (64, 64), "pad").resized
     (64, 43)
-    >>> plan_rows((100, 64), (64, 64), "tile", overlap=16).offsets
+    >>> plan_tiles((100, 64), (64, 64), "tile", overlap=16).offsets
     ((0, 0), (36, 0))
     """
     _check(size, row_shape, fit, overlap)
@@ -111,17 +112,17 @@ def plan_rows(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> Geomet
     return Geometry(size, resized, offsets, row_shape)
 
 
-def count_rows(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> int:
-    """Return how many rows `plan_rows` gives an image, however many: it makes none of them.
+def count_tiles(size: Size, row_shape: Size, fit: Fit, overlap: int = 0) -> int:
+    """Return how many tiles `plan_tiles` gives, without making them: there may be billions.
 
     Raises
     ------
     InputError
-        As `plan_rows` does.
+        As `plan_tiles` does.
 
     Examples
     --------
-    >>> count_rows((2**31 - 1, 2**31 - 1), (64, 64), "tile")
+    >>> count_tiles((2**31 - 1, 2**31 - 1), (64, 64), "tile")
     1125899906842624
     """
     _check(size, row_shape, fit, overlap)
@@ -165,7 +166,7 @@ def _count(length: int, tile: int, overlap: int) -> int:
 
 
 def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
-    """Spread as few tiles as cover ``length`` evenly over it."""
+    """Return the starts of the fewest tiles that cover ``length``, evenly spread."""
     count = _count(length, tile, overlap)
     return tuple(round(i * (length - tile) / max(1, count - 1)) for i in range(count))
 
@@ -173,9 +174,8 @@ def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
 def resize_nearest(label: NDArray[np.integer], size: Size) -> NDArray[np.integer]:
     """Return a label map at another height and width, by OpenCV's INTER_NEAREST.
 
-    Cell i of a side shows cell ``floor(i * source / target)``, computed as OpenCV does, with the
-    reciprocal in float64. This is how the published code brings label maps to the network's
-    resolution.
+    Cell i of a side takes cell ``floor(i * source / target)``, computed as OpenCV does, with the
+    reciprocal in float64. The published code resizes label maps to the network's resolution so.
 
     Examples
     --------
@@ -188,6 +188,7 @@ def resize_nearest(label: NDArray[np.integer], size: Size) -> NDArray[np.integer
 
 
 def _nearest_index(source: int, target: int) -> NDArray[np.int64]:
+    # Not `source / target`: OpenCV divides twice, and another rounding moves cells at exact ratios.
     step = 1.0 / (target / source)
     index = np.floor(np.arange(target) * step).astype(np.int64)
     nearest: NDArray[np.int64] = np.minimum(index, source - 1)
@@ -197,8 +198,8 @@ def _nearest_index(source: int, target: int) -> NDArray[np.int64]:
 def blend_weight(row_shape: Size) -> NDArray[np.float32]:
     """Return the weight of each pixel of a tile: its distance to the nearest edge, at least 1/2.
 
-    Where tiles overlap, their scores are averaged with these weights, so that the seam is smooth
-    and what a network sees best, the middle, counts most.
+    Where tiles overlap, their scores are averaged with these weights: there is no visible seam, and
+    the middle of a tile counts most, where the network sees the most context.
 
     Returns
     -------

@@ -1,8 +1,9 @@
-"""The lock on planning a store: one process at a time, and whoever waits is told on whom.
+"""The lock on planning a store: one process at a time; a message says for whom the others wait.
 
-Some file systems of clusters keep such locks within one machine. So a file that names another
-machine is left alone until it is `ABANDONED` seconds old, though nobody holds it here. Where there
-are no such locks at all, `filelock.SoftFileLock` stands in: two plans at once would spoil a store.
+Some file systems of clusters keep locks within one machine. So a lock file that names another
+machine is respected until it is `STALE_AFTER` seconds old, even if no process on this machine holds
+it. If the file system has no locks at all, `filelock.SoftFileLock` is used instead: two planning
+runs at once would corrupt a store.
 """
 
 import socket
@@ -14,18 +15,20 @@ from pathlib import Path
 from filelock import SoftFileLock, Timeout
 
 from .errors import StoreError
-from .file_lock import NO_LOCKS, Holder, take
+from .file_lock import NO_LOCKS, Holder, try_lock
 
-__all__ = ["ABANDONED", "locked", "say_nothing"]
+__all__ = ["STALE_AFTER", "locked", "ignore_message"]
 
 POLL_SECONDS = 0.1
-TOLD_AFTER = 2.0
-UNSIGNED = 2.0  # seconds after which a file that does not say whose it is will not do so any more
-ABANDONED = 600.0
+NOTIFY_AFTER = 2.0
+# A holder writes its name right after creating the file: one that is empty for longer than these
+# seconds was left by a crash.
+SIGN_TIMEOUT = 2.0
+STALE_AFTER = 600.0
 
 
-def say_nothing(words: str) -> None:
-    """Take words, and do not tell them."""
+def ignore_message(words: str) -> None:
+    """Ignore a message: the default of ``say``."""
 
 
 @contextmanager
@@ -35,33 +38,33 @@ def locked(
     advice: str,
     *,
     patience: float = 0.0,
-    say: Callable[[str], None] = say_nothing,
+    say: Callable[[str], None] = ignore_message,
 ) -> Iterator[None]:
-    """Hold the lock of a file, in a folder that exists.
+    """Hold the lock on a file, in a folder that exists.
 
     Parameters
     ----------
     path : Path
     busy, advice : str
-        What is said of who holds it, "<busy> <holder>", and what to do then.
+        For the message "<busy> <holder>. <advice>" if another process holds it.
     patience : float
-        Seconds to wait while another process holds it.
+        Seconds to wait for another process.
     say : callable
-        Told after two seconds on whom this waits.
+        Called with a message after two seconds of waiting.
 
     Raises
     ------
     StoreError
-        If the lock is not free by then.
+        If the lock is not free in time.
     """
-    started, told, attempt = time.monotonic(), False, _Attempt(path)
+    started, notified, attempt = time.monotonic(), False, _Attempt(path)
     while (release := attempt()) is None:
         waited, holder = time.monotonic() - started, Holder.read(path)
         if waited >= patience and not attempt.only_unsigned:
-            raise StoreError(f"{busy} {holder}. {advice}{attempt.remark}")
-        if waited >= TOLD_AFTER and not told:
+            raise StoreError(f"{busy} {holder}. {advice}{attempt.hint}")
+        if waited >= NOTIFY_AFTER and not notified:
             say(f"{busy} {holder}: waiting up to {patience:.0f} s")
-            told = True
+            notified = True
         time.sleep(POLL_SECONDS)
     try:
         yield
@@ -70,61 +73,62 @@ def locked(
 
 
 class _Attempt:
-    """Tries to take the lock of a file; each call returns what releases it, or None."""
+    """One attempt after the other to lock a file; a call returns the function that releases it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._soft: SoftFileLock | None = None
-        self._seen: tuple[Holder, float] | None = None  # what a free file said, since when
+        self._soft_lock: SoftFileLock | None = None
+        self._observed: tuple[Holder, float] | None = None  # of a file not held here, since when
 
     @property
     def only_unsigned(self) -> bool:
-        """Whether nobody holds the lock, and its file has yet to be given up: a matter of seconds.
+        """Whether the file is held by nobody and does not name its holder.
 
-        So patience does not end on what a power failure has left.
+        It becomes ours within `SIGN_TIMEOUT`, so `locked` waits for that even with no patience
+        left.
         """
-        return self._seen is not None and self._seen[0].pid is None
+        return self._observed is not None and self._observed[0].pid is None
 
     @property
-    def remark(self) -> str:
-        """What else to say of a lock that does not go with its process."""
-        if self._soft is None:
+    def hint(self) -> str:
+        """What to add to the message about a lock that outlives its process."""
+        if self._soft_lock is None:
             return ""
         return (
             f". If that process has ended, remove '{self._path}': this file system cannot detect it"
         )
 
     def __call__(self) -> Callable[[], None] | None:
-        if self._soft is None:
+        if self._soft_lock is None:
             try:
                 return self._native()
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise
-            self._soft = SoftFileLock(self._path)
+            self._soft_lock = SoftFileLock(self._path)
         try:
-            self._soft.acquire(blocking=False)
+            self._soft_lock.acquire(blocking=False)
         except Timeout:
             return None
-        return self._soft.release
+        return self._soft_lock.release
 
     def _native(self) -> Callable[[], None] | None:
-        lock = take(self._path, doing="")
+        lock = try_lock(self._path, doing="")
         if lock is None:
-            self._seen = None
+            self._observed = None
             return None
         if not lock.created:
-            if self._may_live(lock.holder()):
+            if self._may_be_alive(lock.holder()):
                 lock.release(remove=False)
                 return None
             lock.sign()
         return lock.release
 
-    def _may_live(self, holder: Holder) -> bool:
-        """Whether who a file names may go on, although nobody holds it here."""
+    def _may_be_alive(self, holder: Holder) -> bool:
+        """Whether the process that a file names may be alive, though nobody holds the file here."""
         now = time.monotonic()
-        if self._seen is None or self._seen[0] != holder:
-            self._seen = holder, now
+        if self._observed is None or self._observed[0] != holder:
+            self._observed = holder, now
         if holder.host is None or holder.since is None:
-            return now - self._seen[1] < UNSIGNED
-        return holder.host != socket.gethostname() and abs(time.time() - holder.since) < ABANDONED
+            return now - self._observed[1] < SIGN_TIMEOUT
+        return holder.host != socket.gethostname() and abs(time.time() - holder.since) < STALE_AFTER

@@ -1,20 +1,20 @@
-"""Names of images: the form in which they are compared, and whether one can be a path of ours.
+"""Names of images: the Unicode form in which they are compared, and whether one is a safe path.
 
-Names of images stand in stores, models, manifests and lists, and become paths of masks. Who wrote
-them is not known, so each is checked where it is read, before anything is made of it.
+Names are read from stores, models, manifests and lists, and become paths of masks. Those files may
+come from anybody, so every name is checked where it is read.
 """
 
 import os
 import unicodedata
 from pathlib import PurePosixPath
 
-__all__ = ["composed", "stem_of", "unsafe"]
+__all__ = ["composed", "stem_of", "why_unsafe"]
 
 
 def composed(name: str) -> str:
-    """Return a name in the form in which names are compared, Unicode's NFC.
+    """Return a name in Unicode's composed form (NFC), in which names are compared.
 
-    macOS and what comes from it may write "é" as "e" and an accent, others as one letter.
+    macOS may write "é" as "e" and an accent, other systems write one character.
 
     >>> composed("e\u0301") == "\u00e9"
     True
@@ -23,7 +23,7 @@ def composed(name: str) -> str:
 
 
 def stem_of(name: str) -> str:
-    """Return an image's name without its extension, `composed`: by it files of one image are found.
+    """Return an image's name without extension, `composed`: the files of one image share it.
 
     >>> stem_of("cats/1.front.png")
     'cats/1.front'
@@ -31,27 +31,27 @@ def stem_of(name: str) -> str:
     return PurePosixPath(composed(name)).with_suffix("").as_posix()
 
 
-def unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "nt") -> str | None:
-    r"""Say why a name cannot be a path within a folder; None if it can.
+def why_unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "nt") -> str | None:
+    r"""Return why a name is not a safe path within a folder; None if it is.
 
     Parameters
     ----------
     name : str
         With "/" between its parts, as dseg writes names on every system.
     is_stem : bool
-        Whether it has lost its ending already.
+        Whether the name is without extension already.
     windows : bool
         Whether the name is for Windows, where more is special: drives, backslashes, streams, and
-        dots and spaces at the end of a part, which are dropped.
+        dots and spaces at the end of a part, which Windows drops.
 
     Examples
     --------
-    >>> unsafe("cats/1.front.png")
-    >>> unsafe("../../x.png")
+    >>> why_unsafe("cats/1.front.png")
+    >>> why_unsafe("../../x.png")
     "it has a part '..', which leads out of its folder"
-    >>> unsafe("/etc/x.png")
+    >>> why_unsafe("/etc/x.png")
     "it begins with '/', so it is no path within a folder"
-    >>> unsafe(r"..\x.png", windows=True)
+    >>> why_unsafe(r"..\x.png", windows=True)
     "it has a '\\', which parts paths on Windows"
     """
     if not name:
@@ -68,14 +68,14 @@ def unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "nt")
             if sign in name:
                 return f"it has a '{sign}', which {why}"
     parts = name.split("/")
-    # Labels and masks know an image by its stem, and that of "...png" is "..".
+    # Masks are named after the stem, and the stem of "...png" is "..".
     stem = (not is_stem and parts[-1].rpartition(".")[0]) or parts[-1]
     reasons = (_unsafe(part, windows) for part in (*parts, stem))
     return next((reason for reason in reasons if reason), None)
 
 
 def _unsafe(part: str, windows: bool) -> str | None:
-    """Say why a part of a name cannot be a folder or a file."""
+    """Return why a part of a name cannot be a folder or a file; None if it can."""
     if not part:
         return "it has an empty part"
     if part == "..":

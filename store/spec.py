@@ -1,7 +1,7 @@
-"""What a feature store holds: which layers, of which backbone, from images prepared how.
+"""What a feature store holds: the layers, the backbone, and how images are prepared.
 
-A `FeatureSpec` is the recipe of a feature vector. Two stores, or a store and a model, belong
-together exactly if their specs have the same `FeatureSpec.hash`.
+A `FeatureSpec` describes how a feature vector is computed. Two stores, or a store and a model, are
+compatible if and only if their specs have the same `FeatureSpec.hash`.
 """
 
 import hashlib
@@ -32,12 +32,12 @@ VERSION = 1
 Fit = Literal["squash", "pad", "tile"]
 
 CLEAN = -1
-"""The timestep of a layer whose network takes the image as it is, without noise."""
+"""Stands for the timestep of a layer if the network takes images without noise."""
 
 PIXELS = -1
 FILTERS = -2
 EXTRAS = {FILTERS: "filters", PIXELS: "colour and place"}
-"""The layers that are no activations, in feature order, by what stands for timestep and block."""
+"""Layers that are no activations, in feature order; the number stands for timestep and block."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class LayerSpec:
     Parameters
     ----------
     timestep : int
-        The noise step t of the diffusion process, `CLEAN` of a network that takes no noise; of the
-        `EXTRAS`, their number.
+        The noise step t of the diffusion process; `CLEAN` if the network takes no noise. For an
+        extra layer, its number in `EXTRAS`.
     block : int
-        Number of the block, from 0: of a U-Net's decoder, else of the network; of the `EXTRAS`,
-        their number.
+        Number of the block, from 0: of a U-Net's decoder, else of the network. For an extra layer,
+        its number in `EXTRAS`.
     channels, height, width : int
         Shape of the activation at native resolution.
     """
@@ -69,12 +69,12 @@ class LayerSpec:
 
     @property
     def is_extra(self) -> bool:
-        """Whether it is no activation of the network."""
+        """Whether it is one of the `EXTRAS`, not an activation."""
         return self.block in EXTRAS
 
     @property
     def name(self) -> str:
-        """How a call names it: "<timestep>:<block>", without noise "<block>", or "filters"."""
+        """Its name in options: "<timestep>:<block>", without noise "<block>", or "filters"."""
         if self.is_extra:
             return {FILTERS: "filters", PIXELS: "pixels"}[self.block]
         return str(self.block) if self.timestep == CLEAN else f"{self.timestep}:{self.block}"
@@ -89,30 +89,29 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The recipe of a feature vector.
+    """How a feature vector is computed.
 
     Parameters
     ----------
     backbone : mapping
-        ``kind``, ``sha256`` of the checkpoint, ``architecture`` and whatever else of the network
-        changes its activations; plain JSON values.
+        ``kind``, ``sha256`` of the checkpoint, ``architecture`` and every other setting of the
+        network that changes its activations; plain JSON values.
     source : str
         Where the checkpoint came from. Not part of the hash: a moved file is the same file.
     row_shape : tuple of int
-        Height and width of one pass of the network.
+        Height and width of a tile, the network's input, see `geometry`.
     fit : {"squash", "pad", "tile"}
-        How an image comes to the row shape.
+        How an image is brought to that shape.
     overlap : int
         Pixels by which neighbouring tiles overlap; 0 unless ``fit`` is "tile".
     noise_seed : int
-        Seed of the one noise image that all rows and timesteps share.
+        Seed of the noise image that all tiles and timesteps share.
     layers : tuple of LayerSpec
-        In feature order: for each timestep as given, for each block ascending; then the `EXTRAS`
-        that there are.
+        In feature order: timesteps as given, in each the blocks ascending; then the extra layers.
     preprocessing : mapping
-        How pixels become network input; plain JSON values.
+        How pixel values become network input; plain JSON values.
     parts : tuple of FeatureSpec
-        Where features of several stores are joined: the spec of each. Else empty.
+        If the features of several stores are joined: the spec of each. Else empty.
     """
 
     backbone: Mapping[str, Any]
@@ -199,11 +198,11 @@ class FeatureSpec:
 
     @property
     def hash(self) -> str:
-        """sha256 over everything that changes the numbers (so not over ``source``)."""
-        recipe = self.to_dict()
-        for one in (recipe, *recipe.get("parts", ())):
-            del one["source"]
-        text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+        """sha256 of everything that changes the features, so not of ``source``."""
+        plain = self.to_dict()
+        for part in (plain, *plain.get("parts", ())):
+            del part["source"]
+        text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
@@ -212,9 +211,9 @@ class FeatureSpec:
         plain["row_shape"] = list(self.row_shape)
         plain["layers"] = [asdict(layer) for layer in self.layers]
         del plain["parts"]
-        if self.parts:  # not stated otherwise: hashes of old stay what they are
+        if self.parts:  # an empty list would change the hash of every store written before
             plain["parts"] = [part.to_dict() for part in self.parts]
-        return dict(json.loads(json.dumps(plain)))
+        return dict(json.loads(json.dumps(plain)))  # tuples become lists, as when read from disk
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -239,31 +238,31 @@ class FeatureSpec:
             ) from error
 
     def differences(self, other: "FeatureSpec") -> list[str]:
-        """Say in words where another recipe differs; empty if the hashes agree."""
+        """Return in words how another spec differs; empty if the hashes agree."""
         ours, theirs = self.to_dict(), other.to_dict()
         words = [
             f"{key}: {_short(ours[key])} here, {_short(theirs[key])} there"
             for key in ("row_shape", "fit", "overlap", "noise_seed")
             if ours[key] != theirs[key]
         ]
-        for key, mine, other_value in _different(ours["preprocessing"], theirs["preprocessing"]):
-            values = ["not given" if v is None else _short(v) for v in (mine, other_value)]
+        for key, own, other_value in _different(ours["preprocessing"], theirs["preprocessing"]):
+            values = ["not given" if v is None else _short(v) for v in (own, other_value)]
             words.append(f"preprocessing {key}: {values[0]} here, {values[1]} there")
         networks = [ours["backbone"], theirs["backbone"]]
         if networks[0].get("kind") != networks[1].get("kind"):  # then all the rest differs too
             networks = [{k: n[k] for k in ("kind", "sha256") if k in n} for n in networks]
-        for key, mine, other_value in _different(*networks):
+        for key, own, other_value in _different(*networks):
             name = "checkpoint sha256" if key == "sha256" else f"backbone {key}"
-            words.append(f"{name}: {_short(mine)} here, {_short(other_value)} there")
+            words.append(f"{name}: {_short(own)} here, {_short(other_value)} there")
         for key in ("steps", "blocks"):
-            mine, other_value = list(getattr(self, key)), list(getattr(other, key))
-            if mine != other_value:
-                words.append(f"{key}: {mine} here, {other_value} there")
+            own, other_value = list(getattr(self, key)), list(getattr(other, key))
+            if own != other_value:
+                words.append(f"{key}: {own} here, {other_value} there")
         if len(self.parts) != len(other.parts):
-            here, there = (len(spec.parts) or 1 for spec in (self, other))
-            words.append(f"features of {here} stores here, of {there} there")
-        for number, (mine, theirs_too) in enumerate(zip(self.parts, other.parts, strict=False), 1):
-            words += [f"store {number}: {word}" for word in mine.differences(theirs_too)]
+            n_own, n_other = (len(spec.parts) or 1 for spec in (self, other))
+            words.append(f"features of {n_own} stores here, of {n_other} there")
+        for number, (own, other_part) in enumerate(zip(self.parts, other.parts, strict=False), 1):
+            words += [f"store {number}: {word}" for word in own.differences(other_part)]
         for name, option in ((EXTRAS[FILTERS], "--filters"), (EXTRAS[PIXELS], "--pixels")):
             if (name in self.extras) != (name in other.extras):
                 has = "here" if name in self.extras else "there"
@@ -274,7 +273,7 @@ class FeatureSpec:
 
 
 def layer_columns(spec: FeatureSpec) -> dict[str, list[int] | list[str]]:
-    """Return what the tables of layers in a store say, by the table's name: a value a layer."""
+    """Return the tables of layers of a store, by name: one value for each layer."""
     return {
         "layers/timestep": [layer.timestep for layer in spec.layers],
         "layers/block": [layer.block for layer in spec.layers],
@@ -288,13 +287,13 @@ def layer_columns(spec: FeatureSpec) -> dict[str, list[int] | list[str]]:
 def _different(
     ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield key and values where two mappings differ, going into mappings within them."""
+    """Yield key and both values where two mappings differ; nested mappings are compared, too."""
     for key in sorted({*ours, *theirs}):
-        mine, other = ours.get(key), theirs.get(key)
-        if isinstance(mine, Mapping) and isinstance(other, Mapping):
-            yield from _different(mine, other)
-        elif mine != other:
-            yield key, mine, other
+        own, other = ours.get(key), theirs.get(key)
+        if isinstance(own, Mapping) and isinstance(other, Mapping):
+            yield from _different(own, other)
+        elif own != other:
+            yield key, own, other
 
 
 def _short(value: Any) -> str:

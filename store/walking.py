@@ -1,7 +1,7 @@
-"""The files of a folder: which there are, and which nobody takes.
+"""List the files of a folder and its sub-folders, and describe those that are skipped.
 
-Links to folders are followed, each real folder is visited once: under its own name if it lies in
-the folder, else under the first link to it. So links that form a loop end.
+Symbolic links to folders are followed. Each real folder is visited once: under its own name if it
+lies in the folder, else under the first link to it. So links that form a loop end.
 """
 
 import os
@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Walk", "ending", "in_words", "passed_over", "walk"]
+__all__ = ["Walk", "lower_suffix", "count_suffixes", "describe_skipped", "walk"]
 
-# What stands beside images and labels and is nothing that anybody would miss.
+# Files that often lie among images and labels, and that nobody expects to be read as one.
 _PLAIN = frozenset(
     {".aae", ".cfg", ".csv", ".db", ".html", ".ini", ".ipynb", ".json", ".jsonl", ".log", ".md"}
     | {".part", ".py", ".rst", ".sh", ".toml", ".tsv", ".txt", ".xlsx", ".xml", ".xmp", ".yaml"}
@@ -29,13 +29,13 @@ class Walk:
     ----------
     root : Path
     files : list of Path
-        Each begins with the root; hidden ones, and those of hidden folders, are not among them.
+        Each begins with the root. Without hidden files and those in hidden folders.
     hidden : list of Path
-        Files and folders whose name begins with a dot, but for those of macOS beside each file.
+        Files and folders whose name begins with a dot, except those that macOS writes ("._").
     followed : list of Path
-        Where links to folders lead.
+        The targets of links to folders.
     repeated : list of Path
-        Links to folders that are visited under another name, or that hold the root.
+        Links to folders that are visited under another name, or that contain the root.
     closed : list of Path
         Folders that cannot be opened.
     """
@@ -72,7 +72,10 @@ def walk(root: Path) -> Walk:
 def _visit(
     folder: Path, found: Walk, folders: deque[Path], seen: set[tuple[int, int]]
 ) -> Iterator[Path]:
-    """Enter what a folder holds; yield its links to folders."""
+    """Record what a folder holds; yield its links to folders.
+
+    Links come last, see `walk`: a folder's own name wins over a link to it.
+    """
     try:
         who = _identity(folder)
         entries = [] if who in seen else list(os.scandir(folder))
@@ -105,53 +108,57 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def ending(path: Path) -> str:
-    """Return the ending of a file's name in small letters, with its dot.
+def lower_suffix(path: Path) -> str:
+    """Return the suffix of a file's name in lower case, with its dot.
 
-    >>> ending(Path("a/IMG_1.HEIC")), ending(Path("README"))
+    >>> lower_suffix(Path("a/IMG_1.HEIC")), lower_suffix(Path("README"))
     ('.heic', '')
     """
     return path.suffix.lower()
 
 
-def in_words(paths: Collection[Path]) -> str:
-    """Return how many files have which ending, the most common first.
+def count_suffixes(paths: Collection[Path]) -> str:
+    """Return how many files have which suffix, in words, the most common first.
 
-    >>> in_words([Path("a.heic"), Path("b.HEIC"), Path("c.npy"), Path("d")])
+    >>> count_suffixes([Path("a.heic"), Path("b.HEIC"), Path("c.npy"), Path("d")])
     '2 .heic, 1 .npy, 1 without an ending'
     """
-    counts = Counter(map(ending, paths)).most_common()
+    counts = Counter(map(lower_suffix, paths)).most_common()
     shown = [f"{count} {name or 'without an ending'}" for name, count in counts[:6]]
     rest = sum(count for _, count in counts[6:])
     return ", ".join([*shown, *([f"{rest} of other types"] if rest else [])])
 
 
-def passed_over(found: Walk, endings: frozenset[str]) -> str:
-    """Say in words which files of a folder are not taken, of those that somebody may miss.
+def describe_skipped(found: Walk, suffixes: frozenset[str]) -> str:
+    """Describe the files of a folder that are skipped and that a user may miss.
 
     Parameters
     ----------
     found : Walk
-    endings : collection of str
-        Of what is taken. Other files of the same name, as a raw file beside its photograph, are
-        not missed.
+    suffixes : collection of str
+        Of the files that are read. Another file of the same stem, such as a camera raw file beside
+        its photograph, is not listed.
 
     Returns
     -------
     str
         Such as "24 .heic, 1 hidden"; empty if there are none.
     """
-    taken = {path.with_suffix("") for path in found.files if ending(path) in endings}
+    taken = {path.with_suffix("") for path in found.files if lower_suffix(path) in suffixes}
     others = [
         path
         for path in found.files
-        if ending(path) not in endings | _PLAIN
+        if lower_suffix(path) not in suffixes | _PLAIN
         and path.stem.lower() not in _PLAIN_NAMES
         and path.with_suffix("") not in taken
     ]
-    hidden = [path for path in found.hidden if ending(path) in endings or _holds(path, endings)]
+    hidden = [
+        path
+        for path in found.hidden
+        if lower_suffix(path) in suffixes or _holds_any(path, suffixes)
+    ]
     parts = [
-        (others, in_words(others)),
+        (others, count_suffixes(others)),
         (hidden, f"{len(hidden)} hidden"),
         (found.repeated, _counted(found.repeated, "link", "to folders that are included already")),
         (found.closed, _counted(found.closed, "folder", "that cannot be opened")),
@@ -159,10 +166,10 @@ def passed_over(found: Walk, endings: frozenset[str]) -> str:
     return ", ".join(words for which, words in parts if which)
 
 
-def _holds(folder: Path, endings: Collection[str]) -> bool:
-    """Whether a folder has such files itself."""
+def _holds_any(folder: Path, suffixes: Collection[str]) -> bool:
+    """Whether a folder directly contains files with such suffixes."""
     try:
-        return folder.is_dir() and any(ending(path) in endings for path in folder.iterdir())
+        return folder.is_dir() and any(lower_suffix(path) in suffixes for path in folder.iterdir())
     except OSError:
         return False
 

@@ -8,7 +8,7 @@ import torch
 from dseg import PixelEnsemble
 from dseg.classify.ensemble.array_batches import ArraySampler
 from dseg.classify.ensemble.members import MemberStack
-from dseg.classify.ensemble.reduction import Kept, reduction_of
+from dseg.classify.ensemble.reduction import ReductionPlan, fit_reduction
 from dseg.classify.ensemble.uncertainty import jensen_shannon
 from dseg.classify.ensemble.voting import count_votes
 from dseg.classify.evaluation.metrics import mean_iou
@@ -41,11 +41,11 @@ def run_ours(
     whole = learnt.X.astype(np.float32)
     start, X, reduction = time.perf_counter(), whole, None
     if reduced_to is not None:
-        kept = Kept.of(learnt.spec, reduced_to)
+        kept = ReductionPlan.of(learnt.spec, reduced_to)
         some = np.random.default_rng(seed).permutation(len(whole))[: kept.pixels]
         by_size = learnt.by_size()
         sample = {size: part[some] for size, part in by_size.items()}
-        reduction = reduction_of(sample, learnt.spec, kept)
+        reduction = fit_reduction(sample, learnt.spec, kept)
         X = np.concatenate(
             [reduction.vectors(size, part) for size, part in by_size.items()], axis=1
         ).astype(np.float32)

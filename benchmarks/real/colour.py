@@ -14,11 +14,11 @@ from dseg import PixelEnsemble
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.mask_files import write_array, write_mask
 from dseg.classify.inference.prediction import predict_image
-from dseg.classify.labels.label_maps import IGNORED, label_rows, read_label_map
+from dseg.classify.labels.label_maps import IGNORED, label_tiles, read_label_map
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import read_image
 from dseg.extract.layers.handcrafted import HandcraftedLayers
-from dseg.store.geometry import Geometry, plan_rows
+from dseg.store.geometry import Geometry, plan_tiles
 from dseg.store.spec import FeatureSpec
 from numpy.typing import NDArray
 
@@ -91,7 +91,7 @@ def _numbers(path: Path, size: Size, filters: bool) -> tuple[Geometry, NDArray[n
     The filters, if wanted; then colour, y and x, from -1 to 1.
     """
     image = read_image(path)
-    geometry = plan_rows(image.shape[:2], size, "squash")
+    geometry = plan_tiles(image.shape[:2], size, "squash")
     row = torch.from_numpy(ImageRows(image, geometry)[0][np.newaxis])
     return geometry, torch.cat(_extras(size, filters)(row), dim=1)[0].numpy()
 
@@ -103,7 +103,7 @@ def _labelled_pixels(
     found, classes = [], []
     for stem in data.train:
         geometry, numbers = _numbers(data.paths[stem], size, filters)
-        label = label_rows(read_label_map(data.label_paths[stem]), geometry, ignore=IGNORE)[0]
+        label = label_tiles(read_label_map(data.label_paths[stem]), geometry, ignore=IGNORE)[0]
         known = label != IGNORED
         found.append(numbers[:, known].T)  # (channels, h, w) -> (labelled, channels)
         classes.append(label[known])

@@ -144,7 +144,7 @@ def read_set(folder: Path) -> DataSet:
     labels = find_labels(folder / "labels")
     bare = [stem for stem in (*train, *test) if stem not in labels]
     if bare:
-        raise InputError(f"the lists of '{folder}' name {named(bare)}, without a label map")
+        raise InputError(f"the lists of '{folder}' contain {named(bare)}, which have no label map")
     classes = load_classes(folder / "labels")
     if classes is None:
         raise InputError(f"'{folder}' names no classes: give classes.txt, one name a line")

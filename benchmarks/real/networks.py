@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DModel
-from dseg.extract.backbone import feature_spec
+from dseg.extract.backbone import feature_spec, open_backbone
 from dseg.extract.checkpoints.builtin import builtin_path, is_builtin
 from dseg.extract.images.reading import sha256_of
 from dseg.extract.networks.options import BackboneOptions, CheckpointOptions
@@ -35,7 +35,7 @@ __all__ = ["describe", "make_untrained", "pretrain_network", "seen", "segment_by
 
 
 def _load(checkpoint: str, options: NetworkOptions) -> Any:
-    return _backbone(options).load(checkpoint)
+    return open_backbone(checkpoint, _backbone(options))
 
 
 def _backbone(options: NetworkOptions) -> BackboneOptions:

@@ -1,4 +1,4 @@
-"""Batches from features in memory, as `store.sampling.sampler` draws them from a store."""
+"""Batches from an array in memory; `store.sampling.sampler` draws them from a store."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -23,7 +23,7 @@ class ArraySampler:
     X : array of shape (n, D), float32
     members : int
     batch_size : int
-        Where there are fewer pixels, one batch of all.
+        If there are fewer pixels, one batch of all.
     seed : int
     """
 

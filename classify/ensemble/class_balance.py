@@ -1,8 +1,7 @@
-"""How much a pixel counts by how common its class is.
+"""Weights of the loss by the frequency of a pixel's class.
 
-The field's score, mIoU, gives every class the same weight, the mean loss of pixels gives every
-pixel the same. Between them is a power of the class's frequency, which trades pixel accuracy for
-mIoU (docs/design.md).
+The score, mIoU, weights all classes the same; the mean loss weights all pixels the same. A power of
+the class frequency lies in between, and trades pixel accuracy for mIoU (docs/design.md).
 """
 
 from torch import Tensor
@@ -20,7 +19,7 @@ def class_weights(counts: Tensor, balance: float) -> Tensor:
     Parameters
     ----------
     counts : tensor of shape (C,), integer
-        Training pixels of each class; of one that has none the weight does not matter.
+        Training pixels of each class; the weight of a class without pixels has no effect.
     balance : float
         0: each pixel counts alike; 1: each class.
 

@@ -4,7 +4,6 @@ Input is feature vectors, one a pixel; the members are trained and run together 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -22,19 +20,16 @@ from ...store.spec import FeatureSpec
 from ..labels.classes import Classes, named_classes
 from ..labels.label_maps import check_trainable
 from .array_batches import ArraySampler
+from .fitting import initial_stack, scores_in_chunks, seed_of, train_stack
 from .members import MemberStack, hidden_widths
 from .model_files import PARAMETERS, SavedModel, read_model, read_published, write_model
-from .parameters import check_batches, check_parameters
+from .parameters import check_batches, check_parameters, check_partial_labels
 from .recipes import Recipe
-from .reduction import expand
-from .training import Progress, Sampler, Trainer, TrainingLog, train
+from .training import Progress, Sampler, Trainer, TrainingLog
 from .uncertainty import jensen_shannon
-from .voting import count_votes
+from .voting import class_shares
 
 __all__ = ["PixelEnsemble"]
-
-CHUNK_BYTES = 2**25
-"""Of the largest intermediate when many pixels are predicted: chunks stay about in the cache."""
 
 
 class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -120,7 +115,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.device = device
 
-    # Of `partial_fit`: the optimiser goes on from call to call, and so do the epochs.
+    # For `partial_fit`: optimiser state and number of epochs continue from call to call.
     _trainer: Trainer | None = None
     _epochs: int = 0
 
@@ -143,9 +138,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features, labels = self._validated(X, y)
         classes, encoded = np.unique(labels, return_inverse=True)
         seed = self._seed()
-        sampler = ArraySampler(
-            features, members=self.n_members, batch_size=self.batch_size, seed=seed
-        )
+        sampler = self._sampler(features, seed)
         return self._fit(sampler, encoded, classes, named_classes([str(c) for c in classes]), seed)
 
     def fit_batches(
@@ -170,9 +163,9 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             All classes; a class that no pixel has can then still be told apart from a missing one,
             and class ids stay what they are. None: 0 to the highest in ``y``.
         spec : FeatureSpec, optional
-            The features' recipe, to be saved with the model.
+            Which features these are; saved with the model.
         reduction : Reduction, optional
-            The sampler's: the batches are of its ``spec``, the trained ensemble takes all channels.
+            The sampler's: batches have its ``spec``, the trained ensemble takes all channels.
         progress : callable, optional
             Called with steps done, steps at most, and each member's last loss.
 
@@ -208,26 +201,17 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, self.class_info_, self.spec_ = labels, classes, spec
         self.extra_: dict[str, Any] = {}
         self._start(sampler.dims, seed)
-        recipe = self._recipe()
-        if reduction is not None:  # is at one scale already, and not to be whitened
-            recipe = replace(recipe, standardise=False)
-        self.log_: TrainingLog | None = train(
-            self.stack_,
-            sampler,
-            encoded,
-            recipe,
-            progress,
-            None if spec is None else [layer.channels for layer in spec.layers],
+        self.stack_, log = train_stack(
+            self.stack_, sampler, encoded, self._recipe(), spec, reduction, progress
         )
-        if reduction is not None:
-            self.stack_ = expand(self.stack_, reduction)
+        self.log_: TrainingLog | None = log
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Train one epoch on more feature vectors, at a constant learning rate.
 
-        They are taken as they are: calls to come could not tell their scale. So bring channels to
-        a deviation of about 1 first.
+        Features are not standardised, for later calls may have another scale: bring channels to a
+        standard deviation of about 1 first.
 
         Parameters
         ----------
@@ -250,16 +234,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features, labels = self._validated(X, y, reset=first)
         if first:
             self._start_partial(classes, features.shape[1])
-        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
-            raise InputError(
-                f"classes={list(np.unique(classes))} differs from the first call to "
-                f"partial_fit: {list(self.classes_)}"
-            )
-        unknown = np.setdiff1d(labels, self.classes_)
-        if unknown.size:
-            raise InputError(
-                f"y has the class {unknown[0]!r} that is not among classes={list(self.classes_)}"
-            )
+        check_partial_labels(labels, self.classes_, None if first else classes)
         self._train_epoch(features, np.searchsorted(self.classes_, labels))
         return self
 
@@ -281,37 +256,30 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _train_epoch(self, features: NDArray[np.float32], encoded: NDArray[np.integer]) -> None:
         trainer = self._trainer or Trainer(self.stack_, self._recipe().learning_rate)
         self._trainer = trainer
-        sampler = ArraySampler(
-            features, members=self.n_members, batch_size=self.batch_size, seed=self._seed()
-        )
-        for batch in sampler.epoch(self._epochs):
+        for batch in self._sampler(features, self._seed()).epoch(self._epochs):
             labels = torch.from_numpy(encoded[batch.index].astype(np.int64)).to(self.device)
             trainer.step(batch.features.to(self.device), labels)
         self._epochs += 1
         trainer.publish()
         self.stack_.eval()
 
-    def _start(self, dims: int, seed: int) -> None:
-        """Make the networks with their initial weights; member m's depend on (seed, m) alone."""
+    def _start(self, features: int, seed: int) -> None:
+        """Make the networks with their initial weights."""
         self._trainer, self._epochs = None, 0
-        hidden = self.hidden_layer_sizes or hidden_widths(len(self.classes_))
-        stack = MemberStack(self.n_members, dims, hidden, len(self.classes_))
-        seeds = [np.random.SeedSequence([seed, m]) for m in range(self.n_members)]
-        stack.initialise(
-            [torch.Generator().manual_seed(int(s.generate_state(1)[0])) for s in seeds]
-        )
+        n_classes = len(self.classes_)
+        hidden = self.hidden_layer_sizes or hidden_widths(n_classes)
+        stack = initial_stack(self.n_members, features, hidden, n_classes, seed)
         self.stack_ = stack.to(self.device)
 
     def _seed(self) -> int:
-        if isinstance(self.random_state, int | np.integer):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        return seed_of(self.random_state)
+
+    def _sampler(self, features: NDArray[np.float32], seed: int) -> ArraySampler:
+        return ArraySampler(features, members=self.n_members, batch_size=self.batch_size, seed=seed)
 
     def _recipe(self) -> Recipe:
         recipe = Recipe.paper() if self.recipe == "paper" else Recipe.default(self.max_steps)
-        rate = recipe.learning_rate if self.learning_rate is None else self.learning_rate
-        balance = recipe.balance if self.balance is None else self.balance
-        return replace(recipe, batch_size=self.batch_size, learning_rate=rate, balance=balance)
+        return recipe.with_options(self.batch_size, self.learning_rate, self.balance)
 
     def logits(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return each member's scores before the softmax.
@@ -353,14 +321,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         array of shape (n_samples, n_classes), float32
             Rows sum to 1; the first highest entry is what `predict` returns.
         """
-        chunks = []
-        for scores in self._scores(X):
-            if self.voting == "majority":
-                votes = count_votes(scores.argmax(dim=-1).T, scores.shape[-1])
-                shares = votes.float() / len(scores)
-            else:
-                shares = scores.softmax(dim=-1).mean(dim=0)
-            chunks.append(shares.cpu().numpy())
+        chunks = [class_shares(s, self.voting).cpu().numpy() for s in self._scores(X)]
         return np.concatenate(chunks)
 
     def uncertainty(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -384,20 +345,10 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.concatenate(chunks)
 
     def _scores(self, X: ArrayLike) -> Iterator[torch.Tensor]:
-        """Yield (members, chunk, classes) scores, chunk by chunk."""
+        """Return an iterator over scores of shape (members, chunk, classes)."""
         check_is_fitted(self)
         features: NDArray[np.float32] = validate_data(self, X, dtype=np.float32, reset=False)
-        stack = self.stack_.eval()
-        rows = max(
-            1, CHUNK_BYTES // (4 * (stack.members * max(stack.widths[1:]) + self.n_features_in_))
-        )
-        device = stack.weights[0].device
-        for start in range(0, len(features), rows):
-            with torch.inference_mode():  # not around the yield: it would reach into the caller
-                # a copy: torch warns of arrays that are read-only
-                chunk = torch.from_numpy(features[start : start + rows].copy()).to(device)
-                scores = stack(chunk)
-            yield scores
+        return scores_in_chunks(self.stack_.eval(), features)
 
     def save(
         self, folder: str | Path, *, extra: dict[str, Any] | None = None, overwrite: bool = False
@@ -435,7 +386,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def _of(cls, saved: SavedModel, device: str | torch.device) -> Self:
-        """Return an ensemble as fitting would have left it."""
+        """Return a fitted ensemble."""
         ensemble = cls(**saved.parameters, device=device)
         ensemble.stack_ = saved.stack.to(device).eval()
         ensemble.n_features_in_ = saved.stack.widths[0]

@@ -1,7 +1,7 @@
 """The MLPs of an ensemble, stacked: every parameter has a leading member axis.
 
-One batched matrix product runs all members at once, so a batch is read once, not ten times.
-Members share nothing but the arithmetic: each has its own weights, batches and statistics.
+One batched matrix product runs all members at once, which is much faster than ten small products.
+Members share nothing: each has its own weights, batches and batch statistics.
 
 The network of a member is the published one (Baranchuk et al., ICLR 2022): Linear, ReLU,
 BatchNorm, Linear, ReLU, BatchNorm, Linear, in this order.
@@ -88,7 +88,7 @@ class MemberStack(nn.Module):
         return part.to(self.weights[0].device)
 
     def assign(self, members: Sequence[int], part: "MemberStack") -> None:
-        """Overwrite some members by those of another stack; the inverse of `select`."""
+        """Overwrite some members with those of another stack; the inverse of `select`."""
         ours, theirs = self.state_dict(), part.state_dict()
         for key, value in ours.items():
             value[list(members)] = theirs[key]
@@ -112,11 +112,12 @@ class MemberStack(nn.Module):
         return self._linear(len(self.gammas), x)
 
     def _linear(self, i: int, x: Tensor) -> Tensor:
+        # (M, B, in) @ (M, in, out): weights are the transpose of `nn.Linear`'s
         return torch.baddbmm(self.biases[i].unsqueeze(1), x, self.weights[i])
 
     def _normalise(self, i: int, x: Tensor) -> Tensor:
         mean, variance = self.means[i], self.variances[i]
-        if self.training and x.shape[1] > 1:  # one pixel alone has no spread to normalise by
+        if self.training and x.shape[1] > 1:  # a single pixel has no variance
             batch_variance, batch_mean = torch.var_mean(x, dim=1, correction=0)
             self._track(mean, variance, batch_mean, batch_variance, x.shape[1])
             mean, variance = batch_mean, batch_variance
@@ -129,7 +130,7 @@ class MemberStack(nn.Module):
     def _track(
         mean: Tensor, variance: Tensor, batch_mean: Tensor, batch_variance: Tensor, n: int
     ) -> None:
-        """Move the running statistics; the running variance is the unbiased one, as in torch."""
+        """Update the running statistics; as in torch, with the unbiased variance of the batch."""
         with torch.no_grad():
             mean.lerp_(batch_mean, MOMENTUM)
             variance.lerp_(batch_variance * (n / (n - 1)), MOMENTUM)

@@ -31,7 +31,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
-from ...store.atomic_folder import is_free, whole_folder
+from ...store.atomic_folder import atomic_folder, is_free
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
 from ..labels.classes import Classes, default_classes
@@ -40,13 +40,13 @@ from .parameters import check_parameters
 from .training import TrainingLog
 
 __all__ = [
-    "FACTS",
+    "MODEL_JSON",
     "FORMAT",
     "PARAMETERS",
     "VERSION",
     "SavedModel",
     "check_target",
-    "files_of",
+    "model_files",
     "read_model",
     "read_published",
     "stack_published",
@@ -57,7 +57,7 @@ FORMAT = "dseg-model"
 VERSION = 1
 
 TENSORS = "members.safetensors"
-FACTS = "model.json"
+MODEL_JSON = "model.json"
 MEMBER_FILES = "model_*.pth"  # as published
 PARAMETERS = (
     "n_members",
@@ -120,21 +120,21 @@ def write_model(model: SavedModel, folder: str | Path, *, overwrite: bool = Fals
     check_target(target, overwrite)
     stack = {key: value.detach().cpu() for key, value in model.stack.state_dict().items()}
     tensors = tensor_bytes({key: value.contiguous() for key, value in stack.items()})
-    facts = {**_facts(model), "sha256": hashlib.sha256(tensors).hexdigest()}
+    facts = {**_to_json(model), "sha256": hashlib.sha256(tensors).hexdigest()}
     try:
         text = json.dumps(facts, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the model's extra facts cannot be written as JSON: {error}") from error
-    with whole_folder(target) as made:
-        (made / TENSORS).write_bytes(tensors)
-        (made / FACTS).write_text(text + "\n", encoding="utf-8")
+    with atomic_folder(target) as new_folder:
+        (new_folder / TENSORS).write_bytes(tensors)
+        (new_folder / MODEL_JSON).write_text(text + "\n", encoding="utf-8")
 
 
 def check_target(target: Path, overwrite: bool) -> None:
     """Refuse to save a model where something else stands, or a model that may not be replaced."""
     if is_free(target):
         return
-    if not (target / FACTS).is_file():
+    if not (target / MODEL_JSON).is_file():
         raise InputError(
             f"'{target}' exists and is not a model, so it is not replaced: choose another folder"
         )
@@ -145,13 +145,13 @@ def check_target(target: Path, overwrite: bool) -> None:
         )
 
 
-def _facts(model: SavedModel) -> dict[str, Any]:
+def _to_json(model: SavedModel) -> dict[str, Any]:
     labels, spec, log = model.labels, model.spec, model.log
     if labels.dtype.kind not in "biufUO":
         raise InputError(
             f"class labels of dtype {labels.dtype} cannot be saved: use numbers or strings"
         )
-    parameters = {name: _plain(value) for name, value in model.parameters.items()}
+    parameters = {name: _json_value(value) for name, value in model.parameters.items()}
     hidden = model.stack.widths[1:-1]
     return {
         "format": FORMAT,
@@ -168,7 +168,7 @@ def _facts(model: SavedModel) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return a parameter as JSON can hold it; a generator of random numbers it cannot."""
     if isinstance(value, np.generic):
         return value.item()
@@ -184,7 +184,7 @@ def read_model(folder: str | Path) -> SavedModel:
         If the folder is no model, is of a newer format, or damaged.
     """
     root = Path(folder)
-    facts = _read_facts(root)
+    facts = _read_json(root)
     try:
         tensors = (root / TENSORS).read_bytes()
     except OSError as error:
@@ -192,12 +192,12 @@ def read_model(folder: str | Path) -> SavedModel:
     try:
         if hashlib.sha256(tensors).hexdigest() != facts["sha256"]:
             raise _damaged(
-                root, f"'{TENSORS}' is not the file that was saved together with '{FACTS}'"
+                root, f"'{TENSORS}' is not the file that was saved together with '{MODEL_JSON}'"
             )
         widths = [int(n) for n in facts["widths"]]
         stack = MemberStack(facts["parameters"]["n_members"], widths[0], widths[1:-1], widths[-1])
         stack.load_state_dict(parse_tensors(tensors))
-        return _assemble(facts, stack)
+        return _from_json(facts, stack)
     except (
         KeyError,
         TypeError,
@@ -206,32 +206,34 @@ def read_model(folder: str | Path) -> SavedModel:
         RuntimeError,
         SafetensorError,
     ) as error:
-        raise _damaged(root, f"'{FACTS}' does not have the expected form: {error!r}") from error
+        raise _damaged(
+            root, f"'{MODEL_JSON}' does not have the expected form: {error!r}"
+        ) from error
     except ValueError as error:
         if isinstance(error, InputError) and str(root) in str(error):
             raise
-        raise _damaged(root, f"'{FACTS}' does not have the expected form: {error}") from error
+        raise _damaged(root, f"'{MODEL_JSON}' does not have the expected form: {error}") from error
 
 
-def files_of(folder: Path) -> tuple[Path, ...]:
+def model_files(folder: Path) -> tuple[Path, ...]:
     """Return the files that make up a model, ours or a published one, whatever lies beside them."""
-    ours = tuple(folder / name for name in (TENSORS, FACTS))
-    return ours if ours[1].is_file() else tuple(sorted(folder.glob(MEMBER_FILES)))
+    own = tuple(folder / name for name in (TENSORS, MODEL_JSON))
+    return own if own[1].is_file() else tuple(sorted(folder.glob(MEMBER_FILES)))
 
 
-def _read_facts(root: Path) -> dict[str, Any]:
-    path = root / FACTS
+def _read_json(root: Path) -> dict[str, Any]:
+    path = root / MODEL_JSON
     if not path.is_file():
         raise InputError(
-            f"'{root}' is not a model: it has no '{FACTS}'. Give a folder that `dseg fit` wrote"
+            f"'{root}' is no model: it has no '{MODEL_JSON}'. Give the folder that `dseg fit` wrote"
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _damaged(root, f"'{FACTS}' is not valid JSON: {error}") from error
+        raise _damaged(root, f"'{MODEL_JSON}' is not valid JSON: {error}") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise InputError(
-            f"'{root}' is no model: its '{FACTS}' does not say \"format\": \"{FORMAT}\""
+            f"'{root}' is no model: its '{MODEL_JSON}' does not say \"format\": \"{FORMAT}\""
         )
     if facts.get("version") != VERSION:
         raise InputError(
@@ -241,7 +243,7 @@ def _read_facts(root: Path) -> dict[str, Any]:
     return facts
 
 
-def _assemble(facts: Mapping[str, Any], stack: MemberStack) -> SavedModel:
+def _from_json(facts: Mapping[str, Any], stack: MemberStack) -> SavedModel:
     hidden = tuple(facts["parameters"]["hidden_layer_sizes"])
     parameters = {**facts["parameters"], "hidden_layer_sizes": hidden}
     unknown = parameters.keys() - set(PARAMETERS)
@@ -286,8 +288,8 @@ def read_published(folder: str | Path) -> SavedModel:
         If there is none, one is damaged or holds more than tensors, or their shapes differ.
     """
     root = Path(folder)
-    numbered = [(p.stem.removeprefix("model_"), p) for p in root.glob(MEMBER_FILES)]
-    paths = [p for n, p in sorted((int(n), p) for n, p in numbered if n.isdigit())]
+    candidates = [(p.stem.removeprefix("model_"), p) for p in root.glob(MEMBER_FILES)]
+    paths = [p for n, p in sorted((int(n), p) for n, p in candidates if n.isdigit())]
     if not paths:
         raise InputError(
             f"'{root}' does not contain a published ensemble: expected model_0.pth, model_1.pth, …"
@@ -314,8 +316,8 @@ def _read_published(path: Path) -> dict[str, Tensor]:
     try:
         # weights_only: such a file can hold any code, which would run on loading
         state = torch.load(path, map_location="cpu", weights_only=True)["model_state_dict"]
-        found = {key.removeprefix("module."): value for key, value in state.items()}
-        return {key: found[key] for key in _published_keys()}
+        tensors = {key.removeprefix("module."): value for key, value in state.items()}
+        return {key: tensors[key] for key in _published_keys()}
     except pickle.UnpicklingError as error:
         raise InputError(
             f"'{path}' contains more than tensors, or is damaged; it was not read, because "
@@ -327,8 +329,8 @@ def _read_published(path: Path) -> dict[str, Tensor]:
 
 def _published_keys() -> list[str]:
     linear = [f"layers.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")]
-    kinds = ("weight", "bias", "running_mean", "running_var")
-    return linear + [f"layers.{i}.{kind}" for i in (2, 5) for kind in kinds]
+    batchnorm_kinds = ("weight", "bias", "running_mean", "running_var")
+    return linear + [f"layers.{i}.{kind}" for i in (2, 5) for kind in batchnorm_kinds]
 
 
 def stack_published(states: Sequence[Mapping[str, Tensor]]) -> MemberStack:

@@ -1,4 +1,4 @@
-"""How many bytes a model takes on disk, known before it is trained."""
+"""Estimate the size of a model on disk before it is trained."""
 
 import json
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from .training import LOG_EVERY, MemberLog, TrainingLog
 
 __all__ = ["model_bytes"]
 
-_A_LOSS = float(np.float32(1 / 3))  # as long in print as most
-_MOST_NOTED = 20_000  # steps; from there on the curve is thinned by half again and again
+_TYPICAL_LOSS = float(np.float32(1 / 3))  # has as many digits as most
+_MAX_RECORDED_STEPS = 20_000  # steps; from there on the curve is thinned by half again and again
 
 
 def model_bytes(
@@ -36,15 +36,15 @@ def model_bytes(
     spec : FeatureSpec
     recipe : Recipe
     steps : int
-        That each member will make; its losses are written too.
+        Of each member, whose losses are saved, too.
     extra : mapping
         What the caller will add.
     """
     tensors = sum(int(value.nbytes) for value in stack.state_dict().values())
     member = MemberLog()
-    every = LOG_EVERY if recipe.patience is None else 1
-    for step in range(0, min(steps, _MOST_NOTED), every):
-        member.note(step + 1, _A_LOSS)
+    interval = LOG_EVERY if recipe.patience is None else 1
+    for step in range(0, min(steps, _MAX_RECORDED_STEPS), interval):
+        member.note(step + 1, _TYPICAL_LOSS)
     log = TrainingLog(recipe, 0, 0.0, [member] * stack.members)
     facts = {
         "classes": classes.to_list(),

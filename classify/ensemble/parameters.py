@@ -1,23 +1,23 @@
-"""Checks of what a `PixelEnsemble` is given, in scikit-learn's words."""
+"""Checks of the arguments of `PixelEnsemble`, with messages worded as scikit-learn's."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...store.errors import InputError
 from ..labels.classes import Classes, default_classes
 from .training import Sampler
 
-__all__ = ["check_batches", "check_parameters"]
+__all__ = ["check_batches", "check_parameters", "check_partial_labels"]
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Check the constructor's parameters, which it only stores, as scikit-learn wants it.
 
-    Those that are not there are not checked.
+    Parameters that are missing are not checked.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def check_batches(
     ----------
     sampler : Sampler
     ids : array
-        To be one class id for each of the sampler's pixels.
+        Should be one class id for each of the sampler's pixels.
     n_members : int
         Of the ensemble.
     classes : Classes or None
@@ -77,7 +77,7 @@ def check_batches(
     Returns
     -------
     Classes
-        Those given, else as many as the highest id says.
+        Those given; if None, as many as the highest id requires.
 
     Raises
     ------
@@ -102,3 +102,31 @@ def check_batches(
             f"classes, 0 to {len(classes) - 1}"
         )
     return classes
+
+
+def check_partial_labels(
+    labels: NDArray[Any], known: NDArray[Any], classes: ArrayLike | None
+) -> None:
+    """Check what a call of `partial_fit` brings against the classes of its first call.
+
+    Parameters
+    ----------
+    labels : array of shape (n_samples,)
+    known : array of shape (n_classes,)
+        The classes of the first call, sorted.
+    classes : array-like, optional
+        Those of a later call.
+
+    Raises
+    ------
+    InputError
+        If they are not the same, or a label is not among them.
+    """
+    if classes is not None and not np.array_equal(known, np.unique(classes)):
+        raise InputError(
+            f"classes={list(np.unique(classes))} differs from the first call to "
+            f"partial_fit: {list(known)}"
+        )
+    unknown = np.setdiff1d(labels, known)
+    if unknown.size:
+        raise InputError(f"y has the class {unknown[0]!r} that is not among classes={list(known)}")

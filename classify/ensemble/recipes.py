@@ -1,7 +1,7 @@
-"""How to train, and when to stop: the published recipe, and one that is bounded."""
+"""Training recipes: the published one with its early stopping, and one of fixed length."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 __all__ = ["Recipe", "StoppingRule"]
@@ -27,7 +27,8 @@ class Recipe:
     standardise : bool
         Bring the features to one scale first, see `scaling.Scaling`.
     balance : float
-        How much more the pixels of rare classes count, see `balance.class_weights`; 0: no more.
+        How much more the pixels of rare classes count, see `class_balance.class_weights`; 0: no
+        more.
     """
 
     name: str
@@ -63,12 +64,23 @@ class Recipe:
             "paper", learning_rate=1e-3, batch_size=64, decay=False, max_epochs=100, patience=50
         )
 
-    def longest(self, batches_per_epoch: int) -> int:
+    def with_options(
+        self, batch_size: int, learning_rate: float | None, balance: float | None
+    ) -> Self:
+        """Return the recipe with another batch size and, unless None, learning rate and balance."""
+        return replace(
+            self,
+            batch_size=batch_size,
+            learning_rate=self.learning_rate if learning_rate is None else learning_rate,
+            balance=self.balance if balance is None else balance,
+        )
+
+    def step_limit(self, batches_per_epoch: int) -> int:
         """Return how many steps training takes if no member stops early.
 
         Examples
         --------
-        >>> Recipe.paper().longest(batches_per_epoch=10), Recipe.default().longest(10)
+        >>> Recipe.paper().step_limit(batches_per_epoch=10), Recipe.default().step_limit(10)
         (1000, 2000)
         """
         bounds = [] if self.max_steps is None else [self.max_steps]
@@ -77,18 +89,18 @@ class Recipe:
         return min(bounds)
 
     def rate(self, step: int, steps: int) -> float:
-        """Return the learning rate of a step, from 0, of so many."""
+        """Return the learning rate of a step, counted from 0, out of ``steps``."""
         if not self.decay:
             return self.learning_rate
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 class StoppingRule:
-    """When a member has learnt enough, as published.
+    """Early stopping of one member, as published.
 
-    In epochs with index 4 and later, a batch loss lower than the lowest so far resets a counter,
-    any other adds one; training stops once the counter exceeds the patience. Earlier epochs do not
-    count, nor do their losses.
+    From epoch index 4 on, a batch loss lower than the lowest so far resets a counter, any other
+    increments it; training stops once the counter exceeds the patience. Losses of earlier epochs
+    are ignored.
 
     Parameters
     ----------
@@ -105,7 +117,7 @@ class StoppingRule:
         self.waited = 0
 
     def stops(self, epoch: int, loss: float) -> bool:
-        """Take note of a batch's loss; return whether to stop after its update."""
+        """Record the loss of a batch; return whether to stop after its update."""
         if epoch < self.FIRST_EPOCH:
             return False
         if loss < self.best:

@@ -1,13 +1,15 @@
-"""Learning from fewer channels: the principal components of each map size's channels.
+"""Training on fewer channels: the principal components of the channels of each map size.
 
-Activations of a map size say much of the same thing, above all those of one block at several
-timesteps. A training step costs what its channels cost, so the ensemble may learn from their
-principal components alone. They are found on standardised channels, each layer at the same total
-variance (see `scaling`), and are not whitened: small components stay small. The extra layers
-(filters, colour and place) are few channels, and are kept as they are.
+Activations of one map size are strongly correlated, above all those of one block at several
+timesteps, and the time of a training step is proportional to the number of channels. So the
+ensemble may be trained on their leading principal components. They are found on standardised
+channels, with the same total variance for each layer (see `scaling`), and are not whitened: small
+components stay small. The extra layers (filters, colour and place) have few channels, which are
+kept.
 
 With ``z = Aᵀ x - b`` a linear layer on z is one on x, ``W z + c = (A W)ᵀ x + (c - W b)``: the
-trained ensemble takes all channels, and stores and prediction know nothing of the reduction.
+trained ensemble is converted to take all channels. Neither stores nor prediction have to know of
+the reduction.
 """
 
 from collections.abc import Mapping
@@ -25,41 +27,40 @@ from ...store.spec import FeatureSpec
 from .members import MemberStack
 from .scaling import Scaling
 
-__all__ = ["Kept", "default_dims", "expand", "reduction_of"]
+__all__ = ["ReductionPlan", "default_dims", "expand", "fit_reduction"]
 
-_SHARE, _FEWEST = 5, 256
+_DEFAULT_FRACTION, _MIN_DIMS = 5, 256
 
 _PIXELS = 2048
-"""Sampled pixels, unless more components are sought."""
+"""Pixels of the sample, unless more components are to be found."""
 
 _COPIES_OF_COMPONENTS = 5
-"""Tables of channels by components, float32, that the randomised search works with."""
+"""Float32 matrices (channels, components) that the randomised PCA holds at a time."""
 
 
 def default_dims(dims: int) -> int:
-    """Return to how many channels features are reduced unless it is told: a fifth, at least 256.
+    """Return the default number of channels after reduction: a fifth, at least 256.
 
-    On real photographs that is as good as all channels, here a little worse, there better
-    (docs/fit-curves.md), and several times faster. Where it would leave more than half of them,
-    none are left out.
+    On real photographs that is about as good as all channels (docs/fit-curves.md) and several times
+    faster. If more than half of the channels would remain, all are kept.
 
     Examples
     --------
     >>> [default_dims(dims) for dims in (8448, 1289, 512, 500, 41)]
     [1689, 257, 256, 500, 41]
     """
-    fewer = max(_FEWEST, dims // _SHARE)
+    fewer = max(_MIN_DIMS, dims // _DEFAULT_FRACTION)
     return fewer if 2 * fewer <= dims else dims
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How many channels of each map size remain.
+class ReductionPlan:
+    """The number of channels that remain of each map size.
 
     Parameters
     ----------
     components : dict
-        Of the activations, by map size; 0 where a size has extra layers only.
+        Principal components of the activations, by map size; 0 if it has extra layers only.
     extras : dict
         Channels of the extra layers, by map size.
     """
@@ -69,14 +70,14 @@ class Kept:
 
     @classmethod
     def of(cls, spec: FeatureSpec, dims: int, pixels: int | None = None) -> Self:
-        """Share out ``dims`` channels, to each map size by its part of all of them.
+        """Divide ``dims`` channels among the map sizes, in proportion to their channels.
 
-        Where there are so few ``pixels``, no more components of any map size than that.
+        A map size gets at most as many components as there are ``pixels`` to find them from.
 
         Raises
         ------
         InputError
-            If there are no fewer channels to begin with, or not one would be left for a map size.
+            If ``dims`` is not less than all channels, or a map size would get none.
         """
         extras = {size: _extras(spec, size) for size in spec.map_sizes}
         activations = {size: _channels(spec, size) - extras[size] for size in spec.map_sizes}
@@ -86,13 +87,13 @@ class Kept:
                 f"features of {spec.dims} channels cannot be reduced to {dims}: from {least} "
                 f"(one a map size, and the extra layers) to {spec.dims - 1} are possible"
             )
-        shares = _shared(dims - sum(extras.values()), activations)
-        most = dims if pixels is None else pixels
-        return cls({size: min(count, most) for size, count in shares.items()}, extras)
+        shares = _apportion(dims - sum(extras.values()), activations)
+        max_components = dims if pixels is None else pixels
+        return cls({size: min(count, max_components) for size, count in shares.items()}, extras)
 
     @property
     def dims(self) -> int:
-        """All channels that remain."""
+        """Number of channels that remain."""
         return sum(self.components.values()) + sum(self.extras.values())
 
     def spec(self, full: FeatureSpec) -> FeatureSpec:
@@ -101,25 +102,25 @@ class Kept:
         return reduced_spec(full, channels)
 
     def sample_bytes(self, full: FeatureSpec) -> int:
-        """Return what the sample takes, and the search in it for one map size after the other."""
+        """Return the bytes of the sample and of the PCA, which runs for one map size at a time."""
         widest = max(_channels(full, size) for size in full.map_sizes)
-        most = max(self.components.values())
-        in_work = self.pixels + _COPIES_OF_COMPONENTS * most
-        return 2 * full.dims * self.pixels + 4 * widest * in_work
+        max_components = max(self.components.values())
+        working_columns = self.pixels + _COPIES_OF_COMPONENTS * max_components
+        return 2 * full.dims * self.pixels + 4 * widest * working_columns
 
     @property
     def pixels(self) -> int:
-        """How many pixels to sample for `reduction_of`."""
+        """How many pixels to sample for `fit_reduction`."""
         return max(_PIXELS, *self.components.values())
 
 
-def _shared(count: int, parts: Mapping[str, int]) -> dict[str, int]:
-    """Share out a count by the size of each part: one to each, then so that it comes out even."""
-    wanted = {name: n for name, n in parts.items() if n}
-    factor = (count - len(wanted)) / (sum(wanted.values()) - len(wanted) or 1)
-    exact = {name: 1 + factor * (n - 1) for name, n in wanted.items()}
+def _apportion(count: int, parts: Mapping[str, int]) -> dict[str, int]:
+    """Divide a count in proportion to the parts (largest remainders), at least one for each."""
+    nonzero = {name: n for name, n in parts.items() if n}
+    factor = (count - len(nonzero)) / (sum(nonzero.values()) - len(nonzero) or 1)
+    exact = {name: 1 + factor * (n - 1) for name, n in nonzero.items()}
     shares = {name: int(value) for name, value in exact.items()}
-    by_remainder = sorted(wanted, key=lambda name: shares[name] - exact[name])
+    by_remainder = sorted(nonzero, key=lambda name: shares[name] - exact[name])
     for name in by_remainder[: count - sum(shares.values())]:
         shares[name] += 1
     return {name: shares.get(name, 0) for name in parts}
@@ -134,8 +135,8 @@ def _extras(spec: FeatureSpec, size: str) -> int:
     return sum(layer.channels for layer in layers if layer.is_extra)
 
 
-def reduction_of(
-    sample: Mapping[str, NDArray[np.float16]], spec: FeatureSpec, kept: Kept
+def fit_reduction(
+    sample: Mapping[str, NDArray[np.float16]], spec: FeatureSpec, plan: ReductionPlan
 ) -> Reduction:
     """Return the reduction to the leading principal components of a sample.
 
@@ -144,9 +145,9 @@ def reduction_of(
     sample : mapping of arrays of shape (n, C), float16
         By map size, the channels of some pixels, as in the array ``features/<map size>``.
     spec : FeatureSpec
-    kept : Kept
+    plan : ReductionPlan
     """
-    parts = {size: _part(sample[size], spec, size, kept) for size in spec.map_sizes}
+    parts = {size: _components_of_size(sample[size], spec, size, plan) for size in spec.map_sizes}
     return Reduction(
         spec,
         {size: matrix for size, (matrix, _) in parts.items()},
@@ -154,27 +155,27 @@ def reduction_of(
     )
 
 
-def _part(
-    sample: NDArray[np.float16], spec: FeatureSpec, size: str, kept: Kept
+def _components_of_size(
+    sample: NDArray[np.float16], spec: FeatureSpec, size: str, plan: ReductionPlan
 ) -> tuple[Tensor, Tensor]:
     """Return matrix (C, k) and shift (k,) of one map size."""
     layers = [spec.layers[i] for i in spec.layers_of(size)]
     x = torch.from_numpy(sample).float()
     scaling = Scaling.of(
-        x, [layer.channels for layer in layers], of_all=(spec.dims, len(spec.layers))
+        x, [layer.channels for layer in layers], totals=(spec.dims, len(spec.layers))
     )
     scaling.apply_(x)
-    inner = x.shape[1] - kept.extras[size]  # extras come last
-    rotation = torch.eye(x.shape[1])[:, inner:]
-    count = min(kept.components[size], len(x))
+    n_activations = x.shape[1] - plan.extras[size]  # extras come last
+    rotation = torch.eye(x.shape[1])[:, n_activations:]
+    count = min(plan.components[size], len(x))
     if count:
-        # here, for who does not reduce need not wait for its import
+        # imported here: it is slow, and not needed without reduction
         from sklearn.decomposition import PCA
 
         pca = PCA(count, copy=False, svd_solver="randomized", random_state=0)
-        found = pca.fit(x[:, :inner].numpy())
+        pca_fit = pca.fit(x[:, :n_activations].numpy())
         components = torch.zeros(x.shape[1], count)
-        components[:inner] = torch.from_numpy(found.components_.T)
+        components[:n_activations] = torch.from_numpy(pca_fit.components_.T)
         rotation = torch.cat([components, rotation], dim=1)
     matrix = scaling.factor.unsqueeze(1) * rotation
     return matrix, scaling.shift @ matrix
@@ -182,7 +183,7 @@ def _part(
 
 @torch.no_grad()
 def expand(stack: MemberStack, reduction: Reduction) -> MemberStack:
-    """Return the stack that takes all channels and scores as this one does on the reduced.
+    """Return a stack that takes all channels and gives the same scores.
 
     Parameters
     ----------
@@ -196,19 +197,19 @@ def expand(stack: MemberStack, reduction: Reduction) -> MemberStack:
         In evaluation mode, on the same device.
     """
     full, reduced = reduction.full, reduction.spec
-    whole = MemberStack(stack.members, full.dims, stack.widths[1:-1], stack.widths[-1])
-    whole.to(stack.weights[0].device).eval()
-    theirs = stack.state_dict()
-    for key, value in whole.state_dict().items():
+    expanded = MemberStack(stack.members, full.dims, stack.widths[1:-1], stack.widths[-1])
+    expanded.to(stack.weights[0].device).eval()
+    reduced_state = stack.state_dict()
+    for key, value in expanded.state_dict().items():
         if key != "weights.0":
-            value.copy_(theirs[key])
+            value.copy_(reduced_state[key])
     for number, size in enumerate(full.map_sizes):
         columns = slice(reduced.offsets[number], reduced.offsets[number + 1])
         weight = stack.weights[0][:, columns]  # (M, k, H)
         matrix = reduction.matrices[size].to(weight.device)
         shift = reduction.shifts[size].to(weight.device)
-        whole.biases[0].sub_(torch.einsum("k,mkh->mh", shift, weight))
+        expanded.biases[0].sub_(torch.einsum("k,mkh->mh", shift, weight))
         for layer in full.layers_of(size):
             rows = matrix[full.channel_slices[layer]]
-            whole.weights[0][:, full.offsets[layer] : full.offsets[layer + 1]] = rows @ weight
-    return whole
+            expanded.weights[0][:, full.offsets[layer] : full.offsets[layer + 1]] = rows @ weight
+    return expanded

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 LOG_EVERY = 10
-"""Steps between looks at the losses, where nothing hangs on each of them."""
+"""Read the losses every so many steps, unless early stopping needs each of them."""
 
 LOG_LENGTH = 512
 """A member's loss curve is thinned by half when it has twice as many points."""
@@ -144,20 +144,20 @@ class Trainer:
     ) -> None:
         self.stack = stack
         self.weights = weights
-        self.live = list(range(stack.members))
-        self._part = stack
+        self.active = list(range(stack.members))
+        self._active_stack = stack
         self._adam = self._optimiser(learning_rate)
 
     def _optimiser(self, rate: float) -> torch.optim.Adam:
-        return torch.optim.Adam(self._part.parameters(), lr=rate, fused=True)
+        return torch.optim.Adam(self._active_stack.parameters(), lr=rate, fused=True)
 
     def step(self, features: Tensor, labels: Tensor, learning_rate: float | None = None) -> Tensor:
         """Make one update of each live member.
 
         Parameters
         ----------
-        features : tensor of shape (live members, batch, D), float32
-        labels : tensor of shape (live members, batch), int64
+        features : tensor of shape (active members, batch, D), float32
+        labels : tensor of shape (active members, batch), int64
         learning_rate : float, optional
             From now on.
 
@@ -168,7 +168,7 @@ class Trainer:
         """
         if learning_rate is not None:
             self._adam.param_groups[0]["lr"] = learning_rate
-        scores = self._part.train()(features)  # (M, B, C); cross_entropy wants (M, C, B)
+        scores = self._active_stack.train()(features)  # (M, B, C); cross_entropy wants (M, C, B)
         scores = scores.transpose(1, 2)
         losses = cross_entropy(scores, labels, self.weights, reduction="none").mean(dim=1)
         self._adam.zero_grad()
@@ -178,29 +178,33 @@ class Trainer:
 
     def publish(self) -> None:
         """Write all live members to the stack, and go on training them."""
-        if self._part is not self.stack:
-            self.stack.assign(self.live, self._part)
+        if self._active_stack is not self.stack:
+            self.stack.assign(self.active, self._active_stack)
 
     def retire(self, members: Sequence[int]) -> None:
         """Write some live members back to the stack and train only the others from now on."""
-        keep = [i for i, member in enumerate(self.live) if member not in members]
-        gone = [i for i, member in enumerate(self.live) if member in members]
-        if self._part is not self.stack:
-            self.stack.assign([self.live[i] for i in gone], self._part.select(gone))
-        self._adam.zero_grad()  # as much memory as the parameters
-        if keep:
-            self._narrow(keep)
-        self.live = [self.live[i] for i in keep]
+        remaining = [i for i, member in enumerate(self.active) if member not in members]
+        stopping = [i for i, member in enumerate(self.active) if member in members]
+        if self._active_stack is not self.stack:
+            self.stack.assign(
+                [self.active[i] for i in stopping], self._active_stack.select(stopping)
+            )
+        self._adam.zero_grad()  # frees the gradients, as much memory as the parameters
+        if remaining:
+            self._keep_members(remaining)
+        self.active = [self.active[i] for i in remaining]
 
-    def _narrow(self, keep: list[int]) -> None:
+    def _keep_members(self, remaining: list[int]) -> None:
         """Keep the parameters and the optimiser's moments of some live members."""
-        states = [self._adam.state[parameter] for parameter in self._part.parameters()]
+        states = [self._adam.state[parameter] for parameter in self._active_stack.parameters()]
         rate = self._adam.param_groups[0]["lr"]
-        self._part = self._part.select(keep)
+        self._active_stack = self._active_stack.select(remaining)
         self._adam = self._optimiser(rate)
-        for parameter, state in zip(self._part.parameters(), states, strict=True):
-            self._adam.state[parameter] = {  # the step count is one number, moments have members
-                key: value[keep] if value.ndim else value for key, value in state.items()
+        for parameter, state in zip(self._active_stack.parameters(), states, strict=True):
+            self._adam.state[
+                parameter
+            ] = {  # the moments have a member axis, the step count is a scalar
+                key: value[remaining] if value.ndim else value for key, value in state.items()
             }
 
 
@@ -225,8 +229,8 @@ def train(
     recipe : Recipe
     progress : callable, optional
     layers : sequence of int, optional
-        Channels of each layer of a feature vector, for a recipe that standardises; by default all
-        are taken for one layer.
+        Channels of each layer of a feature vector, for a recipe that standardises; by default one
+        layer of all.
 
     Returns
     -------
@@ -237,27 +241,27 @@ def train(
     DsegError
         If a loss is not finite.
     """
-    start, steps = time.monotonic(), recipe.longest(sampler.batches_per_epoch)
+    start, steps = time.monotonic(), recipe.step_limit(sampler.batches_per_epoch)
     counts = np.bincount(y, minlength=stack.widths[-1])
-    run = _Run(stack, recipe, steps, layers or (sampler.dims,), counts)
+    run = _TrainingRun(stack, recipe, steps, layers or (sampler.dims,), counts)
     ended_by = "the sampler's end"
     for step, batch in enumerate(sampler.batches()):
         if recipe.max_epochs is not None and batch.epoch >= recipe.max_epochs:
             ended_by = f"{recipe.max_epochs} epochs"
             break
         run.step(step, batch, y, progress)
-        if step + 1 == steps or not run.trainer.live:
+        if step + 1 == steps or not run.trainer.active:
             ended_by = f"{steps} steps"
             break
-    run.stop(list(run.trainer.live), ended_by)
+    run.stop(list(run.trainer.active), ended_by)
     if run.scaling is not None:
         run.scaling.fold_into(stack)
     stack.eval()
     return TrainingLog(recipe, sampler.n, time.monotonic() - start, run.logs)
 
 
-class _Run:
-    """The state of one `train`."""
+class _TrainingRun:
+    """The state of one call of `train`."""
 
     def __init__(
         self,
@@ -284,28 +288,28 @@ class _Run:
     def step(
         self, step: int, batch: Batch, y: NDArray[np.integer], progress: Progress | None
     ) -> None:
-        live = self.trainer.live
-        labels = torch.from_numpy(y[batch.index[live]].astype(np.int64)).to(self.device)
-        features = batch.features if len(live) == len(self.logs) else batch.features[live]
-        features = self._scaled(features.to(self.device))
+        active = self.trainer.active
+        labels = torch.from_numpy(y[batch.index[active]].astype(np.int64)).to(self.device)
+        features = batch.features if len(active) == len(self.logs) else batch.features[active]
+        features = self._scale(features.to(self.device))
         rate = self.recipe.rate(step, self.steps)
         losses = self.trainer.step(features, labels, rate)
-        for member in live:
+        for member in active:
             self.logs[member].steps, self.logs[member].epochs = step + 1, batch.epoch + 1
         if self.rules is None and step % LOG_EVERY and step + 1 != self.steps:
-            return  # reading a loss waits for the device
-        values = self._looked_at(step, losses)
+            return  # reading a loss would wait for the device
+        values = self._read_losses(step, losses)
         if self.rules is not None:
-            done = [m for m in live if self.rules[m].stops(batch.epoch, float(values[m]))]
+            done = [m for m in active if self.rules[m].stops(batch.epoch, float(values[m]))]
             self.stop(done, f"no new lowest loss in {self.recipe.patience} batches")
         if progress is not None:
             progress(step + 1, self.steps, values)
 
-    def _scaled(self, features: Tensor) -> Tensor:
-        """Scale a batch, in place, as the first one of the first member tells.
+    def _scale(self, features: Tensor) -> Tensor:
+        """Standardise a batch, in place, by statistics of the first batch of the first member.
 
-        Its 64 vectors give a deviation to a tenth, which is enough; and so no member depends on
-        how many there are.
+        64 vectors estimate a deviation to a tenth, which is enough. By that batch alone, so that
+        the result of a member does not depend on the number of members.
         """
         if not self.recipe.standardise:
             return features
@@ -313,10 +317,10 @@ class _Run:
             self.scaling = Scaling.of(features[0], self.layers)
         return self.scaling.apply_(features)
 
-    def _looked_at(self, step: int, losses: Tensor) -> NDArray[np.float64]:
+    def _read_losses(self, step: int, losses: Tensor) -> NDArray[np.float64]:
         values = np.full(len(self.logs), np.nan)
-        values[self.trainer.live] = losses.cpu().numpy()
-        for member in self.trainer.live:
+        values[self.trainer.active] = losses.cpu().numpy()
+        for member in self.trainer.active:
             if not np.isfinite(values[member]):
                 raise DsegError(
                     f"the loss of member {member} is {values[member]} at step {step + 1}: "
@@ -337,15 +341,15 @@ class _Run:
 def seconds_per_step(stack: MemberStack, batch_size: int = 64, steps: int = 5) -> float:
     """Measure how long one update of all members takes, on random numbers and a copy.
 
-    Drawing the batches is not in it. Times `Recipe.longest` it is the longest training can take.
+    Without the time of drawing batches. Times `Recipe.step_limit`: an upper bound of training.
     """
     device, n_classes = stack.weights[0].device, stack.widths[-1]
     trainer = Trainer(stack.select(range(stack.members)))
-    drawn = torch.rand(batch_size, stack.widths[0], generator=torch.Generator().manual_seed(0))
-    features = drawn.to(device).expand(stack.members, -1, -1).contiguous()
+    sample = torch.rand(batch_size, stack.widths[0], generator=torch.Generator().manual_seed(0))
+    features = sample.to(device).expand(stack.members, -1, -1).contiguous()
     labels = torch.arange(batch_size, device=device).remainder(n_classes)
     labels = labels.expand(stack.members, -1)
-    trainer.step(features, labels).cpu()  # the first allocates
+    trainer.step(features, labels).cpu()  # warm-up: the first step allocates
     stamps = [time.perf_counter()]
     for _ in range(steps):
         trainer.step(features, labels).cpu()

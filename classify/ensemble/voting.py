@@ -1,12 +1,12 @@
-"""What the members' scores at a pixel say together: the vote, the mean, the disagreement.
+"""Combine the members' scores at each pixel: the vote, the mean, the disagreement.
 
-On tensors, pixel by pixel and on any device; `uncertainty` has the same measure on arrays.
+On tensors, on any device; `uncertainty` has the same measure of disagreement on arrays.
 """
 
 import torch
 from torch import Tensor
 
-__all__ = ["count_votes", "disagreement", "shifted_softmax", "tempered"]
+__all__ = ["class_shares", "count_votes", "disagreement", "shifted_softmax", "tempered"]
 
 
 def count_votes(winners: Tensor, n_classes: int) -> Tensor:
@@ -32,6 +32,25 @@ def count_votes(winners: Tensor, n_classes: int) -> Tensor:
     """
     votes = torch.zeros(len(winners), n_classes, dtype=torch.int32, device=winners.device)
     return votes.scatter_add_(1, winners, torch.ones_like(winners, dtype=torch.int32))
+
+
+def class_shares(scores: Tensor, voting: str) -> Tensor:
+    """Return what decides the class of each vector: shares of votes, or mean probabilities.
+
+    Parameters
+    ----------
+    scores : tensor of shape (M, n, C), float32
+    voting : {"majority", "mean"}
+
+    Returns
+    -------
+    tensor of shape (n, C), float32
+        Rows sum to 1.
+    """
+    if voting == "majority":
+        votes = count_votes(scores.argmax(dim=-1).T, scores.shape[-1])
+        return votes.float() / len(scores)
+    return scores.softmax(dim=-1).mean(dim=0)
 
 
 def shifted_softmax(scores: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:

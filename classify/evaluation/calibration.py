@@ -1,13 +1,12 @@
-"""How far probabilities can be believed, and one temperature that makes them more believable.
+"""Calibration of probabilities: reliability, and temperature scaling.
 
-A network's probabilities are often too sure. Divided by a temperature T before the softmax, scores
-give milder ones (T > 1) or sharper ones; one number, found by minimising the negative
-log-likelihood of pixels that the network has not learnt from, mends most of it (Guo et al.).
+Networks are often overconfident. Scores that are divided by a temperature T before the softmax give
+less confident probabilities (T > 1) or more confident ones; a single T, found by minimising the
+negative log-likelihood on held-out pixels, corrects most of the error (Guo et al.).
 
-The scores here are the logarithms of the members' *mean* probability, ``p_T ∝ p ** (1 / T)``: first
-pool, then calibrate (Rahaman & Thiery). So the order of the classes at a pixel stays what it is,
-and no mask changes, whichever way members vote; and a written probability can be brought to another
-temperature afterwards.
+The scores here are the logarithms of the members' *mean* probability, ``p_T ∝ p ** (1 / T)``: pool
+first, then calibrate (Rahaman & Thiery). So the order of the classes at a pixel does not change,
+and neither does any mask; and a probability on disk can be brought to another temperature later.
 
 References
 ----------
@@ -15,9 +14,9 @@ Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2
 Rahaman, Thiery, "Uncertainty Quantification and Deep Ensembles", NeurIPS 2021.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,19 +34,19 @@ __all__ = [
 ]
 
 BINS = 15
-"""Of confidence, all of one width, as Guo et al. have it."""
+"""Bins of confidence of equal width, as in Guo et al."""
 
 LOWEST, HIGHEST = 0.05, 20.0
-"""Temperatures: where a sample is all right, or no better than chance, it would run away."""
+"""Bounds of T, which diverges if all pixels of a sample are right, or none better than chance."""
 
-_MOST_GROUPS = 10  # more are taken together, as of folds of one image
+_MAX_GROUPS = 10  # more are merged, such as folds of one image each
 
-_ROWS = 8192  # at a time: what is made of them on the way stays small
+_CHUNK_PIXELS = 8192  # at a time, so that temporary arrays stay small
 
 
 @dataclass(frozen=True)
 class PixelSample:
-    """Some pixels with what was said of them by networks that had not learnt from them.
+    """Pixels with the probabilities of networks that were not trained on them.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class PixelSample:
     weights : array of shape (n,), float64
         How many pixels each one stands for.
     groups : array of shape (n,), integer
-        The fold of each.
+        The fold of each pixel.
     """
 
     probabilities: NDArray[np.float32]
@@ -65,15 +64,20 @@ class PixelSample:
     weights: NDArray[np.float64]
     groups: NDArray[np.integer]
 
-    def of(self, which: NDArray[np.bool_]) -> "PixelSample":
-        """Return some of the pixels."""
-        parts = (self.probabilities, self.y, self.weights, self.groups)
-        return PixelSample(*(part[which] for part in parts))  # type: ignore[arg-type]
+    def of(self, which: NDArray[np.bool_]) -> Self:
+        """Return a subset of the pixels."""
+        return type(self)(*(part[which] for part in vars(self).values()))
+
+    @classmethod
+    def joined(cls, samples: Sequence[Self]) -> Self:
+        """Return several samples as one; those without a pixel may have no classes either."""
+        full = [vars(sample).values() for sample in samples if len(sample.y)]
+        return cls(*(np.concatenate(parts) for parts in zip(*full, strict=True)))
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often the likeliest class is right, by how likely it is said to be.
+    """How often the most probable class is right, by its probability.
 
     Parameters
     ----------
@@ -89,7 +93,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean gap of the two over the pixels."""
+        """The expected calibration error: the mean difference of the two over the pixels."""
         gaps = np.abs(self.confidence - self.accuracy)
         return float(np.nansum(self.share * gaps))
 
@@ -102,19 +106,19 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature, and what it does to pixels by which it was not found.
+    """A temperature, and its effect on pixels that it was not fitted on.
 
     Parameters
     ----------
     temperature : float
-        Of all pixels of the sample; 1 where none helps.
+        Fitted on all pixels of the sample; 1 if none improves the likelihood.
     pixels : int
         How many those are.
     nll : tuple of two float
         The mean negative log-likelihood in nats, before and after.
     before, after : Reliability
-        After: each group's pixels by the temperature of the other groups. Where that does not
-        lower the negative log-likelihood, as before.
+        After: each group's pixels with the temperature of the other groups; the same as before if
+        that does not lower the negative log-likelihood.
     """
 
     temperature: float
@@ -135,17 +139,17 @@ class Calibration:
 
 
 def calibrate(sample: PixelSample) -> Calibration:
-    """Find the temperature of a sample, and what one finds without each group does to that group.
+    """Fit a temperature to a sample, and cross-validate it over the groups.
 
-    So what is said of the tempered probabilities is not said of pixels that chose the temperature;
-    and where those pixels are no better off, probabilities stay as they are.
+    The reported reliability is that of pixels whose group was held out when the temperature was
+    fitted. If it does not improve, the temperature is 1.
 
     Parameters
     ----------
     sample : PixelSample
-        Of one group at least; of one alone, its own temperature is taken.
+        Of at least one group; with only one, its own temperature is used.
     """
-    tempered_parts, groups = [], sample.groups % _MOST_GROUPS
+    tempered_parts, groups = [], sample.groups % _MAX_GROUPS
     for group in np.unique(groups):
         own = groups == group
         temperature = find_temperature(sample if own.all() else sample.of(~own))
@@ -153,12 +157,14 @@ def calibrate(sample: PixelSample) -> Calibration:
     after = np.empty_like(sample.probabilities)
     for own, temperature in tempered_parts:
         after[own] = tempered(sample.probabilities[own], temperature)
-    mended = PixelSample(after, sample.y, sample.weights, sample.groups)
-    nll, of_mended = negative_log_likelihood(sample), negative_log_likelihood(mended)
+    calibrated = PixelSample(after, sample.y, sample.weights, sample.groups)
+    nll, nll_calibrated = negative_log_likelihood(sample), negative_log_likelihood(calibrated)
     n, before = len(sample.y), reliability(sample)
-    if of_mended >= nll:
+    if nll_calibrated >= nll:
         return Calibration(1.0, n, (nll, nll), before, before)
-    return Calibration(find_temperature(sample), n, (nll, of_mended), before, reliability(mended))
+    return Calibration(
+        find_temperature(sample), n, (nll, nll_calibrated), before, reliability(calibrated)
+    )
 
 
 def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -168,7 +174,7 @@ def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[
     ----------
     probabilities : array of shape (n, C), float32
     temperature : float
-        1 changes nothing, more makes them milder.
+        1 changes nothing, a higher one makes them less confident.
 
     Examples
     --------
@@ -176,25 +182,26 @@ def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[
     array([[0.75, 0.25]], dtype=float32)
     """
     out = np.empty_like(probabilities)
-    for rows in _chunks(len(out)):
-        out[rows] = np.exp(_log_softmax(_scores(probabilities[rows]) / temperature))
+    for chunk in _chunks(len(out)):
+        out[chunk] = np.exp(_log_softmax(_scores(probabilities[chunk]) / temperature))
     return out
 
 
 def negative_log_likelihood(sample: PixelSample, temperature: float = 1.0) -> float:
     """Return the mean of ``-log p`` of the true classes, in nats, at a temperature."""
     total = 0.0
-    for rows in _chunks(len(sample.y)):
-        logs = _log_softmax(_scores(sample.probabilities[rows]) / temperature)
-        right = np.take_along_axis(logs, sample.y[rows, None].astype(np.int64), axis=1)[:, 0]
-        total -= float(sample.weights[rows] @ right)
+    for chunk in _chunks(len(sample.y)):
+        logs = _log_softmax(_scores(sample.probabilities[chunk]) / temperature)
+        right = np.take_along_axis(logs, sample.y[chunk, None].astype(np.int64), axis=1)[:, 0]
+        total -= float(sample.weights[chunk] @ right)
     return total / float(sample.weights.sum())
 
 
 def find_temperature(sample: PixelSample) -> float:
     """Return the temperature of the least negative log-likelihood, from `LOWEST` to `HIGHEST`.
 
-    In ``b = 1 / T`` it is convex: Newton's steps, held within an interval that only shrinks.
+    The likelihood is convex in ``b = 1 / T``: Newton's method, with bisection where a step leaves
+    the interval that brackets the minimum.
     """
     low, high = 1 / HIGHEST, 1 / LOWEST
     if _slope(sample, low)[0] >= 0:
@@ -214,33 +221,33 @@ def find_temperature(sample: PixelSample) -> float:
 
 
 def _slope(sample: PixelSample, b: float) -> tuple[float, float]:
-    """Return the first two derivatives of the negative log-likelihood by b, but for a factor.
+    """Return the first two derivatives of the negative log-likelihood by b, up to a factor.
 
     With scores s and their mean under the tempered probabilities: ``E[s] - s_y`` and ``Var[s]``.
     """
     slope = curvature = 0.0
-    for rows in _chunks(len(sample.y)):
-        scores = _scores(sample.probabilities[rows])
-        p, weights = np.exp(_log_softmax(b * scores)), sample.weights[rows]
+    for chunk in _chunks(len(sample.y)):
+        scores = _scores(sample.probabilities[chunk])
+        p, weights = np.exp(_log_softmax(b * scores)), sample.weights[chunk]
         mean = (p * scores).sum(axis=1)
-        right = np.take_along_axis(scores, sample.y[rows, None].astype(np.int64), axis=1)[:, 0]
+        right = np.take_along_axis(scores, sample.y[chunk, None].astype(np.int64), axis=1)[:, 0]
         slope += float(weights @ (mean - right))
         curvature += float(weights @ ((p * scores**2).sum(axis=1) - mean**2))
     return slope, curvature
 
 
 def reliability(sample: PixelSample) -> Reliability:
-    """Return how often the likeliest class is right, by how likely it is said to be."""
+    """Return how often the most probable class is right, by its probability."""
     confidence = sample.probabilities.max(axis=1).astype(np.float64)
     right = sample.probabilities.argmax(axis=1) == sample.y
     # (0, 1/15], (1/15, 2/15], …: as Guo et al. have it
-    places = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    bin_index = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
     def summed(values: NDArray[Any]) -> NDArray[np.float64]:
         weighted = sample.weights * values
-        return np.bincount(places, weights=weighted, minlength=BINS).astype(np.float64)
+        return np.bincount(bin_index, weights=weighted, minlength=BINS).astype(np.float64)
 
-    total = summed(np.ones(len(places)))
+    total = summed(np.ones(len(bin_index)))
     mean_confidence, accuracy = (
         np.divide(summed(values), total, out=np.full(BINS, np.nan), where=total > 0)
         for values in (confidence, right)
@@ -249,11 +256,11 @@ def reliability(sample: PixelSample) -> Reliability:
 
 
 def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
+    return (slice(start, start + _CHUNK_PIXELS) for start in range(0, n, _CHUNK_PIXELS))
 
 
 def _scores(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return their logarithms, finite ones."""
+    """Return the logarithms of probabilities, made finite."""
     least = np.finfo(np.float32).tiny
     scores: NDArray[np.float64] = np.log(np.maximum(probabilities, least).astype(np.float64))
     return scores

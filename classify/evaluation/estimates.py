@@ -1,4 +1,4 @@
-"""mIoU from weighted pixels, and how far two of them may differ by chance."""
+"""mIoU from weighted pixels, and the standard error of the difference of two."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IouEstimate", "weighted_counts"]
+from .metrics import iou_or_nan, overlaps
 
-_NOTHING = 1e-6  # of weights, each of which is at least 1: what rounding leaves
+__all__ = ["IouEstimate", "weighted_counts"]
 
 
 def weighted_counts(
@@ -32,7 +32,7 @@ def weighted_counts(
     Returns
     -------
     array of shape (images, C, C), float64
-        Estimates of each image's confusion matrix, rows are labels.
+        Estimates of each image's confusion matrix; rows are labels.
     """
     images, n_classes = shape
     cell = (image * n_classes + y.astype(np.int64)) * n_classes + predicted
@@ -54,41 +54,32 @@ class IouEstimate:
 
     @cached_property
     def iou(self) -> NDArray[np.float64]:
-        """IoU of each class over all images; NaN of a class that is nowhere."""
-        return _iou(self.counts.sum(axis=0))
+        """IoU of each class over all images; NaN for a class without pixels."""
+        return iou_or_nan(*overlaps(self.counts.sum(axis=0)))
 
     @property
     def mean_iou(self) -> float:
-        """Mean over the classes that there are."""
+        """Mean over the classes with pixels."""
         return float(np.nanmean(self.iou))
 
     @cached_property
-    def _without(self) -> NDArray[np.float64]:
-        """IoU of each class without one of the images, for each: (images, C)."""
-        return _iou(self.counts.sum(axis=0) - self.counts)
+    def _leave_one_out(self) -> NDArray[np.float64]:
+        """IoU of each class with one image left out, for each image: (images, C)."""
+        return iou_or_nan(*overlaps(self.counts.sum(axis=0) - self.counts))
 
-    def error_of_gain(self, other: "IouEstimate") -> float:
+    def difference_error(self, other: "IouEstimate") -> float:
         """Return the standard error of the difference to another estimate on the same images.
 
-        By the jackknife over images: what both find easy or hard cancels out. Where a class stands
-        in one image alone, it is left out of the difference without that image.
+        By the jackknife over images, so that images that are easy or hard for both cancel out. A
+        class that is in one image only does not count where that image is left out.
 
         References
         ----------
         Efron, Stein, "The jackknife estimate of variance", Annals of Statistics 9, 1981.
         """
-        each = self._without - other._without  # (images, C)
-        known = ~np.isnan(each)
-        total = np.where(known, each, 0).sum(axis=1)
-        gains = total[known.any(axis=1)] / known.sum(axis=1)[known.any(axis=1)]
+        differences = self._leave_one_out - other._leave_one_out  # (images, C)
+        valid = ~np.isnan(differences)
+        total = np.where(valid, differences, 0).sum(axis=1)
+        gains = total[valid.any(axis=1)] / valid.sum(axis=1)[valid.any(axis=1)]
         n = len(gains)
         return float(np.sqrt((n - 1) / n * ((gains - gains.mean()) ** 2).sum())) if n > 1 else 0.0
-
-
-def _iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return hits over unions, (…, C, C) -> (…, C)."""
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    unions = counts.sum(axis=-1) + counts.sum(axis=-2) - hits
-    found = np.full(hits.shape, np.nan)
-    np.divide(hits, unions, out=found, where=unions > _NOTHING)
-    return found

@@ -1,21 +1,21 @@
-"""Which of many parts to take together: forward selection, and where to stop."""
+"""Forward selection of features, and how many of them to keep."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .estimates import IouEstimate
 
-__all__ = ["WORTH", "Step", "forward_selection", "smallest_within_error"]
+__all__ = ["MIN_GAIN", "Step", "forward_selection", "smallest_within_error"]
 
-WORTH = 0.01
-"""mIoU below which a difference is not worth more layers: seeds alone may differ by as much."""
+MIN_GAIN = 0.01
+"""Smaller differences of mIoU do not justify more layers: seeds alone may differ by as much."""
 
 Names = tuple[str, ...]
 Score = Callable[[Sequence[Names]], list[IouEstimate]]
 
 
 class Step(NamedTuple):
-    """A set of the path, in the order in which its parts were added, and how good it is."""
+    """One step of the selection: the names chosen so far, in order, and their score."""
 
     names: Names
     found: IouEstimate
@@ -26,10 +26,10 @@ def forward_selection(
 ) -> list[Step]:
     """Add the part that helps most, again and again, up to ``most`` parts.
 
-    From the third part on not all are tried: a part is taken to gain no more beside a larger set
-    than it did beside the last one that it was tried with, and who cannot lead any more is left
-    out (in the second round all are tried, for what a part is worth alone says little of what it
-    adds to another).
+    Lazy evaluation from the third part on: it assumes that a part gains no more when it is added to
+    a larger set than it did the last time it was tried, and skips parts that cannot be the best any
+    more. (In the second round all are tried, for the score of a part by itself says little about
+    what it adds to another.)
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def forward_selection(
     most : int
         Parts, at most.
     at_once : int
-        Sets that are scored together.
+        Sets to score in one call.
 
     References
     ----------
@@ -48,29 +48,29 @@ def forward_selection(
     """
     path = [max(alone, key=lambda step: step.found.mean_iou)]
     bound = {step.names[0]: float("inf") for step in alone}
-    while len(path) < most and (tried := _round(path[-1], bound, score, at_once)):
-        path.append(max(tried, key=lambda step: step.found.mean_iou))
+    while len(path) < most and (candidates := _try_additions(path[-1], bound, score, at_once)):
+        path.append(max(candidates, key=lambda step: step.found.mean_iou))
     return path
 
 
-def _round(last: Step, bound: dict[str, float], score: Score, at_once: int) -> list[Step]:
-    """Try parts beside a set, the most promising first; note what each gains."""
-    left = sorted((name for name in bound if name not in last.names), key=lambda n: -bound[n])
-    tried, best = list[Step](), float("-inf")
-    while left and bound[left[0]] > best:
-        sets = [(*last.names, name) for name in left[:at_once]]
-        left = left[at_once:]
+def _try_additions(last: Step, bound: dict[str, float], score: Score, at_once: int) -> list[Step]:
+    """Try to add each part to a set, the most promising first; record the gains in ``bound``."""
+    remaining = sorted((name for name in bound if name not in last.names), key=lambda n: -bound[n])
+    candidates, best = list[Step](), float("-inf")
+    while remaining and bound[remaining[0]] > best:
+        sets = [(*last.names, name) for name in remaining[:at_once]]
+        remaining = remaining[at_once:]
         for names, found in zip(sets, score(sets), strict=True):
-            tried.append(Step(names, found))
+            candidates.append(Step(names, found))
             bound[names[-1]] = found.mean_iou - last.found.mean_iou
             best = max(best, bound[names[-1]])
-    return tried
+    return candidates
 
 
 def smallest_within_error(path: Sequence[Step]) -> Step:
-    """Return the first set of a path that is not worse than the best one by more than chance.
+    """Return the smallest set of a path whose score is as good as the best, up to chance.
 
-    That is by more than one standard error of the difference, or by `WORTH`, if that is more.
+    That is within one standard error of the difference, or within `MIN_GAIN` if that is larger.
 
     References
     ----------
@@ -82,5 +82,5 @@ def smallest_within_error(path: Sequence[Step]) -> Step:
         step
         for step in path
         if best.found.mean_iou - step.found.mean_iou
-        <= max(WORTH, best.found.error_of_gain(step.found))
+        <= max(MIN_GAIN, best.found.difference_error(step.found))
     )

@@ -1,4 +1,4 @@
-"""How far a score may be off: intervals by resampling images, and over repeated trials."""
+"""Confidence intervals of scores: by resampling images, and over repeated trials."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .metrics import iou_or_nan, overlaps
+
 __all__ = ["Interval", "bootstrap_mean_iou", "mean_over_draws"]
 
-_AT_ONCE = 256  # resamples
+_RESAMPLES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A range that holds the true value in a share ``level`` of cases, as far as it can be told.
+    """A confidence interval.
 
     Parameters
     ----------
@@ -37,9 +39,9 @@ def bootstrap_mean_iou(
 ) -> Interval:
     """Return the percentile interval of the mIoU over images drawn with replacement.
 
-    Images, not pixels, are drawn: pixels of one image are right and wrong together. Of each draw
-    the mIoU is taken as of the whole, with all its pixels in one confusion matrix; a class that
-    stands in none of the drawn images, nor is predicted there, is left out of its mean.
+    Images, not pixels, are resampled: errors of pixels of one image are correlated. The mIoU of a
+    resample is that of one confusion matrix of all its pixels; a class that neither occurs nor is
+    predicted in it is left out of its mean.
 
     Parameters
     ----------
@@ -55,18 +57,18 @@ def bootstrap_mean_iou(
     ----------
     Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    known = counts[:, :-1]  # labelled pixels: (images, C, C + 1)
-    n_classes = known.shape[1]
-    counted = np.arange(n_classes) != ignore_label
-    hits = counted * np.diagonal(known, axis1=1, axis2=2).astype(np.float64)  # (images, C)
-    found = np.einsum("icj,c->ij", known[:, :, :n_classes], counted)
-    unions = counted * (known.sum(axis=2) + found - hits)
+    known = counts[:, :-1].astype(np.float64)  # labelled pixels: (images, C, C + 1)
+    ignored = slice(ignore_label, ignore_label + 1) if ignore_label >= 0 else slice(0)
+    known[:, ignored] = 0
+    hits, unions = overlaps(known)  # (images, C)
+    unions[:, ignored] = 0
     rng, n = np.random.default_rng([seed, len(counts)]), len(counts)
     scores = []
-    for start in range(0, resamples, _AT_ONCE):
-        times = rng.multinomial(n, np.full(n, 1 / n), size=min(_AT_ONCE, resamples - start))
-        hit, union = times @ hits, times @ unions
-        iou = np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)
+    for start in range(0, resamples, _RESAMPLES_AT_ONCE):
+        times = rng.multinomial(
+            n, np.full(n, 1 / n), size=min(_RESAMPLES_AT_ONCE, resamples - start)
+        )
+        iou = iou_or_nan(times @ hits, times @ unions)
         classes = (~np.isnan(iou)).sum(axis=1)
         scores.append(np.nansum(iou, axis=1)[classes > 0] / classes[classes > 0])
     tail = 100 * (1 - level) / 2
@@ -95,7 +97,7 @@ def mean_over_draws(
     -------
     mean : float
     interval : Interval or None
-        None of a single trial, of which nothing can be told.
+        None for a single trial.
 
     References
     ----------
@@ -108,7 +110,7 @@ def mean_over_draws(
     >>> round(mean, 3), round(interval.low, 3), round(interval.high, 3)
     (0.5, 0.252, 0.748)
     """
-    from scipy.stats import t  # here, for it is slow to import
+    from scipy.stats import t  # imported here: it is slow
 
     mean, n = float(np.mean(values)), len(values)
     if n < 2:

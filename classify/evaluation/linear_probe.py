@@ -1,14 +1,14 @@
 """A linear probe: how well classes can be told from some layers, cross-validated by image.
 
 Each layer's channels are standardised and turned into their leading principal components, at most
-32, each brought to a deviation of 1; then a multinomial logistic regression (scikit-learn's) tells
-the classes. All of it is learnt from the training folds alone. So layers of 100 and of 1000
-channels meet with as many weights, and a fit takes a tenth of a second: whitened, it needs 20
-iterations in place of 50 to 100. The loss counts rare classes more, as that of `dseg fit` does.
+32, each scaled to a deviation of 1; a multinomial logistic regression (scikit-learn's) predicts
+the classes. All of it is fitted on the training folds only. So layers of 100 and of 1000
+channels get the same number of weights, and a fit takes a tenth of a second: on whitened components
+it needs 20 iterations instead of 50 to 100. The loss weights rare classes as `dseg fit` does.
 
-Layers that no network made (colour and place, filters) also get products of their leading
-components: no straight line divides places, but the ensemble, which is not linear, makes much of
-them. Without that the probe holds them for worthless (docs/design.md).
+Layers that are no activations (colour and place, filters) also get products of their leading
+components: classes are not linearly separable by position, but the ensemble, which is not linear,
+uses positions well. Without products the probe would find them useless (docs/design.md).
 """
 
 import time
@@ -32,19 +32,19 @@ __all__ = ["LinearProbe", "PixelTable", "bytes_per_pixel", "seconds_per_fit"]
 
 Vectors = NDArray[np.float32]
 
-_COMPONENTS = 32  # of a layer, at most
-_MULTIPLIED = 6  # of a raw layer's components, each with each
-_PRODUCTS = _MULTIPLIED * (_MULTIPLIED + 1) // 2
-_FARTHEST = 5.0  # deviations of a product
-_ALL = 512  # of all layers of a set together
-_FITTED_ON = 4096  # pixels, at most, that components are found from
+_MAX_COMPONENTS = 32  # of a layer, at most
+_MULTIPLIED_COMPONENTS = 6  # of a raw layer's components, each with each
+_N_PRODUCTS = _MULTIPLIED_COMPONENTS * (_MULTIPLIED_COMPONENTS + 1) // 2
+_PRODUCT_LIMIT = 5.0  # deviations of a product
+_MAX_COMPONENTS_OF_SET = 512  # of all layers of a set together
+_MAX_FITTED_PIXELS = 4096  # pixels, at most, that components are found from
 _FLOOR = 0.1  # of a channel's deviation, as a share of its layer's, as in `scaling`
-_LEAST = 0.01  # of a component's deviation, as a share of the first one's
-_STRENGTH = 0.03  # scikit-learn's C
+_MIN_DEVIATION = 0.01  # of a component's deviation, as a share of the first one's
+_INVERSE_REGULARISATION = 0.03  # scikit-learn's C
 _ITERATIONS, _TOLERANCE = 100, 1e-3
 
 
-def bytes_per_pixel(dims: int, folds: int, most: int, workers: int) -> int:
+def bytes_per_pixel(dims: int, folds: int, layers: int, workers: int) -> int:
     """Return what a probe takes for each sampled pixel.
 
     Its vector in float16; the components of the layers that a set has already, in float16 and for
@@ -55,13 +55,13 @@ def bytes_per_pixel(dims: int, folds: int, most: int, workers: int) -> int:
     dims : int
         D.
     folds : int
-    most : int
+    layers : int
         Layers of the largest set that others are added to.
     workers : int
         Fits at once.
     """
-    kept = 2 * folds * (_COMPONENTS + _PRODUCTS) * most
-    return 2 * dims + kept + 2 * 4 * (_ALL + 2 * _PRODUCTS) * workers
+    n_kept = 2 * folds * (_MAX_COMPONENTS + _N_PRODUCTS) * layers
+    return 2 * dims + n_kept + 2 * 4 * (_MAX_COMPONENTS_OF_SET + 2 * _N_PRODUCTS) * workers
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,20 @@ class _Components:
     @classmethod
     def of(cls, features: NDArray[np.float16]) -> "_Components":
         """Find them from a sample (n, C)."""
-        every = max(1, -(-len(features) // _FITTED_ON))
-        x = features[::every].astype(np.float64)
+        stride = max(1, -(-len(features) // _MAX_FITTED_PIXELS))
+        x = features[::stride].astype(np.float64)
         mean, deviation = x.mean(axis=0), x.std(axis=0)
         tiny = float(np.finfo(np.float32).tiny)
         deviation = np.maximum(deviation, _FLOOR * np.sqrt((deviation**2).mean()) + tiny)
         x = (x - mean) / deviation
         variance, rotation = np.linalg.eigh(x.T @ x / len(x))  # ascending
-        kept = min(_COMPONENTS, len(x), x.shape[1])
-        spread = np.sqrt(np.maximum(variance[::-1][:kept], 0))
-        rotation = rotation[:, ::-1][:, :kept] / np.maximum(spread, _LEAST * spread[0] + tiny)
-        # a layer that is the same everywhere says nothing, and must not say infinitely much
-        matrix = rotation / deviation[:, None] if spread[0] > 0 else np.zeros_like(rotation)
+        n_kept = min(_MAX_COMPONENTS, len(x), x.shape[1])
+        deviations = np.sqrt(np.maximum(variance[::-1][:n_kept], 0))
+        rotation = rotation[:, ::-1][:, :n_kept] / np.maximum(
+            deviations, _MIN_DEVIATION * deviations[0] + tiny
+        )
+        # a constant layer has no information, and would divide by 0
+        matrix = rotation / deviation[:, None] if deviations[0] > 0 else np.zeros_like(rotation)
         return cls(matrix.astype(np.float32), (mean @ matrix).astype(np.float32))
 
     def __call__(self, features: NDArray[np.float16]) -> Vectors:
@@ -141,11 +143,11 @@ class _Products:
         """Return components and products of pixels, (n, C) -> (n, k)."""
         z = self.components(features)
         products = (_products(z) - self.mean) / self.deviation
-        return np.hstack([z, products.clip(-_FARTHEST, _FARTHEST)])
+        return np.hstack([z, products.clip(-_PRODUCT_LIMIT, _PRODUCT_LIMIT)])
 
 
 def _products(z: Vectors) -> Vectors:
-    one, other = np.triu_indices(min(_MULTIPLIED, z.shape[1]))
+    one, other = np.triu_indices(min(_MULTIPLIED_COMPONENTS, z.shape[1]))
     return z[:, one] * z[:, other]
 
 
@@ -166,14 +168,16 @@ class LinearProbe:
         self._folds = [np.sort(fold) for fold in folds]
         self._held_out = [np.isin(table.image, fold) for fold in self._folds]
         self._components: dict[tuple[int, str], _Components | _Products] = {}
-        self._kept: dict[tuple[int, str], NDArray[np.float16]] = {}
-        self._finding = Lock()
+        self._cached: dict[tuple[int, str], NDArray[np.float16]] = {}
+        self._lock = Lock()
 
-    def keep(self, names: Sequence[str]) -> None:
-        """Keep the components of some layers at hand, of which larger sets will be made."""
+    def cache(self, names: Sequence[str]) -> None:
+        """Keep the components of some layers in memory, for the larger sets that contain them."""
         wanted = {(fold, name) for fold in range(len(self._folds)) for name in names}
-        self._kept = {
-            key: self._kept[key] if key in self._kept else self._of(*key).astype(np.float16)
+        self._cached = {
+            key: self._cached[key]
+            if key in self._cached
+            else self._transformed(*key).astype(np.float16)
             for key in sorted(wanted)
         }
 
@@ -201,7 +205,7 @@ class LinearProbe:
             counts[number][self._folds[fold]] = self._fold(sets[number], fold)
             advance(1)
 
-        # many small fits gain more from each other than from threads of their own
+        # one BLAS thread each: many small fits in parallel are faster than each with many threads
         with threadpool_limits(1), ThreadPoolExecutor(self.workers, "dseg-probe") as pool:
             deque(pool.map(count, jobs), maxlen=0)
         return [IouEstimate(one) for one in counts]
@@ -212,7 +216,7 @@ class LinearProbe:
         if not held_out.any():  # no pixel of them is labelled
             return np.zeros((len(images), table.n_classes, table.n_classes))
         x = np.hstack([self._layer(fold, name, len(names)) for name in names])
-        model = _fitted(x[~held_out], table.y[~held_out], table.weight[~held_out])
+        model = _fit_regression(x[~held_out], table.y[~held_out], table.weight[~held_out])
         return weighted_counts(
             table.y[held_out],
             model.predict(x[held_out]),
@@ -222,24 +226,25 @@ class LinearProbe:
         )
 
     def _layer(self, fold: int, name: str, layers: int) -> Vectors:
-        """Return components of one of some layers; of many layers, fewer of each."""
-        most = None if name in self.table.raw else max(1, _ALL // layers)
-        kept = self._kept.get((fold, name))
-        return (self._of(fold, name) if kept is None else kept.astype(np.float32))[:, :most]
+        """Return the components of one of several layers; the more layers, the fewer of each."""
+        max_columns = None if name in self.table.raw else max(1, _MAX_COMPONENTS_OF_SET // layers)
+        cached = self._cached.get((fold, name))
+        found = self._transformed(fold, name) if cached is None else cached.astype(np.float32)
+        return found[:, :max_columns]
 
-    def _of(self, fold: int, name: str) -> Vectors:
+    def _transformed(self, fold: int, name: str) -> Vectors:
         features = self.table.layers[name]
-        with self._finding:
+        with self._lock:
             found = self._components.get((fold, name))
         if found is None:
             kind = _Products if name in self.table.raw else _Components
             found = kind.of(features[~self._held_out[fold]])
-            with self._finding:
+            with self._lock:
                 self._components[fold, name] = found
         return found(features)
 
 
-def _fitted(x: Vectors, y: NDArray[np.integer], weight: NDArray[np.float64]) -> Any:
+def _fit_regression(x: Vectors, y: NDArray[np.integer], weight: NDArray[np.float64]) -> Any:
     """Fit the regression; a pixel counts as the ensemble's loss has it."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -247,9 +252,9 @@ def _fitted(x: Vectors, y: NDArray[np.integer], weight: NDArray[np.float64]) -> 
     counts = np.bincount(y, weights=weight)
     balance = class_weights(torch.from_numpy(counts), Recipe.default(1).balance)
     weight = weight * balance.numpy()[y]
-    model = LogisticRegression(C=_STRENGTH, max_iter=_ITERATIONS, tol=_TOLERANCE)
+    model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=_ITERATIONS, tol=_TOLERANCE)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a ranking
+        warnings.simplefilter("ignore", ConvergenceWarning)  # accurate enough for a ranking
         model.fit(x, y, sample_weight=weight / weight.mean())
     return model
 
@@ -258,10 +263,10 @@ def seconds_per_fit(pixels: int, n_classes: int, layers: int) -> float:
     """Measure a fit of drawn numbers as large as one of so many layers."""
     generator = np.random.default_rng(0)
     y = np.arange(pixels) % n_classes
-    shape = (n_classes, layers * _COMPONENTS)
+    shape = (n_classes, layers * _MAX_COMPONENTS)
     x = (generator.normal(0, 0.2, shape)[y] + generator.normal(0, 1, (pixels, shape[1]))).astype(
         np.float32
     )
     start = time.perf_counter()
-    _fitted(x, y, np.ones(pixels))
+    _fit_regression(x, y, np.ones(pixels))
     return time.perf_counter() - start

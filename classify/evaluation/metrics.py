@@ -4,7 +4,7 @@ With I and U the intersection and union of the pixels predicted as a class and l
 summed over all images, IoU = I / U, and mIoU is its mean over classes. Two conventions:
 
 =====================  ===================================  ====================================
-question               as users need it                     as published (``paper=True``)
+case                   default                              as published (``paper=True``)
 =====================  ===================================  ====================================
 unlabelled pixels      left out of everything               in the union of what was predicted
 class found nowhere    left out of the mean                 counts 0, for U is 1e-8 + its pixels
@@ -14,17 +14,49 @@ other unknown ids      refused                              as unlabelled pixels
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.errors import InputError
 
-__all__ = ["Confusion", "mean_iou"]
+__all__ = ["Confusion", "by_class", "iou_or_nan", "mean_iou", "overlaps"]
 
 PAPER_EPS = 1e-8
+_NOTHING = 1e-6  # of weights, each of which is at least 1: what rounding leaves
 
 Map = NDArray[np.integer]
+Counts = NDArray[Any]
+
+
+def overlaps(counts: Counts) -> tuple[Counts, Counts]:
+    """Return intersection and union of each class, (…, C, C) or (…, C, C + 1) -> (…, C) each.
+
+    Parameters
+    ----------
+    counts : array of shape (…, C, C) or (…, C, C + 1)
+        Confusion matrices: rows are labels, columns predictions.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    predicted = counts[..., : counts.shape[-2]].sum(axis=-2)
+    return hits, counts.sum(axis=-1) + predicted - hits
+
+
+def iou_or_nan(hits: Counts, unions: Counts) -> NDArray[np.float64]:
+    """Return hits over unions; NaN where there is no union."""
+    iou = np.full(hits.shape, np.nan)
+    np.divide(hits, unions, out=iou, where=unions > _NOTHING)
+    return iou
+
+
+def by_class(names: Sequence[str], iou: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return the IoU of each class by its name, None where it is NaN."""
+    return dict(zip(names, map(_number, iou.tolist()), strict=True))
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 class Confusion:
@@ -51,6 +83,13 @@ class Confusion:
         self.paper = paper
         self.counts = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
 
+    @classmethod
+    def of(cls, counts: NDArray[np.int64], ignore_label: int) -> Self:
+        """Return what holds a copy of some counts."""
+        whole = cls(len(counts) - 1, ignore_label)
+        whole.counts += counts
+        return whole
+
     def add(self, prediction: Map, label: Map, name: str = "") -> None:
         """Count the pixels of one image.
 
@@ -68,32 +107,34 @@ class Confusion:
         prediction, label = np.asarray(prediction), np.asarray(label)
         if prediction.shape != label.shape:
             raise InputError(
-                f"the mask{_of(name)} has the shape {prediction.shape}, its label map "
+                f"the mask{_of_image(name)} has the shape {prediction.shape}, its label map "
                 f"{label.shape}: they must be equal"
             )
-        rows = self._known(label, f"label map{_of(name)}")
-        columns = self._known(prediction, f"mask{_of(name)}")
+        rows = self._as_class_ids(label, f"label map{_of_image(name)}")
+        columns = self._as_class_ids(prediction, f"mask{_of_image(name)}")
         side = self.n_classes + 1
         self.counts += np.bincount(rows * side + columns, minlength=side**2).reshape(side, side)
 
-    def _known(self, ids: Map, what: str) -> NDArray[np.int64]:
-        """Return the ids as one list, C for all that are no class."""
+    def _as_class_ids(self, ids: Map, what: str) -> NDArray[np.int64]:
+        """Return the ids as a flat array, with C for every id that is no class."""
         flat = ids.ravel()
-        known = (flat >= 0) & (flat < self.n_classes)
-        stray = flat[~known & (flat != self.ignore_label)]
-        if stray.size and not self.paper:
+        is_class = (flat >= 0) & (flat < self.n_classes)
+        unknown = flat[~is_class & (flat != self.ignore_label)]
+        if unknown.size and not self.paper:
             raise InputError(
-                f"the {what} has the id {stray[0]} but there are {self.n_classes} classes, 0 to "
+                f"the {what} has the id {unknown[0]} but there are {self.n_classes} classes, 0 to "
                 f"{self.n_classes - 1}, and the ignore label is {self.ignore_label}"
             )
-        return np.where(known, flat, self.n_classes).astype(np.int64)
+        return np.where(is_class, flat, self.n_classes).astype(np.int64)
 
-    def cut(self, n_classes: int) -> "Confusion":
-        """Return the counts for the first classes alone; the others are none of the classes."""
-        cut = Confusion(n_classes, self.ignore_label, paper=self.paper)
-        first = range(n_classes + 1)  # of what each row and column sums: all from the last on
-        cut.counts = np.add.reduceat(np.add.reduceat(self.counts, first, axis=0), first, axis=1)
-        return cut
+    def truncate(self, n_classes: int) -> "Confusion":
+        """Return the counts for the first classes only; others count as none of the classes."""
+        truncated = Confusion(n_classes, self.ignore_label, paper=self.paper)
+        first = range(n_classes + 1)  # each class by itself, all further ones summed into the last
+        truncated.counts = np.add.reduceat(
+            np.add.reduceat(self.counts, first, axis=0), first, axis=1
+        )
+        return truncated
 
     @property
     def _labelled(self) -> NDArray[np.int64]:
@@ -111,16 +152,14 @@ class Confusion:
         array of shape (C,), float64
             NaN for classes that are left out of the mean.
         """
-        counts = self.counts if self.paper else self._labelled
-        hits = np.diagonal(self.counts)[:-1]
-        unions = self.counts[:-1].sum(axis=1) + counts[:, :-1].sum(axis=0) - hits
-        if self.paper:
+        if self.paper:  # all labels, those of no class too
+            hits, unions = (part[:-1] for part in overlaps(self.counts))
             iou = hits / (PAPER_EPS + unions)
         else:
-            iou = np.divide(hits, unions, out=np.full(len(hits), np.nan), where=unions > 0)
+            iou = iou_or_nan(*overlaps(self._labelled))
         if 0 <= self.ignore_label < self.n_classes:
             iou[self.ignore_label] = np.nan
-        return np.asarray(iou, dtype=np.float64)
+        return iou
 
     def mean_iou(self) -> float:
         """Return the mean over the classes that count; NaN if there is none."""
@@ -134,8 +173,16 @@ class Confusion:
         total = int(labelled.sum())
         return float(np.trace(labelled)) / total if total else float("nan")
 
+    def scores(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return mIoU, pixel accuracy and IoU by class as plain JSON values, None for NaN."""
+        return {
+            "mean_iou": _number(self.mean_iou()),
+            "pixel_accuracy": _number(self.pixel_accuracy()),
+            "iou": by_class(names, self.iou_per_class()),
+        }
 
-def _of(name: str) -> str:
+
+def _of_image(name: str) -> str:
     return f" of '{name}'" if name else ""
 
 

@@ -1,6 +1,6 @@
-"""Bilinear interpolation of tables with a line of values a pixel, band by band.
+"""Bilinear resizing of an image of scores, band by band.
 
-Which cells are read, and by which weights, is `store.read.interpolation.taps`'s to say.
+Cells and weights come from `store.read.interpolation.taps`.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ __all__ = ["resize_bands"]
 def resize_bands(
     bands: Iterable[Tensor], source: tuple[int, int], target: tuple[int, int], lines: int
 ) -> Iterator[Tensor]:
-    """Resize an image of which only a band is held at a time, as torch's bilinear `interpolate`.
+    """Resize as torch's bilinear `interpolate`, with only a band of lines in memory.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def resize_bands(
     source, target : tuple of int
         Height and width of the source and of the result.
     lines : int
-        Height of the bands that come out; the last may be lower. Where nothing is to be resized,
-        the source's bands come out as they are.
+        Height of the bands that are yielded; the last may be lower. If source and target have one
+        size, the source's bands are yielded unchanged.
 
     Yields
     ------
@@ -43,9 +43,9 @@ def resize_bands(
         index, weight = taps(rectangle(range(y, y + height), range(target[1])), target, source)
         first, last = int(index[0, 0]) // source[1], int(index[-1, 3]) // source[1]
         while top + len(held) <= last:
-            done = min(max(first - top, 0), len(held))  # lines that nobody will read again
+            done = min(max(first - top, 0), len(held))  # lines that no later band reads
             held, top = torch.cat([held[done:], next(bands)]), top + done
         index -= top * source[1]
         cells, shares = (torch.from_numpy(part).to(held.device) for part in (index, weight))
         yield mix(held.flatten(0, 1), cells, shares).view(height, target[1], -1)
-    deque(bands, maxlen=0)
+    deque(bands, maxlen=0)  # to its end: the source checks there that no tile is left over

@@ -2,13 +2,14 @@
 
 A linear layer commutes with interpolation, ``W · upsample(F) = upsample(W · F)``. So the first
 Linear of all M members is applied to each native map F, one matrix product over its cells; the M·H1
-hidden values of a cell are then interpolated to the row grid, those of all map sizes added, and the
-network goes on from there. The scores are those of upsampling the D channels first, to float
-rounding, for a fraction of the operations and memory.
+hidden values of a cell are then interpolated to the pixels of the tile and summed over the map
+sizes, and the other layers follow. The scores are those of upsampling the D channels first, to
+float rounding, for a fraction of the operations and memory.
 
-All is done in bands of lines of the row grid. A map's hidden values are computed in blocks of lines
-as bands come to need them, and the newest block takes the oldest one's place. Where blocks begin
-does not depend on the bands, so the bands' height cannot change a hidden value.
+Everything runs in bands of lines of the tile. The hidden values of a map are computed in blocks of
+lines when a band needs them, and a new block overwrites the oldest one (a ring buffer). Where
+blocks begin does not depend on the bands: a matrix product of other lines may round differently,
+and the height of the bands must not change a score.
 """
 
 from collections.abc import Mapping
@@ -28,15 +29,15 @@ __all__ = ["FactorisedEnsemble", "HiddenMaps", "Map"]
 
 Map = NDArray[np.floating] | Tensor
 
-# Pixels of a band and cells of a block. On a CPU what one band touches should stay in its cache; an
-# accelerator wants fewer and larger calls.
+# Pixels of a band and cells of a block. On a CPU the data of one band should fit in its cache; an
+# accelerator needs fewer and larger calls.
 CELLS_CPU = 2048
 CELLS_ACCELERATOR = 65536
 
 
 @dataclass(frozen=True)
 class _MapStage:
-    """The first layer on the maps of one size, and where its hidden cells lie in the table.
+    """The first layer on the maps of one size, and where its hidden values lie in the table.
 
     Line y of the map lies in block ``y // lines``; block b in slot ``b % slots``.
     """
@@ -56,16 +57,16 @@ class _MapStage:
         return self.slots * self.lines * self.shape[2]
 
     def cell(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the table's cell for each ``y * width + x`` of the map."""
+        """Return the row of the table for each cell ``y * width + x`` of the map."""
         y, x = np.divmod(index, self.shape[2])
         return self.base + y % (self.slots * self.lines) * self.shape[2] + x
 
 
 class HiddenMaps:
-    """One row's maps, with those of their hidden values that the band at hand needs.
+    """The maps of one tile, and the hidden values that the current band needs.
 
-    Made by `FactorisedEnsemble.prepare`. Bands may be asked for in any order, but only in ascending
-    order is each hidden value computed once. Not for several threads at once.
+    Made by `FactorisedEnsemble.prepare`. Bands may be computed in any order, but only in ascending
+    order each hidden value is computed once. Not safe for several threads.
     """
 
     def __init__(self, maps: list[Tensor], table: Tensor, slots: list[int]) -> None:
@@ -75,12 +76,12 @@ class HiddenMaps:
 
 
 class FactorisedEnsemble:
-    """The members' scores at every pixel of a row, from the row's native maps.
+    """The members' scores at every pixel of a tile, from its native maps.
 
     Parameters
     ----------
     stack : MemberStack
-        Used as in eval mode. Its weights are copied, it need not be kept.
+        Evaluated in eval mode. Its weights are copied.
     spec : FeatureSpec
         Of the features that the members were trained on.
     device : torch.device, str or None
@@ -92,7 +93,7 @@ class FactorisedEnsemble:
     spec : FeatureSpec
     device : torch.device
     band : int
-        Height of the bands in which to ask for scores at little memory.
+        Height of a band: compute scores in bands of this height to save memory.
 
     Raises
     ------
@@ -135,7 +136,8 @@ class FactorisedEnsemble:
         height, width = layer.height, layer.width
         first, last = self._lines_read((height, width))
         lines = min(height, max(1, self.cells // width))
-        # A band needs its widest span of lines at once, which may start anywhere in a block.
+        # The lines that a band reads must be in the table at once. A span of s lines that may start
+        # anywhere in a block touches up to 2 + (s - 2) // lines blocks.
         ends = np.minimum(np.arange(len(first)) + self.band, len(first)) - 1
         span = int((last[ends] - first).max()) + 1
         slots = min(-(-height // lines), 2 + (span - 2) // lines)
@@ -143,13 +145,13 @@ class FactorisedEnsemble:
         return _MapStage(key, shape, weight, lines, slots, base, first, last)
 
     def _lines_read(self, map_shape: tuple[int, int]) -> tuple[NDArray[np.int64], ...]:
-        """Return, for each line of the row grid, the first and last map line that it reads."""
+        """Return, for each line of the tile, the first and last map line that it reads."""
         height = self.spec.row_shape[0]
         index, _ = taps(rectangle(range(height), range(1)), self.spec.row_shape, map_shape)
         return index[:, 0] // map_shape[1], index[:, 3] // map_shape[1]
 
     def _row_taps(self) -> tuple[Tensor, Tensor]:
-        """Return cells and weights, (H, W, 4 · map sizes), that each pixel of a row reads."""
+        """Return rows of the table and weights of each pixel: (H, W, 4 · map sizes)."""
         H, W = self.spec.row_shape
         grid = rectangle(range(H), range(W))
         index, weight = [], []
@@ -162,7 +164,7 @@ class FactorisedEnsemble:
         return cells_read, shares
 
     def prepare(self, maps: Mapping[str, Map]) -> HiddenMaps:
-        """Take one row's activations.
+        """Prepare the activations of one tile.
 
         Parameters
         ----------
@@ -182,7 +184,7 @@ class FactorisedEnsemble:
 
     @torch.no_grad()
     def logits(self, hidden: HiddenMaps, y0: int, y1: int) -> Tensor:
-        """Return the members' scores on a band of lines of the row grid.
+        """Return the members' scores on a band of lines of the tile.
 
         Parameters
         ----------
@@ -198,7 +200,7 @@ class FactorisedEnsemble:
         Raises
         ------
         InputError
-            If the lines are not within the row.
+            If the lines are not within the tile.
         """
         H, W = self.spec.row_shape
         if not 0 <= y0 < y1 <= H:
@@ -218,7 +220,7 @@ class FactorisedEnsemble:
         return torch.baddbmm(b3, torch.baddbmm(b2, x, w2).relu_(), w3)
 
     def _provide(self, hidden: HiddenMaps, number: int, y0: int, y1: int) -> None:
-        """Compute those hidden blocks of a map that lines y0 to y1 read and the table lacks."""
+        """Compute the hidden blocks that lines y0 to y1 read and that the table does not hold."""
         stage, held = self._stages[number], hidden.held[number]
         first, last = int(stage.first[y0]), int(stage.last[y1 - 1])
         for block in range(first // stage.lines, last // stage.lines + 1):
@@ -230,12 +232,13 @@ class FactorisedEnsemble:
     def _fill(self, hidden: HiddenMaps, number: int, block: int, slot: int) -> None:
         stage = self._stages[number]
         lines = hidden.maps[number][:, block * stage.lines : (block + 1) * stage.lines]
-        # (C, lines, w) -> (cells, C): laid out by pixel the product is half as fast again.
+        # (C, lines, w) -> (cells, C): with contiguous channels the product is 1.5 times as fast
         cells = lines.permute(1, 2, 0).reshape(-1, len(lines)).float()
         start = stage.base + slot * stage.lines * stage.shape[2]
         out = hidden.table[start : start + len(cells)]
         if number == 0:
-            # The four weights of a pixel sum to 1: added to one map, the bias comes through whole.
+            # The bias is added to one map size only: the four weights of a pixel sum to 1, so
+            # interpolation leaves it unchanged.
             torch.addmm(self._bias, cells, stage.weight, out=out)
         else:
             torch.mm(cells, stage.weight, out=out)
@@ -255,7 +258,7 @@ def _after_batchnorm(stack: MemberStack, i: int) -> tuple[Tensor, Tensor]:
     """Return weight (M, in, out) and bias (M, 1, out) of Linear i with the BatchNorm before it.
 
     With the running statistics BatchNorm is ``x · scale + shift``, so Linear after BatchNorm is
-    ``x · (scale W) + (shift W + b)``. Folded in float64, on the CPU: not every device has it.
+    ``x · (scale W) + (shift W + b)``. Folded in float64, on the CPU: MPS has no float64.
     """
     mean, variance = stack.means[i - 1], stack.variances[i - 1]
     tensors = stack.gammas[i - 1], stack.betas[i - 1], stack.weights[i], stack.biases[i]
@@ -280,5 +283,5 @@ def _checked(maps: Mapping[str, Map], stage: _MapStage) -> Tensor:
         )
     if isinstance(values, Tensor):
         return values.detach()
-    # torch warns of memory that it may not write to.
+    # torch warns about read-only memory
     return torch.from_numpy(values if values.flags.writeable else values.copy())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from math import ceil
 from pathlib import Path
+from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -61,7 +62,9 @@ def _shown(name: str) -> str:
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans: the font at hand that has the most scripts."""
-    import matplotlib as mpl
-
+    """Return DejaVu Sans, of the fonts at hand the one with most scripts; else Pillow's own."""
+    try:
+        import matplotlib as mpl
+    except ModuleNotFoundError:  # it comes with the extra "plots"
+        return cast(ImageFont.FreeTypeFont, ImageFont.load_default(_TEXT))
     return ImageFont.truetype(Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), _TEXT)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...store.atomic_folder import part_of
+from ...store.atomic_folder import temporary_path
 from ...store.errors import DsegError, InputError
 
 __all__ = [
@@ -190,7 +190,7 @@ def _write_whole(
     path: Path | str, write: Callable[[BinaryIO], object], under: Path | None = None
 ) -> None:
     path = Path(path)
-    part = under or part_of(path)
+    part = under or temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -1,9 +1,9 @@
-"""Masks: the members' scores on an image's rows, brought to the image's own size, then the vote.
+"""Masks: the members' scores on the tiles of an image, resized to the image, then the vote.
 
-Each member's scores, not its votes, are interpolated from the row grid to the image. Where an image
-was cut into tiles, each member's scores of overlapping tiles are first blended by their distance to
-the tiles' edges. Everything runs in bands of lines from the top of the image to its bottom, so
-memory holds a band of the image and, of a tiled one, the scores of one line of tiles.
+Each member's scores, not its votes, are interpolated to the image's size. If an image was cut into
+several tiles, the scores of overlapping tiles are first averaged, weighted by the distance to the
+edge of the tile (`blend_weight`). Everything runs in bands of lines from the top to the bottom, so
+memory holds a band of the image and the scores of one line of tiles.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,8 +77,8 @@ def predict_image(
     geometry : Geometry
         Where the rows lie in the image.
     rows : iterable of mappings as `FactorisedEnsemble.prepare` takes them
-        The image's rows in order. They are taken one by one, so a generator that reads a row when
-        it is asked to keeps no more than one in memory.
+        The activations of the image's tiles, in order. They are consumed one by one, so with a
+        generator only one is in memory.
     classes : sequence of int, optional
         The class id of each of the C scores; by default 0 to C - 1.
     voting : {"majority", "mean"}
@@ -87,10 +87,10 @@ def predict_image(
     at : {"image", "row"}
         The mask's grid: the image's own, or the row's, as published.
     want_probabilities, want_uncertainty : bool
-        Whether to fill the fields of the result that are None otherwise.
+        Fill these fields of the result, else None.
     sample : array of shape (n,), int64, optional
-        Pixels whose probabilities are wanted as they are, without keeping those of all: places
-        ``y * W + x`` in the mask, ascending.
+        Pixels whose probabilities are returned as float32, without keeping those of all: indices
+        ``y * W + x`` into the mask, ascending.
     temperature : float
         Of the probabilities, see `calibration`; mask and uncertainty do not depend on it.
 
@@ -198,7 +198,7 @@ def _blended_scores(
 ) -> Iterator[Tensor]:
     """Blend tiles, one line of tiles after the other.
 
-    Once a line of tiles is in, the image is final down to where the next one begins; what lies
+    After a line of tiles, the scores are final down to where the next line of tiles begins. What is
     below, where both overlap, moves to the top of the strip.
     """
     (tile_height, _), (height, width) = geometry.row_shape, geometry.resized

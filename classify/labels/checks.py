@@ -1,8 +1,8 @@
-"""What may be learnt or scored of the label maps of a run: refusals and words, from a survey.
+"""Checks of the label maps of a run before training or scoring, on the statistics of `survey`.
 
-Without a file that names the classes, ids that look like something else are refused: grey values,
-softened borders, numbers of objects. A file that names them makes ids meant; what still looks odd
-then is told. An id beyond the classes is always refused.
+If no file names the classes, ids that look like something else are refused: grey values, softened
+borders, numbers of objects. If a file names them, the ids are taken as intended, and the same signs
+only give a warning. An id beyond the classes is always refused.
 """
 
 from collections import Counter
@@ -66,7 +66,7 @@ def check_ids(
     ----------
     label : array of shape (H, W), integer
     ids : iterable of int
-        Its ids, ascending, but for the ignore label; such as `SeenMap.pixels`.
+        Its ids, ascending, but for the ignore label; such as `LabelMapStats.pixels`.
     ignore : int
     classes : Classes, optional
         None where no file names them: all ids below 65535 may be classes.

@@ -1,7 +1,8 @@
-"""What a list of class names may hold besides names, so that no name slips to another class.
+"""Parse lists of class names that hold more than names.
 
 Line k of ``classes.txt``, from 0, names class k. A header, a comment, labelme's ``__ignore__`` or
-ids beside the names would shift them: what is understood is told in words, all else is refused.
+ids next to the names would shift the names to wrong classes: what is recognised is reported in a
+note, everything else is refused.
 """
 
 import re

@@ -1,12 +1,14 @@
-"""The borders between the ids of a label map, and whether something softened them.
+"""Detect label maps whose borders were softened.
 
-Anti-aliased drawing, resizing with interpolation and JPEG put values between two ids along their
-border, which are then read as ids of their own. Two signs tell such maps from real ones:
+Anti-aliased drawing, resizing with interpolation and JPEG create values between two ids along their
+border, which are then read as ids of their own. Two features tell such maps from real ones:
 
-- Steps. At a sharp border the id changes at once; where a third class lies between two, its id is
-  as often beyond both as between. At a softened one most pixels on the way lie between.
-- Crumbs. Softening makes many ids of which hardly a pixel stands among its like, each beside
-  several others. Thin classes that someone drew stand among one or two others.
+- Steps: pixels whose id lies between those of their two neighbours. At a sharp border the id
+changes
+  at once; a thin third class at the border has an id outside the two as often as between them. At a
+  softened border, most pixels in between have ids in between.
+- Crumbs: ids of which hardly any pixel is surrounded by its own id, and that touch several other
+  ids. A thin class that somebody drew touches one or two others.
 """
 
 from dataclasses import dataclass
@@ -18,10 +20,10 @@ from numpy.typing import NDArray
 __all__ = ["N_IDS", "Edges"]
 
 N_IDS = 1 << 16
-"""Ids below 0 or from here on are classes nowhere; they are not counted."""
+"""Ids below 0 or from here on are never classes; they are not counted."""
 
-_ROWS = 96
-"""Of a map with more rows, at most so many are looked at, evenly spaced, with those beside them."""
+_MAX_LINES = 96
+"""Lines of a map that are examined at most, evenly spaced, with the lines next to them."""
 
 # Real label maps, each alone, at full and half size: steps at most .06 of the crossings. Shrunk to
 # 30 pixels a side they reach .15; interpolated ones begin at .27. Both by nearest neighbour.
@@ -32,17 +34,17 @@ _CRUMBS, _CRUMBS_INSIDE, _CRUMBS_MIXED = 12, 0.02, 0.4
 
 @dataclass(frozen=True)
 class Edges:
-    """What stands at the borders, of one map or summed over several.
+    """Statistics of the borders of one label map, or summed over several.
 
     Parameters
     ----------
     crossings : float
-        Neighbouring pixels, across or down, that differ.
+        Pairs of neighbouring pixels, horizontal or vertical, that differ.
     thin : int
-        Pixels that differ from both neighbours of an axis: places one pixel wide.
+        Pixels that differ from both neighbours along an axis.
     counts : array of shape (4, n), int64
-        By id: its pixels; those with a neighbour of another id; those among whose neighbours are
-        two or more other ids; thin ones between the values of their two neighbours.
+        By id: its pixels; those with a neighbour of another id; those whose neighbours have two or
+        more other ids; thin ones with an id between those of their two neighbours.
     """
 
     crossings: float
@@ -50,26 +52,31 @@ class Edges:
     counts: NDArray[np.int64]
 
     @classmethod
-    def none(cls) -> Self:
-        """Return those of no map."""
+    def empty(cls) -> Self:
+        """Return the statistics of no map, for sums."""
         return cls(0.0, 0, np.zeros((4, 1), np.int64))
 
     @classmethod
     def of(cls, label: NDArray[np.integer]) -> Self:
-        """Look at one label map, (H, W)."""
+        """Compute the statistics of one label map, (H, W)."""
         height, width = label.shape
-        y, x = np.arange(0, height, -(-height // _ROWS)), np.arange(width)
-        here = label[y]
-        left, right = here[:, np.maximum(x - 1, 0)], here[:, np.minimum(x + 1, width - 1)]
-        up, low = label[np.maximum(y - 1, 0)], label[np.minimum(y + 1, height - 1)]
-        sides = (left, right, up, low)
-        differ = [side != here for side in sides]
-        at_edge = np.flatnonzero(differ[0] | differ[1] | differ[2] | differ[3])
-        five = np.stack([side.ravel()[at_edge] for side in (here, *sides)])  # (5, n)
+        y, x = np.arange(0, height, -(-height // _MAX_LINES)), np.arange(width)
+        centre = label[y]
+        left, right = centre[:, np.maximum(x - 1, 0)], centre[:, np.minimum(x + 1, width - 1)]
+        up, down = label[np.maximum(y - 1, 0)], label[np.minimum(y + 1, height - 1)]
+        sides = (left, right, up, down)
+        differs = [side != centre for side in sides]
+        edge_pixels = np.flatnonzero(differs[0] | differs[1] | differs[2] | differs[3])
+        neighbourhood = np.stack([side.ravel()[edge_pixels] for side in (centre, *sides)])  # (5, n)
         return cls(
-            int(np.count_nonzero(five[1:] != five[0])) / 2,  # each is seen from both its sides
-            sum(int(np.count_nonzero(differ[k] & differ[k + 1])) for k in (0, 2)),
-            _table(_histogram(here.ravel()), _histogram(five[0]), *_mixed_and_between(five)),
+            int(np.count_nonzero(neighbourhood[1:] != neighbourhood[0]))
+            / 2,  # each is counted twice
+            sum(int(np.count_nonzero(differs[k] & differs[k + 1])) for k in (0, 2)),
+            _table(
+                _histogram(centre.ravel()),
+                _histogram(neighbourhood[0]),
+                *_mixed_and_between(neighbourhood),
+            ),
         )
 
     def __add__(self, other: Self) -> Self:
@@ -84,7 +91,7 @@ class Edges:
 
     @property
     def softened(self) -> bool:
-        """Say whether ids were made up along the borders."""
+        """Whether the borders look softened."""
         return self._has_steps() or self._has_crumbs()
 
     def _has_steps(self) -> bool:
@@ -97,30 +104,30 @@ class Edges:
         )
 
     def _has_crumbs(self) -> bool:
-        pixels, at_edge, mixed, _ = self.counts
-        crumbs = (pixels > 0) & (pixels - at_edge <= _CRUMBS_INSIDE * pixels)
+        pixels, edge_pixels, mixed, _ = self.counts
+        crumbs = (pixels > 0) & (pixels - edge_pixels <= _CRUMBS_INSIDE * pixels)
         n = int(crumbs.sum())
         most = n >= _CRUMBS and 2 * n >= int((pixels > 0).sum())
         return most and int(mixed[crumbs].sum()) >= _CRUMBS_MIXED * int(pixels[crumbs].sum())
 
 
 def _mixed_and_between(
-    five: NDArray[np.integer],
+    neighbourhood: NDArray[np.integer],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count, by id, pixels beside two and more other ids, and those between their neighbours.
 
     Parameters
     ----------
-    five : array of shape (5, n)
+    neighbourhood : array of shape (5, n)
         Pixels at edges, then their left, right, upper and lower neighbours.
     """
-    here, left, right, up, low = five
-    lowest, highest = five.min(axis=0), five.max(axis=0)
-    mixed = here[((five != lowest) & (five != highest)).any(axis=0)]
+    centre, left, right, up, down = neighbourhood
+    lowest, highest = neighbourhood.min(axis=0), neighbourhood.max(axis=0)
+    mixed = centre[((neighbourhood != lowest) & (neighbourhood != highest)).any(axis=0)]
     steps = []
-    for one, other in ((left, right), (up, low)):
-        rises, falls = (one < here) & (here < other), (one > here) & (here > other)
-        steps.append(here[rises | falls])
+    for before, after in ((left, right), (up, down)):
+        rises, falls = (before < centre) & (centre < after), (before > centre) & (centre > after)
+        steps.append(centre[rises | falls])
     return _histogram(mixed), _histogram(np.concatenate(steps))
 
 

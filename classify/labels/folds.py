@@ -1,7 +1,7 @@
-"""Images dealt into folds, so that each class's images are spread over them.
+"""Stratified folds of images: the images of each class are spread over the folds.
 
-Images are the unit, for pixels of one image are alike: an image whose pixels stood on both sides
-would be scored by what was learnt of itself.
+Images are the unit, for pixels of one image are correlated: an image with pixels in both training
+and test would be scored by what was learnt from itself.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 
-__all__ = ["image_folds", "unlearnt_classes"]
+__all__ = ["image_folds", "classes_in_one_fold"]
 
 
 def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tuple[int, ...], ...]:
-    """Deal images into folds of equal size, to within one.
+    """Assign images to folds whose sizes differ by at most one.
 
-    The rarest class that still has images to be dealt is dealt first, each of its images to the
-    fold that has the fewest of that class, of those the one with the most room. Ties are broken by
-    the seed; the folds are a pure function of the arguments.
+    Classes are taken from the rarest on; each image goes to the fold with the fewest images of that
+    class and, among those, the most free places. Ties are broken by the seed; the folds are a pure
+    function of the arguments.
 
     Parameters
     ----------
     counts : array of shape (images, classes), integer
-        Pixels of each class in each image; only whether there are any counts.
+        Pixels of each class in each image; only zero or not matters.
     k : int
-        Folds; as many as images leaves one out at a time.
+        Number of folds; as many as images for leave-one-out.
     seed : int
 
     Returns
@@ -62,36 +62,38 @@ def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tup
     present, order = np.asarray(counts) > 0, rng.permutation(n)
     sizes = np.full(k, n // k)
     sizes[rng.permutation(k)[: n % k]] += 1
-    held = np.zeros((k, present.shape[1]), np.int64)  # images of each class, by fold
+    images_with_class = np.zeros((k, present.shape[1]), np.int64)  # images of each class, by fold
     folds: list[list[int]] = [[] for _ in range(k)]
-    for image, by in _rarest_first(present, order):
-        room = sizes - [len(fold) for fold in folds]
-        alike = np.zeros(k, np.int64) if by is None else held[:, by]
-        fold = min(np.flatnonzero(room), key=lambda f: (alike[f], -room[f], f))
+    for image, rarest_class in _rarest_first(present, order):
+        free_places = sizes - [len(fold) for fold in folds]
+        same_class = (
+            np.zeros(k, np.int64) if rarest_class is None else images_with_class[:, rarest_class]
+        )
+        fold = min(np.flatnonzero(free_places), key=lambda f: (same_class[f], -free_places[f], f))
         folds[fold].append(image)
-        held[fold] += present[image]
+        images_with_class[fold] += present[image]
     return tuple(tuple(sorted(fold)) for fold in folds)
 
 
 def _rarest_first(
     present: NDArray[np.bool_], order: NDArray[np.integer]
 ) -> list[tuple[int, int | None]]:
-    """Return the images in the order to deal them, each with the class it is dealt for, if any."""
-    left, dealt = [int(image) for image in order], list[tuple[int, int | None]]()
-    while left:
-        images_of = present[left].sum(axis=0)
-        if not images_of.any():
-            return dealt + [(image, None) for image in left]
-        rarest = int(np.where(images_of > 0, images_of, len(present) + 1).argmin())
-        dealt += [(image, rarest) for image in left if present[image, rarest]]
-        left = [image for image in left if not present[image, rarest]]
-    return dealt
+    """Return the images in order of assignment, each with the class it is assigned by, if any."""
+    remaining, order_dealt = [int(image) for image in order], list[tuple[int, int | None]]()
+    while remaining:
+        images_with = present[remaining].sum(axis=0)
+        if not images_with.any():
+            return order_dealt + [(image, None) for image in remaining]
+        rarest = int(np.where(images_with > 0, images_with, len(present) + 1).argmin())
+        order_dealt += [(image, rarest) for image in remaining if present[image, rarest]]
+        remaining = [image for image in remaining if not present[image, rarest]]
+    return order_dealt
 
 
-def unlearnt_classes(
+def classes_in_one_fold(
     counts: NDArray[np.integer], folds: Sequence[Sequence[int]]
 ) -> tuple[int, ...]:
-    """Return the classes all of whose images stand in one fold: held out, nobody has learnt them.
+    """Return the classes all of whose images are in one fold: never learnt when it is held out.
 
     Parameters
     ----------
@@ -101,7 +103,7 @@ def unlearnt_classes(
 
     Examples
     --------
-    >>> unlearnt_classes(np.array([[9, 0], [9, 4], [9, 0]]), [[0], [1, 2]])
+    >>> classes_in_one_fold(np.array([[9, 0], [9, 4], [9, 0]]), [[0], [1, 2]])
     (1,)
     """
     present = np.asarray(counts) > 0

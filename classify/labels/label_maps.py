@@ -1,7 +1,7 @@
-"""Label maps: find them, read every format, bring them to the row grid.
+"""Label maps: find them, read every format, resize and cut them as the images are.
 
-A label map gives each pixel of one image a class id, or the ignore label where nothing is known;
-partly labelled images are normal. On the row grid the ignore label, whatever it was, is `IGNORED`.
+A label map gives each pixel of an image a class id, or the ignore label; partly labelled images are
+normal. In tiles the ignore label, whatever it was, is `IGNORED`.
 """
 
 import struct
@@ -16,21 +16,21 @@ from PIL import Image
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
 from ...store.names import stem_of
-from ...store.walking import ending, in_words, walk
+from ...store.walking import count_suffixes, lower_suffix, walk
 
 __all__ = [
     "IGNORED",
     "MINIMUM_PIXELS",
     "check_trainable",
     "find_labels",
-    "label_rows",
-    "passed_over",
+    "label_tiles",
+    "describe_skipped_labels",
     "read_label_file",
     "read_label_map",
 ]
 
 IGNORED = 65535
-"""What `label_rows` writes where a pixel has no class: no class id is as high."""
+"""What `label_tiles` writes where a pixel has no class: no class id is as high."""
 
 MINIMUM_PIXELS = 20
 """Published: a class of fewer pixels in a resized image is not trained on there."""
@@ -75,7 +75,7 @@ def find_labels(
     known = {Path(image).resolve() for image in images}
     found: dict[str, Path] = {}
     for path in walk(root).files:
-        if ending(path) not in SUFFIXES or not path.is_file() or path.resolve() in known:
+        if lower_suffix(path) not in SUFFIXES or not path.is_file() or path.resolve() in known:
             continue
         stem = stem_of(path.relative_to(root).as_posix())
         if stem in found:
@@ -86,7 +86,7 @@ def find_labels(
     return found
 
 
-def passed_over(
+def describe_skipped_labels(
     folder: str | Path,
     labels: Collection[str],
     images: Collection[Path],
@@ -115,18 +115,21 @@ def passed_over(
     others = [
         path
         for path in found.files
-        if ending(path) in _OTHER_LABELS
+        if lower_suffix(path) in _OTHER_LABELS
         and path.name not in ("classes.json", "predictions.jsonl")
         and (stem := stem_of(path.relative_to(root).as_posix())) not in labels
         and (stem in stems or not labels)
         and path.resolve() not in known
     ]
-    hidden = sum(ending(path) in SUFFIXES for path in found.hidden)
-    parts = [*([in_words(others)] if others else []), *([f"{hidden} hidden"] if hidden else [])]
+    hidden = sum(lower_suffix(path) in SUFFIXES for path in found.hidden)
+    parts = [
+        *([count_suffixes(others)] if others else []),
+        *([f"{hidden} hidden"] if hidden else []),
+    ]
     if not parts:
         return ""
     why = "label maps are .png or .npy"
-    if any(ending(path) in _JPEG for path in others):
+    if any(lower_suffix(path) in _JPEG for path in others):
         why += "; JPEG cannot store exact class ids, so export them again as PNG"
     return f"skipped in '{root}': {', '.join(parts)} ({why})"
 
@@ -213,17 +216,17 @@ def _stretch(path: Path) -> int:
     return {2: 85, 4: 17}.get(bits, 1) if colour_type == 0 else 1
 
 
-def label_rows(
+def label_tiles(
     label: NDArray[np.integer],
     geometry: Geometry,
     *,
     ignore: int = 255,
     minimum_pixels: int = MINIMUM_PIXELS,
 ) -> NDArray[np.uint16]:
-    """Bring a label map to the row grid, as published.
+    """Resize a label map and cut it into tiles, as published.
 
     Resized by the nearest rule of OpenCV; then every class but the ignored that has fewer than
-    ``minimum_pixels`` pixels in the resized image becomes ignored; then cut into rows.
+    ``minimum_pixels`` pixels in the resized image becomes ignored; then cut into tiles.
 
     Parameters
     ----------
@@ -238,7 +241,7 @@ def label_rows(
 
     Returns
     -------
-    array of shape (rows, height, width), uint16
+    array of shape (tiles, height, width), uint16
         Class ids, `IGNORED` where there is none: ignored, deleted or padding.
     """
     seen = resize_nearest(label, geometry.resized)

@@ -1,9 +1,9 @@
-"""Some labelled pixels of each image, and how many pixels each of them stands for.
+"""A weighted sample of the labelled pixels of each image.
 
-Drawn uniformly, a rare class would hardly be seen; drawn alike from every class, the scores would
-be those of another world. So pixels are drawn from each class of each image, in number by the
-square root of how many it has there, and each carries the weight of those it stands for: weighted
-sums over the drawn pixels are unbiased for the sums over all (Horvitz and Thompson).
+A uniform sample would hardly contain rare classes; the same number from every class would distort
+scores. So the sample is stratified by class and image, with sizes proportional to the square root
+of the pixels there, and each pixel has the weight of those it represents: weighted sums over the
+sample are unbiased estimates of the sums over all pixels (Horvitz and Thompson).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class DrawnPixels:
     index : array of shape (n,), int64
         Their numbers among all pixels, ascending.
     weight : array of shape (n,), float64
-        How many pixels each stands for; those of a class in an image add up to the class's there.
+        How many pixels each represents; over a class in an image they add up to its pixels there.
     image : array of shape (n,), int64
         The image of each, by its place.
     """
@@ -91,11 +91,11 @@ def draw_pixels(
     index, weight, image = [], [], []
     for number, (start, stop) in enumerate(pairwise(image_starts)):
         rng = np.random.default_rng([seed, number])
-        here = y[start:stop]
-        counts = np.bincount(here)
+        labels = y[start:stop]
+        counts = np.bincount(labels)
         for c, n in enumerate(allocate(counts, most)):
             if n:
-                index.append(start + rng.choice(np.flatnonzero(here == c), n, replace=False))
+                index.append(start + rng.choice(np.flatnonzero(labels == c), n, replace=False))
                 weight.append(np.full(n, counts[c] / n))
                 image.append(np.full(n, number))
     found = np.concatenate(index)

@@ -1,7 +1,7 @@
-"""What the label maps of a run look like, gathered while they are read: ids, borders, palettes.
+"""Statistics of the label maps of a run, collected while they are read: ids, borders, palettes.
 
-Nothing is decided here; `checks` judges what was gathered. Each map is seen at its own size,
-before shrinking deletes a class or a value.
+Nothing is decided here; `checks` uses them. They are of each map at its own size, before resizing
+removes a class or a value.
 """
 
 from collections import Counter
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from .edges import N_IDS, Edges
 
-__all__ = ["LabelSurvey", "SeenMap"]
+__all__ = ["LabelSurvey", "LabelMapStats"]
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class SeenMap:
-    """One label map.
+class LabelMapStats:
+    """Statistics of one label map.
 
     Parameters
     ----------
     path : path
     pixels : dict
-        Of each class id that occurs, ascending; the ignore label is not among them.
+        Number of pixels of each class id, ascending, without the ignore label.
     palette : bytes, optional
         Red, green and blue of each index, where the file has a palette.
     """
@@ -49,7 +49,7 @@ class LabelSurvey:
 
     Attributes
     ----------
-    maps : list of SeenMap
+    maps : list of LabelMapStats
     pixels : Counter
         Of each id in all maps together, the ignore label too.
     edges : Edges
@@ -62,9 +62,9 @@ class LabelSurvey:
 
     def __init__(self, where: str, ignore: int) -> None:
         self.where, self.ignore = where, ignore
-        self.maps: list[SeenMap] = []
+        self.maps: list[LabelMapStats] = []
         self.pixels: Counter[int] = Counter()
-        self.edges = Edges.none()
+        self.edges = Edges.empty()
         self.softened: list[Path] = []
         self.softest: Path | None = None
         self._most_steps = 0
@@ -87,7 +87,7 @@ class LabelSurvey:
         palette: bytes | None = None,
         *,
         borders: bool = True,
-    ) -> SeenMap:
+    ) -> LabelMapStats:
         """Take in one map.
 
         Parameters
@@ -105,7 +105,7 @@ class LabelSurvey:
         pixels.pop(self.ignore, None)
         if palette is not None:
             palette = self._palettes.setdefault(palette, palette)  # one object of equal ones
-        seen = SeenMap(path, pixels, palette)
+        seen = LabelMapStats(path, pixels, palette)
         self.maps.append(seen)
         if borders:
             self._look_at_borders(path, label)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...store.errors import InputError
-from ...store.names import unsafe
+from ...store.names import why_unsafe
 from .card import read_json
 
 __all__ = ["are_safetensors", "find_weights", "patterns_of"]
@@ -54,7 +54,7 @@ def _shards(index: Path) -> dict[str, Path]:
     if not isinstance(where, dict) or not where:
         raise InputError(f"'{index}' names no shards of weights: was the download complete?")
     for name in map(str, where.values()):
-        if (why := unsafe(name)) is not None:
+        if (why := why_unsafe(name)) is not None:
             raise InputError(f"'{index}' names the shard '{name}', no file next to it: {why}")
     shards = {str(name): index.parent / str(name) for name in sorted(set(map(str, where.values())))}
     lacking = [name for name, path in shards.items() if not path.is_file()]

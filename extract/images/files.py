@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...store.errors import InputError
 from ...store.names import stem_of
-from ...store.walking import ending, passed_over, walk
+from ...store.walking import describe_skipped, lower_suffix, walk
 
 __all__ = ["EXTENSIONS", "ImageFiles", "find_images", "list_images"]
 
@@ -83,7 +83,7 @@ def find_images(sources: Sequence[Path]) -> ImageFiles:
     for path in sources:
         if path.is_dir():
             raise InputError(f"'{path}' is a folder: give one folder of images, or images alone")
-        if ending(path) not in EXTENSIONS:
+        if lower_suffix(path) not in EXTENSIONS:
             raise InputError(
                 f"'{path}' is no image by its ending: images end in {' '.join(sorted(EXTENSIONS))}"
             )
@@ -94,9 +94,9 @@ def find_images(sources: Sequence[Path]) -> ImageFiles:
 
 def _in_folder(folder: Path) -> ImageFiles:
     found = walk(folder)
-    images = [path for path in found.files if ending(path) in EXTENSIONS]
+    images = [path for path in found.files if lower_suffix(path) in EXTENSIONS]
     names = [path.relative_to(folder).as_posix() for path in images]
-    passed = passed_over(found, EXTENSIONS)
+    passed = describe_skipped(found, EXTENSIONS)
     if not images:
         known = " ".join(sorted(EXTENSIONS))
         there = f"; passed over are {passed}" if passed else ""

@@ -8,18 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...classify.evaluation.intervals import Interval
 from ...classify.inference.mask_files import write_encoded
 from ...classify.labels.classes import OKABE_ITO
 
-__all__ = ["BLUE", "draw_curve", "draw_reliability", "figure"]
+__all__ = ["BLUE", "COLOURS", "draw_reliability", "figure", "legend_above"]
 
-
-def _hex(k: int) -> str:
-    return "#" + "".join(f"{part:02x}" for part in OKABE_ITO[k])
-
-
-BLUE = _hex(5)
+COLOURS = tuple("#" + bytes(colour).hex() for colour in OKABE_ITO)
+BLUE = COLOURS[5]
 
 _STYLE = {
     "font.size": 9,
@@ -33,7 +28,11 @@ _STYLE = {
 
 @contextmanager
 def figure(
-    stem: Path, columns: int = 1, size: tuple[float, float] = (4.8, 3.4)
+    stem: Path,
+    columns: int = 1,
+    size: tuple[float, float] = (4.8, 3.4),
+    rows: int = 1,
+    **grid: Any,
 ) -> Iterator[Sequence[Any]]:
     """Yield axes to draw on; then write ``stem.png`` and ``stem.svg``, each whole or not at all.
 
@@ -41,30 +40,30 @@ def figure(
     ----------
     stem : path
         Of the files, without an ending.
-    columns : int
-        Axes side by side.
+    columns, rows : int
+        Of axes.
     size : tuple of float
         Width and height of each, in inches.
+    **grid
+        For matplotlib's ``subplots``.
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        made = Figure(figsize=(size[0] * columns, size[1]), layout="constrained")
-        FigureCanvasAgg(made)
-        yield made.subplots(1, columns, squeeze=False)[0]
+        made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+        yield made.subplots(rows, columns, squeeze=False, **grid).ravel().tolist()
         for form, how in (("png", {"dpi": 200}), ("svg", {"metadata": {"Date": None}})):
             file = BytesIO()
             made.savefig(file, format=form, **how)
             write_encoded(f"{stem}.{form}", file.getvalue())
 
 
-def _legend(axis: Any) -> None:
-    """Draw the legend above the axes, what is drawn last first: in them it may hide something."""
+def legend_above(axis: Any, columns: int = 3) -> None:
+    """Draw the legend above all axes, what is drawn last first: in them it may hide something."""
     lines, names = (part[::-1] for part in axis.get_legend_handles_labels())
     how = {"loc": "outside upper center", "frameon": False, "columnspacing": 1.2}
-    axis.figure.legend(lines, names, ncols=len(names), handlelength=1.6, **how)
+    axis.figure.legend(lines, names, ncols=columns, handlelength=1.6, **how)
 
 
 def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
@@ -93,45 +92,4 @@ def draw_reliability(calibration: Mapping[str, Any], folder: Path) -> None:
             axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the most likely class")
             axis.set_title(f"{title}: error {error:.3f}", fontsize=9)
         axes[0].set_ylabel("fraction that is correct")
-        _legend(axes[0])
-
-
-def draw_curve(
-    images: Sequence[int],
-    means: Sequence[float],
-    intervals: Sequence[Interval | None],
-    by_draw: Sequence[Sequence[float]],
-    folder: Path,
-) -> None:
-    """Draw the mIoU against the number of labelled images, on a scale of doublings.
-
-    Parameters
-    ----------
-    images : sequence of int
-    means : sequence of float
-    intervals : sequence of Interval or None
-    by_draw : sequence of sequences of float
-        The scores of each draw, one sequence a number of images.
-    folder : path
-        Gets ``curve.png`` and ``curve.svg``.
-    """
-    with figure(folder / "curve") as (axis,):
-        for number, scores in enumerate(zip(*by_draw, strict=True)):
-            name = "one draw" if number == 0 else None
-            axis.plot(images, scores, color="0.75", linewidth=0.8, zorder=1, label=name)
-        known = [(n, one) for n, one in zip(images, intervals, strict=True) if one is not None]
-        if known:
-            axis.vlines(
-                [n for n, _ in known],
-                [max(0, one.low) for _, one in known],
-                [min(1, one.high) for _, one in known],
-                color=BLUE,
-                linewidth=1.2,
-                label="95 % interval",
-            )
-        axis.plot(images, means, color=BLUE, marker="o", markersize=5, label="mean of the draws")
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(images, [str(n) for n in images])
-        axis.minorticks_off()
-        axis.set(xlabel="labelled images", ylabel="mIoU on held-out images")
-        _legend(axis)
+        legend_above(axes[0])

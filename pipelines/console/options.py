@@ -23,9 +23,10 @@ __all__ = [
     "existing_folder",
     "existing_path",
     "folder",
-    "list_option",
     "ignore_option",
     "layers_option",
+    "list_option",
+    "memory_option",
     "output_options",
     "overwrite_option",
     "training_options",
@@ -40,94 +41,78 @@ existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 folder = click.Path(file_okay=False, path_type=Path)
 
 
-class _Numbers(click.ParamType[tuple[int, ...]]):
-    """Whole numbers with commas between them: ``50,150,250``."""
+class _Parsed(click.ParamType[Any]):
+    """Text that a function turns into a value; its ``ValueError`` says what the text is not."""
 
-    name = "N,N,…"
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self._parse = name, parse
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        if isinstance(value, tuple):
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):  # a default
             return value
-        if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", str(value)):
-            self.fail(f"'{value}' is not a list of whole numbers such as 50,150,250", param, ctx)
-        return tuple(int(part) for part in str(value).split(","))
-
-
-class _Names(click.ParamType[tuple[str, ...]]):
-    """Names with commas between them: ``50:6,150:8,pixels``."""
-
-    name = "NAME,…"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        names = tuple(part.strip() for part in str(value).split(","))
-        if not all(names):
-            self.fail(f"'{value}' is not a list of names separated by commas", param, ctx)
-        return names
-
-
-class _Size(click.ParamType[tuple[int, int]]):
-    """A side, or height and width: ``256`` or ``192x256``."""
-
-    name = "S|HxW"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value[0], value[1]
-        match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", str(value).strip())
-        if not match or int(match[1]) == 0 or match[2] in ("0", "00"):
-            self.fail(f"'{value}' is not a size: give a side such as 256, or HxW", param, ctx)
-        return int(match[1]), int(match[2] or match[1])
-
-
-class _Shard(click.ParamType[tuple[int, int]]):
-    """One part of several: ``0/4`` to ``3/4``."""
-
-    name = "i/n"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value[0], value[1]
-        match = re.fullmatch(r"(\d+)/(\d+)", str(value).strip())
-        if not match or int(match[1]) >= int(match[2]):
-            self.fail(f"'{value}' is not a shard: give i/n with i from 0 to n-1", param, ctx)
-        return int(match[1]), int(match[2])
-
-
-class _Bytes(click.ParamType[int]):
-    """An amount of memory: ``500MB``."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        from ...store.errors import InputError
-        from .sizes import parse_bytes
-
         try:
-            return value if isinstance(value, int) else parse_bytes(str(value))
-        except InputError as error:
-            self.fail(str(error), param, ctx)
+            return self._parse(value.strip())
+        except ValueError as error:
+            self.fail(f"'{value}' {error}", param, ctx)
 
 
-class _Time(click.ParamType[float]):
-    """A length of time, in seconds: ``90s``, ``30m``, ``1h30m``."""
+def _matched(pattern: str, text: str, otherwise: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, text)
+    if match is None:
+        raise ValueError(otherwise)
+    return match
 
-    name = "TIME"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        if isinstance(value, float):
-            return value
-        text = str(value).strip().lower()
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
-        units = [unit for _, unit in parts]
-        whole = "".join(number + unit for number, unit in parts) == text != ""
-        if not whole or units != sorted(set(units), key="dhms".index):
-            self.fail(f"'{value}' is not a time: give units, as in 90s, 30m or 1h30m", param, ctx)
-        seconds = sum(float(n) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[u] for n, u in parts)
-        if not seconds > 0:
-            self.fail(f"'{value}' is zero: give a time such as 30m", param, ctx)
-        return seconds
+def _numbers(text: str) -> tuple[int, ...]:
+    _matched(r"\d+(\s*,\s*\d+)*", text, "is not a list of whole numbers such as 50,150,250")
+    return tuple(int(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise ValueError("is not a list of names separated by commas")
+    return names
+
+
+def _size(text: str) -> tuple[int, int]:
+    wrong = "is not a size: give a side such as 256, or HxW"
+    match = _matched(r"(\d+)(?:[x×](\d+))?", text, wrong)
+    height, width = int(match[1]), int(match[2] or match[1])
+    if not height or not width:
+        raise ValueError(wrong)
+    return height, width
+
+
+def _shard(text: str) -> tuple[int, int]:
+    wrong = "is not a shard: give i/n with i from 0 to n-1"
+    match = _matched(r"(\d+)/(\d+)", text, wrong)
+    if int(match[1]) >= int(match[2]):
+        raise ValueError(wrong)
+    return int(match[1]), int(match[2])
+
+
+def _bytes(text: str) -> int:
+    from dask.utils import parse_bytes  # here, for it is slow to import
+
+    _matched(
+        r"\d+(\.\d+)?\s*([kmgt]i?b?)",
+        text.lower(),
+        "is not a size: give a number and a unit, such as 500MB or 4GB",
+    )
+    return int(parse_bytes(text))
+
+
+def _seconds(text: str) -> float:
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.lower())
+    units = [unit for _, unit in parts]
+    whole = "".join(number + unit for number, unit in parts) == text.lower() != ""
+    if not whole or units != sorted(set(units), key="dhms".index):
+        raise ValueError("is not a time: give units, as in 90s, 30m or 1h30m")
+    seconds = sum(float(n) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[u] for n, u in parts)
+    if not seconds > 0:
+        raise ValueError("is zero: give a time such as 30m")
+    return seconds
 
 
 class Finite(click.FloatRange):
@@ -141,79 +126,66 @@ class Finite(click.FloatRange):
         return number
 
 
-NAMES, NUMBERS, SIZE = _Names(), _Numbers(), _Size()
-SHARD, BYTES, TIME = _Shard(), _Bytes(), _Time()
+NUMBERS = _Parsed("N,N,…", _numbers)  # 50,150,250
+NAMES = _Parsed("NAME,…", _names)  # 50:6,150:8,pixels
+SIZE = _Parsed("S|HxW", _size)  # 256, or height and width: 192x256
+SHARD = _Parsed("i/n", _shard)  # one part of several: 0/4 to 3/4
+BYTES = _Parsed("SIZE", _bytes)  # 500MB
+TIME = _Parsed("TIME", _seconds)  # in seconds: 90s, 30m, 1h30m
 SEED = click.IntRange(0, 2**63 - 1)  # what PyTorch and NumPy both take
 
-
-def list_option(command: F) -> F:
-    """Add ``--list``."""
-    return click.option(
-        "--list",
-        "list_file",
-        type=existing_file,
-        help="Use only these images: a text file with one stem (file name without extension) or "
-        "path per line.",
-    )(command)
-
-
-def device_option(command: F) -> F:
-    """Add ``--device``."""
-    return click.option(
-        "--device", help="cpu, cuda, cuda:1, mps, …; default: a GPU if there is one."
-    )(command)
-
-
-def overwrite_option(command: F) -> F:
-    """Add ``--overwrite``."""
-    return click.option("--overwrite", is_flag=True, help="Replace existing output.")(command)
-
-
-def dry_run_option(command: F) -> F:
-    """Add ``--dry-run``."""
-    return click.option(
-        "--dry-run",
-        is_flag=True,
-        help="Only report what the run would do, and the disk space, memory and time it would "
-        "take.",
-    )(command)
-
-
-def white_option(command: F) -> F:
-    """Add ``--white``."""
-    return click.option(
-        "--white",
-        type=click.IntRange(1, 65535),
-        help="Value of white in images of 16 bits per channel, such as 4095 for 12-bit data; "
-        "default: found from all images, or the value stored with the features.",
-    )(command)
+list_option = click.option(
+    "--list",
+    "list_file",
+    type=existing_file,
+    help="Use only these images: a text file with one stem (file name without extension) or "
+    "path per line.",
+)
+device_option = click.option(
+    "--device", help="cpu, cuda, cuda:1, mps, …; default: a GPU if there is one."
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing output.")
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only report what the run would do, and the disk space, memory and time it would take.",
+)
+white_option = click.option(
+    "--white",
+    type=click.IntRange(1, 65535),
+    help="Value of white in images of 16 bits per channel, such as 4095 for 12-bit data; default: "
+    "found from all images, or the value stored with the features.",
+)
+layers_option = click.option(
+    "--layers",
+    type=NAMES,
+    help="Use only these layers of the store, such as 50:6,150:8,pixels: step:block, as `dseg "
+    "info` lists them; 2/50:6 is a layer of the second store.",
+)
+ignore_option = click.option(
+    "--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels."
+)
+memory_option = click.option(
+    "--memory",
+    type=BYTES,
+    help="Memory to use at most, such as 4GB; default: half of what is free.",
+)
 
 
-def layers_option(command: F) -> F:
-    """Add ``--layers``."""
-    return click.option(
-        "--layers",
-        type=NAMES,
-        help="Use only these layers of the store, such as 50:6,150:8,pixels: step:block, as `dseg "
-        "info` lists them; 2/50:6 is a layer of the second store.",
-    )(command)
+def _several(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return what adds several options, in this order."""
+
+    def add(command: F) -> F:
+        """Add the options to a command."""
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def ignore_option(command: F) -> F:
-    """Add ``--ignore``."""
-    return click.option(
-        "--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels."
-    )(command)
-
-
-def training_options(command: F) -> F:
-    """Add what says how an ensemble is trained, see `TrainingOptions`."""
-    for option in reversed(_TRAINING):
-        command = option(command)
-    return command
-
-
-_TRAINING = (
+# How an ensemble is trained, see `TrainingOptions`.
+training_options = _several(
     click.option(
         "--recipe",
         type=click.Choice(["default", "paper"]),
@@ -262,11 +234,7 @@ _TRAINING = (
         help="Train on K principal components of the features (default: a fifth of the channels, "
         "at least 256); 0: on all channels.",
     ),
-    click.option(
-        "--memory",
-        type=BYTES,
-        help="Memory to use at most, such as 4GB; default: half of what is free.",
-    ),
+    memory_option,
     click.option(
         "--seed",
         type=SEED,
@@ -275,16 +243,8 @@ _TRAINING = (
         help="Seed of initial weights and pixel order: the same seed gives the same model.",
     ),
 )
-
-
-def output_options(command: F) -> F:
-    """Add ``--json``, ``-q`` and ``-v``."""
-    for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Print more; on errors, the traceback."),
-        click.option(
-            "-q", "--quiet", is_flag=True, help="No progress and no messages except warnings."
-        ),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
-    ):
-        command = option(command)
-    return command
+output_options = _several(
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no messages but warnings."),
+    click.option("-v", "--verbose", is_flag=True, help="Print more; on errors, the traceback."),
+)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from .progress_lines import Lines
 
-__all__ = ["Advance", "Console", "Part", "Progress"]
+__all__ = ["Advance", "Console", "SubProgress", "Progress"]
 
 Advance = Callable[[int], None]
 
@@ -69,7 +69,7 @@ class Console(Progress):
             self.say(line)
 
 
-class Part(Progress):
+class SubProgress(Progress):
     """One of several runs that look alike: its bars begin with which one it is.
 
     Parameters

@@ -7,7 +7,9 @@ each half minute, later after a tenth of the time that has passed, but every ten
 import time
 from collections.abc import Callable
 
-__all__ = ["Lines", "Now", "clock"]
+from tqdm import tqdm
+
+__all__ = ["Lines", "Now"]
 
 FIRST = 10.0
 """Seconds of a stage without a line: what is done sooner needs none."""
@@ -69,15 +71,4 @@ class Lines:
         left = max(0, self._total - self._done) * (now - then) / max(1, self._done - done)
         share = 100 * self._done // max(1, self._total)
         done_of = f"{self._label}: {self._done} of {self._total} {self._unit} ({share} %)"
-        return f"{done_of}, about {clock(left)} left"
-
-
-def clock(seconds: float) -> str:
-    """Return a time as on a clock.
-
-    >>> clock(59), clock(3725)
-    ('0:59', '1:02:05')
-    """
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        return f"{done_of}, about {tqdm.format_interval(left)} left"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..training.job import StoreTraining
+from ..training.options import StoreTraining
 from .report import Point
 
 __all__ = ["CurveConfig", "CurveSummary"]

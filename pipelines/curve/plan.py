@@ -141,7 +141,7 @@ def _least_learnt(labelled: Labelled, draws: Sequence[Draw]) -> int:
         counts = labelled.counts_by_image[[number[stem] for stem in draw.order]]
         classes = (counts.cumsum(axis=0) > 0).sum(axis=1)
         if classes[-1] < 2:
-            lost = labelled.facts.of([number[stem] for stem in draw.order]).lost_words()
+            lost = labelled.facts.of([number[stem] for stem in draw.order]).describe_lost()
             raise InputError(
                 f"the training images of draw {draw.number + 1} contain only one class: "
                 + (lost or "label pixels of another class in more images")

@@ -8,7 +8,8 @@ from typing import Any
 
 from ...classify.evaluation.intervals import Interval, mean_over_draws
 from ...classify.inference.mask_files import write_encoded
-from ..console.figures import draw_curve
+from ..console.figures import BLUE, figure, legend_above
+from ..console.markdown import score, table
 
 __all__ = ["Point", "interval_words", "points_of", "verdict_of", "write_report"]
 
@@ -118,33 +119,51 @@ def write_report(
     folder: Path, points: Sequence[Point], verdict: str, classes: Sequence[str], how: str
 ) -> None:
     """Write ``curve.md``, ``curve.png`` and ``curve.svg``."""
-    lines = ["# mIoU against the number of labelled images", "", verdict, ""]
-    lines += ["![mIoU by number of labelled images](curve.png)", ""]
-    lines += ["| images | mIoU | 95 % interval | draws | pixel accuracy |", "| --- " * 5 + "|"]
-    lines += [_row(point) for point in points]
-    lines += ["", "IoU of each class, mean over the draws:", ""]
-    lines += ["| class | " + " | ".join(str(p.images) for p in points) + " |"]
-    lines += ["| --- " * (1 + len(points)) + "|"]
-    for name in classes:
-        scores = [_score(point.iou.get(name)) for point in points]
-        lines.append("| " + " | ".join([name.replace("|", "\\|"), *scores]) + " |")
-    lines += ["", how, ""]
-    write_encoded(folder / "curve.md", "\n".join(lines).encode())
-    draw_curve(
-        [point.images for point in points],
-        [point.mean_iou for point in points],
-        [point.interval for point in points],
-        [point.by_draw for point in points],
-        folder,
-    )
+    rows = [["images", "mIoU", "95 % interval", "draws", "pixel accuracy"], *map(_row, points)]
+    by_class = [["class", *(str(point.images) for point in points)]]
+    by_class += [[name, *(score(point.iou.get(name)) for point in points)] for name in classes]
+    lines = [
+        "# mIoU against the number of labelled images",
+        verdict,
+        "![mIoU by number of labelled images](curve.png)",
+        table(rows),
+        "IoU of each class, mean over the draws:",
+        table(by_class),
+        how,
+    ]
+    write_encoded(folder / "curve.md", ("\n\n".join(lines) + "\n").encode())
+    draw_curve(points, folder)
 
 
-def _row(point: Point) -> str:
-    low, high = min(point.by_draw), max(point.by_draw)
-    return (
-        f"| {point.images} | {point.mean_iou:.3f} | {interval_words(point)} | "
-        f"{low:.3f} to {high:.3f} | {point.pixel_accuracy:.3f} |"
-    )
+def draw_curve(points: Sequence[Point], folder: Path) -> None:
+    """Draw the mIoU against the number of labelled images, on a scale of doublings.
+
+    Writes ``curve.png`` and ``curve.svg``.
+    """
+    images = [point.images for point in points]
+    with figure(folder / "curve") as (axis,):
+        for number, scores in enumerate(zip(*(point.by_draw for point in points), strict=True)):
+            name = "one draw each" if number == 0 else None
+            axis.plot(images, scores, color="0.75", linewidth=0.8, zorder=1, label=name)
+        known = [(point.images, point.interval) for point in points if point.interval is not None]
+        if known:
+            lows = [max(0, interval.low) for _, interval in known]
+            highs = [min(1, interval.high) for _, interval in known]
+            ends = {"color": BLUE, "linewidth": 1.2, "label": "its 95 % interval"}
+            axis.vlines([n for n, _ in known], lows, highs, **ends)
+        means = [point.mean_iou for point in points]
+        axis.plot(images, means, color=BLUE, marker="o", markersize=5, label="mean of the draws")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(images, [str(n) for n in images])
+        axis.minorticks_off()
+        axis.set(xlabel="labelled images", ylabel="mIoU on held-out images")
+        legend_above(axis)
+
+
+def _row(point: Point) -> list[str]:
+    draws = f"{min(point.by_draw):.3f} to {max(point.by_draw):.3f}"
+    accuracy = score(point.pixel_accuracy)
+    return [str(point.images), score(point.mean_iou), interval_words(point), draws, accuracy]
 
 
 def interval_words(point: Point) -> str:
@@ -152,7 +171,3 @@ def interval_words(point: Point) -> str:
     if point.interval is None:
         return "–"
     return f"{max(0, point.interval.low):.3f} to {min(1, point.interval.high):.3f}"
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -12,16 +12,18 @@ from functools import partial
 from typing import Any
 
 from ...extract.networks.devices import choose_device
-from ...store.atomic_folder import remove_parts
+from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.read.protocol import Features
-from ..console.progress import Part, Progress
+from ..console.optional_packages import require
+from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.labelled_pixels import Labelled, read_labelled
-from ..training.holdout import Scores, Setting, trial
-from ..training.job import TrainingOptions
-from ..training.memory_budget import return_freed_memory
+from ..training.holdout import TrialSetup, trial
+from ..training.memory import return_freed_memory
+from ..training.options import TrainingOptions
+from ..training.timing import masks_seconds, reading_seconds
 from .config import CurveConfig, CurveSummary
 from .file import CurveFile
 from .plan import Draw, chosen_counts, make_draws
@@ -39,10 +41,11 @@ def curve(config: CurveConfig, progress: Progress | None = None) -> CurveSummary
         If store and labels do not match, there is too little to learn from, or another curve is
         there already.
     """
+    require("matplotlib")
     progress = progress or Progress()
     if config.dry_run:
         return _curve(config, progress)
-    tidy = partial(remove_parts, config.out)
+    tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, None, "dseg curve", tidy=tidy, warn=progress.warn):
         return _curve(config, progress)
 
@@ -55,8 +58,8 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
     labelled, test = _labelled(config, store, progress)
     draws = make_draws(labelled, config.draws, config.seed, test)
     counts = chosen_counts(labelled, draws, config.counts)
-    file = CurveFile.at(config.out, _identity(config, store, labelled, test), config.overwrite)
-    setting = Setting(store, labelled, config, config.bytes_allowed(device), device)
+    file = CurveFile(config.out, _identity(config, store, labelled, test), config.overwrite)
+    setting = TrialSetup(store, labelled, config, config.bytes_allowed(device), device)
     cells = [(draw, n) for draw in draws for n in counts]
     todo = [(draw, n) for draw, n in cells if not file.has(draw.number, n)]
     done = len(cells) - len(todo)
@@ -71,10 +74,11 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
         return replace(summary, seconds=seconds)
     with progress.bar("curve", len(todo), "trainings") as advance:
         for draw, n in todo:
-            file.add(_cell(setting, draw, n, Part(progress, f"draw {draw.number + 1}, {n} images")))
+            part = SubProgress(progress, f"draw {draw.number + 1}, {n} images")
+            file.add(_cell(setting, draw, n, part))
             advance(1)
     overlap = 0.0 if test is not None else len(draws[0].held_out) / len(draws[0].order)
-    all_there = file.cells_of(draws, file.counts_of(draws))
+    all_there = file.cells_of(draws)
     points, verdict = points_of(all_there, overlap), verdict_of(all_there, overlap)
     write_report(config.out, points, verdict, labelled.scored.names, _how(config, draws, test))
     seconds = time.monotonic() - started
@@ -133,19 +137,19 @@ def _identity(
     }
 
 
-def _seconds(setting: Setting, todo: Sequence[tuple[Draw, int]]) -> float:
+def _seconds(setting: TrialSetup, todo: Sequence[tuple[Draw, int]]) -> float:
     """Estimate the time of some cells, at the pace of the largest."""
     if not todo:
         return 0.0
     draw, most = max(todo, key=lambda cell: cell[1])
     training = setting.training(draw.order[:most])
-    a_step, reading = training.seconds_a_step(), training.reading_seconds()
-    masks = training.masks_seconds(draw.held_out)
+    a_step, reading = training.seconds_a_step(), reading_seconds(training)
+    masks = masks_seconds(training, draw.held_out)
     reads = sum(n for _, n in todo) / most
     return len(todo) * (training.steps * a_step + masks) + reads * reading
 
 
-def _cell(setting: Setting, draw: Draw, n: int, progress: Progress) -> dict[str, Any]:
+def _cell(setting: TrialSetup, draw: Draw, n: int, progress: Progress) -> dict[str, Any]:
     """Train on the first n images of a draw; return its score as plain values."""
     started = time.monotonic()
     seeded = replace(setting, options=replace(setting.options, seed=draw.seed))
@@ -155,18 +159,8 @@ def _cell(setting: Setting, draw: Draw, n: int, progress: Progress) -> dict[str,
         "images": n,
         "train": list(draw.order[:n]),
         "held_out": list(draw.held_out),
-        **_plain(scores, setting.labelled.scored.names),
+        **scores.confusion.scores(setting.labelled.scored.names),
         "seconds": time.monotonic() - started,
-    }
-
-
-def _plain(scores: Scores, names: Sequence[str]) -> dict[str, Any]:
-    whole = scores.confusion
-    iou = [None if value != value else value for value in whole.iou_per_class().tolist()]
-    return {
-        "mean_iou": whole.mean_iou(),
-        "pixel_accuracy": whole.pixel_accuracy(),
-        "iou": dict(zip(names, iou, strict=True)),
     }
 
 

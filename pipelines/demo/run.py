@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...classify.ensemble.model_files import FACTS
+from ...classify.ensemble.model_files import MODEL_JSON
 from ...classify.inference.mask_files import read_mask, write_encoded, write_mask
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
@@ -20,8 +20,9 @@ from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
 from ...extract.backbone import load_backbone
 from ...extract.images.reading import read_image
 from ...extract.networks.options import BackboneOptions
-from ...store.atomic_folder import is_free, remove_parts
+from ...store.atomic_folder import is_free, remove_temporary_files
 from ...store.claims import claimed
+from ...store.differences import differences
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..evaluate.config import EvaluateConfig, EvaluateSummary
@@ -56,8 +57,8 @@ def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
     progress = progress or Progress()
     _check(config)
     load_backbone(config.checkpoint, device=config.device)  # a wrong one leaves no folder
-    tidy = partial(remove_parts, config.out)
-    with claimed(config.out, None, "dseg demo", beside=True, tidy=tidy, warn=progress.warn):
+    tidy = partial(remove_temporary_files, config.out)
+    with claimed(config.out, None, "dseg demo", in_parent=True, tidy=tidy, warn=progress.warn):
         return _demo(config, progress)
 
 
@@ -112,7 +113,7 @@ def _claim(config: DemoConfig) -> None:
     if mark.is_file() and config.overwrite:
         _clear(out)
     elif mark.is_file():
-        _check_settings(out, _settings(config), _read(mark))
+        _check_settings(mark, _settings(config))
         return
     elif not is_free(out):
         _check_foreign(config)
@@ -122,37 +123,24 @@ def _claim(config: DemoConfig) -> None:
 
 def _settings(config: DemoConfig) -> dict[str, Any]:
     """Return what all results in a folder depend on."""
-    return {
-        "checkpoint": config.checkpoint,
-        "size": list(config.size),
-        "labelled": config.labelled,
-        "predicted": config.predicted,
-        "members": config.members,
-        "max_steps": config.max_steps,
-    }
+    names = ("checkpoint", "labelled", "predicted", "members", "max_steps")
+    return {"size": list(config.size), **{name: getattr(config, name) for name in names}}
 
 
-def _read(mark: Path) -> Any:
+def _check_settings(mark: Path, asked: Mapping[str, Any]) -> None:
+    """Refuse to mix the results of different settings."""
     try:
-        return json.loads(mark.read_text(encoding="utf-8"))
+        there = json.loads(mark.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
             f"'{mark}' was not written by `dseg demo` ({error}): use --overwrite to start again"
         ) from error
-
-
-def _check_settings(out: Path, asked: Mapping[str, Any], there: Any) -> None:
-    """Refuse to mix the results of different settings."""
-    known = there if isinstance(there, dict) else {}
-    other = [key for key, value in asked.items() if known.get(key, "unknown") != value]
+    known = dict.fromkeys(asked, "unknown") | (there if isinstance(there, dict) else {})
+    other = differences(known, asked)
     if other:
-        differences = ", ".join(
-            f"{key} is {known.get(key, 'unknown')} there, {asked[key]} was requested"
-            for key in other
-        )
         raise InputError(
-            f"the demo in '{out}' was made with other settings ({differences}): give another "
-            "--out, or use --overwrite to start again"
+            f"the demo in '{mark.parent}' was made with other settings ({', '.join(other)}): give "
+            "another --out, or use --overwrite to start again"
         )
 
 
@@ -237,7 +225,7 @@ def _extract(config: DemoConfig, progress: Progress) -> None:
 
 def _fit(config: DemoConfig, progress: Progress) -> None:
     out = config.out
-    if (out / "model" / FACTS).is_file():
+    if (out / "model" / MODEL_JSON).is_file():
         progress.say(f"'{out / 'model'}' exists already")
         return
     fit(
@@ -293,6 +281,4 @@ def _draw(config: DemoConfig, test: list[str], scores: EvaluateSummary) -> None:
             )
         )
     note = f"{config.labelled} labelled scenes; mIoU {scores.mean_iou:.2f} on {len(test)} others"
-    file = io.BytesIO()
-    draw_picture(examples, CLASSES, COLOURS, note).save(file, format="PNG", optimize=True)
-    write_encoded(out / "demo.png", file.getvalue())
+    write_encoded(out / "demo.png", draw_picture(examples, CLASSES, COLOURS, note))

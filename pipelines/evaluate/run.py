@@ -17,9 +17,14 @@ from ...store.errors import InputError
 from ...store.geometry import resize_nearest
 from ..console.progress import Progress
 from ..inputs.image_list import read_list
-from ..inputs.labelled_pixels import MOST_UNNAMED, match_labels, same_files, unnamed_classes
-from ..masks.images_learnt import LEARNT
+from ..inputs.labelled_pixels import (
+    MAX_UNNAMED_CLASSES,
+    images_among_labels,
+    match_labels,
+    unnamed_classes,
+)
 from ..masks.manifest import Manifest
+from ..masks.training_set import LEARNT_KEY
 from .config import EvaluateConfig, EvaluateSummary, UnseenScores
 
 __all__ = ["evaluate"]
@@ -43,32 +48,34 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         )
     wanted = None if config.list_file is None else read_list(config.list_file)
     predicted = ((record["image"], record["sha256"]) for record in records.values())
-    images = same_files(config.labels, predicted)
+    images = images_among_labels(config.labels, predicted)
     what = f"masks in '{config.masks}'"
     labels = match_labels(masks, config.labels, wanted, what, images, progress)
     named = load_classes(config.labels, progress.say)
-    seen = LabelSurvey(f"the {what}", config.ignore)
-    seen_labels = LabelSurvey(f"the label maps in '{config.labels}'", config.ignore)
-    n_classes = MOST_UNNAMED if named is None else len(named)
+    mask_survey = LabelSurvey(f"the {what}", config.ignore)
+    label_survey = LabelSurvey(f"the label maps in '{config.labels}'", config.ignore)
+    n_classes = MAX_UNNAMED_CLASSES if named is None else len(named)
     confusion, others = (Confusion(n_classes, config.ignore, paper=config.paper) for _ in "ab")
     learnt = _learnt(labels, records)
     with progress.bar("evaluate", len(labels), "images") as advance:
         for stem, label_file in labels.items():
-            mask = _read(masks[stem], "mask", seen, named, config, ours=bool(records))
-            label = _read(label_file, "label map", seen_labels, named, config)
+            mask = _read(masks[stem], "mask", mask_survey, named, config, ours=bool(records))
+            label = _read(label_file, "label map", label_survey, named, config)
             label = _at_size_of(mask, label, stem, config.paper)
-            ids = seen.maps[-1].pixels.keys() | seen_labels.maps[-1].pixels.keys()
+            ids = mask_survey.maps[-1].pixels.keys() | label_survey.maps[-1].pixels.keys()
             if named is None and max(ids, default=0) >= n_classes:
                 continue  # such ids are refused below, when it is known what they look like
             confusion.add(mask, label, stem)
             if learnt.get(stem) is False:
                 others.add(mask, label, stem)
             advance(1)
-    for note in check_label_maps(seen_labels, named) + check_masks(seen, seen_labels, named):
+    for note in check_label_maps(label_survey, named) + check_masks(
+        mask_survey, label_survey, named
+    ):
         progress.warn(note)
-    highest = max(seen.highest, seen_labels.highest)
+    highest = max(mask_survey.highest, label_survey.highest)
     classes = named or unnamed_classes(highest + 1, "masks and label maps")
-    confusion, others = confusion.cut(len(classes)), others.cut(len(classes))
+    confusion, others = confusion.truncate(len(classes)), others.truncate(len(classes))
     if np.isnan(confusion.pixel_accuracy()):
         raise InputError(
             "at the masks' size, to which --paper resizes the label maps, no labelled pixel "
@@ -79,8 +86,10 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
 
 def _learnt(scored: Iterable[str], records: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
     """Return of each scored image whether the masks' model has learnt from it, if that is known."""
-    told = {stem: records.get(stem, {}).get(LEARNT) for stem in scored}
-    return {stem: one for stem, one in told.items() if isinstance(one, bool)}
+    recorded = {stem: records.get(stem, {}).get(LEARNT_KEY) for stem in scored}
+    return {
+        stem: learnt_flag for stem, learnt_flag in recorded.items() if isinstance(learnt_flag, bool)
+    }
 
 
 def _with_others(
@@ -93,7 +102,7 @@ def _with_others(
     if count == 0:
         return summary
     scores = (others.mean_iou(), others.pixel_accuracy()) if others.counts.any() else (None, None)
-    mean, accuracy = (None if one is None or np.isnan(one) else one for one in scores)
+    mean, accuracy = (None if value is None or np.isnan(value) else value for value in scores)
     return replace(summary, others=UnseenScores(len(learnt) - count, mean, accuracy))
 
 

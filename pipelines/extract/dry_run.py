@@ -13,12 +13,12 @@ from typing import Any
 
 from ...extract.backbone import Backbone
 from ...extract.images.levels import white_in
-from ...store.geometry import plan_rows
+from ...store.geometry import plan_tiles
 from ...store.spec import FeatureSpec
 from ...store.write.stored_size import MeasuringWriter, dense_row_bytes
 from ...store.write.writer import PlannedImage
-from ..features.inference import Job, RowActivations, activations, decoded
-from ..features.store_writer import ImageWriting
+from ..features.inference import Job, TileActivations, activations, decoded
+from ..features.store_writer import ThreadedWriter
 from .config import ExtractSummary
 
 __all__ = ["Probe", "probe_of"]
@@ -132,7 +132,7 @@ def _spread(n: int, most: int) -> list[int]:
 
 
 def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
-    geometry = plan_rows(image.size, spec.row_shape, spec.fit, spec.overlap)
+    geometry = plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap)
     every = -(-len(geometry.offsets) // _ROWS)
     return Job(number, image.name, path, replace(geometry, offsets=geometry.offsets[::every]))
 
@@ -146,16 +146,16 @@ def _run(
     white = white_in(writer.spec.preprocessing)
     images = decoded(jobs, lambda job, sha256: False, white=white)
     with (
-        ImageWriting(writer, ExtractSummary("", len(jobs)), lambda n: None) as writing,
+        ThreadedWriter(writer, ExtractSummary("", len(jobs)), lambda n: None) as writing,
         closing(activations(images, backbone, writer.spec, batch)) as events,  # type: ignore[type-var]
     ):
         for event in events:
-            if not isinstance(event, RowActivations):
+            if not isinstance(event, TileActivations):
                 continue
             first, rows = first or time.monotonic() - start, rows + 1
             seen.add(event.image.job.name)
             maps = {size: one.cpu().numpy() for size, one in event.maps.items()}
-            writing.row(event)
+            writing.add_tile(event)
             enough = len(seen) >= _LEAST and rows % batch == 0 and rows >= 2 * batch
             if enough and time.monotonic() - start - first > _SECONDS:
                 break

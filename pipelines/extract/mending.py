@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from ...store.read.intact import damaged, lacking
+from ...store.read.integrity import find_damaged_images, find_missing_chunks
 from ...store.read.reader import FeatureStore
 from ..console.progress import Progress
 
@@ -24,12 +24,12 @@ def to_mend(
         Read every chunk, instead of looking at keys and sizes.
     """
     complete = [image for image in store.images if image.complete and image.stem in stems]
-    cut = lacking(store, complete)
+    cut = find_missing_chunks(store, complete)
     bad: dict[int, str] = {}
     if verify:
         rest = [image for image in complete if image.index not in cut]
         with progress.bar("verify", len(rest), "images") as advance:
-            bad = damaged(store, rest, advance)
+            bad = find_damaged_images(store, rest, advance)
     found = cut | bad
     if found:
         of_which = [f"{len(cut)} with missing or truncated chunks"] if cut else []

@@ -14,8 +14,8 @@ from ...extract.registry import KINDS
 from ...store.atomic_folder import finish_replacement, is_free, replace_folder
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
-from ...store.format.layout import open_group, read_header, started_attributes, store_bytes
-from ...store.geometry import plan_rows
+from ...store.format.layout import initial_attributes, open_group, read_header, store_bytes
+from ...store.geometry import plan_tiles
 from ...store.names import composed, stem_of
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
@@ -25,16 +25,22 @@ from ..console.progress import Progress
 from ..features.inference import (
     Job,
     Refused,
-    RowActivations,
+    TileActivations,
     Unchanged,
     activations,
     decoded,
-    rows_at_once,
+    tile_batch_size,
 )
-from ..features.store_writer import ImageWriting
+from ..features.store_writer import ThreadedWriter
 from ..inputs.image_list import named, read_list, select, shard_of
-from ..inputs.image_survey import Survey, found_white, surveyed, tell_of_files, warn_of_levels
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..inputs.image_survey import (
+    ImageSurvey,
+    detect_white,
+    report_skipped_files,
+    survey_images,
+    warn_if_dark,
+)
+from ..training.memory import peak_resident, return_freed_memory
 from .config import Estimate, ExtractConfig, ExtractSummary
 from .dry_run import probe_of
 from .feature_choice import features_of
@@ -60,15 +66,15 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     return_freed_memory()
     _refuse_contradictions(config)
     files = find_images([config.images])
-    tell_of_files(files, progress)
+    report_skipped_files(files, progress)
     found = _find(config, files)
     mine = set(shard_of(list(found), config.shard))
     backbone, spec = features_of(config)
     _describe(backbone, spec, progress)
     _warn_of_labels(found, progress)
-    survey = surveyed(found, progress)
+    survey = survey_images(found, progress)
     planned, unreadable = _planned(survey)
-    survey.tell_of_pages(progress)
+    survey.warn_about_pages(progress)
     existing = _existing(config)
     spec = _with_white(config, spec, backbone, existing, survey, progress)
     asked = {name: image for name, image in planned.items() if name in mine}
@@ -76,7 +82,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     again = to_mend(existing, stems, progress, verify=config.verify) if existing else set()
     todo = _todo(existing, asked, again)
     _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
-    batch = rows_at_once(config.batch_size, backbone)
+    batch = tile_batch_size(config.batch_size, backbone)
     if config.dry_run:
         loading = time.monotonic() - started
         return _estimate(config, spec, backbone, found, todo, existing, batch, loading)
@@ -98,7 +104,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         jobs = [_job(plan.indices[name], found[name], i, spec) for name, i in asked.items()]
         writer = FeatureWriter(target)
         for number in again:
-            writer.forget(number)
+            writer.mark_incomplete(number)
         _work(jobs, writer, backbone, batch, summary, progress)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started
@@ -132,7 +138,7 @@ def _with_white(
     spec: FeatureSpec,
     backbone: Backbone,
     existing: FeatureStore | None,
-    survey: Survey,
+    survey: ImageSurvey,
     progress: Progress,
 ) -> FeatureSpec:
     """Return the recipe with the white of images of 16 bits a channel: told, kept, or found."""
@@ -141,13 +147,13 @@ def _with_white(
     if config.white is not None:
         white = config.white
     elif fixed is None:
-        white = found_white(survey.deep, n, progress)
+        white = detect_white(survey.deep, n, progress)
     else:
         white = white_in(fixed.preprocessing)
         if white == FULL:
             what = "the model" if config.layers_from is not None else f"'{config.out}'"
-            advice = f"extract them into a separate store with --white {0}, and fit a model on it"
-            warn_of_levels(survey.deep, n, what, advice, progress)
+            advice = "extract them into a separate store with --white {0}, and fit a model on it"
+            warn_if_dark(survey.deep, n, what, advice, progress)
     return feature_spec(backbone, spec.fit, spec.overlap, white)
 
 
@@ -184,7 +190,7 @@ def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:
         )
 
 
-def _planned(survey: Survey) -> tuple[dict[str, PlannedImage], dict[str, str]]:
+def _planned(survey: ImageSurvey) -> tuple[dict[str, PlannedImage], dict[str, str]]:
     """Return the images with their sizes, and the reasons of those that have none."""
     planned, unreadable = {}, dict(survey.refused)
     for name, size in survey.sizes.items():
@@ -216,7 +222,7 @@ def _drop_unreadable(target: Path, failed: Mapping[str, str], vanished: Iterable
 
 def _rows(spec: FeatureSpec, planned: Mapping[str, PlannedImage]) -> int:
     return sum(
-        len(plan_rows(image.size, spec.row_shape, spec.fit, spec.overlap).offsets)
+        len(plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap).offsets)
         for image in planned.values()
     )
 
@@ -241,7 +247,7 @@ def _existing(config: ExtractConfig) -> FeatureStore | None:
     """
     if config.overwrite or config.layout == "dense" or not (config.out / "zarr.json").is_file():
         return None
-    if open_group(config.out).attrs.asdict() == started_attributes():
+    if open_group(config.out).attrs.asdict() == initial_attributes():
         return None
     with suppress(InputError):  # a dense export, of which planning says more
         return FeatureStore.open(config.out)
@@ -276,7 +282,7 @@ def _claimed(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> It
     replaces = config.overwrite or config.layout == "dense"
     key = None if replaces else spec.hash
     tidy = partial(_tidy, config.out, progress, goes_on=replaces)
-    with claimed(config.out, key, "dseg extract", beside=True, tidy=tidy, warn=progress.warn):
+    with claimed(config.out, key, "dseg extract", in_parent=True, tidy=tidy, warn=progress.warn):
         yield
 
 
@@ -338,7 +344,7 @@ def _remove_other(native: Path, spec: FeatureSpec) -> None:
 
 
 def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
-    geometry = plan_rows(image.size, spec.row_shape, spec.fit, spec.overlap)
+    geometry = plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap)
     return Job(number, image.name, path, geometry)
 
 
@@ -355,7 +361,7 @@ def _work(
     images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white)
     with (
         progress.bar("extract", len(jobs), "images") as advance,
-        ImageWriting(writer, summary, advance) as writing,
+        ThreadedWriter(writer, summary, advance) as writing,
     ):
         for event in activations(images, backbone, writer.spec, batch):
             match event:
@@ -364,8 +370,8 @@ def _work(
                     advance(1)
                 case Refused():
                     writing.fail(event)
-                case RowActivations():
-                    writing.row(event)
+                case TileActivations():
+                    writing.add_tile(event)
 
 
 def _estimate(

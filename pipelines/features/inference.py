@@ -1,4 +1,4 @@
-"""Images in, activations out, with decoding ahead of the network: shared by extract and predict."""
+"""Run a network over images, decoding in threads ahead of it; shared by extract and predict."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,32 +19,33 @@ from ...extract.images.levels import FULL
 from ...extract.images.network_input import ImageRows
 from ...extract.images.reading import UnreadableImage, read_image, sha256_of
 from ...extract.layers.float16 import to_float16
-from ...store.geometry import Geometry, plan_rows
+from ...store.geometry import Geometry, plan_tiles
 from ...store.spec import FeatureSpec
 
 __all__ = [
-    "Alter",
+    "ImageTransform",
     "Decoded",
     "Job",
     "Refused",
-    "RowActivations",
+    "TileActivations",
     "Unchanged",
     "activations",
     "ahead",
     "decoded",
-    "rows_at_once",
+    "tile_batch_size",
 ]
 
 T = TypeVar("T")
 R = TypeVar("R")
-Alter = Callable[["Job", NDArray[np.uint8]], NDArray[np.uint8]]
+ImageTransform = Callable[["Job", NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to be read: its number in the run, name, file and rows.
+    """One image to be read: its number in the run, name, file and tiles.
 
-    Where several networks see it, ``shapes`` are the rows of each (then whole images).
+    For several networks (joined stores), ``shapes`` has the tile shape of each; a tile is then a
+    whole image.
     """
 
     number: int
@@ -56,17 +57,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image ready for the network; of several networks, as each sees it in ``others``."""
+    """A decoded image, in tiles; for several networks, the tiles of each are in ``others``."""
 
     job: Job
     sha256: bytes
-    rows: ImageRows
+    tiles: ImageRows
     others: tuple[ImageRows, ...] = ()
 
 
 @dataclass(frozen=True)
 class Unchanged:
-    """An image that is done already."""
+    """An image that need not be processed again."""
 
     job: Job
 
@@ -81,14 +82,14 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class RowActivations:
-    """The activations of one row.
+class TileActivations:
+    """The activations of one tile.
 
     Parameters
     ----------
     image : Decoded
-    row : int
-        Number of the row within its image.
+    index : int
+        Number of the tile within its image.
     maps : dict of tensors (C, h, w), float16
         By map size, channels in feature order.
     nonfinite, clipped : arrays of shape (layers,), int64
@@ -96,33 +97,34 @@ class RowActivations:
     """
 
     image: Decoded
-    row: int
+    index: int
     maps: dict[str, Tensor]
     nonfinite: NDArray[np.int64]
     clipped: NDArray[np.int64]
 
     @property
     def last(self) -> bool:
-        """Whether this is its image's last row."""
-        return self.row == len(self.image.rows) - 1
+        """Whether this is the last tile of its image."""
+        return self.index == len(self.image.tiles) - 1
 
 
-def rows_at_once(asked: int | None, backbone: Backbone) -> int:
-    """Return how many rows go through the network together: as asked, else 1 on a CPU, else 8."""
-    return asked or (1 if str(backbone.device) == "cpu" else 8)
+def tile_batch_size(requested: int | None, backbone: Backbone) -> int:
+    """Return how many tiles the network takes at once: as requested, else 1 on a CPU, else 8."""
+    return requested or (1 if str(backbone.device) == "cpu" else 8)
 
 
 def decoded(
     jobs: Iterable[Job],
     is_done: Callable[[Job, bytes], bool],
     workers: int = 2,
-    alter: Alter | None = None,
+    transform: ImageTransform | None = None,
     white: int = FULL,
 ) -> Iterator[Decoded | Unchanged | Refused]:
     """Read images in threads, a few ahead of the one that is asked for, in order.
 
-    ``alter`` may put other pixels in place of an image's own, of any size: the network sees those,
-    and the mask still has the image's size. ``white`` is that of images of 16 bits a channel.
+    ``transform`` may put other pixels in place of an image's own, of any size: the network sees
+    those, and the mask still has the image's size. ``white`` is that of images of 16 bits a
+    channel.
     """
 
     def decode(job: Job) -> Decoded | Unchanged | Refused:
@@ -134,46 +136,46 @@ def decoded(
             image = read_image(job.path, white)
             if image.shape[:2] != job.geometry.size:
                 return Refused(job, "the file changed while it was read", sha256)
-            if alter is not None:
-                image = alter(job, image)
+            if transform is not None:
+                image = transform(job, image)
             geometry = replace(job.geometry, size=(image.shape[0], image.shape[1]))
-            rows = ImageRows(image, geometry)
-            others = (_seen(image, rows, geometry, shape) for shape in job.shapes)
-            return Decoded(job, sha256, rows, tuple(others))
+            tiles = ImageRows(image, geometry)
+            others = (_image_tiles(image, tiles, geometry, shape) for shape in job.shapes)
+            return Decoded(job, sha256, tiles, tuple(others))
         except (UnreadableImage, OSError) as error:
             return Refused(job, str(error), sha256)
 
     yield from ahead(decode, jobs, workers)
 
 
-def _seen(
-    image: NDArray[np.uint8], rows: ImageRows, geometry: Geometry, shape: tuple[int, int]
+def _image_tiles(
+    image: NDArray[np.uint8], tiles: ImageRows, geometry: Geometry, shape: tuple[int, int]
 ) -> ImageRows:
-    """Return an image as a network sees it whose rows have a shape of their own."""
+    """Return the tiles of an image for a network with another tile shape."""
     if shape == geometry.row_shape:
-        return rows
-    return ImageRows(image, plan_rows(geometry.size, shape, "squash"))
+        return tiles
+    return ImageRows(image, plan_tiles(geometry.size, shape, "squash"))
 
 
 def ahead(
-    function: Callable[[T], R], items: Iterable[T], workers: int, most: int | None = None
+    function: Callable[[T], R], items: Iterable[T], workers: int, limit: int | None = None
 ) -> Iterator[R]:
-    """Map in threads, in order; at most ``most`` results, by default two a worker, are under way.
+    """Map in threads, in order; at most ``limit`` results, by default two a worker, are under way.
 
-    The items themselves are made in the caller's thread, each beside the work on those before it.
+    Items are taken from the iterable in the caller's thread, while earlier ones are processed.
     """
-    waiting: deque[Future[R]] = deque()
-    most = 2 * workers if most is None else most
+    futures: deque[Future[R]] = deque()
+    limit = 2 * workers if limit is None else limit
     with ThreadPoolExecutor(workers, "dseg-ahead") as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > most:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                futures.append(pool.submit(function, item))
+                if len(futures) > limit:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
 
 
@@ -182,50 +184,50 @@ def activations(
     backbone: Backbone,
     spec: FeatureSpec,
     batch_size: int,
-) -> Iterator[RowActivations | Unchanged | Refused]:
-    """Run the network over rows of several images, ``batch_size`` rows at a time.
+) -> Iterator[TileActivations | Unchanged | Refused]:
+    """Run the network over the tiles of several images, ``batch_size`` tiles at a time.
 
-    All comes out in the order it came in, so that nothing stands between the rows of an image.
+    Results keep the order of the input, so the tiles of an image come one after the other.
     """
     pending: list[tuple[Decoded, int] | Unchanged | Refused] = []
-    rows = 0
-    for item in _by_row(images):
+    tiles = 0
+    for item in _by_tile(images):
         pending.append(item)
-        rows += isinstance(item, tuple)
-        if rows in (0, batch_size):  # no batch to wait for, or a full one
-            yield from _run(pending, backbone, spec)
-            pending, rows = [], 0
-    yield from _run(pending, backbone, spec)
+        tiles += isinstance(item, tuple)
+        if tiles in (0, batch_size):  # no batch to wait for, or a full one
+            yield from _run_batch(pending, backbone, spec)
+            pending, tiles = [], 0
+    yield from _run_batch(pending, backbone, spec)
 
 
-def _by_row(
+def _by_tile(
     images: Iterable[Decoded | Unchanged | Refused],
 ) -> Iterator[tuple[Decoded, int] | Unchanged | Refused]:
     for image in images:
         if isinstance(image, Decoded):
-            yield from ((image, row) for row in range(len(image.rows)))
+            yield from ((image, tile) for tile in range(len(image.tiles)))
         else:
             yield image
 
 
 def _computed(backbone: Backbone, batch: list[tuple[Decoded, int]]) -> list[Tensor]:
-    """Send rows of some images through the network, or each network."""
+    """Run the network, or each of several, on tiles of some images."""
     if not batch:
         return []
     if isinstance(backbone, ConcatenatedBackbone):
         count = len(backbone.backbones)
-        return backbone(*(_stack([(i.others[n], row) for i, row in batch]) for n in range(count)))
-    return backbone(_stack([(image.rows, row) for image, row in batch]))
+        return backbone(*(_stack([(i.others[n], tile) for i, tile in batch]) for n in range(count)))
+    return backbone(_stack([(image.tiles, tile) for image, tile in batch]))
 
 
 def _stack(batch: list[tuple[ImageRows, int]]) -> Tensor:
-    return torch.from_numpy(np.stack([rows[row] for rows, row in batch]))
+    return torch.from_numpy(np.stack([tiles[tile] for tiles, tile in batch]))
 
 
-def _run(
+def _run_batch(
     pending: list[tuple[Decoded, int] | Unchanged | Refused], backbone: Backbone, spec: FeatureSpec
-) -> Iterator[RowActivations | Unchanged | Refused]:
-    """Send the rows through the network as one batch; what is no row passes by in its place."""
+) -> Iterator[TileActivations | Unchanged | Refused]:
+    """Run the network on the tiles as one batch; other items are passed on in their place."""
     batch = [item for item in pending if isinstance(item, tuple)]
     layers = _computed(backbone, batch)
     numbers = count()
@@ -233,11 +235,11 @@ def _run(
         if not isinstance(item, tuple):
             yield item
             continue
-        (image, row), i = item, next(numbers)
+        (image, tile), i = item, next(numbers)
         halves = [to_float16(layer[i]) for layer in layers]
         maps = {
             size: torch.cat([halves[layer][0] for layer in spec.layers_of(size)])
             for size in spec.map_sizes
         }
         nonfinite, clipped = (np.array([half[k] for half in halves], np.int64) for k in (1, 2))
-        yield RowActivations(image, row, maps, nonfinite, clipped)
+        yield TileActivations(image, tile, maps, nonfinite, clipped)

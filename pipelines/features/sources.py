@@ -1,4 +1,4 @@
-"""Where `predict` takes activations from: a feature store, or images through the network."""
+"""Sources of activations for `predict`: a feature store, or images run through the network."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,31 +11,31 @@ from ...extract.from_spec import restore_backbone
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL, white_in
 from ...store.errors import InputError, StoreError
-from ...store.geometry import Geometry, plan_rows
+from ...store.geometry import Geometry, plan_tiles
 from ...store.names import stem_of
 from ...store.read.image_tables import StoredImage
 from ...store.read.protocol import Features
 from ...store.spec import FeatureSpec
 from ..console.progress import Progress
-from ..inputs.image_survey import Survey, surveyed, warn_of_levels
+from ..inputs.image_survey import ImageSurvey, survey_images, warn_if_dark
 from .inference import (
-    Alter,
+    ImageTransform,
     Job,
     Refused,
-    RowActivations,
+    TileActivations,
     Unchanged,
     activations,
     ahead,
     decoded,
-    rows_at_once,
+    tile_batch_size,
 )
 
-__all__ = ["FromImages", "FromStore", "Segmentable", "Source", "white_of"]
+__all__ = ["ImageSource", "StoreSource", "Segmentable", "Source", "white_of"]
 
 
 @dataclass(frozen=True)
 class Segmentable:
-    """An image whose activations can be had: ``maps`` yields those of each row, in order.
+    """An image with its activations: ``maps`` yields those of each tile, in order.
 
     ``refused`` says why there are none; then ``maps`` is empty.
     """
@@ -55,15 +55,15 @@ class Source(Protocol):
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """The images there are."""
+        """The stems of all images."""
 
     def images(
         self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
     ) -> Iterator[Segmentable | str]:
-        """Yield the images, or the stem of one that is done already."""
+        """Yield each image, or only its stem if ``is_done`` says that it needs no processing."""
 
 
-class FromStore:
+class StoreSource:
     """Activations from a feature store, read a row ahead.
 
     Parameters
@@ -83,38 +83,42 @@ class FromStore:
     def images(
         self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
     ) -> Iterator[Segmentable | str]:
-        """Yield the images, or the stem of one that is done already."""
-        todo: list[StoredImage] = []
+        """Yield each image, or only its stem if ``is_done`` says that it needs no processing."""
+        remaining: list[StoredImage] = []
         for image in (self._images[stem] for stem in stems):
             if not image.complete:
-                why = image.failed or f"not in {self._store.where} yet: finish `dseg extract` first"
-                yield Segmentable(image.stem, image.name, None, b"", refused=why)
+                reason = (
+                    image.failed or f"not in {self._store.where} yet: finish `dseg extract` first"
+                )
+                yield Segmentable(image.stem, image.name, None, b"", refused=reason)
             elif is_done(image.stem, image.sha256):
                 yield image.stem
             else:
-                todo.append(image)
-        rows = ahead(self._read, chain.from_iterable(self._store.rows(i.index) for i in todo), 2)
-        for image in todo:
-            own = islice(rows, image.row_count)
-            maps = _unless_error(own)
+                remaining.append(image)
+        rows = ahead(
+            self._read, chain.from_iterable(self._store.rows(i.index) for i in remaining), 2
+        )
+        for image in remaining:
+            own_rows = islice(rows, image.row_count)
+            maps = _raise_errors(own_rows)
             yield Segmentable(image.stem, image.name, image.geometry, image.sha256, maps)
-            deque(own, maxlen=0)  # rows that nobody took are not the next image's
+            deque(own_rows, maxlen=0)  # skip rows that were not consumed: the next image follows
 
     def _read(self, row: int) -> Mapping[str, Any] | StoreError:
         try:
             return {size: self._store.map(row, size) for size in self.spec.map_sizes}
-        except StoreError as error:  # is one image's fault, and raised where its maps are taken
+        except StoreError as error:  # affects one image only: raised where its maps are consumed
             return error
 
 
-def _unless_error(rows: Iterable[Mapping[str, Any] | StoreError]) -> Iterator[Mapping[str, Any]]:
+def _raise_errors(rows: Iterable[Mapping[str, Any] | StoreError]) -> Iterator[Mapping[str, Any]]:
     for row in rows:
         if isinstance(row, StoreError):
             raise row
         yield row
 
 
-class FromImages:
+class ImageSource:
     """Activations straight from images, without a store.
 
     Parameters
@@ -123,7 +127,7 @@ class FromImages:
     spec : FeatureSpec
         The model's.
     checkpoint : str, optional
-        Where the model's checkpoint is now.
+        Where to find the model's checkpoint now.
     device : str, optional
     batch_size : int, optional
         Rows at once; by default 1 on a CPU, 8 elsewhere.
@@ -150,12 +154,12 @@ class FromImages:
         progress: Progress | None = None,
     ) -> None:
         self.spec, self._progress = spec, progress or Progress()
-        self.white, self._told = white or white_of(spec), white is not None
+        self.white, self._white_given = white or white_of(spec), white is not None
         self._shapes = tuple(part.row_shape for part in spec.parts)
         self._names = files.by_stem
         self.paths = {stem: files.files[name] for stem, name in self._names.items()}
         self._backbone: Backbone = restore_backbone(spec, checkpoint, device)
-        self._batch = rows_at_once(batch_size, self._backbone)
+        self._batch_size = tile_batch_size(batch_size, self._backbone)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -166,15 +170,15 @@ class FromImages:
         self,
         stems: Iterable[str],
         is_done: Callable[[str, bytes], bool],
-        alter: Alter | None = None,
+        transform: ImageTransform | None = None,
     ) -> Iterator[Segmentable | str]:
         """Yield the images, or the stem of one that is done already.
 
-        ``alter`` may change their pixels first, see `decoded`.
+        ``transform`` may change their pixels first, see `decoded`.
         """
         names = {self._names[stem]: self.paths[stem] for stem in stems}
-        survey = surveyed(names, Progress())  # inside the bar of its caller
-        self._tell(survey)
+        survey = survey_images(names, Progress())  # inside the bar of its caller
+        self._warn(survey)
         jobs = [
             Job(number, name, names[name], self._geometry(size), self._shapes)
             for number, (name, size) in enumerate(survey.sizes.items())
@@ -184,35 +188,35 @@ class FromImages:
         images = decoded(
             jobs,
             lambda job, sha256: is_done(stem_of(job.name), sha256),
-            alter=alter,
+            transform=transform,
             white=self.white,
         )
-        yield from self._by_image(activations(images, self._backbone, self.spec, self._batch))
+        yield from self._by_image(activations(images, self._backbone, self.spec, self._batch_size))
 
-    def _tell(self, survey: Survey) -> None:
-        survey.tell_of_pages(self._progress)
-        if self.white == FULL and not self._told:
-            advice = f"use --white {0}"
-            warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, self._progress)
+    def _warn(self, survey: ImageSurvey) -> None:
+        survey.warn_about_pages(self._progress)
+        if self.white == FULL and not self._white_given:
+            advice = "use --white {0}"
+            warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, self._progress)
 
     def _geometry(self, size: tuple[int, int]) -> Geometry:
-        return plan_rows(size, self.spec.row_shape, self.spec.fit, self.spec.overlap)
+        return plan_tiles(size, self.spec.row_shape, self.spec.fit, self.spec.overlap)
 
     def _by_image(
-        self, events: Iterator[RowActivations | Unchanged | Refused]
+        self, events: Iterator[TileActivations | Unchanged | Refused]
     ) -> Iterator[Segmentable | str]:
-        """Gather the rows of each image, lazily."""
+        """Group the tiles by image, lazily."""
         for event in events:
-            name = event.image.job.name if isinstance(event, RowActivations) else event.job.name
+            name = event.image.job.name if isinstance(event, TileActivations) else event.job.name
             stem = stem_of(name)
             match event:
                 case Unchanged():
                     yield stem
                 case Refused():
                     yield Segmentable(stem, name, None, b"", refused=event.reason)
-                case RowActivations():
+                case TileActivations():
                     image = event.image
-                    rest = islice(events, len(image.rows) - 1)
+                    rest = islice(events, len(image.tiles) - 1)
                     maps = (row.maps for row in chain([event], rest))  # type: ignore[union-attr]
                     yield Segmentable(stem, name, image.job.geometry, image.sha256, maps)
                     deque(rest, maxlen=0)

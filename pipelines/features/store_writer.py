@@ -1,4 +1,4 @@
-"""Rows in, images in the store: written in threads, beside the network."""
+"""Write activations to a store in threads, while the network runs."""
 
 import os
 from collections.abc import Callable
@@ -10,35 +10,35 @@ import numpy as np
 
 from ...store.write.writer import FeatureWriter
 from ..console.progress import Advance
-from .inference import Decoded, Refused, RowActivations
+from .inference import Decoded, Refused, TileActivations
 
-__all__ = ["ImageWriting", "Outcome"]
+__all__ = ["ThreadedWriter", "ExtractionLog"]
 
 # A core compresses about 200 MB/s, a GPU makes several GB/s; half of the cores are for decoding.
 WRITERS = min(8, max(2, (os.cpu_count() or 1) // 2))
 
 
-class Outcome(Protocol):
-    """Where it is recorded what became of each image."""
+class ExtractionLog(Protocol):
+    """Records the outcome of each image: `ExtractSummary`."""
 
     extracted: int
     failed: dict[str, str]
     clipped: dict[str, int]
 
 
-class ImageWriting:
-    """Writes rows in threads, few at a time, and records what became of each image.
+class ThreadedWriter:
+    """Writes tiles in threads, a bounded number at a time, and records the outcome of each image.
 
-    Rows of an image come in order, one image after another.
+    The tiles of an image come in order, one image after another.
     """
 
-    def __init__(self, writer: FeatureWriter, summary: Outcome, advance: Advance) -> None:
+    def __init__(self, writer: FeatureWriter, summary: ExtractionLog, advance: Advance) -> None:
         self._writer, self._summary = writer, summary
         self._advance = advance
         self._pool = ThreadPoolExecutor(WRITERS, "dseg-write")
-        self._busy: set[Future[None]] = set()
-        self._image = _Image(0)
-        self._counting = Lock()  # several threads finish images
+        self._pending: set[Future[None]] = set()
+        self._image = _OpenImage(0)
+        self._summary_lock = Lock()  # several threads finish images
 
     def __enter__(self) -> Self:
         return self
@@ -46,47 +46,49 @@ class ImageWriting:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
         if kind is None:
-            self._collect(0)
+            self._wait_until(0)
 
-    def row(self, row: RowActivations) -> None:
-        """Take in a row; its image's last one completes it."""
-        number = row.image.job.number
-        if row.row == 0:
-            self._image = _Image(len(self._writer.spec.layers))
+    def add_tile(self, tile: TileActivations) -> None:
+        """Write a tile; the last one completes its image."""
+        number = tile.image.job.number
+        if tile.index == 0:
+            self._image = _OpenImage(len(self._writer.spec.layers))
             self._writer.start_image(number)
         image = self._image
-        image.nonfinite += row.nonfinite
-        image.clipped += row.clipped
-        maps = {size: one.cpu().numpy() for size, one in row.maps.items()}
+        image.nonfinite += tile.nonfinite
+        image.clipped += tile.clipped
+        maps = {size: one.cpu().numpy() for size, one in tile.maps.items()}
         if not image.nonfinite.any():
-            image.rows.append(self._submit(lambda: self._writer.write_row(number, row.row, maps)))
-        if row.last:
-            self._submit(lambda: self._finish(row.image, image))
+            image.writes.append(
+                self._submit(lambda: self._writer.write_row(number, tile.index, maps))
+            )
+        if tile.last:
+            self._submit(lambda: self._finish(tile.image, image))
 
     def fail(self, refused: Refused) -> None:
-        """Record an image that cannot be used."""
+        """Record an image that could not be extracted."""
         job, reason = refused.job, refused.reason
         self._writer.fail_image(job.number, reason, refused.sha256)
-        with self._counting:
+        with self._summary_lock:
             self._summary.failed[job.name] = reason
             self._advance(1)
 
     def _submit(self, task: Callable[[], None]) -> Future[None]:
-        self._collect(2 * WRITERS - 1)
+        self._wait_until(2 * WRITERS - 1)
         future = self._pool.submit(task)
-        self._busy.add(future)
+        self._pending.add(future)
         return future
 
-    def _collect(self, most: int) -> None:
+    def _wait_until(self, limit: int) -> None:
         """Wait until at most so many tasks are still under way."""
-        while len(self._busy) > most:
-            done, self._busy = wait(self._busy, return_when=FIRST_COMPLETED)
+        while len(self._pending) > limit:
+            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
 
-    def _finish(self, decoded: Decoded, image: "_Image") -> None:
+    def _finish(self, decoded: Decoded, image: "_OpenImage") -> None:
         job, spec = decoded.job, self._writer.spec
-        wait(image.rows)  # they were submitted before this, so none waits for this thread
+        wait(image.writes)  # no deadlock: they were submitted before this task
         if image.nonfinite.any():
             layer = spec.layers[int(image.nonfinite.argmax())]
             reason = (
@@ -95,22 +97,22 @@ class ImageWriting:
             )
             self.fail(Refused(job, reason, decoded.sha256))
             return
-        for row in image.rows:
-            row.result()
+        for write in image.writes:
+            write.result()
         self._writer.finish_image(
             job.number, sha256=decoded.sha256, nonfinite=image.nonfinite, clipped=image.clipped
         )
-        with self._counting:
+        with self._summary_lock:
             self._summary.extracted += 1
             if image.clipped.any():
                 self._summary.clipped[job.name] = int(image.clipped.sum())
             self._advance(1)
 
 
-class _Image:
-    """What is known of the image whose rows are coming in."""
+class _OpenImage:
+    """The image whose tiles are being written."""
 
     def __init__(self, layers: int) -> None:
-        self.rows: list[Future[None]] = []
+        self.writes: list[Future[None]] = []
         self.nonfinite = np.zeros(layers, np.int64)
         self.clipped = np.zeros(layers, np.int64)

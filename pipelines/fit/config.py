@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..training.job import StoreTraining
+from ..training.options import StoreTraining
 
 __all__ = ["FitConfig", "FitSummary"]
 

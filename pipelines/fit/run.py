@@ -11,19 +11,20 @@ from typing import Any
 import psutil
 import torch
 
-from ...classify.ensemble.model_files import check_target, files_of
+from ...classify.ensemble.model_files import check_target, model_files
 from ...classify.ensemble.model_size import model_bytes
 from ...extract.networks.devices import choose_device
-from ...store.atomic_folder import tidy_beside
+from ...store.atomic_folder import recover_folder
 from ...store.claims import claimed
 from ...store.errors import InputError
 from ...store.sampling.residence import ResidencePlan
 from ...store.sampling.rounds import group_size
+from ..console.optional_packages import require
 from ..console.progress import Progress
 from ..inputs.image_list import duration, read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
-from ..masks.images_learnt import images_facts
 from ..masks.segmenter import TEMPERATURE
+from ..masks.training_set import training_set_facts
 from ..training.cross_validation import (
     CrossValidation,
     Folds,
@@ -34,9 +35,10 @@ from ..training.cross_validation import (
     warn_of_folds,
 )
 from ..training.dask_client import cluster
-from ..training.holdout import LEFT_BEHIND, Setting
+from ..training.holdout import LEFT_BEHIND, TrialSetup
 from ..training.job import Training
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
+from ..training.timing import masks_seconds, reading_seconds
 from .config import FitConfig, FitSummary
 from .folds_out import FoldsOut, check_folds_out
 
@@ -62,10 +64,10 @@ def _claimed(config: FitConfig, progress: Progress) -> Iterator[None]:
     """Keep other runs from writing the same model, or the same masks, at the same time."""
     folders = () if config.dry_run else (config.out, config.folds_out)
     with ExitStack() as stack:
-        for folder in dict.fromkeys(one for one in folders if one is not None):
-            tidy = partial(tidy_beside, folder)
+        for folder in dict.fromkeys(path for path in folders if path is not None):
+            tidy = partial(recover_folder, folder)
             stack.enter_context(
-                claimed(folder, None, "dseg fit", beside=True, tidy=tidy, warn=progress.warn)
+                claimed(folder, None, "dseg fit", in_parent=True, tidy=tidy, warn=progress.warn)
             )
         yield
 
@@ -81,23 +83,23 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
     folds = _folds(config, labelled)
     memory = config.bytes_allowed(device)
     with cluster(config.scheduler) as client:
-        beside = sample_bytes(labelled)
-        setting = Setting(store, labelled, config, memory, device, client, beside)
+        held_bytes = sample_bytes(labelled)
+        setting = TrialSetup(store, labelled, config, memory, device, client, held_bytes)
         check_folds(setting, folds)
-        after = LEFT_BEHIND if folds else 0
-        training = Training.of(store, labelled, config, memory, device, client, after)
+        left_behind = LEFT_BEHIND if folds else 0
+        training = Training.of(store, labelled, config, memory, device, client, left_behind)
         summary = _summary(config, training, imports + training.taken)
         _announce(training, summary, progress)
         _announce_folds(setting, folds, summary, progress)
         if config.dry_run:
             return _estimated(summary, training, setting, folds)
-        found = _cross_validated(config, setting, folds, progress)
+        results = _cross_validated(config, setting, folds, progress)
         ensemble = training.run(progress)
-    extra = _origin(config, training) | found
+    extra = _origin(config, training) | results
     ensemble.save(config.out, extra=extra, overwrite=config.overwrite)
-    n_bytes = sum(path.stat().st_size for path in files_of(config.out))
-    seconds, facts = time.monotonic() - started, found.get("cross_validation")
-    return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=facts)
+    n_bytes = sum(path.stat().st_size for path in model_files(config.out))
+    seconds, cross_validation = time.monotonic() - started, results.get("cross_validation")
+    return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=cross_validation)
 
 
 def _folds(config: FitConfig, labelled: Labelled) -> Folds:
@@ -110,6 +112,7 @@ def _folds(config: FitConfig, labelled: Labelled) -> Folds:
             )
         return ()
     if config.folds_out is not None:
+        require("matplotlib")
         _refuse_nested(config.out, config.folds_out)
         check_folds_out(config.folds_out, config.overwrite, labelled.images)
     return deal(labelled, config.folds, config.seed)
@@ -117,8 +120,8 @@ def _folds(config: FitConfig, labelled: Labelled) -> Folds:
 
 def _refuse_nested(model: Path, masks: Path) -> None:
     """Refuse two folders of which one, once replaced, would take the other with it."""
-    one, other = model.resolve(), masks.resolve()
-    if one.is_relative_to(other) or other.is_relative_to(one):
+    first_folder, second_folder = model.resolve(), masks.resolve()
+    if first_folder.is_relative_to(second_folder) or second_folder.is_relative_to(first_folder):
         raise InputError(
             f"--out '{model}' and --folds-out '{masks}' must be separate folders: neither "
             "may contain the other"
@@ -126,7 +129,7 @@ def _refuse_nested(model: Path, masks: Path) -> None:
 
 
 def _announce_folds(
-    setting: Setting, folds: Folds, summary: FitSummary, progress: Progress
+    setting: TrialSetup, folds: Folds, summary: FitSummary, progress: Progress
 ) -> None:
     if not folds:
         return
@@ -140,43 +143,43 @@ def _announce_folds(
 
 
 def _estimated(
-    summary: FitSummary, training: Training, setting: Setting, folds: Folds
+    summary: FitSummary, training: Training, setting: TrialSetup, folds: Folds
 ) -> FitSummary:
-    reading = training.reading_seconds()
+    reading = reading_seconds(training)
     summary = replace(summary, reading_seconds=reading)
     if not folds:
         return summary
     # Each fold reads all images but its own; all together, one time less than there are folds.
     seconds = len(folds) * summary.training_seconds + (len(folds) - 1) * reading
-    seconds += training.masks_seconds(setting.labelled.images)
+    seconds += masks_seconds(training, setting.labelled.images)
     return replace(summary, folds=len(folds), folds_seconds=seconds)
 
 
 def _cross_validated(
-    config: FitConfig, setting: Setting, folds: Folds, progress: Progress
+    config: FitConfig, setting: TrialSetup, folds: Folds, progress: Progress
 ) -> dict[str, Any]:
     """Return what a model keeps of its cross-validation; nothing if there is none."""
     if not folds:
         return {}
     if config.folds_out is None:
-        found = cross_validate(setting, folds, progress)
-        return _kept(found)
-    recipe = f"held out, {len(folds)} folds, seed {config.seed}"
+        results = cross_validate(setting, folds, progress)
+        return _results_to_save(results)
+    masks_key = f"held out, {len(folds)} folds, seed {config.seed}"
     members = config.members
-    with FoldsOut.writing(config.folds_out, setting.labelled, members, recipe) as out:
-        found = cross_validate(setting, folds, progress, out)
-        out.close(found.to_dict())
+    with FoldsOut.writing(config.folds_out, setting.labelled, members, masks_key) as out:
+        results = cross_validate(setting, folds, progress, out)
+        out.close(results.to_dict())
         check_folds_out(config.folds_out, config.overwrite, setting.labelled.images)  # by now
-    return _kept(found)
+    return _results_to_save(results)
 
 
-def _kept(found: CrossValidation) -> dict[str, Any]:
-    return {"cross_validation": found.to_dict(), TEMPERATURE: found.calibration.temperature}
+def _results_to_save(results: CrossValidation) -> dict[str, Any]:
+    return {"cross_validation": results.to_dict(), TEMPERATURE: results.calibration.temperature}
 
 
 def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
     labelled, spec = training.labelled, training.store.spec
-    steps, a_step = training.steps, training.seconds_a_step()
+    steps, seconds_a_step = training.steps, training.seconds_a_step()
     with torch.device("meta"):  # its shapes are enough
         whole = training.stack(spec.dims)
     origin = _origin(config, training)
@@ -189,8 +192,8 @@ def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
         residence=training.plan.residence,
         memory=training.budget.memory,
         steps=steps,
-        seconds_a_step=a_step,
-        training_seconds=steps * a_step,
+        seconds_a_step=seconds_a_step,
+        training_seconds=steps * seconds_a_step,
         peak_memory=max(peak, peak_resident()),
         n_bytes=model_bytes(whole, labelled.classes, spec, config.rule, steps, origin),
         folds=config.folds or 0,
@@ -235,7 +238,7 @@ def _origin(config: FitConfig, training: Training) -> dict[str, Any]:
     return {
         "stores": [str(path.absolute()) for path in config.stores],
         "labels": str(config.labels.absolute()),
-        **images_facts(training.store, training.labelled.images),
+        **training_set_facts(training.store, training.labelled.images),
         "ignore_label": config.ignore,
         "seed": config.seed,
         "reduced_to": None if kept is None else kept.dims,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...classify.ensemble.ensemble import PixelEnsemble
-from ...classify.ensemble.model_files import FACTS
+from ...classify.ensemble.model_files import MODEL_JSON
 from ...store.errors import InputError
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
@@ -32,7 +32,7 @@ def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
     """
     if (path / "zarr.json").is_file():
         return _store(path, None if list_file is None else read_list(list_file))
-    if (path / FACTS).is_file():
+    if (path / MODEL_JSON).is_file():
         if list_file is not None:
             raise InputError(f"--list selects images of a store, but '{path}' is a model")
         return _model(path)

@@ -1,4 +1,4 @@
-"""Which images a command is about: ``--list`` files, shards, and what does not match."""
+"""Select the images of a command: ``--list`` files and shards."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -19,18 +19,17 @@ T = TypeVar("T")
 
 
 def _listed_stem(entry: str, known: Collection[str]) -> tuple[str, str] | None:
-    """Return which known stem an entry of a list means, and the folder before it; None if none.
+    """Return the known stem that an entry of a list names, and the folder before it; None if none.
 
-    A path, of the system or Windows', means the stem that its last parts are, the longest such. The
-    extension of an image or label map does not count; other endings are part of the name:
-    ``cat.front`` is not ``cat``.
+    A path, also a Windows one, names the longest stem that it ends with. The extension of an image
+    or label map is ignored; any other suffix is part of the name: ``cat.front`` is not ``cat``.
     """
     if entry in known:
         return entry, ""
     for written in (entry, entry.replace("\\", "/")):
         path = PurePosixPath(written)
-        bare = path.with_suffix("") if path.suffix.lower() in EXTENSIONS | {".npy"} else path
-        for whole in (path, bare):
+        stem_only = path.with_suffix("") if path.suffix.lower() in EXTENSIONS | {".npy"} else path
+        for whole in (path, stem_only):
             for first in range(len(whole.parts)):
                 stem = "/".join(whole.parts[first:])
                 if stem in known:
@@ -46,9 +45,9 @@ def named(names: Iterable[str]) -> str:
     >>> named(["a", "b"])
     "'a', 'b'"
     """
-    every = list(names)
-    shown = ", ".join(f"'{name}'" for name in every[:_SHOWN])
-    return shown if len(every) <= _SHOWN else f"{shown} and {len(every) - _SHOWN} more"
+    all_names = list(names)
+    shown = ", ".join(f"'{name}'" for name in all_names[:_SHOWN])
+    return shown if len(all_names) <= _SHOWN else f"{shown} and {len(all_names) - _SHOWN} more"
 
 
 def duration(seconds: float) -> str:
@@ -82,68 +81,74 @@ def read_list(path: Path) -> tuple[str, ...]:
     stems = tuple(composed(line) for line in lines if line and not line.startswith("#"))
     if not stems:
         raise InputError(f"--list '{path}' contains no image: {_EXPECTED}")
-    twice = sorted(stem for stem, count in Counter(stems).items() if count > 1)
-    if twice:
-        raise InputError(f"--list '{path}' contains {named(twice)} more than once")
+    repeated = sorted(stem for stem, count in Counter(stems).items() if count > 1)
+    if repeated:
+        raise InputError(f"--list '{path}' contains {named(repeated)} more than once")
     return stems
 
 
 def select(known: Sequence[str], wanted: Sequence[str] | None, what: str) -> list[str]:
-    """Return the known stems that a list asks for, in the order they are known.
+    """Return the known stems that a list names, in the order of ``known``.
 
-    Entries of the list may also be paths to images or label maps, see `_listed_stem`: all of one
-    folder, for the folder is not looked at.
+    Entries may also be paths to images or label maps, see `_listed_stem`. All must be in one
+    folder, because the folder itself is ignored: x/1.png and y/1.png would be the same image.
 
     Parameters
     ----------
     known : sequence of str
-        Stems that there are.
+        All stems.
     wanted : sequence of str, optional
-        Stems asked for; None asks for all.
+        Entries of the list; None selects all.
     what : str
-        Where the known ones are, for the message, such as "images in 'photos'".
+        What the known ones are, for messages, such as "images in 'photos'".
 
     Raises
     ------
     InputError
-        If something is asked for that there is not, or paths do not lie in one folder.
+        If an entry matches nothing, or paths are not in one folder.
     """
     if wanted is None:
         return list(known)
-    there = set(known)
-    found = {entry: _listed_stem(composed(entry), there) for entry in wanted}
+    known_stems = set(known)
+    found = {entry: _listed_stem(composed(entry), known_stems) for entry in wanted}
     missing = [entry for entry, stem in found.items() if stem is None]
-    asked = {entry: stem for entry, stem in found.items() if stem is not None}
-    folders = {folder: entry for entry, (_, folder) in asked.items()}
-    if "" in folders:  # names as they are, so what else lies in some folder is another image
-        missing += [entry for entry, (_, folder) in asked.items() if folder]
+    matched = {entry: stem for entry, stem in found.items() if stem is not None}
+    folders = {folder: entry for entry, (_, folder) in matched.items()}
+    if (
+        "" in folders
+    ):  # some entries are plain stems, so an entry in another folder is another image
+        missing += [entry for entry, (_, folder) in matched.items() if folder]
     elif len(folders) > 1:
         raise InputError(
             f"--list contains paths in several folders, such as {named(folders.values())}, "
             f"but the {what} have names such as '{known[0]}': write the names in that form"
         )
     if missing:
-        lacking = set(missing)
-        missing = [entry for entry in wanted if entry in lacking]
+        missing_entries = set(missing)
+        missing = [entry for entry in wanted if entry in missing_entries]
         raise InputError(
             f"--list contains {named(missing)}, not found among the {len(known)} {what}"
             + _nearest(missing[0], known)
         )
-    chosen = {stem for stem, _ in asked.values()}
+    chosen = {stem for stem, _ in matched.values()}
     return [stem for stem in known if stem in chosen]
 
 
 def _nearest(entry: str, known: Sequence[str]) -> str:
-    """Return which stem may have been meant, as the end of a message."""
+    """Suggest a similar stem, as the end of a message."""
     name = PurePosixPath(entry.replace("\\", "/")).name
-    bare, _ = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or (name, "")
-    near = [stem for stem in known if PurePosixPath(stem).name == bare]
-    near = near or get_close_matches(entry, known, 1) or get_close_matches(bare, known, 1)
-    return f"; did you mean '{near[0]}'?" if near else f", such as '{known[0]}'" if known else ""
+    stem_only, _ = _listed_stem(name, {PurePosixPath(stem).name for stem in known}) or (name, "")
+    similar = [stem for stem in known if PurePosixPath(stem).name == stem_only]
+    similar = (
+        similar or get_close_matches(entry, known, 1) or get_close_matches(stem_only, known, 1)
+    )
+    return (
+        f"; did you mean '{similar[0]}'?" if similar else f", such as '{known[0]}'" if known else ""
+    )
 
 
 def shard_of(items: Sequence[T], shard: tuple[int, int] | None) -> list[T]:
-    """Return the i-th of n interleaved parts; together the parts are all items."""
+    """Return the i-th of n interleaved parts; together the parts contain every item once."""
     if shard is None:
         return list(items)
     i, n = shard

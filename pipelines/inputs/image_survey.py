@@ -1,4 +1,4 @@
-"""What the headers of a run's images say, and what of it a user should know: in a line each."""
+"""Read the headers of a run's images, and warn about what a user should know."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from pathlib import Path
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL, WHITES, white_of_values
 from ...extract.images.reading import UnreadableImage, brightest_of, image_facts
-from ...store.walking import in_words
+from ...store.walking import count_suffixes
 from ..console.progress import Progress
 from .image_list import named
 
-__all__ = ["Survey", "found_white", "surveyed", "tell_of_files", "warn_of_levels"]
+__all__ = ["ImageSurvey", "detect_white", "survey_images", "report_skipped_files", "warn_if_dark"]
 
-_LOOKED_AT = 64
+_MAX_DECODED = 64
 
 
 @dataclass
-class Survey:
-    """What the headers of some images say.
+class ImageSurvey:
+    """Facts from the headers of some images.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Survey:
     refused : dict
         Why an image cannot be used, by name.
     deep : list of Path
-        Images of 16 bits a channel that do not say which value is white.
+        Images of 16 bits a channel, whose files do not say which value is white.
     paged : list of Path
         Files of several pages or frames.
     """
@@ -37,28 +37,29 @@ class Survey:
     deep: list[Path] = field(default_factory=list)
     paged: list[Path] = field(default_factory=list)
 
-    def tell_of_pages(self, progress: Progress) -> None:
+    def warn_about_pages(self, progress: Progress) -> None:
         """Warn of files of several pages or frames, of which the first is used."""
         if self.paged:
+            suffixes = count_suffixes(self.paged)
             progress.warn(
                 f"{len(self.paged)} of {len(self.sizes) + len(self.refused)} images have "
-                f"more than one page or frame ({in_words(self.paged)}), such as "
+                f"more than one page or frame ({suffixes}), such as "
                 f"'{self.paged[0].name}': only the first is used. Save the others as "
                 "separate images or, if they are channels, as one RGB image"
             )
 
 
-def surveyed(images: Mapping[str, Path], progress: Progress) -> Survey:
+def survey_images(images: Mapping[str, Path], progress: Progress) -> ImageSurvey:
     """Read the headers of images, given by name."""
-    survey = Survey()
+    survey = ImageSurvey()
     with progress.bar("headers", len(images), "images") as advance:
         for name, path in images.items():
-            _look_at(name, path, survey)
+            _read_header(name, path, survey)
             advance(1)
     return survey
 
 
-def _look_at(name: str, path: Path, survey: Survey) -> None:
+def _read_header(name: str, path: Path, survey: ImageSurvey) -> None:
     try:
         facts = image_facts(path)
     except (UnreadableImage, OSError) as error:
@@ -71,8 +72,8 @@ def _look_at(name: str, path: Path, survey: Survey) -> None:
         survey.paged.append(path)
 
 
-def tell_of_files(files: ImageFiles, progress: Progress) -> None:
-    """Say which files of a folder are passed over, and which links are followed."""
+def report_skipped_files(files: ImageFiles, progress: Progress) -> None:
+    """Report which files of a folder are skipped, and which links are followed."""
     if files.passed:
         progress.warn(f"skipped in {files.where}: {files.passed}")
     if files.folders[1:]:
@@ -80,7 +81,7 @@ def tell_of_files(files: ImageFiles, progress: Progress) -> None:
         progress.say(f"{files.where} has links to {links}; the images there are included")
 
 
-def found_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
+def detect_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
     """Return which value is white in images of 16 bits a channel, found from all of them together.
 
     That of the fewest bits, of 8, 10, 12, 14 and 16, that hold the brightest value. Said, unless it
@@ -95,29 +96,29 @@ def found_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
             f"{highest}: all are read as {bits}-bit images, in which {white} is white. If "
             f"they are dark 16-bit images, use --white {FULL}"
         )
-    _warn_of_dim(deep, white, progress)
+    _warn_of_dark_images(deep, white, progress)
     return white
 
 
-def _warn_of_dim(deep: Sequence[Path], white: int, progress: Progress) -> None:
+def _warn_of_dark_images(deep: Sequence[Path], white: int, progress: Progress) -> None:
     """Warn of images that use far fewer bits than the white that is taken for all of them.
 
-    Looked at are some, evenly spread: each has to be decoded.
+    Only some are examined, evenly spread, for each has to be decoded.
     """
-    some = deep[:: max(1, -(-len(deep) // _LOOKED_AT))]
+    some = deep[:: max(1, -(-len(deep) // _MAX_DECODED))]
     highest = {path: brightest_of([path]) for path in some}
-    dim = [path for path, value in highest.items() if value > 0 and 16 * value <= white]
-    if dim:
-        most = max(highest[path] for path in dim)
+    dark = [path for path, value in highest.items() if value > 0 and 16 * value <= white]
+    if dark:
+        most = max(highest[path] for path in dark)
         progress.warn(
-            f"{len(dim)} of {len(some)} inspected images of 16 bits per channel, such as "
-            f"'{dim[0].name}', have no value above {most}, while {white} is white: they are "
+            f"{len(dark)} of {len(some)} inspected images of 16 bits per channel, such as "
+            f"'{dark[0].name}', have no value above {most}, while {white} is white: they are "
             "nearly black. Are images of different bit depths mixed? Then extract each kind "
             "into a separate store with its own --white, or convert them to one scale"
         )
 
 
-def warn_of_levels(
+def warn_if_dark(
     deep: Sequence[Path], n_images: int, what: str, advice: str, progress: Progress
 ) -> None:
     """Warn of images that come out nearly black where white is that of 16 bits already.

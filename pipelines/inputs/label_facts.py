@@ -1,8 +1,8 @@
-"""What stands in label maps, at their own size, beside what is left of it to learn from.
+"""Compare label maps at their own size with what remains of them for training.
 
-Pixels are learnt from at the network's size, and there, as published, no class of fewer than
-`MINIMUM_PIXELS` in an image. Who labelled small things must be told of those that are lost so:
-what a message says of label maps is what their files hold.
+Training uses pixels at the network's size and, as published, no class with fewer than
+`MINIMUM_PIXELS` pixels in an image. Users who labelled small objects are told which classes are
+lost; messages count the pixels of the files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from ...classify.labels.classes import Classes
 from ...classify.labels.label_maps import IGNORED, MINIMUM_PIXELS
-from ...classify.labels.survey import SeenMap
+from ...classify.labels.survey import LabelMapStats
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
 from .image_list import named
 
 __all__ = ["LabelFacts", "LabelFile"]
 
-_TOLD = 3  # classes, in one message
+_MAX_DESCRIBED = 3  # classes, in one message
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class LabelFile:
     ----------
     path : path
     pixels : dict
-        Of each class id in the file.
+        Number of pixels of each class id in the file.
     lost : dict
-        Of those ids of which nothing is learnt: pixels at the network's size.
+        For ids that are lost in training: their pixels at the network's size.
     """
 
     path: Path
@@ -45,41 +45,41 @@ class LabelFile:
     def of(
         cls,
         label: NDArray[np.integer],
-        seen: SeenMap,
+        stats: LabelMapStats,
         rows: NDArray[np.uint16],
         geometry: Geometry,
     ) -> "LabelFile":
-        """Compare a label map with its rows.
+        """Compare a label map with its tiles.
 
         Parameters
         ----------
         label : array of shape (H, W), integer
-        seen : SeenMap
+        stats : LabelMapStats
             Of the same file.
-        rows : array of shape (rows, height, width), uint16
-            From `label_rows`.
+        rows : array of shape (tiles, height, width), uint16
+            From `label_tiles`.
         geometry : Geometry
         """
-        learnt = np.bincount(rows.ravel(), minlength=IGNORED + 1)
-        gone = [k for k in seen.pixels if not learnt[k]]
+        learnt_counts = np.bincount(rows.ravel(), minlength=IGNORED + 1)
+        ids_lost = [k for k in stats.pixels if not learnt_counts[k]]
         lost = {}
-        if gone:
+        if ids_lost:
             resized = resize_nearest(label, geometry.resized)
-            lost = {k: int(np.count_nonzero(resized == k)) for k in gone}
-        return cls(seen.path, seen.pixels, lost)
+            lost = {k: int(np.count_nonzero(resized == k)) for k in ids_lost}
+        return cls(stats.path, stats.pixels, lost)
 
 
 @dataclass(frozen=True)
 class LabelFacts:
-    """Some label maps together.
+    """Several label maps.
 
     Parameters
     ----------
     files : tuple of LabelFile
     classes : Classes
-        All that there are in them.
+        The classes of the files.
     row_shape : tuple of int, optional
-        What the network sees of an image; None if it sees an image in tiles.
+        The network's size; None if images are cut into tiles of their own size.
     """
 
     files: tuple[LabelFile, ...]
@@ -93,48 +93,55 @@ class LabelFacts:
 
     @property
     def lost(self) -> list[int]:
-        """The class ids that the files hold and of which nothing is learnt."""
+        """The class ids in the files that are lost in training."""
         return [k for k in self.ids if all(k in f.lost for f in self.files if k in f.pixels)]
 
     def of(self, places: Sequence[int]) -> "LabelFacts":
-        """Return some of them."""
+        """Return a subset of the files, by index."""
         return replace(self, files=tuple(self.files[i] for i in places))
 
-    def lost_words(self) -> str:
-        """Say which classes are lost, how, and what helps; an empty text if none is."""
+    def describe_lost(self) -> str:
+        """Describe which classes are lost, why, and what helps; empty if none is."""
         ids = self.lost
         if not ids:
             return ""
-        told = [self._of_class(k) for k in ids[:_TOLD]]
-        if len(ids) > _TOLD:
-            told.append(f"the same goes for {named(self.classes.names[k] for k in ids[_TOLD:])}")
+        words = [self._of_class(k) for k in ids[:_MAX_DESCRIBED]]
+        if len(ids) > _MAX_DESCRIBED:
+            words.append(
+                f"the same goes for {named(self.classes.names[k] for k in ids[_MAX_DESCRIBED:])}"
+            )
         largest = max(file.pixels.get(k, 0) for k in ids for file in self.files)
-        smaller = largest >= MINIMUM_PIXELS and self.row_shape is not None
-        helps = "extract with a larger --size, or with --tile" if smaller else "label more of it"
-        return f"{'; '.join(told)}: {helps}"
+        too_coarse = largest >= MINIMUM_PIXELS and self.row_shape is not None
+        advice = (
+            "extract with a larger --size, or with --tile" if too_coarse else "label more of it"
+        )
+        return f"{'; '.join(words)}: {advice}"
 
     def _of_class(self, k: int) -> str:
         holding = [file for file in self.files if k in file.pixels]
-        pixels, most = sum(f.pixels[k] for f in holding), max(f.lost.get(k, 0) for f in holding)
+        pixels, most_pixels = (
+            sum(f.pixels[k] for f in holding),
+            max(f.lost.get(k, 0) for f in holding),
+        )
         at = "" if self.row_shape is None else f"at {self.row_shape[0]}x{self.row_shape[1]} "
-        few = f"but {at}fewer than {MINIMUM_PIXELS}"
+        too_few = f"but {at}fewer than {MINIMUM_PIXELS}"
         if len(holding) == 1:
-            few = f"in 1 label map, {few} ({most})"
+            too_few = f"in 1 label map, {too_few} ({most_pixels})"
         else:
-            few = f"in {len(holding)} label maps, {few} in each ({most} at most)"
+            too_few = f"in {len(holding)} label maps, {too_few} in each ({most_pixels} at most)"
         name = self.classes.names[k]
-        return f"class '{name}' has {pixels} pixels {few}, so it is left out of training"
+        return f"class '{name}' has {pixels} pixels {too_few}, so it is left out of training"
 
-    def absent_words(self, n_classes: int) -> str:
-        """Say which named classes no label map has; an empty text if all have pixels."""
-        there = set(self.ids)
-        absent = [k for k in range(n_classes) if k not in there]
+    def describe_absent(self, n_classes: int) -> str:
+        """Describe which named classes are in no label map; empty if all have pixels."""
+        present = set(self.ids)
+        absent = [k for k in range(n_classes) if k not in present]
         if not absent:
             return ""
         words = f"no label map has a pixel of {named(self.classes.names[k] for k in absent)}"
-        if absent[-1] == n_classes - 1 and there:
+        if absent[-1] == n_classes - 1 and present:
             words += (
-                f". The highest id in them is {max(there)}, but names are given up to class "
+                f". The highest id in them is {max(present)}, but names are given up to class "
                 f"{n_classes - 1}: does each name belong to its id?"
             )
         return words
@@ -154,7 +161,7 @@ class LabelFacts:
         InputError
             If no pixel has a class, or all have the same; the message says what the files hold.
         """
-        present, lost = np.flatnonzero(counts), self.lost_words()
+        present, lost = np.flatnonzero(counts), self.describe_lost()
         if len(present) > 1:
             return
         if len(present) == 0 and not lost:

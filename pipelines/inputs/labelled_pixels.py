@@ -1,4 +1,4 @@
-"""The labelled pixels of a store: label maps matched to its images and brought to its rows."""
+"""The labelled pixels of a store: label maps, matched to its images and cut into the same tiles."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from ...classify.labels.checks import check_ids, check_label_maps, check_size
 from ...classify.labels.classes import Classes, default_classes, load_classes
 from ...classify.labels.label_maps import (
     IGNORED,
+    describe_skipped_labels,
     find_labels,
-    label_rows,
-    passed_over,
+    label_tiles,
     read_label_file,
 )
 from ...classify.labels.survey import LabelSurvey
@@ -30,22 +30,22 @@ from .image_list import named, select
 from .label_facts import LabelFacts, LabelFile
 
 __all__ = [
-    "MOST_UNNAMED",
+    "MAX_UNNAMED_CLASSES",
     "Labelled",
-    "files_named",
+    "find_by_name",
     "match_labels",
     "read_labelled",
-    "same_files",
+    "images_among_labels",
     "unnamed_classes",
 ]
 
-MOST_UNNAMED = 256
-"""Classes where no file names them."""
+MAX_UNNAMED_CLASSES = 256
+"""Classes at most if no file names them."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pixels to learn from.
+    """Labelled pixels for training.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Labelled:
     ignore : int
         The id of the label maps' pixels without a class.
     facts : LabelFacts
-        What stands in the files, one an image.
+        Statistics of the files, one for each image.
     """
 
     pixels: PixelSet
@@ -75,15 +75,15 @@ class Labelled:
 
     @property
     def scored(self) -> Classes:
-        """The classes that masks are scored by: of the label maps at their own size.
+        """The classes that masks are scored by: those of the label maps at their own size.
 
-        An unnamed class of a few pixels may have a higher id there than any that is learnt.
+        Without names for them they may be more than ``classes``, from which lost ones are missing.
         """
         return self.facts.classes
 
     @property
     def share(self) -> float:
-        """Which part of the pixels of the labelled images has a class."""
+        """Fraction of the pixels of the labelled images that have a class."""
         height, width = self.pixels.row_shape
         return self.pixels.n / (len(self.pixels.rows) * height * width)
 
@@ -95,11 +95,11 @@ class Labelled:
     @property
     def counts_by_image(self) -> NDArray[np.int64]:
         """Pixels of each class in each image, (images, classes)."""
-        parts = np.split(self.y, self.pixels.image_starts[1:-1])
-        return np.stack([np.bincount(part, minlength=len(self.classes)) for part in parts])
+        tiles = np.split(self.y, self.pixels.image_starts[1:-1])
+        return np.stack([np.bincount(part, minlength=len(self.classes)) for part in tiles])
 
     def of(self, stems: Collection[str]) -> Self:
-        """Return some of the images, with all classes.
+        """Return a subset of the images, with all classes.
 
         Raises
         ------
@@ -107,32 +107,32 @@ class Labelled:
             If nothing can be learnt from them: no pixel has a class, or all have the same.
         """
         wanted = set(stems)
-        kept = [i for i, stem in enumerate(self.images) if stem in wanted]
-        parts = np.split(self.y, self.pixels.image_starts[1:-1])
-        y = np.concatenate([parts[i] for i in kept])
-        counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(kept)
-        images = tuple(self.images[i] for i in kept)
+        positions = [i for i, stem in enumerate(self.images) if stem in wanted]
+        tiles = np.split(self.y, self.pixels.image_starts[1:-1])
+        y = np.concatenate([tiles[i] for i in positions])
+        counts, facts = np.bincount(y, minlength=len(self.classes)), self.facts.of(positions)
+        images = tuple(self.images[i] for i in positions)
         facts.check_trainable(counts, f"the training images ({named(images)})")
         numbers = list(dict.fromkeys(self.pixels.images.tolist()))
-        pixels = self.pixels.of_images([numbers[i] for i in kept])
+        pixels = self.pixels.of_images([numbers[i] for i in positions])
         return replace(self, pixels=pixels, y=y, images=images, facts=facts)
 
 
-def same_files(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
-    """Return which images, given by name and sha256, stand in a label folder beside the label maps.
+def images_among_labels(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
+    """Return the images, given by name and sha256, that lie in a label folder.
 
-    As published, where ``1.png`` is the image and ``1.npy`` its label map.
+    As in the published data, where ``1.png`` is the image and ``1.npy`` its label map.
     """
     hashes = dict(images)
-    there = files_named(folder, hashes)
-    return [path for name, path in there.items() if sha256_of(path).hex() == hashes[name]]
+    found = find_by_name(folder, hashes)
+    return [path for name, path in found.items() if sha256_of(path).hex() == hashes[name]]
 
 
-def files_named(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Return the files of a folder that have some names, in whatever Unicode form, by name."""
-    every = list(names)
-    found = {name: folder / name for name in every if (folder / name).is_file()}
-    rest = {composed(name): name for name in every if name not in found and not name.isascii()}
+def find_by_name(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the files of a folder with certain names, in any Unicode form, by name."""
+    all_names = list(names)
+    found = {name: folder / name for name in all_names if (folder / name).is_file()}
+    rest = {composed(name): name for name in all_names if name not in found and not name.isascii()}
     for path in walk(folder).files if rest else ():
         name = rest.get(composed(path.relative_to(folder).as_posix()))
         if name is not None:
@@ -161,7 +161,7 @@ def match_labels(
     what : str
         What the known ones are, such as "images in 'feats.zarr'".
     images : collection of path
-        Files that are images, not label maps, see `same_files`.
+        Files that are images, not label maps, see `images_among_labels`.
     progress : Progress, optional
         Where to warn of files that may be labels too, but are not read.
 
@@ -171,24 +171,24 @@ def match_labels(
         If a label map has no image, or a listed image no label map; the message names them.
     """
     labels = find_labels(folder, images)
-    over = passed_over(folder, labels, images, known)
+    skipped = describe_skipped_labels(folder, labels, images, known)
     if not labels:
-        raise InputError(f"no label maps (.png or .npy) in '{folder}'{over and f': {over}'}")
-    if over and progress is not None:
-        progress.warn(over)
+        raise InputError(f"no label maps (.png or .npy) in '{folder}'{skipped and f': {skipped}'}")
+    if skipped and progress is not None:
+        progress.warn(skipped)
     if wanted is not None:
         chosen = select(list(known), wanted, what)
-        bare = [stem for stem in chosen if stem not in labels]
-        if bare:
+        without_label = [stem for stem in chosen if stem not in labels]
+        if without_label:
             raise InputError(
-                f"--list contains {named(bare)}, which have no label map in '{folder}'"
+                f"--list contains {named(without_label)}, which have no label map in '{folder}'"
             )
         return {stem: labels[stem] for stem in chosen}
-    stray = [stem for stem in labels if stem not in known]
-    if stray:
+    unmatched = [stem for stem in labels if stem not in known]
+    if unmatched:
         raise InputError(
-            f"{len(stray)} of {len(labels)} label maps match none of the {len(known)} "
-            f"{what}: {named(stray)}. Give each label map the name of its image, or list the "
+            f"{len(unmatched)} of {len(labels)} label maps match none of the {len(known)} "
+            f"{what}: {named(unmatched)}. Give each label map the name of its image, or list the "
             "images to use (--list)"
         )
     return {stem: labels[stem] for stem in known if stem in labels}
@@ -210,43 +210,49 @@ def read_labelled(
         nothing can be learnt.
     """
     images = {image.stem: image for image in store.images}
-    names = {image.name: image for image in store.images}
-    there = files_named(folder, names)  # a hash is a file of the store: of these alone
-    beside = same_files(folder, ((name, names[name].sha256.hex()) for name in there))
-    what = f"images in {store.where}"
-    paths = match_labels(images, folder, wanted, what, beside, progress)
+    what, beside_labels = f"images in {store.where}", _images_in(folder, store)
+    paths = match_labels(images, folder, wanted, what, beside_labels, progress)
     paths = _extracted(paths, images, store, progress)
     classes = load_classes(folder, progress.say)
     where = f"the label maps in '{folder}'"
     survey = LabelSurvey(where, ignore)
-    rows, owners, maps, files = list[int](), list[int](), list[NDArray[np.uint16]](), []
+    rows, image_numbers, files = list[int](), list[int](), list[LabelFile]()
+    label_maps = list[NDArray[np.uint16]]()  # one for each tile
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
             image, (label, palette) = images[stem], read_label_file(path)
             check_size(label.shape, image.geometry.size, path.name, image.name)
-            seen = survey.add(path, label, palette)
-            check_ids(label, seen.pixels, ignore, classes, f"label map '{path.name}'")
-            parts = label_rows(label, image.geometry, ignore=ignore)
-            files.append(LabelFile.of(label, seen, parts, image.geometry))
-            maps += list(parts)
+            stats = survey.add(path, label, palette)
+            check_ids(label, stats.pixels, ignore, classes, f"label map '{path.name}'")
+            tiles = label_tiles(label, image.geometry, ignore=ignore)
+            files.append(LabelFile.of(label, stats, tiles, image.geometry))
+            label_maps += list(tiles)
             numbers = store.rows(image.index)
             rows += list(numbers)
-            owners += [image.index] * len(numbers)
+            image_numbers += [image.index] * len(numbers)
             advance(1)
     for note in check_label_maps(survey, classes):
         progress.warn(note)
-    y = np.concatenate([label[label != IGNORED] for label in maps])
+    y = np.concatenate([label[label != IGNORED] for label in label_maps])
     scored = classes or unnamed_classes(survey.highest + 1, where)
-    seen_at = None if store.spec.fit == "tile" else store.spec.row_shape
-    facts = LabelFacts(tuple(files), scored, seen_at)
+    network_size = None if store.spec.fit == "tile" else store.spec.row_shape
+    facts = LabelFacts(tuple(files), scored, network_size)
     if classes is None:
         classes = unnamed_classes(int(y.max()) + 1 if len(y) else 1, where)
     facts.check_trainable(np.bincount(y, minlength=len(classes)), where)
-    for words in (facts.lost_words(), facts.absent_words(len(classes))):
+    for words in (facts.describe_lost(), facts.describe_absent(len(classes))):
         if words:
             progress.warn(words)
-    pixels = PixelSet(rows, owners, [label != IGNORED for label in maps])
+    pixels = PixelSet(rows, image_numbers, [label != IGNORED for label in label_maps])
     return Labelled(pixels, y, classes, tuple(paths), ignore, facts)
+
+
+def _images_in(folder: Path, store: Features) -> list[Path]:
+    """Return the images of a store that lie in a label folder, as `images_among_labels`."""
+    names = {image.name: image for image in store.images}
+    # Each sha256 is a file of the store, so read only those of images whose name is in the folder.
+    found = find_by_name(folder, names)
+    return images_among_labels(folder, ((name, names[name].sha256.hex()) for name in found))
 
 
 def _extracted(
@@ -259,16 +265,16 @@ def _extracted(
     failed = [stem for stem in paths if images[stem].failed is not None]
     if failed:
         progress.warn(f"{named(failed)} could not be extracted: left out")
-    todo = [s for s in paths if images[s].failed is None and not images[s].complete]
-    if todo:
+    incomplete = [s for s in paths if images[s].failed is None and not images[s].complete]
+    if incomplete:
         raise InputError(
-            f"the features of {named(todo)} are not in {store.where} yet: finish `dseg "
+            f"the features of {named(incomplete)} are not in {store.where} yet: finish `dseg "
             "extract` first, or choose images with --list"
         )
-    left = {stem: path for stem, path in paths.items() if stem not in failed}
-    if not left:
+    remaining = {stem: path for stem, path in paths.items() if stem not in failed}
+    if not remaining:
         raise InputError("no labelled image is left: `dseg extract` failed on all of them")
-    return left
+    return remaining
 
 
 def unnamed_classes(n: int, where: str) -> Classes:
@@ -279,7 +285,7 @@ def unnamed_classes(n: int, where: str) -> Classes:
     InputError
         If there are so many that the highest id is hardly a class.
     """
-    if n > MOST_UNNAMED:
+    if n > MAX_UNNAMED_CLASSES:
         raise InputError(
             f"{where} have ids up to {n - 1}, and no classes.txt names that many classes. If "
             "this id means unlabelled, give it as --ignore; if the ids are numbers of "

@@ -1,8 +1,7 @@
 """``dseg predict``: masks for the images of a feature store or a folder.
 
-Reading and decoding run ahead of the network and the ensemble, in threads; masks are encoded, and
-what stands beside them is written, behind them, in threads too. The masks themselves come to disk
-in the images' order.
+Threads read and decode ahead of the network and the ensemble, and encode and write the files of
+finished predictions behind them. Files get their final names in the order of the images.
 """
 
 import time
@@ -21,42 +20,42 @@ from ...classify.inference.prediction import Prediction
 from ...extract.images.files import find_images
 from ...extract.images.levels import FULL, white_in
 from ...extract.networks.devices import choose_device
-from ...store.atomic_folder import remove_parts
+from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
-from ...store.read.view import view_for, view_of
+from ...store.read.view import features_for_spec, join_features
 from ..console.progress import Progress
 from ..features.inference import ahead
-from ..features.sources import FromImages, FromStore, Segmentable, Source
+from ..features.sources import ImageSource, Segmentable, Source, StoreSource
 from ..inputs.image_list import read_list, select, shard_of
-from ..inputs.image_survey import tell_of_files
-from ..masks.images_learnt import LEARNT, ImagesLearnt
+from ..inputs.image_survey import report_skipped_files
 from ..masks.manifest import Manifest
 from ..masks.mask_folder import (
-    Asked,
-    MaskFiles,
-    Prepared,
+    MaskFolder,
+    MaskOptions,
+    StagedFiles,
     fingerprint,
-    recipe_of,
-    refuse_among,
-    refuse_other_uses,
+    masks_key,
+    refuse_inside_images,
+    refuse_model_or_store,
 )
 from ..masks.segmenter import Segmenter, load_model, recorded_stores, spec_of
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..masks.training_set import LEARNT_KEY, TrainingSet
+from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary
 
 __all__ = ["predict"]
 
-_PROBED = 4
-_SHOWN = 3  # images worth labelling
-# PNG takes about as long as a GPU needs for the next mask; finished predictions, which may be large
-# (probabilities), wait for a writer two at most.
-_WRITERS, _HELD = 2, 2
+_PROBED_IMAGES = 4
+_MOST_UNCERTAIN_SHOWN = 3  # images worth labelling
+# Encoding a PNG takes about as long as a GPU needs for the next mask. At most two finished
+# predictions, which may be large (probabilities), wait for a writer.
+_WRITERS, _MAX_WAITING = 2, 2
 
 Segment = Callable[[Segmentable], Prediction]
-Alone = Callable[[], AbstractContextManager[None]]
+Exclusive = Callable[[], AbstractContextManager[None]]
 
 
 def predict(config: PredictConfig, progress: Progress | None = None) -> PredictSummary:
@@ -70,26 +69,26 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     device = choose_device(config.device)
-    refuse_other_uses(config.out)
+    refuse_model_or_store(config.out)
     model = load_model(config.model, device)
     source = _source(config, model, device, progress)
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
-    with _claimed(config, progress) as alone:
-        return _predict(config, model, source, stems, alone, device, progress, started)
+    with _claimed(config, progress) as exclusive:
+        return _predict(config, model, source, stems, exclusive, device, progress, started)
 
 
 @contextmanager
-def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Alone]:
-    """Keep runs that make other masks out of the folder; yield what keeps all out for a moment."""
+def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Exclusive]:
+    """Keep runs that make other masks out of the folder; yield `Claim.exclusive`."""
     if config.dry_run:
         yield nullcontext
         return
-    key = recipe_of(_fingerprint(config), paper=config.paper)
+    key = masks_key(_fingerprint(config), paper=config.paper)
     doing = f"dseg predict, model '{config.model}'"
-    tidy = partial(remove_parts, config.out)
+    tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, key, doing, tidy=tidy, warn=progress.warn) as claim:
-        yield claim.alone
+        yield claim.exclusive
 
 
 def _predict(
@@ -97,34 +96,36 @@ def _predict(
     model: PixelEnsemble,
     source: Source,
     stems: list[str],
-    alone: Alone,
+    exclusive: Exclusive,
     device: torch.device,
     progress: Progress,
     started: float,
 ) -> PredictSummary:
-    asked, classes = _asked(config, source), model.class_info_
-    learnt = ImagesLearnt.of(model.extra_, _sources(config, model))
-    files = MaskFiles(config.out, asked, classes, model.n_members, _fingerprint(config), alone)
-    files.check_apart(source.stems)
+    options, classes = _mask_options(config, source), model.class_info_
+    training_set = TrainingSet.of(model.extra_, _sources(config, model))
+    files = MaskFolder(
+        config.out, options, classes, model.n_members, _fingerprint(config), exclusive
+    )
+    files.check_distinct_paths(source.stems)
     if not config.overwrite:
-        files.check_free(stems)
+        files.check_replaceable(stems)
     summary = PredictSummary(str(config.out), len(stems))
     progress.say(
         f"{len(stems)} images, {len(model.class_info_)} classes, {model.n_members} members on "
         f"{device}; masks to '{config.out}'"
     )
-    others = files.others(stems)
-    if others:
-        progress.say(f"'{config.out}' contains masks of {others} other images; they are kept")
-    segmenter = Segmenter(model, source.spec, device, at="row" if asked.paper else "image")
-    segment = partial(segmenter, want_probabilities=asked.probabilities)
+    other_images = files.count_others(stems)
+    if other_images:
+        progress.say(f"'{config.out}' contains masks of {other_images} other images; they are kept")
+    segmenter = Segmenter(model, source.spec, device, at="row" if options.paper else "image")
+    segment = partial(segmenter, want_probabilities=options.probabilities)
     if config.dry_run:
         _probe(stems, source, segment, files, summary)
         return summary
     with (
         files.writing(source.stems),
         progress.bar("predict", len(stems), "images") as advance,
-        closing(_written(stems, source, segment, files, learnt)) as outcomes,
+        closing(_write_masks(stems, source, segment, files, training_set)) as outcomes,
     ):
         for outcome in outcomes:
             outcome.add_to(summary)
@@ -143,105 +144,107 @@ def _most_uncertain(masks: Path, stems: Sequence[str]) -> tuple[str, ...]:
         for stem in stems
         if (record := records.get(stem))
         and isinstance(score := record.get("image_uncertainty"), float)
-        and not record.get(LEARNT)
+        and not record.get(LEARNT_KEY)
     ]
-    return tuple(stem for _, stem in nlargest(_SHOWN, known))
+    return tuple(stem for _, stem in nlargest(_MOST_UNCERTAIN_SHOWN, known))
 
 
-def _asked(config: PredictConfig, source: Source) -> Asked:
-    images = source.paths if isinstance(source, FromImages) else None
+def _mask_options(config: PredictConfig, source: Source) -> MaskOptions:
+    images = source.paths if isinstance(source, ImageSource) else None
     if config.overlay and config.images is not None:
         files = find_images([config.images])
         images = {stem: files.files[name] for stem, name in files.by_stem.items()}
-    white = source.white if isinstance(source, FromImages) else FULL
-    if isinstance(source, FromStore) and config.overlay:
+    white = source.white if isinstance(source, ImageSource) else FULL
+    if isinstance(source, StoreSource) and config.overlay:
         white = white_in((source.spec.parts or (source.spec,))[0].preprocessing)
-    return Asked(
+    return MaskOptions(
         config.probabilities, config.uncertainty, config.overlay, config.paper, images, white
     )
 
 
 def _fingerprint(config: PredictConfig) -> str:
-    """Return by what masks are known again: model, and white if it is told."""
+    """Return what identifies masks: the model, and ``--white`` if it is given."""
     model = fingerprint(config.model)
     return model if config.white is None else f"{model}-white{config.white}"
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of an image, and its prediction on the way to disk."""
+    """The outcome of an image, and its prediction until that is written."""
 
     name: str
     stem: str
     sha256: bytes = b""
     prediction: Prediction | None = None
-    prepared: Prepared | None = None
+    staged: StagedFiles | None = None
     reason: str | None = None
 
     def add_to(self, summary: PredictSummary) -> None:
         if self.reason is not None:
             summary.failed[self.name] = self.reason
-        elif self.prepared is not None:
+        elif self.staged is not None:
             summary.predicted += 1
-            summary.n_bytes += self.prepared.n_bytes
+            summary.n_bytes += self.staged.n_bytes
         else:
             summary.unchanged += 1
 
 
-def _segmented(segment: Segment, image: Segmentable | str) -> _Outcome:
+def _segment(segment: Segment, image: Segmentable | str) -> _Outcome:
     """Return the prediction of an image, or why there is none."""
     if isinstance(image, str):
         return _Outcome(image, image)
     try:
         prediction = segment(image)
     except InputError:
-        raise  # the call is wrong, for all images alike
+        raise  # a wrong call, which would fail for every image
     except DsegError as error:
         return _Outcome(image.name, image.stem, reason=str(error))
     return _Outcome(image.name, image.stem, image.sha256, prediction)
 
 
-def _written(
+def _write_masks(
     stems: Sequence[str],
     source: Source,
     segment: Segment,
-    files: MaskFiles,
-    learnt: ImagesLearnt,
+    files: MaskFolder,
+    training_set: TrainingSet,
     *,
     redo: bool = False,
 ) -> Generator[_Outcome]:
-    """Segment and write images, and tell what became of each."""
+    """Segment and write images; yield the outcome of each."""
     is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
-    segmented = map(partial(_segmented, segment), source.images(stems, is_done))
-    for found in ahead(partial(_prepare, files, learnt), segmented, _WRITERS, most=_HELD):
-        yield _finish(files, found)
+    segmented = map(partial(_segment, segment), source.images(stems, is_done))
+    for outcome in ahead(
+        partial(_stage, files, training_set), segmented, _WRITERS, limit=_MAX_WAITING
+    ):
+        yield _commit(files, outcome)
 
 
-def _prepare(files: MaskFiles, learnt: ImagesLearnt, found: _Outcome) -> _Outcome:
-    """Write a prediction under temporary names, if there is one, and let go of it."""
-    if found.prediction is None:
-        return found
+def _stage(files: MaskFolder, training_set: TrainingSet, outcome: _Outcome) -> _Outcome:
+    """Write a prediction, if there is one, under temporary names, and drop it from memory."""
+    if outcome.prediction is None:
+        return outcome
     try:
-        prepared = files.prepare(found.stem, found.name, found.sha256, found.prediction)
+        staged = files.stage(outcome.stem, outcome.name, outcome.sha256, outcome.prediction)
     except InputError:
         raise
     except DsegError as error:
-        return replace(found, prediction=None, reason=str(error))
-    told = learnt.has(found.stem, found.sha256.hex())
-    if told is not None:
-        prepared = replace(prepared, record={**prepared.record, LEARNT: told})
-    return replace(found, prediction=None, prepared=prepared)
+        return replace(outcome, prediction=None, reason=str(error))
+    learnt_from = training_set.has(outcome.stem, outcome.sha256.hex())
+    if learnt_from is not None:
+        staged = replace(staged, record={**staged.record, LEARNT_KEY: learnt_from})
+    return replace(outcome, prediction=None, staged=staged)
 
 
-def _finish(files: MaskFiles, found: _Outcome) -> _Outcome:
-    """Give an image's files their names."""
-    if found.prepared is None:
-        return found
+def _commit(files: MaskFolder, outcome: _Outcome) -> _Outcome:
+    """Give the files of an image their final names."""
+    if outcome.staged is None:
+        return outcome
     try:
-        files.finish(found.prepared)
+        files.commit(outcome.staged)
     except DsegError as error:
-        return replace(found, reason=str(error))
-    return found
+        return replace(outcome, reason=str(error))
+    return outcome
 
 
 def _source(
@@ -254,7 +257,7 @@ def _source(
                 "--white determines how images are read, but the features of a store are "
                 "extracted already: give it to extract, or predict images"
             )
-        return FromStore(_features(sources, model))
+        return StoreSource(_features(sources, model))
     if len(sources) > 1 and any(source.is_dir() for source in sources):
         raise InputError(
             "give one folder of images, images alone, or feature stores alone: "
@@ -262,10 +265,10 @@ def _source(
             + " came"
         )
     files = find_images(sources)
-    refuse_among(files, config.out)
-    tell_of_files(files, progress)
+    refuse_inside_images(files, config.out)
+    report_skipped_files(files, progress)
     spec = spec_of(model, config.model)
-    return FromImages(
+    return ImageSource(
         files, spec, config.checkpoint, device, config.batch_size, config.white, progress
     )
 
@@ -278,8 +281,8 @@ def _features(paths: Sequence[Path], model: PixelEnsemble) -> Features:
     """Open stores, and return the features in them that a model takes."""
     stores = [FeatureStore.open(path) for path in paths]
     if model.spec_ is not None:
-        return view_for(stores, model.spec_)
-    features = view_of(stores)
+        return features_for_spec(stores, model.spec_)
+    features = join_features(stores)
     if model.n_features_in_ != features.spec.dims:
         raise InputError(
             f"the model takes {model.n_features_in_} channels, but {features.where} has "
@@ -312,23 +315,23 @@ def _probe(
     stems: list[str],
     source: Source,
     segment: Segment,
-    files: MaskFiles,
+    files: MaskFolder,
     summary: PredictSummary,
 ) -> None:
-    """Predict a few images, spread over all, into a folder that is then removed; scale up."""
-    todo = [stem for stem in stems if not files.is_recorded(stem)]
-    summary.unchanged = len(stems) - len(todo)
-    some = todo[:: max(1, len(todo) // _PROBED)][:_PROBED]
+    """Estimate time and size from a few images, predicted into a temporary folder."""
+    remaining = [stem for stem in stems if not files.is_recorded(stem)]
+    summary.unchanged = len(stems) - len(remaining)
+    probed = remaining[:: max(1, len(remaining) // _PROBED_IMAGES)][:_PROBED_IMAGES]
     with TemporaryDirectory() as folder:
         stamps = [time.monotonic()]
-        beside, unknown = files.elsewhere(Path(folder)), ImagesLearnt()
-        for _ in _written(some, source, segment, beside, unknown, redo=True):
+        probe_folder, no_training_set = files.in_folder(Path(folder)), TrainingSet()
+        for _ in _write_masks(probed, source, segment, probe_folder, no_training_set, redo=True):
             stamps.append(time.monotonic())
         n_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     summary.peak_memory = peak_resident()
-    if some:
+    if probed:
         # the first image also warms up; it counts as the others do
         first, rest = stamps[1] - stamps[0], stamps[-1] - stamps[1]
-        each = rest / (len(some) - 1) if len(some) > 1 else first
-        summary.seconds = first + each * (len(todo) - 1)
-        summary.n_bytes = n_bytes * len(todo) // len(some)
+        each = rest / (len(probed) - 1) if len(probed) > 1 else first
+        summary.seconds = first + each * (len(remaining) - 1)
+        summary.n_bytes = n_bytes * len(remaining) // len(probed)

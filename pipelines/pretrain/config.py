@@ -92,7 +92,7 @@ class PretrainConfig:
         return Length(self.steps, self.seconds)
 
 
-@dataclass
+@dataclass(frozen=True)
 class PretrainSummary:
     """What a run did.
 

@@ -18,7 +18,7 @@ from ...pretrain.data.images import Augmentation, TrainingImages
 from ...pretrain.network.card import card_of
 from ...pretrain.network.start import Start, begin
 from ...pretrain.run.folder import RunFolder
-from ...pretrain.run.loop import Moment, train
+from ...pretrain.run.loop import TrainingStatus, train
 from ...pretrain.run.record import Record
 from ...pretrain.train.compiling import check_compiler
 from ...pretrain.train.heldout_loss import HeldOut, split
@@ -29,8 +29,8 @@ from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
-from ..inputs.image_survey import found_white, surveyed, tell_of_files
-from ..training.memory_budget import default_memory
+from ..inputs.image_survey import detect_white, report_skipped_files, survey_images
+from ..training.memory import default_memory
 from ..training.progress_bar import training_bar
 from .config import PretrainConfig, PretrainEstimate, PretrainSummary
 
@@ -117,14 +117,14 @@ def _dataset(
     progress: Progress,
 ) -> tuple[Dataset, int]:
     """Return the images that can be read, and which value is white in those of 16 bits."""
-    tell_of_files(files, progress)
+    report_skipped_files(files, progress)
     names = files.by_stem
     listed = None if config.list_file is None else read_list(config.list_file)
     chosen = select(list(names), listed, f"images in {files.where}")
     images = {names[stem]: files.files[names[stem]] for stem in chosen}
-    survey = surveyed(images, progress)
-    survey.tell_of_pages(progress)
-    white = config.white or found_white(survey.deep, len(survey.sizes), progress)
+    survey = survey_images(images, progress)
+    survey.warn_about_pages(progress)
+    white = config.white or detect_white(survey.deep, len(survey.sizes), progress)
     with progress.bar("read images", -(-len(chosen) // here.world), "images") as advance:
         dataset = read_dataset(
             config.images,
@@ -210,11 +210,9 @@ class _Run:
             f"'{self.config.out}' is finished: {self.done} steps, {duration(self.seconds)}. "
             "Increase --steps or --time to continue, or use --overwrite to start again"
         )
-        summary = self._summary(self.done, self.seconds, {})
-        summary.loss, summary.held_out_loss = card.get("loss"), card.get("held_out_loss")
-        summary.first_held_out_loss, summary.note = self.folder.first_loss(), card.get("note")
-        summary.finished_before = True
-        return summary
+        found = {name: card.get(name) for name in ("loss", "held_out_loss", "note")}
+        found |= {"first_held_out_loss": self.folder.first_loss(), "finished_before": True}
+        return self._summary(self.done, self.seconds, {}, found)
 
     def _work(self) -> PretrainSummary:
         """Train, and leave the checkpoint in its folder."""
@@ -238,16 +236,19 @@ class _Run:
             out = self.config.out
             self.progress.say(f"stopped after step {last.step}; the state is saved in '{out}'")
             raise KeyboardInterrupt
-        summary = self._summary(last.step, last.seconds, images.lost)
-        summary.loss, summary.held_out_loss = record.loss, record.held_out_loss
-        summary.first_held_out_loss, summary.note = record.first_loss, record.shortfall
-        return summary
+        found = {
+            "loss": record.loss,
+            "held_out_loss": record.held_out_loss,
+            "first_held_out_loss": record.first_loss,
+            "note": record.shortfall,
+        }
+        return self._summary(last.step, last.seconds, images.lost, found)
 
-    def _train(self, training: Training, images: TrainingImages, record: Record) -> Moment:
+    def _train(self, training: Training, images: TrainingImages, record: Record) -> TrainingStatus:
         config = self.config
         with training_bar(self.progress, config.length, self.done, self.seconds) as show:
 
-            def note(moment: Moment) -> None:
+            def note(moment: TrainingStatus) -> None:
                 if self.here.first:
                     show(moment)
                     self._warn_of_lost(images)
@@ -259,7 +260,7 @@ class _Run:
                 config.length,
                 seconds=self.seconds,
                 every=min(_LOG_EVERY, config.save_seconds),
-                workers=self._workers,
+                workers=config.workers or min(8, os.cpu_count() or 1),
                 advance=note,
             )
 
@@ -293,15 +294,9 @@ class _Run:
         )
 
     def _training(self) -> Training:
-        start, recipe = self.start, self.config.recipe
-        return Training(
-            start.network,
-            start.scheduler,
-            recipe,
-            self.here,
-            self.precision,
-            self.config.compiled,
-        )
+        start, config = self.start, self.config
+        aim = (start.network, start.scheduler, config.recipe)
+        return Training(*aim, self.here, self.precision, config.compiled)
 
     def _record(self, training: Training) -> Record:
         config = self.config
@@ -331,10 +326,6 @@ class _Run:
         images = self._images(self.held_out, Augmentation())
         whole = [images.whole(number) for number in range(len(images))]
         return HeldOut(whole, self.start.scheduler, self.config.recipe.seed)
-
-    @property
-    def _workers(self) -> int:
-        return self.config.workers or min(8, os.cpu_count() or 1)
 
     def _check_memory(self) -> None:
         """Refuse a batch that does not fit by itself, before decoding it takes hours."""
@@ -388,7 +379,9 @@ class _Run:
             self._told.add(number)
             self.progress.warn(f"skipped from now on: {images.lost[number]}")
 
-    def _summary(self, steps: int, seconds: float, lost: dict[int, str]) -> PretrainSummary:
+    def _summary(
+        self, steps: int, seconds: float, lost: dict[int, str], found: dict[str, Any]
+    ) -> PretrainSummary:
         failed = {self.names[self.seen[number]]: why for number, why in lost.items()}
         return PretrainSummary(
             checkpoint=str(self.config.out),
@@ -397,4 +390,5 @@ class _Run:
             steps=steps,
             seconds=seconds,
             failed={**self.dataset.refused, **failed},
+            **found,
         )

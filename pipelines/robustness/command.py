@@ -11,7 +11,7 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_folder,
-    folder,
+    ignore_option,
     list_option,
     output_options,
     overwrite_option,
@@ -33,7 +33,6 @@ __all__ = ["robustness"]
     show_default=True,
     help="Folder of a model, from `dseg fit`; repeat the option for several models.",
 )
-@click.option("--out", type=folder, default="robustness", show_default=True, help="Output folder.")
 @click.option(
     "--corruptions",
     default="noise,blur,weather,digital",
@@ -55,7 +54,7 @@ __all__ = ["robustness"]
     show_default=True,
     help="Larger images are resized to this shorter side before they are corrupted.",
 )
-@click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
+@ignore_option
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the corruptions.")
 @click.option(
     "--checkpoint",
@@ -78,7 +77,7 @@ def robustness(**given: Any) -> int:
     interrupted, repeat it to continue; more models, corruptions or severities are added to the
     existing results.
 
-    Needs imagecorruptions-imaug: pip install '.[robustness]'.
+    Needs imagecorruptions-imaug: pip install 'dseg[robustness]'.
 
     \b
     dseg robustness photos/ labels/ --list test.txt

@@ -16,11 +16,11 @@ from ...extract.images.files import ImageFiles
 from ...store.errors import DsegError, InputError
 from ...store.names import stem_of
 from ..console.progress import Advance
-from ..features.inference import Alter, Job
-from ..features.sources import FromImages
+from ..features.inference import ImageTransform, Job
+from ..features.sources import ImageSource
 from ..masks.segmenter import Segmenter, load_model, spec_of
 from .config import RobustnessConfig
-from .corruptions import corrupted, working_size
+from .corruptions import corrupt, working_size
 from .results import CLEAN
 from .scored_images import ScoredImages
 
@@ -58,12 +58,14 @@ class CorruptedRuns:
         spec = spec_of(model, config.models[number])
         checkpoints = config.checkpoints or (None,)
         checkpoint = checkpoints[number if len(checkpoints) > 1 else 0]
-        self._source = FromImages(images, spec, checkpoint, device, config.batch_size)
+        self._source = ImageSource(images, spec, checkpoint, device, config.batch_size)
         self._segment = partial(Segmenter(model, spec, device), want_uncertainty=False)
         self._config, self._scored = config, scored
 
-    def confusion(self, pair: Pair, stems: Iterable[str], advance: Advance) -> Confusion:
-        """Segment images under a corruption and count what is right.
+    def confusion(
+        self, pair: Pair, stems: Iterable[str] | None = None, advance: Advance = lambda n: None
+    ) -> Confusion:
+        """Segment images, by default all, under a corruption and count what is right.
 
         Raises
         ------
@@ -73,7 +75,8 @@ class CorruptedRuns:
             If the model finds a class that the label maps do not have.
         """
         counts = Confusion(len(self._scored.classes), self._config.ignore)
-        for image in self._source.images(stems, lambda *_: False, self._alter(*pair)):
+        every = self._scored.labels if stems is None else stems
+        for image in self._source.images(every, lambda *_: False, self._alter(*pair)):
             if isinstance(image, str):
                 continue  # none is done already
             try:
@@ -96,7 +99,7 @@ class CorruptedRuns:
         every = len(pairs) * len(stems)
         spread = stems[:: max(1, len(stems) // 8)]
         for pair, stem in islice(zip(cycle(pairs), cycle(spread), strict=False), every):
-            self.confusion(pair, [stem], lambda n: None)
+            self.confusion(pair, [stem])
             stamps.append(time.monotonic())
             if len(stamps) > _PROBED and stamps[-1] - stamps[1] > _PROBE_SECONDS:
                 break
@@ -106,11 +109,11 @@ class CorruptedRuns:
         each = fmean(min(one, _OUTLIER * usual) for one in rest or [first])
         return first + (every - 1) * each
 
-    def _alter(self, name: str, severity: int) -> Alter | None:
+    def _alter(self, name: str, severity: int) -> ImageTransform | None:
         return None if name == CLEAN else partial(self._corrupted, name, severity)
 
     def _corrupted(
         self, name: str, severity: int, job: Job, image: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         size = working_size(job.geometry.size, job.geometry.resized, self._config.side)
-        return corrupted(image, name, severity, self._config.seed, stem_of(job.name), size)
+        return corrupt(image, name, severity, self._config.seed, stem_of(job.name), size)

@@ -22,7 +22,7 @@ Autonomous Driving when Winter is Coming", 2019, arXiv 1907.07484.
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from threading import Lock
 
 import numpy as np
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...store.errors import InputError
+from ..console.optional_packages import require
 
 __all__ = [
     "COMMON",
@@ -38,7 +39,6 @@ __all__ = [
     "SMALLEST",
     "chosen",
     "corrupt",
-    "corrupted",
     "group_of",
     "library",
     "working_size",
@@ -72,15 +72,13 @@ def library() -> str:
 
     Raises
     ------
+    MissingPackageError
+        If it is not installed.
     InputError
-        If it is missing, or something that it needs.
+        If something that it needs is missing.
     """
-    try:
-        found = f"{_PACKAGE} {version(_PACKAGE)}"
-    except PackageNotFoundError as error:
-        raise InputError(
-            f"the corruptions come from {_PACKAGE}, which is not installed: pip install {_PACKAGE}"
-        ) from error
+    require("imagecorruptions")
+    found = f"{_PACKAGE} {version(_PACKAGE)}"
     try:
         import imagecorruptions  # noqa: F401
     except ImportError as error:
@@ -157,36 +155,20 @@ def working_size(size: Size, seen: Size, side: int) -> Size:
     return height, width
 
 
-def corrupted(
-    image: Pixels, name: str, severity: int, seed: int, image_name: str, size: Size
+def corrupt(
+    image: Pixels,
+    name: str,
+    severity: int,
+    seed: int = 0,
+    image_name: str = "",
+    size: Size | None = None,
 ) -> Pixels:
-    """Return an image brought to a size, by Pillow's bilinear filter, and then corrupted.
-
-    Parameters
-    ----------
-    image : array of shape (H, W, 3), uint8
-    name, severity, seed, image_name :
-        See `corrupt`.
-    size : tuple of int
-        Height and width.
-
-    Returns
-    -------
-    array of shape (*size, 3), uint8
-    """
-    if image.shape[:2] != size:
-        resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
-        image = np.asarray(resized)
-    return corrupt(image, name, severity, seed, image_name)
-
-
-def corrupt(image: Pixels, name: str, severity: int, seed: int = 0, image_name: str = "") -> Pixels:
     """Return a corrupted image; the same for the same arguments, whatever else is running.
 
     Parameters
     ----------
     image : array of shape (H, W, 3), uint8
-        Neither side shorter than `SMALLEST`. It stays as it is.
+        It stays as it is.
     name : str
         Of the corruption.
     severity : int
@@ -194,16 +176,22 @@ def corrupt(image: Pixels, name: str, severity: int, seed: int = 0, image_name: 
     seed : int
     image_name : str
         Images of different names are given different noise.
+    size : tuple of int, optional
+        Height and width to which the image is brought first, by Pillow's bilinear filter. Neither
+        side may then be shorter than `SMALLEST`.
 
     Returns
     -------
-    array of shape (H, W, 3), uint8
+    array of shape (H, W, 3) or (*size, 3), uint8
 
     Raises
     ------
     InputError
         If there is no such corruption or severity, or the image is none or too small.
     """
+    if size is not None and image.shape[:2] != size:
+        resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
+        image = np.asarray(resized)
     _check(image, name, severity)
     import imagecorruptions
 

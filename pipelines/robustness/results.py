@@ -1,41 +1,37 @@
-"""``robustness.json``: the finished cells of a study, and what all of them were asked.
+"""``robustness.json``: the finished cells of a study, and the settings of all of them.
 
 ===========  ======================================================================
 key          holds
 ===========  ======================================================================
 format       ``dseg-robustness``; ``version`` 1
-question     a `Question`: cells of different questions never stand in one file
+question     the `StudySettings`: cells of different settings never stand in one file
 models       path and sha256 of each, in the order they came
 cells        one a model, corruption and severity; ``clean`` has severity 0
 ===========  ======================================================================
 
-It is written anew, whole, after each cell: so a killed run goes on with the cells that are there.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from statistics import fmean
 from typing import Any
 
-from ...classify.evaluation.metrics import Confusion
-from ...classify.inference.mask_files import write_encoded
 from ...store.errors import InputError
+from ..console.result_file import ResultFile
 from .corruptions import GROUPS, group_of
 
-__all__ = ["CLEAN", "FILE", "Cell", "Place", "Question", "Results", "short_names"]
+__all__ = ["CLEAN", "Cell", "CellKey", "StudySettings", "Results", "short_names"]
 
-FILE = "robustness.json"
-FORMAT, VERSION = "dseg-robustness", 1
 CLEAN = "clean"
+_WORDS = {"data": "images or label maps", "classes": "the classes"}
 
-Place = tuple[str, str, int]
+CellKey = tuple[str, str, int]
 """The sha256 of a model, a corruption, a severity."""
 
 
 @dataclass(frozen=True)
-class Question:
+class StudySettings:
     """What cells have in common.
 
     Parameters
@@ -61,39 +57,9 @@ class Question:
     seed: int
     corrupted_by: str
 
-    def differences(self, other: "Question") -> str:
-        """Return in words how another question differs."""
-        words = {"data": "other images or label maps", "classes": "other classes"}
-        mine, others = asdict(self), asdict(other)
-        return "; ".join(
-            words.get(key, f"{key} is {others[key]} there, {mine[key]} here")
-            for key in mine
-            if mine[key] != others[key] and not (key == "images" and mine["data"] != others["data"])
-        )
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One model's scores under one corruption at one severity.
-
-    Parameters
-    ----------
-    mean_iou, pixel_accuracy : float or None
-        0 to 1; None where no class counts.
-    iou : tuple of float or None
-        By class id; None for classes found neither in masks nor in label maps.
-    """
-
-    mean_iou: float | None
-    pixel_accuracy: float | None
-    iou: tuple[float | None, ...]
-
-    @classmethod
-    def of(cls, confusion: Confusion) -> "Cell":
-        """Return the scores of a confusion matrix."""
-        numbers = [confusion.mean_iou(), confusion.pixel_accuracy(), *confusion.iou_per_class()]
-        mean, accuracy, *iou = (None if n != n else float(n) for n in numbers)  # NaN is not itself
-        return cls(mean, accuracy, tuple(iou))
+Cell = dict[str, Any]
+"""One model's scores under one corruption at one severity, see `Confusion.scores`."""
 
 
 class Results:
@@ -103,39 +69,42 @@ class Results:
     ----------
     folder : path
         It need not be there yet.
-    question : Question
+    settings : StudySettings
+    overwrite : bool
+        Begin anew, in place of results of other images or settings.
 
     Attributes
     ----------
     models : dict
         Path by sha256.
     cells : dict
-        Cell by `Place`.
+        Cell by `CellKey`.
+
+    Raises
+    ------
+    InputError
+        If the folder holds other things, or cells of other settings that may not be replaced.
     """
 
-    def __init__(self, folder: Path, question: Question) -> None:
-        self.path, self.question = folder / FILE, question
+    def __init__(self, folder: Path, settings: StudySettings, overwrite: bool = False) -> None:
+        self.settings, self.file = settings, ResultFile(folder, "robustness")
         self.models: dict[str, str] = {}
-        self.cells: dict[Place, Cell] = {}
+        self.cells: dict[CellKey, Cell] = {}
+        there = self.file.read(self._take, overwrite)
+        if there is not None:
+            here = asdict(settings) | {"classes": list(settings.classes)}
+            self.file.refuse_others(there, here, _WORDS)
 
-    def take_up(self) -> None:
-        """Take the cells that are there already.
-
-        Raises
-        ------
-        InputError
-            If the file is none of ours, or its cells were asked another question.
-        """
-        if not self.path.is_file():
-            return
-        question, models, cells = _read(self.path)
-        if question != self.question:
-            raise InputError(
-                f"'{self.path}' contains results with other settings: "
-                f"{self.question.differences(question)}. Give another --out, or use "
-                "--overwrite"
-            )
-        self.models, self.cells = models, cells
+    def _take(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Take the cells that are there already; return their settings."""
+        settings: dict[str, Any] = facts["question"]
+        self.models = {model["sha256"]: model["path"] for model in facts["models"]}
+        sha256 = {path: key for key, path in self.models.items()}
+        for cell in facts["cells"]:
+            scores = {name: cell[name] for name in ("mean_iou", "pixel_accuracy", "iou")}
+            scores["iou"] = {name: scores["iou"][name] for name in settings["classes"]}
+            self.cells[sha256[cell["model"]], cell["corruption"], cell["severity"]] = scores
+        return {key: settings[key] for key in asdict(self.settings)}
 
     def enter(self, models: Iterable[tuple[str, str]]) -> None:
         """Enter models, as (sha256, path); their cells may be there already.
@@ -153,8 +122,8 @@ class Results:
         for sha256, path in self.models.items():
             if sha256 not in entered and path in entered.values():
                 raise InputError(
-                    f"'{self.path}' contains results of another model that was at '{path}': "
-                    "give another --out, or use --overwrite"
+                    f"'{self.file.path}' contains results of another model that was at '{path}': "
+                    "give another --out, or --overwrite"
                 )
         self.models.update(entered)
 
@@ -166,28 +135,18 @@ class Results:
         DsegError
             If it cannot be written.
         """
-        write_encoded(self.path, (json.dumps(self._plain(), indent=1) + "\n").encode())
-
-    def _plain(self) -> dict[str, Any]:
         models = [{"path": path, "sha256": sha256} for sha256, path in self.models.items()]
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "question": asdict(self.question),
-            "models": models,
-            "cells": [
-                {
-                    "model": self.models[sha256],
-                    "corruption": corruption,
-                    "group": CLEAN if corruption == CLEAN else group_of(corruption),
-                    "severity": severity,
-                    "mean_iou": cell.mean_iou,
-                    "pixel_accuracy": cell.pixel_accuracy,
-                    "iou": dict(zip(self.question.classes, cell.iou, strict=True)),
-                }
-                for (sha256, corruption, severity), cell in self.cells.items()
-            ],
-        }
+        cells = [
+            {
+                "model": self.models[sha256],
+                "corruption": corruption,
+                "group": CLEAN if corruption == CLEAN else group_of(corruption),
+                "severity": severity,
+                **cell,
+            }
+            for (sha256, corruption, severity), cell in self.cells.items()
+        ]
+        self.file.write({"question": asdict(self.settings), "models": models, "cells": cells})
 
     # ---- what the cells amount to ----
 
@@ -205,7 +164,7 @@ class Results:
     def mean_iou(self, model: str, corruption: str, severity: int) -> float | None:
         """Return the mIoU of a cell; severity 0 is the clean images, whatever the corruption."""
         cell = self.cells.get((model, corruption if severity else CLEAN, severity))
-        return None if cell is None else cell.mean_iou
+        return None if cell is None else cell["mean_iou"]
 
     def shared(self) -> list[str]:
         """Return the corruptions that have a score of every model at every severity."""
@@ -240,28 +199,3 @@ def short_names(paths: Sequence[str]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return list(paths)
-
-
-def _read(path: Path) -> tuple[Question, dict[str, str], dict[Place, Cell]]:
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        if (plain["format"], plain["version"]) != (FORMAT, VERSION):
-            raise ValueError(f"format {plain['format']} {plain['version']}")
-        told = {field.name: plain["question"][field.name] for field in fields(Question)}
-        question = Question(**{**told, "classes": tuple(told["classes"])})
-        models = {model["sha256"]: model["path"] for model in plain["models"]}
-        sha256 = {where: key for key, where in models.items()}
-        cells = {
-            (sha256[cell["model"]], cell["corruption"], cell["severity"]): Cell(
-                cell["mean_iou"],
-                cell["pixel_accuracy"],
-                tuple(cell["iou"][name] for name in question.classes),
-            )
-            for cell in plain["cells"]
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"'{path}' was not written by this version of `dseg robustness`: give another "
-            "--out, or use --overwrite"
-        ) from error
-    return question, models, cells

@@ -6,8 +6,7 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from statistics import fmean
 
@@ -17,28 +16,27 @@ from ...classify.inference.mask_files import write_encoded
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
 from ...extract.networks.devices import choose_device
-from ...store.atomic_folder import is_free, remove_parts
+from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import InputError
+from ..console.optional_packages import require
 from ..console.progress import Advance, Progress
 from ..features.sources import white_of
 from ..inputs.image_list import read_list
-from ..inputs.image_survey import surveyed, tell_of_files, warn_of_levels
-from ..masks.images_learnt import ImagesLearnt
-from ..masks.mask_folder import fingerprint, refuse_among
+from ..inputs.image_survey import report_skipped_files, survey_images, warn_if_dark
+from ..masks.mask_folder import fingerprint, refuse_inside_images
 from ..masks.segmenter import load_model, spec_of
-from ..training.memory_budget import peak_resident, return_freed_memory
+from ..masks.training_set import TrainingSet
+from ..training.memory import peak_resident, return_freed_memory
 from .config import RobustnessConfig, RobustnessSummary
 from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import SEVERITIES, SMALLEST, chosen, library
-from .plot import drawn
-from .report import table
-from .results import CLEAN, FILE, Cell, Question, Results
+from .plot import draw_results
+from .report import report_text
+from .results import CLEAN, Results, StudySettings
 from .scored_images import ScoredImages, read_scored_images
 
 __all__ = ["robustness"]
-
-REPORT, PLOTS = "robustness.md", ("robustness.png", "robustness.svg")
 
 
 def robustness(config: RobustnessConfig, progress: Progress | None = None) -> RobustnessSummary:
@@ -53,11 +51,11 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
     """
     progress = progress or Progress()
     images = find_images([config.images])
-    refuse_among(images, config.out)
-    tell_of_files(images, progress)
+    refuse_inside_images(images, config.out)
+    report_skipped_files(images, progress)
     if config.dry_run:
         return _robustness(config, images, progress)
-    tidy = partial(remove_parts, config.out)
+    tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, None, "dseg robustness", tidy=tidy, warn=progress.warn):
         return _robustness(config, images, progress)
 
@@ -68,6 +66,7 @@ def _robustness(
     started = time.monotonic()
     return_freed_memory()
     pairs, known_as = _passes(config), library()
+    require("matplotlib")
     device = choose_device(config.device)
     scored, learnt = _scored(config, images, device, progress)
     results = _results(config, scored, known_as)
@@ -81,14 +80,15 @@ def _robustness(
         f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} "
         f"models, {unchanged} done already; results to '{config.out}'"
     )
-    work = _Work(config, images, scored, device, results, todo)
+    load = partial(CorruptedRuns, config, images=images, scored=scored, device=device)
+    left = [(number, model, todo[model]) for number, model in enumerate(models) if todo[model]]
     if config.dry_run:
-        summary.seconds = sum(work.seconds(number) for number in range(len(models)))
+        summary.seconds = sum(load(number=number).seconds(some) for number, _, some in left)
         summary.peak_memory = peak_resident()
         return summary
     with progress.bar("robustness", passes * n_images, "images") as advance:
-        for number in range(len(models)):
-            work.run(number, advance)
+        for number, model, some in left:
+            _make(load(number=number), model, some, results, advance)
     _write(results)
     summary.mean_iou = _means(results, models, pairs)
     summary.peak_memory = peak_resident()
@@ -137,7 +137,7 @@ def _scored(
     _tell_of_images(images, scored, whites, progress)
     for name, known in names.items():
         _warn_of_names(name, known, scored.classes.names, progress)
-    learnt = {name: _learnt(ImagesLearnt.of(extra), scored) for name, extra in extras.items()}
+    learnt = {name: _learnt(TrainingSet.of(extra), scored) for name, extra in extras.items()}
     for name, count in learnt.items():
         if count:
             progress.warn(
@@ -153,11 +153,11 @@ def _tell_of_images(
 ) -> None:
     names = images.by_stem
     headers = {names[stem]: images.files[names[stem]] for stem in scored.labels}
-    survey = surveyed(headers, progress)
-    survey.tell_of_pages(progress)
+    survey = survey_images(headers, progress)
+    survey.warn_about_pages(progress)
     if FULL in whites:
-        advice = f"extract with --white {0} and fit a model on those features"
-        warn_of_levels(survey.deep, len(survey.sizes), "the model", advice, progress)
+        advice = "extract with --white {0} and fit a model on those features"
+        warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, progress)
 
 
 def _warn_of_names(
@@ -173,19 +173,14 @@ def _warn_of_names(
             return
 
 
-def _learnt(model: ImagesLearnt, scored: ScoredImages) -> int | None:
+def _learnt(model: TrainingSet, scored: ScoredImages) -> int | None:
     told = [model.has(stem, sha256) for stem, sha256 in scored.sha256.items()]
     return None if None in told else sum(map(bool, told))
 
 
 def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:
     """Return what is there already, unless it is to be replaced."""
-    if not is_free(config.out) and not (config.out / FILE).is_file():
-        raise InputError(
-            f"'{config.out}' exists and does not contain results of `dseg robustness`: give "
-            "another --out"
-        )
-    question = Question(
+    settings = StudySettings(
         data=scored.digest,
         images=len(scored.labels),
         classes=scored.classes.names,
@@ -194,49 +189,24 @@ def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> R
         seed=config.seed,
         corrupted_by=known_as,
     )
-    results = Results(config.out, question)
-    if not config.overwrite:
-        results.take_up()
-    return results
+    return Results(config.out, settings, config.overwrite)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What is to be done with each model; one is in memory at a time."""
-
-    config: RobustnessConfig
-    images: ImageFiles
-    scored: ScoredImages
-    device: torch.device
-    results: Results
-    todo: Mapping[str, list[Pair]]
-
-    def _runs(self, number: int) -> CorruptedRuns:
-        return CorruptedRuns(self.config, number, self.images, self.scored, self.device)
-
-    def run(self, number: int, advance: Advance) -> None:
-        """Make the passes that are left of a model."""
-        model, pairs = list(self.todo.items())[number]
-        if not pairs:
-            return
-        runs = self._runs(number)
-        for pair in pairs:
-            confusion = runs.confusion(pair, self.scored.labels, advance)
-            self.results.cells[model, *pair] = Cell.of(confusion)
-            self.results.save()
-
-    def seconds(self, number: int) -> float:
-        """Return what they would take."""
-        pairs = list(self.todo.values())[number]
-        return self._runs(number).seconds(pairs) if pairs else 0.0
+def _make(
+    runs: CorruptedRuns, model: str, pairs: Sequence[Pair], results: Results, advance: Advance
+) -> None:
+    """Make the passes that are left of a model, each on disk before the next."""
+    classes = results.settings.classes
+    for pair in pairs:
+        results.cells[model, *pair] = runs.confusion(pair, advance=advance).scores(classes)
+        results.save()
 
 
 def _write(results: Results) -> None:
     results.save()  # even without a new cell: a model may have another path
-    folder = results.path.parent
-    write_encoded(folder / REPORT, table(results, PLOTS[0]).encode())
-    for name in PLOTS:
-        write_encoded(folder / name, drawn(results, name.rpartition(".")[2]))
+    folder = results.file.folder
+    write_encoded(folder / "robustness.md", report_text(results, "robustness.png").encode())
+    draw_results(results, folder / "robustness")
 
 
 def _means(

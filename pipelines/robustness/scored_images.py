@@ -13,7 +13,12 @@ from ...extract.images.files import ImageFiles
 from ...extract.images.reading import UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
 from ..console.progress import Progress
-from ..inputs.labelled_pixels import files_named, match_labels, same_files, unnamed_classes
+from ..inputs.labelled_pixels import (
+    find_by_name,
+    images_among_labels,
+    match_labels,
+    unnamed_classes,
+)
 
 __all__ = ["ScoredImages", "read_scored_images"]
 
@@ -73,8 +78,10 @@ def read_scored_images(
         hardly classes.
     """
     files = {stem: images.files[name] for stem, name in images.by_stem.items()}
-    there = files_named(labels, images.files)
-    beside = same_files(labels, ((name, sha256_of(images.files[name]).hex()) for name in there))
+    there = find_by_name(labels, images.files)
+    beside = images_among_labels(
+        labels, ((name, sha256_of(images.files[name]).hex()) for name in there)
+    )
     paths = match_labels(files, labels, wanted, f"images in {images.where}", beside, progress)
     digest, named, sha256 = hashlib.sha256(), load_classes(labels, progress.say), dict[str, str]()
     survey = LabelSurvey(f"the label maps in '{labels}'", ignore)

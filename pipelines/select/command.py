@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console.options import (
-    BYTES,
     SEED,
     device_option,
     dry_run_option,
@@ -13,6 +12,7 @@ from ..console.options import (
     folder,
     ignore_option,
     list_option,
+    memory_option,
     output_options,
     overwrite_option,
 )
@@ -65,11 +65,7 @@ __all__ = ["select"]
     show_default=True,
     help="Measure the network's time, if its checkpoint is available.",
 )
-@click.option(
-    "--memory",
-    type=BYTES,
-    help="Memory to use at most, such as 4GB; default: half of what is free.",
-)
+@memory_option
 @click.option(
     "--seed",
     type=SEED,

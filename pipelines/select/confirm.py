@@ -1,25 +1,24 @@
 """The best few sets of layers, cross-validated by the ensemble that would be fitted on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from ...classify.evaluation.estimates import IouEstimate
 from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
+from ...classify.evaluation.metrics import by_class
 from ...store.read.protocol import Features
-from ...store.read.reader import FeatureStore
-from ..console.progress import Part, Progress
+from ..console.progress import Progress, SubProgress
 from ..inputs.labelled_pixels import Labelled, read_labelled
-from ..training.cross_validation import Folds, others
-from ..training.holdout import Scores, Setting, trial
-from ..training.job import TrainingOptions
-from .config import Confirmed, SelectConfig
+from ..training.cross_validation import Folds, score_folds
+from ..training.holdout import Scores, TrialSetup
+from ..training.options import TrainingOptions
+from .config import Confirmed
 from .layer_sets import LayerSet
+from .task import SelectTask
 
-__all__ = ["Confirmation", "by_class", "confirm_sets", "setting_of"]
+__all__ = ["Confirmation", "confirm_sets", "setting_of"]
 
 
 @dataclass(frozen=True)
@@ -46,50 +45,33 @@ class Confirmation:
             interval=(self.interval.low, self.interval.high),
             iou=by_class(self.classes, self.found.iou),
             behind=best.found.mean_iou - self.found.mean_iou,
-            error=best.found.error_of_gain(self.found),
+            error=best.found.difference_error(self.found),
         )
 
 
-def by_class(classes: Sequence[str], iou: NDArray[np.float64]) -> dict[str, float | None]:
-    """Return the IoU of each class by its name, None where there is none."""
-    values = (None if np.isnan(value) else float(value) for value in iou)
-    return dict(zip(classes, values, strict=True))
-
-
-def setting_of(
-    config: SelectConfig, features: Features, labelled: Labelled, device: torch.device
-) -> Setting:
+def setting_of(task: SelectTask, features: Features, labelled: Labelled) -> TrialSetup:
     """Return what the trials of one set share."""
+    config = task.config
     options = TrainingOptions(
         members=config.members,
         max_steps=max(1, config.max_steps),
         memory=config.memory,
         seed=config.seed,
     )
-    return Setting(features, labelled, options, options.bytes_allowed(device), device)
+    memory = options.bytes_allowed(task.device)
+    return TrialSetup(features, labelled, options, memory, task.device)
 
 
 def confirm_sets(
-    config: SelectConfig,
-    sets: Mapping[str, LayerSet],
-    first: FeatureStore,
-    labelled: Labelled,
-    folds: Folds,
-    device: torch.device,
-    progress: Progress,
+    task: SelectTask, sets: Mapping[str, LayerSet], progress: Progress
 ) -> list[Confirmation]:
     """Train the ensemble on all folds but one and score it on that one, for each and each set.
 
     Parameters
     ----------
-    config : SelectConfig
+    task : SelectTask
     sets : mapping
-        By what each is called meanwhile.
-    first : FeatureStore
-    labelled : Labelled
-        On the rows of that store.
-    folds : tuple of tuples of str
-    device : torch.device
+        By title.
     progress : Progress
 
     Raises
@@ -97,23 +79,19 @@ def confirm_sets(
     DsegError
         If features are damaged, or the memory is too little.
     """
-    found = []
+    found, config = [], task.config
     for title, chosen in sets.items():
-        features, mine = chosen.features, labelled
-        if chosen.stores[0] is not first:  # its rows may have another shape
-            stems, ignore = labelled.images, config.ignore
-            mine = read_labelled(features, config.labels, stems, ignore, Progress())
-        setting = setting_of(config, features, mine, device)
-        found.append(_cross_validated(setting, folds, Part(progress, title)))
+        features, labelled = chosen.features, task.labelled
+        if chosen.stores[0] is not task.stores[0]:  # its rows may have another shape
+            stems = labelled.images
+            labelled = read_labelled(features, config.labels, stems, config.ignore, Progress())
+        setting = setting_of(task, features, labelled)
+        found.append(_cross_validated(setting, task.folds, SubProgress(progress, title)))
     return found
 
 
-def _cross_validated(setting: Setting, folds: Folds, progress: Progress) -> Confirmation:
-    scores = []
-    for number, held_out in enumerate(folds):
-        part = Part(progress, f"fold {number + 1}/{len(folds)}")
-        scores.append(trial(setting, others(folds, held_out), held_out, part))
-    every = Scores.joined(scores)
+def _cross_validated(setting: TrialSetup, folds: Folds, progress: Progress) -> Confirmation:
+    every = Scores.joined(score_folds(setting, folds, progress))
     interval = bootstrap_mean_iou(every.counts, every.ignore, seed=setting.options.seed)
     counts = every.counts[:, :-1, :-1].astype(np.float64)
     if 0 <= every.ignore < counts.shape[1]:

@@ -1,39 +1,24 @@
 """What a run of ``dseg select`` will take, from a few fits, steps and reads."""
 
-from dataclasses import dataclass
+from typing import Any
 
 from ...classify.evaluation.linear_probe import seconds_per_fit
 from ..training.cross_validation import others
+from ..training.timing import masks_seconds, reading_seconds
 from .confirm import setting_of
 from .task import SelectTask
 
-__all__ = ["Estimate", "estimated"]
+__all__ = ["estimated"]
 
 _TRIED = 0.15  # of all layers, from the third on: see `forward_selection`
 _SETS = 4  # that are compared, all layers among them
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a run will take.
+def estimated(task: SelectTask) -> dict[str, Any]:
+    """Return of a `SelectSummary` what the search and confirming will take.
 
-    Parameters
-    ----------
-    probe_seconds, ensemble_seconds : float
-    memory : int
-        Bytes above what the imports take; timing the network takes what a row of `dseg extract`
-        does, if that is more.
-    """
-
-    probe_seconds: float
-    ensemble_seconds: float
-    memory: int
-
-
-def estimated(task: SelectTask) -> Estimate:
-    """Return what the search and confirming will take.
-
-    Which layers will be chosen is not known, so it is right to within a factor of two or so.
+    Which layers will be chosen is not known, so it is right to within a factor of two or so. Timing
+    the network takes the memory of a row of `dseg extract`, if that is more.
     """
     layers, folds = len(task.names), len(task.folds)
     most = min(task.config.most, layers)
@@ -44,7 +29,12 @@ def estimated(task: SelectTask) -> Estimate:
     tries = layers + 2 * (layers - 1) + sum(_TRIED * layers * size for size in range(3, most + 1))
     reading, ensemble, taken = _of_ensemble(task)
     probe = reading + tries * folds * a_layer / task.plan.workers
-    return Estimate(probe, ensemble, max(taken, task.plan.memory))
+    return {
+        "probe_seconds": probe,
+        "ensemble_seconds": ensemble,
+        "seconds": probe + ensemble,
+        "memory": max(taken, task.plan.memory),
+    }
 
 
 def _of_ensemble(task: SelectTask) -> tuple[float, float, int]:
@@ -54,11 +44,11 @@ def _of_ensemble(task: SelectTask) -> tuple[float, float, int]:
     some = task.set_of(task.names[: task.config.most]).features
     seconds = []
     for features in (task.features, some):
-        training = setting_of(task.config, features, task.labelled, task.device).training(stems)
-        a_fold = training.reading_seconds() + training.steps * training.seconds_a_step()
-        seconds.append(len(task.folds) * a_fold + training.masks_seconds(every))
+        training = setting_of(task, features, task.labelled).training(stems)
+        a_fold = reading_seconds(training) + training.steps * training.seconds_a_step()
+        seconds.append(len(task.folds) * a_fold + masks_seconds(training, every))
         if features is task.features:
-            reading, taken = training.reading_seconds(), training.taken
+            reading, taken = reading_seconds(training), training.taken
     if not task.config.max_steps:
         return reading, 0.0, 0
     return reading, seconds[0] + (_SETS - 1) * seconds[1], taken

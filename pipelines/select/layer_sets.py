@@ -13,7 +13,7 @@ from ...extract.timing import recommended_layers, seconds_per_row
 from ...store.errors import DsegError
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
-from ...store.read.view import layer_names, view_of
+from ...store.read.view import join_features, layer_names
 from ...store.spec import FeatureSpec, LayerSpec
 
 __all__ = ["LayerSet", "NetworkTimes", "default_names", "split_name"]
@@ -88,7 +88,7 @@ class LayerSet:
     @property
     def features(self) -> Features:
         """The features themselves."""
-        return view_of(self.stores, None if self.whole else self.names)
+        return join_features(self.stores, None if self.whole else self.names)
 
     @property
     def bytes_per_row(self) -> int:

@@ -1,8 +1,6 @@
 """The pictures of ``dseg select``: where in the network the classes are."""
 
 import re
-from collections.abc import Collection, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ __all__ = ["draw_classes", "draw_layers"]
 _COLOURS = "cividis"
 _CELL, _FLAT = 0.5, 0.72  # width in inches, height as a share of it
 _LEAST_SPAN = 0.05  # of mIoU from darkest to brightest: less is hardly a difference
-_GAP = 1.8  # cells on the left of a panel, for the names of its lines
+_GAP = 1.8  # cells beside each panel, for the names of its lines
+_NO_NETWORK = "no network"
 
 
 def draw_layers(summary: SelectSummary, stem: Path) -> None:
@@ -33,22 +32,39 @@ def draw_layers(summary: SelectSummary, stem: Path) -> None:
     stem : path
         Of ``.png`` and ``.svg``.
     """
-    panels = _panels(summary)
-    chosen = set(summary.recommended.layers)
+    grids = _grids(summary)
     scores = [row.mean_iou for row in summary.alone]
     high = max(scores)
     low = min(*scores, high - _LEAST_SPAN)
-    tallest = max(len(panel.lines) for panel in panels)
-    ends = list(accumulate(len(panel.columns) + _GAP for panel in panels))
-    size = (_CELL * (ends[-1] + 1) + 1, _CELL * _FLAT * (tallest + 3))
-    with figure(stem, size=size) as axes:
-        (axis,) = axes
-        for panel, end in zip(panels, ends, strict=True):
-            image = _heat_map(axis, panel, end - len(panel.columns), low, high, chosen)
-        axis.set(xlim=(0, ends[-1]), ylim=(tallest + 2, -0.9), aspect=_FLAT)
-        axis.text(_GAP, tallest + 1.8, "framed: the recommended set", fontsize=8)
-        axis.axis("off")
-        axis.figure.colorbar(image, ax=axis, label="mIoU of the layer alone", shrink=0.8)
+    lines = [list(dict.fromkeys(line for line, _ in grid)) for grid in grids.values()]
+    columns = [
+        sorted({column for _, column in grid}, key=lambda step: int(step or 0))
+        for grid in grids.values()
+    ]
+    widths = [len(steps) for steps in columns]
+    size = (
+        _CELL * (sum(widths) + _GAP * (1 + len(grids))) / len(grids),
+        _CELL * _FLAT * (max(map(len, lines)) + 3),
+    )
+    with figure(stem, len(grids), size, width_ratios=widths) as axes:
+        for axis, title, rows, steps in zip(axes, grids, lines, columns, strict=True):
+            values = np.full((len(rows), len(steps)), np.nan)
+            for (line, column), row in grids[title].items():
+                place = rows.index(line), steps.index(column)
+                values[place] = row.mean_iou
+                if row.layers[0] in summary.recommended.layers:
+                    _frame(axis, place[1] - 0.5, place[0] - 0.5)
+            image = axis.imshow(values, cmap=_COLOURS, vmin=low, vmax=high, aspect=_FLAT)
+            _numbers(axis, values, (values - low) / (high - low))
+            axis.set_xticks(range(len(steps)), steps)
+            axis.set_yticks(range(len(rows)), rows)
+            axis.tick_params(length=0, labelsize=8)
+            axis.set_title(title, fontsize=9)
+            if title != _NO_NETWORK:
+                axis.set_ylabel("block", fontsize=8)
+                axis.set_xlabel("without noise" if steps == [""] else "step", fontsize=8)
+        axes[0].figure.supxlabel("framed: the recommended set", fontsize=8)
+        axes[0].figure.colorbar(image, ax=axes, label="mIoU of the layer alone", shrink=0.8)
 
 
 def draw_classes(summary: SelectSummary, stem: Path) -> None:
@@ -76,91 +92,32 @@ def draw_classes(summary: SelectSummary, stem: Path) -> None:
         bar.set_label("IoU of the class\nwith the layer alone", fontsize=8)  # fits few layers too
 
 
-class _Panel:
-    """Scores on a grid, and which layer each cell is."""
-
-    def __init__(self, title: str, lines: Sequence[str], columns: Sequence[str]) -> None:
-        self.title, self.lines, self.columns = title, list(lines), list(columns)
-        self.scores = np.full((len(lines), len(columns)), np.nan)
-        self.names: dict[tuple[int, int], str] = {}
-
-    @property
-    def of_network(self) -> bool:
-        return self.lines[0].isdigit()
-
-    def put(self, line: str, column: str, row: ScoredSet) -> None:
-        place = self.lines.index(line), self.columns.index(column)
-        self.scores[place] = row.mean_iou
-        self.names[place] = row.layers[0]
-
-
-def _panels(summary: SelectSummary) -> list[_Panel]:
-    """Return a panel for each store, then one for the layers that are no activations."""
-    count = len(summary.stores)
-    grids: dict[int, list[tuple[str, str, ScoredSet]]] = {}
-    extras = []
+def _grids(summary: SelectSummary) -> dict[str, dict[tuple[str, str], ScoredSet]]:
+    """Return each store's layers by block and step, then those that no network made by name."""
+    grids: dict[str, dict[tuple[str, str], ScoredSet]] = {}
+    count, extras = len(summary.stores), dict[tuple[str, str], ScoredSet]()
     for row in summary.alone:
         number, name = split_name(row.layers[0], count)
         match = re.fullmatch(r"(?:(\d+):)?(\d+)", name)
         if match is None:
-            extras.append((name, row))
+            extras[name, ""] = row
         else:
-            grids.setdefault(number, []).append((match[2], match[1] or "", row))
-    panels = []
-    for number, cells in grids.items():
-        lines = sorted({block for block, _, _ in cells}, key=int)
-        columns = sorted({step for _, step, _ in cells}, key=lambda step: int(step or 0))
-        title = Path(summary.stores[number]).name if count > 1 else ""
-        panel = _Panel(title, lines, columns)
-        for cell in cells:
-            panel.put(*cell)
-        panels.append(panel)
-    if extras:
-        panel = _Panel("no network", [name for name, _ in extras], [""])
-        for name, row in extras:
-            panel.put(name, "", row)
-        panels.append(panel)
-    return panels
+            title = f"{number + 1}: {Path(summary.stores[number]).name}" if count > 1 else ""
+            grids.setdefault(title, {})[match[2], match[1] or ""] = row
+    in_order = {
+        title: dict(sorted(grid.items(), key=lambda cell: [int(n or 0) for n in cell[0]]))
+        for title, grid in grids.items()
+    }
+    return in_order | ({_NO_NETWORK: extras} if extras else {})
 
 
-def _heat_map(
-    axis: Any, panel: _Panel, left: float, low: float, high: float, chosen: Collection[str]
-) -> Any:
-    """Draw a panel whose first column begins at ``left``, each cell one wide and one high."""
-    lines, columns = panel.scores.shape
-    extent = (left, left + columns, lines, 0)
-    image = axis.imshow(panel.scores, cmap=_COLOURS, vmin=low, vmax=high, extent=extent)
-    _numbers(axis, panel.scores, (panel.scores - low) / (high - low), left + 0.5, 0.5)
-    for (line, column), name in panel.names.items():
-        if name in chosen:
-            _frame(axis, left + column, line)
-    for line, name in enumerate(panel.lines):
-        axis.text(left - 0.15, line + 0.5, name, ha="right", va="center", fontsize=8)
-    for column, name in enumerate(panel.columns):
-        axis.text(left + column + 0.5, lines + 0.15, name, ha="center", va="top", fontsize=8)
-    axis.text(left + columns / 2, -0.15, panel.title, ha="center", va="bottom", fontsize=9)
-    if panel.of_network:
-        below = "without noise" if panel.columns == [""] else "step"
-        axis.text(left + columns / 2, lines + 0.75, below, ha="center", va="top", fontsize=8)
-        place = (left - 0.8, lines / 2)
-        axis.text(*place, "block", rotation=90, ha="right", va="center", fontsize=8)
-    return image
-
-
-def _numbers(
-    axis: Any,
-    values: NDArray[np.float64],
-    shade: NDArray[np.float64],
-    left: float = 0,
-    top: float = 0,
-) -> None:
+def _numbers(axis: Any, values: NDArray[np.float64], shade: NDArray[np.float64]) -> None:
     """Print each cell's number, white on dark and black on light."""
     for (line, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             colour = "black" if shade[line, column] > 0.55 else "white"
             text = f"{value:.2f}".lstrip("0") or "0"
-            place = (left + column, top + line)
-            axis.text(*place, text, ha="center", va="center", color=colour, fontsize=7)
+            axis.text(column, line, text, ha="center", va="center", color=colour, fontsize=7)
 
 
 def _frame(axis: Any, left: float, top: float) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ...classify.evaluation.forward_selection import WORTH, Step
+from ...classify.evaluation.forward_selection import MIN_GAIN, Step
+from ...classify.evaluation.metrics import by_class
 from ...store.errors import DsegError
 from ..console.progress import Progress
 from .config import ScoredSet
-from .confirm import Confirmation, by_class
+from .confirm import Confirmation
 from .layer_sets import LayerSet, NetworkTimes
 from .search import Search
 from .task import SelectTask
@@ -22,20 +23,15 @@ class Compared:
 
     Parameters
     ----------
-    titles : tuple of str
-        What it is to the search; of sets that are the same, all.
+    title : str
+        What it is to the search; of sets that are the same, all titles.
     step : Step
     layers : LayerSet
     """
 
-    titles: tuple[str, ...]
+    title: str
     step: Step
     layers: LayerSet
-
-    @property
-    def title(self) -> str:
-        """The titles as one."""
-        return ", ".join(self.titles)
 
 
 def compared(task: SelectTask, search: Search) -> list[Compared]:
@@ -50,9 +46,9 @@ def compared(task: SelectTask, search: Search) -> list[Compared]:
     for title, step in steps.items():
         key = frozenset(step.names)
         if key in found:
-            found[key] = replace(found[key], titles=(*found[key].titles, title))
+            found[key] = replace(found[key], title=f"{found[key].title}, {title}")
         else:
-            found[key] = Compared((title,), step, task.set_of(step.names))
+            found[key] = Compared(title, step, task.set_of(step.names))
     return list(found.values())
 
 
@@ -67,7 +63,7 @@ class Costs:
     """
 
     def __init__(self, task: SelectTask, progress: Progress) -> None:
-        self._whole = task.set_of(task.names)
+        self._classes, self._whole = task.labelled.classes.names, task.set_of(task.names)
         self._times = NetworkTimes(task.device)
         self._seconds: float | None = None
         if task.config.measure_time:
@@ -88,7 +84,7 @@ class Costs:
             title=title,
             layers=step.names,
             mean_iou=step.found.mean_iou,
-            iou={},
+            iou=by_class(self._classes, step.found.iou),
             bytes_per_row=layers.bytes_per_row,
             bytes_share=layers.bytes_per_row / self._whole.bytes_per_row,
             steps=layers.steps,
@@ -99,8 +95,7 @@ class Costs:
 
 def scored(task: SelectTask, step: Step, title: str, costs: Costs) -> ScoredSet:
     """Return a set of the search for the report."""
-    plain = costs.of(step, title, task.set_of(step.names), timed=False)
-    return replace(plain, iou=by_class(task.labelled.classes.names, step.found.iou))
+    return costs.of(step, title, task.set_of(step.names), timed=False)
 
 
 def path_of(task: SelectTask, path: Sequence[Step], costs: Costs) -> list[ScoredSet]:
@@ -111,32 +106,22 @@ def path_of(task: SelectTask, path: Sequence[Step], costs: Costs) -> list[Scored
             replace(
                 scored(task, after, f"with {after.names[-1]}", costs),
                 gain=after.found.mean_iou - before.found.mean_iou,
-                error=after.found.error_of_gain(before.found),
+                error=after.found.difference_error(before.found),
             )
         )
     return found
 
 
 def ranked(
-    task: SelectTask,
-    sets: Sequence[Compared],
-    confirmed: Sequence[Confirmation] | None,
-    costs: Costs,
+    sets: Sequence[Compared], confirmed: Sequence[Confirmation] | None, costs: Costs
 ) -> list[ScoredSet]:
     """Return the compared sets, the recommended one first.
 
     That is the probe's choice, unless the ensemble finds it behind the best by more than one
-    standard error (or by `WORTH`, if that is more): then the cheapest, by bytes and time, that is
-    not. Not the cheapest in any case: few steps favour few channels.
+    standard error (or by `MIN_GAIN`, if that is more): then the cheapest, by bytes and time, that
+    is not. Not the cheapest in any case: few steps favour few channels.
     """
-    names = task.labelled.classes.names
-    rows = [
-        replace(
-            costs.of(one.step, one.title, one.layers, timed=True),
-            iou=by_class(names, one.step.found.iou),
-        )
-        for one in sets
-    ]
+    rows = [costs.of(one.step, one.title, one.layers, timed=True) for one in sets]
     if confirmed is None:
         return rows
     best = max(confirmed, key=lambda one: one.found.mean_iou)
@@ -146,7 +131,7 @@ def ranked(
     good = [
         row
         for row in rows
-        if row.ensemble and row.ensemble.behind <= max(WORTH, row.ensemble.error)
+        if row.ensemble and row.ensemble.behind <= max(MIN_GAIN, row.ensemble.error)
     ]
     cheapest = min(good, key=lambda row: row.bytes_share + row.time_share)
     use = rows[0] if rows[0] in good else cheapest

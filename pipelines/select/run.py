@@ -5,17 +5,21 @@ confirms the best few on the same folds.
 """
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 
+from ...store.atomic_folder import recover_folder
+from ...store.claims import claimed
+from ..console.optional_packages import require
 from ..console.progress import Progress
 from ..training.cross_validation import warn_of_folds
-from ..training.memory_budget import return_freed_memory
-from .config import ScoredSet, SelectConfig, SelectSummary
+from ..training.memory import return_freed_memory
+from .config import SelectConfig, SelectSummary
 from .confirm import confirm_sets
 from .estimate import estimated
-from .files import claimed_report, write_selection
-from .rank import Compared, Costs, commands_of, compared, path_of, ranked, scored
-from .search import Search, searched
+from .files import write_selection
+from .rank import Costs, commands_of, compared, path_of, ranked, scored
+from .search import searched
 from .task import SelectTask, prepare
 
 __all__ = ["select"]
@@ -30,10 +34,12 @@ def select(config: SelectConfig, progress: Progress | None = None) -> SelectSumm
         If store and labels do not match, there are too few images or layers, the memory is too
         little, or a report is there already.
     """
+    require("matplotlib")
     progress = progress or Progress()
     if config.dry_run:
         return _select(config, progress)
-    with claimed_report(config.out, progress.warn):
+    tidy = partial(recover_folder, config.out)
+    with claimed(config.out, None, "dseg select", in_parent=True, tidy=tidy, warn=progress.warn):
         return _select(config, progress)
 
 
@@ -44,15 +50,20 @@ def _select(config: SelectConfig, progress: Progress) -> SelectSummary:
     warn_of_folds(task.labelled, task.folds, progress)
     summary = _nothing_yet(task)
     if config.dry_run:
-        cost = estimated(task)
-        return replace(summary, **asdict(cost), seconds=cost.probe_seconds + cost.ensemble_seconds)
+        return replace(summary, **estimated(task))
     search = searched(task, progress)
     probed = time.monotonic()
     sets = compared(task, search)
-    rows, costs = _confirmed(task, sets, progress)
+    confirmed = None
+    if config.max_steps:
+        confirmed = confirm_sets(task, {one.title: one.layers for one in sets}, progress)
+    costs = Costs(task, progress)
+    rows = ranked(sets, confirmed, costs)
     layers = next(one.layers for one in sets if one.step.names == rows[0].layers)
     summary = replace(
-        _with_search(summary, task, search, costs),
+        summary,
+        alone=tuple(scored(task, step, "alone", costs) for step in search.alone),
+        path=tuple(path_of(task, search.path, costs)),
         sets=tuple(rows),
         commands=tuple(commands_of(task, layers)),
         probe_seconds=probed - started,
@@ -75,32 +86,3 @@ def _nothing_yet(task: SelectTask) -> SelectSummary:
         memory=task.plan.memory,
         n_layers=len(task.names),
     )
-
-
-def _with_search(
-    summary: SelectSummary, task: SelectTask, search: Search, costs: Costs
-) -> SelectSummary:
-    return replace(
-        summary,
-        alone=tuple(scored(task, step, "alone", costs) for step in search.alone),
-        path=tuple(path_of(task, search.path, costs)),
-    )
-
-
-def _confirmed(
-    task: SelectTask, sets: list[Compared], progress: Progress
-) -> tuple[list[ScoredSet], Costs]:
-    """Have the ensemble say which set it is, unless nobody wants that."""
-    config, confirmed = task.config, None
-    if config.max_steps:
-        confirmed = confirm_sets(
-            config,
-            {one.title: one.layers for one in sets},
-            task.stores[0],
-            task.labelled,
-            task.folds,
-            task.device,
-            progress,
-        )
-    costs = Costs(task, progress)
-    return ranked(task, sets, confirmed, costs), costs

@@ -15,15 +15,13 @@ from ...store.sampling.pixel_set import PixelSet
 from ...store.sampling.sampler import sample_vectors
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import Labelled
+from ..training.memory_budget import BYTES_PER_PIXEL, COPIES_OF_CHUNK
 
 __all__ = ["SamplePlan", "read_sample"]
 
 _MOST, _LEAST = 512, 64  # pixels of an image
 # What torch, scikit-learn and matplotlib bring in when first used, threads, what malloc keeps.
 _FIXED = 200_000_000
-# Of the label maps: class, column, and int64 while classes are counted.
-_BYTES_PER_LABELLED_PIXEL = 12
-_COPIES_OF_CHUNK = 3.5  # as stored, as decoded, and in the array that zarr returns
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class SamplePlan:
         """
         workers = TaskRunner().workers
         images, dims = len(labelled.images), store.spec.dims
-        fixed = _FIXED + _BYTES_PER_LABELLED_PIXEL * labelled.pixels.n
-        fixed += math.ceil(workers * _COPIES_OF_CHUNK * store.chunk_bytes)
+        fixed = _FIXED + BYTES_PER_PIXEL * labelled.pixels.n
+        fixed += math.ceil(workers * COPIES_OF_CHUNK * store.chunk_bytes)
         pixel = images * bytes_per_pixel(dims, folds, most - 1, workers)
         least = fixed + _LEAST * pixel
         if memory < least:

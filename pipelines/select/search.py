@@ -69,7 +69,7 @@ def _grown(probe: LinearProbe, alone: list[Step], most: int, progress: Progress)
 
         def score(sets: Sequence[tuple[str, ...]]) -> list[IouEstimate]:
             nonlocal done
-            probe.keep(sets[0][:-1])
+            probe.cache(sets[0][:-1])
             found = probe.score(sets)
             advance(len(sets))
             done += len(sets)

@@ -9,12 +9,12 @@ from ...extract.networks.devices import choose_device
 from ...store.errors import InputError
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
-from ...store.read.view import layer_names, view_of
+from ...store.read.view import join_features, layer_names
 from ..console.progress import Progress
 from ..inputs.image_list import read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
 from ..training.cross_validation import Folds, deal, others
-from ..training.memory_budget import default_memory
+from ..training.memory import default_memory
 from .config import SelectConfig
 from .files import check_select_out
 from .layer_sets import LayerSet
@@ -74,7 +74,7 @@ def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
     device = choose_device(config.device)
     wanted = None if config.list_file is None else read_list(config.list_file)
     stores = tuple(FeatureStore.open(path) for path in config.stores)
-    features, names = view_of(stores), layer_names([store.spec for store in stores])
+    features, names = join_features(stores), layer_names([store.spec for store in stores])
     check_select_out(config.out, config.overwrite)
     if len(names) < 2:
         raise InputError(

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ...classify.evaluation.forward_selection import WORTH
+from ...classify.evaluation.forward_selection import MIN_GAIN
+from ..console.markdown import score, table
 from ..inputs.image_list import duration
 from .config import ScoredSet, SelectSummary
 
@@ -31,17 +32,17 @@ def short_words(summary: SelectSummary) -> str:
 
 def _costs(row: ScoredSet) -> list[str]:
     """Return the ensemble's score, bytes and time as words."""
-    score = "–"
+    found = "–"
     if row.ensemble is not None:
         low, high = row.ensemble.interval
-        score = f"{row.ensemble.mean_iou:.3f} ({low:.3f}–{high:.3f})"
+        found = f"{row.ensemble.mean_iou:.3f} ({low:.3f}–{high:.3f})"
     size = f"{row.bytes_per_row / 1e6:.2f} ({_percent(row.bytes_share)})"
     spent = f"{row.steps} steps" if row.steps != 1 else "1 step"
     if not row.steps:
-        return [score, size, "none"]
+        return [found, size, "none"]
     if row.seconds_per_row is not None:
         spent = f"{1000 * row.seconds_per_row:.0f} ms"
-    return [score, size, f"{spent} ({_percent(row.time_share)})"]
+    return [found, size, f"{spent} ({_percent(row.time_share)})"]
 
 
 def _percent(share: float) -> str:
@@ -83,11 +84,11 @@ def _compared(summary: SelectSummary) -> str:
     ]
     for number, row in enumerate(summary.sets):
         title = f"**{row.title}**" if number == 0 else row.title
-        score, size, spent = _costs(row)
+        found, size, spent = _costs(row)
         behind = "–"
         if row.ensemble is not None:
             behind = f"{row.ensemble.behind:.3f} ± {row.ensemble.error:.3f}"
-        rows.append([title, _named(row.layers), f"{row.mean_iou:.3f}", score, behind, size, spent])
+        rows.append([title, _named(row.layers), score(row.mean_iou), found, behind, size, spent])
     measured = summary.recommended.seconds_per_row is not None
     words = (
         "The network's time was measured on this machine, for one pass: all timesteps of a "
@@ -95,7 +96,7 @@ def _compared(summary: SelectSummary) -> str:
         if measured
         else "The network's time was not measured: the share is that of the number of timesteps."
     )
-    return f"## Sets compared\n\n{_table(rows)}\n\n{words}" + _by_class(summary)
+    return f"## Sets compared\n\n{table(rows)}\n\n{words}" + _by_class(summary)
 
 
 def _by_class(summary: SelectSummary) -> str:
@@ -105,8 +106,8 @@ def _by_class(summary: SelectSummary) -> str:
     ]
     classes = list(found[0][1])
     rows = [["class", *(title for title, _ in found)]]
-    rows += [[name, *(_number(iou.get(name)) for _, iou in found)] for name in classes]
-    return f"\n\nIoU of each class:\n\n{_table(rows)}"
+    rows += [[name, *(score(iou.get(name)) for _, iou in found)] for name in classes]
+    return f"\n\nIoU of each class:\n\n{table(rows)}"
 
 
 def _path(summary: SelectSummary) -> str:
@@ -117,7 +118,7 @@ def _path(summary: SelectSummary) -> str:
         rows.append(
             [str(number), row.layers[-1], f"{row.mean_iou:.3f}", gain, size, str(row.steps)]
         )
-    return f"## Adding one layer at a time, by the probe\n\n{_table(rows)}"
+    return f"## Adding one layer at a time, by the probe\n\n{table(rows)}"
 
 
 def _alone(summary: SelectSummary) -> str:
@@ -127,14 +128,14 @@ def _alone(summary: SelectSummary) -> str:
     for row in sorted(summary.alone, key=lambda row: -row.mean_iou):
         cells = []
         for name in classes:
-            words = _number(row.iou[name])
+            words = score(row.iou[name])
             top = row.iou[name] is not None and best[name] > 0 and row.iou[name] == best[name]
             cells.append(f"**{words}**" if top else words)
         rows.append([row.layers[0], f"{row.mean_iou:.3f}", *cells])
     return (
         "## Each layer alone, by the probe\n\n"
         "IoU of each class; the best layer of each is bold.\n\n"
-        f"{_table(rows)}\n\n![IoU of each class by layer](select-classes.png)"
+        f"{table(rows)}\n\n![IoU of each class by layer](select-classes.png)"
     )
 
 
@@ -143,7 +144,7 @@ def _how(summary: SelectSummary) -> str:
     confirmed = (
         " The ensemble was trained briefly and scored on the same folds, so its scores are "
         "only for comparison. The recommended set is the probe's choice or, if that is "
-        f"behind the best by more than one standard error or {WORTH}, the cheapest set that "
+        f"behind the best by more than one standard error or {MIN_GAIN}, the cheapest set that "
         "is not."
         if ensemble
         else " No ensemble confirmed it."
@@ -159,18 +160,5 @@ def _how(summary: SelectSummary) -> str:
     )
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def _or_zero(value: float | None) -> float:
     return 0.0 if value is None else value
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

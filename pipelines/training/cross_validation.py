@@ -5,31 +5,32 @@ of the model that is to be made, and its masks of the fold's images are scored. 
 together give the mIoU, with an interval over them, and the temperature of the probabilities.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isnan
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from ...classify.evaluation.calibration import Calibration, PixelSample, calibrate
 from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
-from ...classify.labels.folds import image_folds, unlearnt_classes
+from ...classify.labels.folds import classes_in_one_fold, image_folds
 from ...classify.labels.label_maps import MINIMUM_PIXELS
-from ..console.progress import Part, Progress
+from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import named
 from ..inputs.labelled_pixels import Labelled
-from .holdout import Scores, Seen, Setting, trial
+from .holdout import HeldOutImage, Scores, TrialSetup, trial
 
 __all__ = [
     "CrossValidation",
     "Folds",
-    "Keep",
+    "HeldOutCallback",
     "check_folds",
     "cross_validate",
     "deal",
     "others",
     "sample_bytes",
+    "score_folds",
     "warn_of_folds",
 ]
 
@@ -39,10 +40,10 @@ _SAMPLE_BYTES, _MOST_SAMPLED = 2**25, 2**16
 Folds = tuple[tuple[str, ...], ...]
 
 
-class Keep(Protocol):
+class HeldOutCallback(Protocol):
     """Takes each held-out image while it is at hand."""
 
-    def __call__(self, seen: Seen, fold: int) -> None:
+    def __call__(self, seen: HeldOutImage, fold: int) -> None:
         """Keep what is wanted of it."""
 
 
@@ -74,38 +75,28 @@ class CrossValidation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as a model keeps them."""
-        every = Scores.joined(self.scores).confusion
-        iou = map(_number, every.iou_per_class().tolist())
+        every = Scores.joined(self.scores).confusion.scores(self.classes)
+        by_fold = [part.confusion.scores(self.classes) for part in self.scores]
         return {
             "folds": len(self.scores),
             "images": len(self.uncertainty),
             "seed": self.seed,
-            "mean_iou": _number(every.mean_iou()),
+            "mean_iou": every["mean_iou"],
             "interval": [self.interval.low, self.interval.high],
             "interval_of": f"{100 * self.interval.level:.0f} %, percentile bootstrap over images",
-            "pixel_accuracy": _number(every.pixel_accuracy()),
-            "iou": dict(zip(self.classes, iou, strict=True)),
-            "fold_mean_iou": [_number(part.confusion.mean_iou()) for part in self.scores],
+            "pixel_accuracy": every["pixel_accuracy"],
+            "iou": every["iou"],
+            "fold_mean_iou": [found["mean_iou"] for found in by_fold],
             "calibration": self.calibration.to_dict(),
             "by_image": list(self._by_image()),
         }
 
-    def _by_image(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "stem": stem,
-                "fold": fold,
-                "mean_iou": _number(alone.mean_iou()),
-                "pixel_accuracy": _number(alone.pixel_accuracy()),
-                "uncertainty": self.uncertainty[stem],
-            }
-            for fold, part in enumerate(self.scores)
-            for stem, alone in part.by_image
-        ]
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else value
+    def _by_image(self) -> Iterator[dict[str, Any]]:
+        for fold, part in enumerate(self.scores):
+            for stem, alone in part.by_image:
+                found = alone.scores(self.classes)
+                del found["iou"]
+                yield {"stem": stem, "fold": fold, **found, "uncertainty": self.uncertainty[stem]}
 
 
 def deal(labelled: Labelled, k: int, seed: int) -> Folds:
@@ -124,7 +115,7 @@ def warn_of_folds(labelled: Labelled, folds: Folds, progress: Progress) -> None:
     """Name the classes that no ensemble can have learnt when it is scored on them."""
     number = {stem: i for i, stem in enumerate(labelled.images)}
     held = [[number[stem] for stem in fold] for fold in folds]
-    unlearnt = unlearnt_classes(labelled.counts_by_image, held)
+    unlearnt = classes_in_one_fold(labelled.counts_by_image, held)
     if unlearnt:
         names = named(labelled.classes.names[c] for c in unlearnt)
         elsewhere = [c for c in unlearnt if _stands_elsewhere(labelled, folds, c)]
@@ -150,7 +141,7 @@ def _stands_elsewhere(labelled: Labelled, folds: Folds, c: int) -> bool:
     return sum(not holding.isdisjoint(fold) for fold in folds) > 1
 
 
-def check_folds(setting: Setting, folds: Folds) -> None:
+def check_folds(setting: TrialSetup, folds: Folds) -> None:
     """Plan all trainings, so that what cannot be learnt is said before anything is.
 
     Raises
@@ -163,13 +154,13 @@ def check_folds(setting: Setting, folds: Folds) -> None:
 
 
 def cross_validate(
-    setting: Setting, folds: Folds, progress: Progress, keep: Keep | None = None
+    setting: TrialSetup, folds: Folds, progress: Progress, keep: HeldOutCallback | None = None
 ) -> CrossValidation:
     """Train on all folds but one and score on that one, for each.
 
     Parameters
     ----------
-    setting : Setting
+    setting : TrialSetup
         Its seed serves all folds.
     folds : tuple of tuples of str
         From `deal`.
@@ -181,37 +172,43 @@ def cross_validate(
     DsegError
         As `check_folds`; also if features are damaged.
     """
-    labelled, scores = setting.labelled, list[Scores]()
+    labelled, seed = setting.labelled, setting.options.seed
     uncertainty, samples = dict[str, float | None](), list[PixelSample]()
-    for number, fold in enumerate(folds):
 
-        def see(seen: Seen, number: int = number) -> None:
-            uncertainty[seen.image.stem] = seen.prediction.score
-            samples.append(_sample(seen, number))
-            if keep is not None:
-                keep(seen, number)
+    def see(seen: HeldOutImage, fold: int) -> None:
+        uncertainty[seen.image.stem] = seen.prediction.score
+        samples.append(_sample(seen, fold))
+        if keep is not None:
+            keep(seen, fold)
 
-        part = Part(progress, f"fold {number + 1}/{len(folds)}")
-        scores.append(
-            trial(
-                setting,
-                others(folds, fold),
-                fold,
-                part,
-                seen=see,
-                sampled=_sampled_each(labelled),
-            )
-        )
-        part.say(f"mIoU {scores[-1].confusion.mean_iou():.3f} on {len(fold)} held-out images")
+    scores = score_folds(setting, folds, progress, see, _sampled_each(labelled))
     every = Scores.joined(scores)
     return CrossValidation(
-        setting.options.seed,
+        seed,
         tuple(scores),
         labelled.scored.names,
         uncertainty,
-        bootstrap_mean_iou(every.counts, labelled.ignore, seed=setting.options.seed),
-        calibrate(_of_learnt(_joined(samples), labelled, folds)),
+        bootstrap_mean_iou(every.counts, labelled.ignore, seed=seed),
+        calibrate(_of_learnt(PixelSample.joined(samples), labelled, folds)),
     )
+
+
+def score_folds(
+    setting: TrialSetup,
+    folds: Folds,
+    progress: Progress,
+    keep: HeldOutCallback | None = None,
+    sampled: int = 0,
+) -> list[Scores]:
+    """Train on all folds but one and score on that one, for each; ``sampled`` as of `trial`."""
+    scores = []
+    for number, fold in enumerate(folds):
+        part = SubProgress(progress, f"fold {number + 1}/{len(folds)}")
+        seen = None if keep is None else partial(keep, fold=number)
+        found = trial(setting, others(folds, fold), fold, part, seen=seen, sampled=sampled)
+        part.say(f"mIoU {found.confusion.mean_iou():.3f} on {len(fold)} held-out images")
+        scores.append(found)
+    return scores
 
 
 def others(folds: Folds, fold: Sequence[str]) -> list[str]:
@@ -232,23 +229,13 @@ def sample_bytes(labelled: Labelled) -> int:
     return len(labelled.images) * (each + counts)
 
 
-def _sample(seen: Seen, fold: int) -> PixelSample:
+def _sample(seen: HeldOutImage, fold: int) -> PixelSample:
     probabilities = seen.prediction.sampled
     if probabilities is None:  # of an image without a labelled pixel
         probabilities = np.empty((0, 0), np.float32)
     y, n = seen.label.ravel()[seen.sample], len(seen.sample)
     weights = np.full(n, seen.labelled / max(1, n))
     return PixelSample(probabilities, y, weights, np.full(n, fold))
-
-
-def _joined(samples: Sequence[PixelSample]) -> PixelSample:
-    full = [sample for sample in samples if len(sample.y)]
-    return PixelSample(
-        np.concatenate([sample.probabilities for sample in full]),
-        np.concatenate([sample.y for sample in full]),
-        np.concatenate([sample.weights for sample in full]),
-        np.concatenate([sample.groups for sample in full]),
-    )
 
 
 def _of_learnt(sample: PixelSample, labelled: Labelled, folds: Folds) -> PixelSample:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from ...classify.ensemble.reduction import Kept, default_dims, reduction_of
+from ...classify.ensemble.reduction import ReductionPlan, default_dims, fit_reduction
 from ...store.errors import InputError
 from ...store.read.protocol import Features
 from ...store.sampling.dask_tasks import TaskRunner
@@ -13,11 +13,11 @@ from ...store.sampling.sampler import sample_vectors
 from ...store.spec import FeatureSpec
 from ..console.progress import Advance
 
-__all__ = ["Learnt", "find_reduction"]
+__all__ = ["TrainingFeatures", "find_reduction"]
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainingFeatures:
     """The features that are trained on.
 
     Parameters
@@ -26,13 +26,13 @@ class Learnt:
         As they are in the store.
     spec : FeatureSpec
         As they are learnt from.
-    kept : Kept or None
+    kept : ReductionPlan or None
         How the one becomes the other; None if they are the same.
     """
 
     stored: FeatureSpec
     spec: FeatureSpec
-    kept: Kept | None = None
+    kept: ReductionPlan | None = None
 
     @classmethod
     def of(cls, stored: FeatureSpec, reduce: int | None, recipe: str, pixels: int) -> Self:
@@ -61,7 +61,7 @@ class Learnt:
         dims = default_dims(stored.dims) if reduce is None else reduce
         if dims in (0, stored.dims):
             return cls(stored, stored)
-        kept = Kept.of(stored, dims, pixels)
+        kept = ReductionPlan.of(stored, dims, pixels)
         return cls(stored, kept.spec(stored), kept)
 
     @property
@@ -78,7 +78,7 @@ class Learnt:
 def find_reduction(
     store: Features,
     pixels: PixelSet,
-    kept: Kept,
+    kept: ReductionPlan,
     seed: int,
     runner: TaskRunner,
     advance: Advance | None = None,
@@ -89,7 +89,7 @@ def find_reduction(
     ----------
     store : Features
     pixels : PixelSet
-    kept : Kept
+    kept : ReductionPlan
     seed : int
         Of the sample.
     runner : TaskRunner
@@ -97,4 +97,4 @@ def find_reduction(
         Called with 1 for each row and map size read.
     """
     sample = sample_vectors(store, pixels, kept.pixels, seed, runner, advance)
-    return reduction_of(sample, store.spec, kept)
+    return fit_reduction(sample, store.spec, kept)

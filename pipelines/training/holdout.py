@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.evaluation.metrics import Confusion
 from ...classify.inference.prediction import Prediction
 from ...classify.labels.label_maps import read_label_map
 from ...store.errors import DsegError, InputError
 from ...store.read.protocol import Features
 from ..console.progress import Progress
-from ..features.sources import FromStore, Segmentable
+from ..features.sources import Segmentable, StoreSource
 from ..inputs.labelled_pixels import Labelled
 from ..masks.segmenter import Segmenter
-from .job import Training, TrainingOptions
+from .job import Training
+from .options import TrainingOptions
 
-__all__ = ["LEFT_BEHIND", "Scores", "Seen", "Setting", "score", "trial"]
+__all__ = ["LEFT_BEHIND", "Scores", "HeldOutImage", "TrialSetup", "trial"]
 
 # Of labels held: y and the columns of pixels, 2 bytes each.
 _BYTES_PER_LABELLED_PIXEL = 4
@@ -36,7 +36,7 @@ LEFT_BEHIND = 35_000_000
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrialSetup:
     """What trials on one store share.
 
     Parameters
@@ -83,7 +83,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Seen:
+class HeldOutImage:
     """An image that was scored, while it is at hand.
 
     Parameters
@@ -126,17 +126,13 @@ class Scores:
     @property
     def confusion(self) -> Confusion:
         """All images together."""
-        whole = Confusion(self.counts.shape[-1] - 1, self.ignore)
-        whole.counts += self.counts.sum(axis=0)
-        return whole
+        return Confusion.of(self.counts.sum(axis=0), self.ignore)
 
     @property
     def by_image(self) -> Iterator[tuple[str, Confusion]]:
         """Each image by itself."""
         for stem, counts in zip(self.images, self.counts, strict=True):
-            alone = Confusion(self.counts.shape[-1] - 1, self.ignore)
-            alone.counts += counts
-            yield stem, alone
+            yield stem, Confusion.of(counts, self.ignore)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -146,28 +142,25 @@ class Scores:
 
 
 def trial(
-    setting: Setting,
+    setting: TrialSetup,
     train: Sequence[str],
     test: Sequence[str],
     progress: Progress | None = None,
     *,
-    seen: Callable[[Seen], None] | None = None,
-    want_probabilities: bool = False,
+    seen: Callable[[HeldOutImage], None] | None = None,
     sampled: int = 0,
 ) -> Scores:
     """Train on some images and score on others.
 
     Parameters
     ----------
-    setting : Setting
+    setting : TrialSetup
     train, test : sequence of str
         Stems of labelled images.
     progress : Progress, optional
         Shows bars of both.
     seen : callable, optional
         Takes each scored image with what the ensemble says of it; it is not kept afterwards.
-    want_probabilities : bool
-        Whether to fill ``prediction.probabilities``, which is large.
     sampled : int
         Of so many labelled pixels an image, drawn by seed and stem, fill ``prediction.sampled``.
 
@@ -178,61 +171,32 @@ def trial(
     DsegError
         If features are damaged.
     """
-    progress = progress or Progress()
-    ensemble = setting.training(train).run(progress)
-    return score(
-        setting,
-        ensemble,
-        test,
-        progress,
-        seen=seen,
-        want_probabilities=want_probabilities,
-        sampled=sampled,
-    )
-
-
-def score(
-    setting: Setting,
-    ensemble: PixelEnsemble,
-    test: Sequence[str],
-    progress: Progress | None = None,
-    *,
-    seen: Callable[[Seen], None] | None = None,
-    want_probabilities: bool = False,
-    sampled: int = 0,
-) -> Scores:
-    """Score a trained ensemble on labelled images; as `trial`."""
     labelled, progress = setting.labelled, progress or Progress()
+    ensemble = setting.training(train).run(progress)
     paths = dict(zip(labelled.images, labelled.paths, strict=True))
     segmenter = Segmenter(ensemble, setting.store.spec, setting.device)
     stems, counts = [], []
-    source = FromStore(setting.store).images(test, lambda *_: False)
+    source = StoreSource(setting.store).images(test, lambda *_: False)
     with progress.bar("predict", len(test), "images") as advance:
         for image in source:
             assert isinstance(image, Segmentable)  # none is done already
             label = read_label_map(paths[image.stem])
             places = _with_class(label, labelled)
             sample = _drawn(places, sampled, setting.options.seed, image.stem)
-            prediction = _segmented(segmenter, image, want_probabilities, sample)
+            prediction = _segmented(segmenter, image, sample)
             confusion = Confusion(len(labelled.scored), labelled.ignore)
             confusion.add(prediction.mask, label, image.stem)
             stems.append(image.stem)
             counts.append(confusion.counts)
             if seen is not None:
-                seen(Seen(image, prediction, label, sample, len(places)))
+                seen(HeldOutImage(image, prediction, label, sample, len(places)))
             advance(1)
     return Scores(tuple(stems), np.stack(counts), labelled.ignore)
 
 
-def _segmented(
-    segmenter: Segmenter,
-    image: Segmentable,
-    want_probabilities: bool,
-    sample: NDArray[np.int64],
-) -> Prediction:
-    wanted = sample if len(sample) else None
+def _segmented(segmenter: Segmenter, image: Segmentable, sample: NDArray[np.int64]) -> Prediction:
     try:
-        return segmenter(image, want_probabilities=want_probabilities, sample=wanted)
+        return segmenter(image, sample=sample if len(sample) else None)
     except InputError:
         raise
     except DsegError as error:

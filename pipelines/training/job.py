@@ -4,113 +4,29 @@ What `fit` does once, and whoever tries something out (`trial`) many times.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from numpy.typing import NDArray
 
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.ensemble.members import MemberStack, hidden_widths
-from ...classify.ensemble.training import Recipe, seconds_per_step
+from ...classify.ensemble.training import seconds_per_step
 from ...store.errors import InputError
 from ...store.read.protocol import Features
-from ...store.read.reader import FeatureStore
-from ...store.read.view import view_of
 from ...store.sampling.dask_tasks import TaskRunner
+from ...store.sampling.pixel_set import PixelSet
 from ...store.sampling.reduction import Reduction
-from ...store.sampling.residence import ResidencePlan, least_free, plan_residence
+from ...store.sampling.residence import ResidencePlan, plan_residence
 from ...store.sampling.sampler import PixelSampler
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import Labelled
-from .feature_reduction import Learnt, find_reduction
-from .memory_budget import Budget, budget_for, default_memory
-from .timing import masks_seconds, reading_seconds
+from .feature_reduction import TrainingFeatures, find_reduction
+from .memory_budget import Budget, budget_for
+from .options import TrainingOptions
 
-__all__ = ["StoreTraining", "Training", "TrainingOptions"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """How to train, whatever on.
-
-    Parameters
-    ----------
-    recipe : {"default", "paper"}
-    members : int
-    voting : {"majority", "mean"}
-    max_steps : int
-        Length of the default recipe.
-    batch_size : int
-    balance : float, optional
-        How much more the pixels of rare classes count, 0 to 1; by default as the recipe says.
-    reduce : int, optional
-        Learn from so many channels, the principal components of all; 0: from all. By default as
-        `default_dims` says, and from all by the published recipe.
-    memory : int, optional
-        Bytes to take above what the imports take; by default half of what is free.
-    seed : int
-    """
-
-    recipe: Literal["default", "paper"] = "default"
-    members: int = 10
-    voting: Literal["majority", "mean"] = "majority"
-    max_steps: int = 2000
-    batch_size: int = 64
-    balance: float | None = None
-    reduce: int | None = None
-    memory: int | None = None
-    seed: int = 0
-
-    @property
-    def rule(self) -> Recipe:
-        """The recipe."""
-        return Recipe.paper() if self.recipe == "paper" else Recipe.default(self.max_steps)
-
-    def bytes_allowed(self, device: torch.device) -> int:
-        """Return the memory to take: as asked, else half of what is free now."""
-        return default_memory(device) if self.memory is None else self.memory
-
-
-@dataclass(frozen=True)
-class StoreTraining(TrainingOptions):
-    """Training on the labelled images of feature stores, as a command is asked for it.
-
-    Parameters
-    ----------
-    stores : tuple of path
-        The feature store, or several of the same images, whose features are joined.
-    labels : path
-        Folder of label maps.
-    layers : tuple of str, optional
-        The layers to learn from, by name (see `chosen_layers`); by default all.
-    list_file : path, optional
-        Stems of the images to take.
-    ignore : int
-        The id of pixels without a class.
-    device : str, optional
-    overwrite : bool
-        Replace what an earlier run has written.
-    dry_run : bool
-        Only tell what would be done.
-    """
-
-    stores: tuple[Path, ...]
-    labels: Path
-    _: KW_ONLY
-    layers: tuple[str, ...] | None = None
-    list_file: Path | None = None
-    ignore: int = 255
-    device: str | None = None
-    overwrite: bool = False
-    dry_run: bool = False
-
-    @property
-    def features(self) -> Features:
-        """The features to learn from, opened."""
-        return view_of([FeatureStore.open(path) for path in self.stores], self.layers)
+__all__ = ["Training"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +39,7 @@ class Training:
     labelled : Labelled
         The images to learn from.
     options : TrainingOptions
-    learnt : Learnt
+    learnt : TrainingFeatures
         The features that are trained on.
     budget : Budget
     plan : ResidencePlan
@@ -135,7 +51,7 @@ class Training:
     store: Features
     labelled: Labelled
     options: TrainingOptions
-    learnt: Learnt
+    learnt: TrainingFeatures
     budget: Budget
     plan: ResidencePlan
     runner: TaskRunner
@@ -170,10 +86,10 @@ class Training:
         InputError
             If the memory is too small; the message names the least.
         """
-        learnt = Learnt.of(store.spec, options.reduce, options.recipe, labelled.pixels.n)
+        learnt = TrainingFeatures.of(store.spec, options.reduce, options.recipe, labelled.pixels.n)
         # Of a cluster, one result at a time arrives here.
         readers = 1 if client else TaskRunner().workers
-        budget = _budget(store, labelled, options, learnt, memory - beside, readers)
+        budget = budget_for(memory - beside, readers, store, labelled, options, learnt)
         budget = replace(budget, memory=memory, fixed=budget.fixed + beside)
         plan = _residence(labelled, options, learnt, budget)
         runner = TaskRunner(client, None if client else budget.readers)
@@ -187,7 +103,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Batches a member, at most."""
-        return self.options.rule.longest(self.labelled.pixels.n // self.batch)
+        return self.options.rule.step_limit(self.labelled.pixels.n // self.batch)
 
     @property
     def taken(self) -> int:
@@ -203,25 +119,6 @@ class Training:
         """Measure an update of all members, without reading."""
         return seconds_per_step(self.stack(self.learnt.spec.dims).to(self.device), self.batch)
 
-    def reading_seconds(self) -> float:
-        """Estimate reading and drawing, at the pace of two rows."""
-        return reading_seconds(
-            self.store,
-            self.labelled.pixels,
-            self.learnt,
-            self.plan,
-            self.runner,
-            steps=self.steps,
-            members=self.options.members,
-            batch_size=self.batch,
-            device=self.device,
-        )
-
-    def masks_seconds(self, stems: Sequence[str]) -> float:
-        """Estimate making the masks of some images, at the pace of two of them."""
-        members = self.stack(self.store.spec.dims).to(self.device)
-        return masks_seconds(self.store, members, stems, self.device)
-
     def run(self, progress: Progress) -> PixelEnsemble:
         """Train; return the ensemble, which takes all channels.
 
@@ -231,7 +128,7 @@ class Training:
             If features cannot be read, or a loss is not finite.
         """
         reduction = self._reduction(progress)
-        sampler = self._sampler(reduction)
+        sampler = self.sampler(self.labelled.pixels, self.plan, reduction)
         with progress.bar("read", sampler.tasks, "chunks") as advance:
             sampler.load(advance)
         ensemble = self._untrained()
@@ -261,11 +158,14 @@ class Training:
         with progress.bar("reduce", chunks, "chunks") as advance:
             return find_reduction(self.store, pixels, kept, self.options.seed, self.runner, advance)
 
-    def _sampler(self, reduction: Reduction | None) -> PixelSampler:
+    def sampler(
+        self, pixels: PixelSet, plan: ResidencePlan, reduction: Reduction | None
+    ) -> PixelSampler:
+        """Return what draws batches of some pixels."""
         return PixelSampler(
             self.store,
-            self.labelled.pixels,
-            self.plan,
+            pixels,
+            plan,
             members=self.options.members,
             batch_size=self.options.batch_size,
             seed=self.options.seed,
@@ -288,33 +188,8 @@ class Training:
         )
 
 
-def _budget(
-    store: Features,
-    labelled: Labelled,
-    options: TrainingOptions,
-    learnt: Learnt,
-    memory: int,
-    readers: int,
-) -> Budget:
-    pixels, batch = labelled.pixels, min(options.batch_size, labelled.pixels.n)
-    return budget_for(
-        memory,
-        store.spec,
-        chunk=store.chunk_bytes,
-        n_pixels=pixels.n,
-        n_classes=len(labelled.classes),
-        members=options.members,
-        batch_size=batch,
-        recipe=options.recipe,
-        readers=readers,
-        features=least_free(learnt.spec, pixels.n, len(pixels.rows), batch),
-        reduced=None if learnt.kept is None else learnt.spec,
-        sample=learnt.sample_bytes,
-    )
-
-
 def _residence(
-    labelled: Labelled, options: TrainingOptions, learnt: Learnt, budget: Budget
+    labelled: Labelled, options: TrainingOptions, learnt: TrainingFeatures, budget: Budget
 ) -> ResidencePlan:
     pixels, batch = labelled.pixels, min(options.batch_size, labelled.pixels.n)
     if budget.free < budget.features:

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from ...pretrain.run.loop import Length, Moment
+from ...pretrain.run.loop import Length, TrainingStatus
 from ..console.progress import Console, Progress
-from ..console.progress_lines import Now, clock
+from ..console.progress_lines import Now
 
 __all__ = ["remaining", "training_bar"]
 
@@ -17,7 +17,7 @@ _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # tqdm begins a postfix wi
 @contextmanager
 def training_bar(
     progress: Progress, length: Length, step: int, seconds: float
-) -> Iterator[Callable[[Moment], None]]:
+) -> Iterator[Callable[[TrainingStatus], None]]:
     """Show a bar on a terminal, else lines; yields a function that takes where the run stands.
 
     Parameters
@@ -41,13 +41,13 @@ def training_bar(
         dynamic_ncols=True,
     ) as bar:
 
-        def show(moment: Moment) -> None:
+        def show(moment: TrainingStatus) -> None:
             words = [f"step {moment.step}"]
             if moment.loss is not None:
                 words.append(f"loss {moment.loss:.4f}")
             left = remaining(began, seconds, moment)
             if left is not None:
-                words.append(f"{clock(left)} left")
+                words.append(f"{tqdm.format_interval(left)} left")
             bar.unit, bar.n = ", ".join(words), moment.progress
             bar.refresh()
             if not shown and due():
@@ -56,7 +56,7 @@ def training_bar(
         yield show
 
 
-def remaining(began: float, seconds: float, moment: Moment) -> float | None:
+def remaining(began: float, seconds: float, moment: TrainingStatus) -> float | None:
     """Return the seconds that a run still takes at the pace of this session, if that is known.
 
     Parameters
@@ -65,7 +65,7 @@ def remaining(began: float, seconds: float, moment: Moment) -> float | None:
         Share of the run that was done when the session began.
     seconds : float
         That the run had taken by then.
-    moment : Moment
+    moment : TrainingStatus
     """
     gained = moment.progress - began
     if gained <= 0:

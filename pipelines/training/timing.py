@@ -7,93 +7,51 @@ from itertools import islice
 from statistics import median
 
 import numpy as np
-import torch
 
-from ...classify.ensemble.members import MemberStack
 from ...classify.inference.factorised import FactorisedEnsemble
 from ...classify.inference.prediction import predict_image
-from ...store.read.protocol import Features
-from ...store.sampling.dask_tasks import TaskRunner
 from ...store.sampling.pixel_set import PixelSet
-from ...store.sampling.residence import ResidencePlan
-from ...store.sampling.sampler import PixelSampler
-from ..features.sources import FromStore, Segmentable
-from .feature_reduction import Learnt, find_reduction
+from ..features.sources import Segmentable, StoreSource
+from .feature_reduction import find_reduction
+from .job import Training
 
 __all__ = ["masks_seconds", "reading_seconds"]
 
 _ROWS, _DRAWN, _PROBED = 2, 6, 2
 
 
-def reading_seconds(
-    store: Features,
-    pixels: PixelSet,
-    learnt: Learnt,
-    plan: ResidencePlan,
-    runner: TaskRunner,
-    *,
-    steps: int,
-    members: int,
-    batch_size: int,
-    device: torch.device,
-) -> float:
-    """Return the seconds in which features are read, reduced and drawn, beside the training.
-
-    Parameters
-    ----------
-    store, pixels, learnt, plan, runner
-        As of the fit.
-    steps : int
-        Batches a member.
-    members, batch_size : int
-    device : torch.device
-    """
+def reading_seconds(training: Training) -> float:
+    """Estimate the seconds in which features are read, reduced and drawn, beside the updates."""
+    plan, pixels, batch = training.plan, training.labelled.pixels, training.batch
     in_rounds, n_rows = plan.residence == "rounds", len(pixels.rows)
     most = -(-plan.pool // n_rows) if in_rounds else pixels.n  # of a row
-    part = _part(pixels, max(most, -(-batch_size // _ROWS)))
+    part = _part(pixels, max(most, -(-batch // _ROWS)))
     held = replace(plan, residence="vectors" if in_rounds else plan.residence, pool=part.n)
     start, reduction = time.perf_counter(), None
-    if learnt.kept is not None:
-        reduction = find_reduction(store, part, learnt.kept, 0, runner)
+    if training.learnt.kept is not None:
+        kept = training.learnt.kept
+        reduction = find_reduction(training.store, part, kept, 0, training.runner)
     found = time.perf_counter() - start
-    sampler = PixelSampler(
-        store,
-        part,
-        held,
-        members=members,
-        batch_size=batch_size,
-        runner=runner,
-        device=device,
-        reduction=reduction,
-    )
+    sampler = training.sampler(part, held, reduction)
     start = time.perf_counter()
     sampler.load()
     loaded = time.perf_counter()
     drawn = [time.perf_counter() for _ in islice(sampler.batches(), _DRAWN)]
     a_draw = median(np.diff(drawn).tolist())
-    times = steps / max(1, plan.pool // batch_size) if in_rounds else 1
+    steps = training.steps
+    times = steps / max(1, plan.pool // batch) if in_rounds else 1
     loads = times + (reduction is not None)  # its sample is of all rows too
     return found + loads * (loaded - start) * n_rows / len(part.rows) + steps * a_draw
 
 
-def masks_seconds(
-    store: Features, members: MemberStack, stems: Sequence[str], device: torch.device
-) -> float:
-    """Return the seconds that the masks of some images take, at the pace of two of them.
-
-    Parameters
-    ----------
-    store : Features
-    members : MemberStack
-        Of all channels; trained or not.
-    stems : sequence of str
-        The images.
-    device : torch.device
-    """
+def masks_seconds(training: Training, stems: Sequence[str]) -> float:
+    """Estimate the seconds that the masks of some images take, at the pace of two of them."""
+    store, device = training.store, training.device
+    members = training.stack(store.spec.dims).to(device)  # untrained ones are as fast
     model = FactorisedEnsemble(members, store.spec, device)
     some = stems[:: max(1, len(stems) // _PROBED)][:_PROBED]
     start = time.perf_counter()
-    for image in FromStore(store).images(some, lambda *_: False):
+    for image in StoreSource(store).images(some, lambda *_: False):
         if isinstance(image, Segmentable) and image.geometry is not None:
             asked = model.members > 1
             predict_image(model, image.geometry, image.maps, want_uncertainty=asked)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...store.atomic_folder import is_free
 from ...store.claims import is_lock
+from ...store.differences import differences
 from ...store.errors import DsegError, InputError
 from ..network.folder import PARTS, read_card, write_network
 from ..train.step import Training
@@ -24,6 +25,7 @@ _OLD_LOCK = ".lock"  # of a killed run of an older version
 _HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".new", f".{_LOG}.new", ".DS_Store"}
 _OURS = {_STATE, _LOG, _IMAGES, _SAMPLES, _OLD_LOCK, *PARTS, *_HALF_MADE}
 _ELSE = "give another --out"
+_WORDS = {"images_sha256": "the images", "init_sha256": "the init"}
 
 
 class RunFolder:
@@ -80,7 +82,7 @@ class RunFolder:
             if overwrite:
                 return None
             raise
-        differ = _differences(values.get("settings", {}), settings)
+        differ = differences(values.get("settings", {}), settings, _WORDS)
         if not overwrite and differ:
             raise InputError(
                 f"'{self.path}' contains a run that differs in {'; '.join(differ)}: use the "
@@ -211,20 +213,3 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
         return -1
-
-
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name the settings that differ, those within a group one by one.
-
-    One that an older version of dseg did not write down is taken to be the same.
-    """
-    found = []
-    for key in now.keys() & was.keys():
-        before, value = was[key], now[key]
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            found += _differences(before, value)
-        elif before != value:
-            words = key.replace("_", " ")
-            of = words.removesuffix(" sha256")
-            found.append(f"the {of}" if of != words else f"{words} ({before} there, {value} here)")
-    return sorted(found)

@@ -18,21 +18,21 @@ from ..train.recipe import learning_rate
 from ..train.step import Training
 from .stopping import stop_requests
 
-__all__ = ["Diverged", "Length", "Moment", "train"]
+__all__ = ["Diverged", "Length", "TrainingStatus", "train"]
 
 Batch = NDArray[np.float32]
 
 
 class Diverged(DsegError):  # noqa: N818  (as `UnreadableImage`)
-    """Training diverged: the loss or the weights are not finite; the text says what to do."""
+    """Training diverged: the loss or the weights are not finite."""
 
     def __init__(self, step: int, precision: torch.dtype) -> None:
         helps = "use a lower --learning-rate (a new run: give another --out, or --overwrite)"
         if precision != torch.float32:
             helps += ", or continue with --precision float32"
         super().__init__(
-            f"Training diverged: after step {step} the loss or the weights are not finite. "
-            f"The last saved state is kept. What to do: {helps}"
+            f"training diverged by step {step}: the loss or the weights are not finite. What was "
+            f"saved last is kept. What helps: {helps}"
         )
 
 
@@ -58,7 +58,7 @@ class Length:
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingStatus:
     """Where a run stands after a step.
 
     Parameters
@@ -96,8 +96,8 @@ def train(
     seconds: float = 0.0,
     every: float = 10.0,
     workers: int = 2,
-    advance: Callable[[Moment], None],
-) -> Moment:
+    advance: Callable[[TrainingStatus], None],
+) -> TrainingStatus:
     """Train until the end, or until the process is asked to stop.
 
     Parameters
@@ -113,17 +113,17 @@ def train(
     workers : int
         Threads that decode.
     advance : callable
-        Takes the `Moment`, in every process.
+        Takes the `TrainingStatus`, in every process.
 
     Returns
     -------
-    Moment
+    TrainingStatus
         The last.
 
     Raises
     ------
     Diverged
-        If the loss is no number any more.
+        If the loss is not finite.
     UnreadableImage
         If no image can be read any more; ``advance`` was called as if asked to stop.
     """
@@ -139,7 +139,7 @@ def train(
             last = stopped or progress >= 1
             if last or (due and losses):
                 mean = _mean(losses, training)
-                moment = Moment(training.done, spent, progress, mean, rate, last, stopped)
+                moment = TrainingStatus(training.done, spent, progress, mean, rate, last, stopped)
                 advance(moment)
                 called, losses = time.monotonic(), []
                 if lost is not None:

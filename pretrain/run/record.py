@@ -7,11 +7,10 @@ from typing import Any
 from ..network.samples import DDIM_STEPS, write_samples
 from ..train.heldout_loss import HeldOut
 from ..train.step import Training
-from .comparison import shortfall
 from .folder import RunFolder
-from .loop import Diverged, Moment
+from .loop import Diverged, TrainingStatus
 
-__all__ = ["Record"]
+__all__ = ["Record", "shortfall"]
 
 _EVALUATE_EVERY = 60.0  # seconds
 _SHARE = 20  # of which at most one part goes into evaluation
@@ -19,6 +18,10 @@ _SHEETS = 4  # over a run
 _ON_SHEET = 16
 _SHORT_RUN = 600.0  # seconds; one of less is drawn at its end only
 _LONG_SHEET, _LONG_SHARE = 60.0, 0.1  # seconds, and share of a run, beyond which none is drawn
+
+_LEAST_GAIN = 0.01
+"""Of the held-out loss: what has to be gained. The images and their noise are the same before and
+after, so even a small gain is real, but a smaller one is not seen in masks."""
 
 
 class Record:
@@ -86,7 +89,7 @@ class Record:
             return None
         return shortfall(self.first_loss, self.held_out_loss, self._card["init"]["source"])
 
-    def note(self, moment: Moment) -> None:
+    def note(self, moment: TrainingStatus) -> None:
         """Do what is due: evaluate, log, save, draw.
 
         Raises
@@ -125,13 +128,13 @@ class Record:
         self.held_out_loss, self._cost = loss, time.monotonic() - start
         return loss
 
-    def _tell(self, moment: Moment) -> None:
+    def _tell(self, moment: TrainingStatus) -> None:
         self._told = time.monotonic()
         losses = {"loss": self.loss, "held-out": self.held_out_loss}
         told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
         self._say(f"step {moment.step}, {moment.seconds / 60:.1f} minutes: {told}")
 
-    def _draws(self, moment: Moment) -> bool:
+    def _draws(self, moment: TrainingStatus) -> bool:
         """Say whether it is time for a sheet of samples."""
         place = int(moment.progress * self._sheets)
         if place <= self._drawn or moment.stopped:
@@ -150,7 +153,7 @@ class Record:
         self._drawn = place
         return True
 
-    def _seconds_a_sheet(self, moment: Moment) -> float:
+    def _seconds_a_sheet(self, moment: TrainingStatus) -> float:
         """Estimate by the training steps, which take about three passes an image."""
         here, batch = self._training.here, self._training.recipe.batch_size
         a_pass = moment.seconds / moment.step * here.world / batch / 3
@@ -167,7 +170,7 @@ class Record:
                 at_once=training.recipe.batch_size,
             )
 
-    def _save(self, moment: Moment) -> None:
+    def _save(self, moment: TrainingStatus) -> None:
         if not self._training.is_finite():
             raise Diverged(moment.step, self._training.precision)
         card = {
@@ -183,3 +186,28 @@ class Record:
             card["note"] = self.shortfall
         self._folder.save(self._training, self._settings, moment.seconds, card)
         self._saved = time.monotonic()
+
+
+def shortfall(before: float, after: float, source: str) -> str | None:
+    """Say in words that a training did not bring much; None if it did.
+
+    Parameters
+    ----------
+    before, after : float
+        Loss on held-out images, of the network that the run began from and of the trained one.
+    source : str
+        What it began from.
+
+    Examples
+    --------
+    >>> shortfall(0.03, 0.02, "net.pt")
+    >>> shortfall(0.0123, 0.013, "net.pt")
+    'held-out loss 0.0123 → 0.0130: not better than net.pt. Train longer, or use that'
+    """
+    if after <= (1 - _LEAST_GAIN) * before:
+        return None
+    much = "hardly" if after < before else "not"
+    return (
+        f"held-out loss {before:.4f} → {after:.4f}: {much} better than {source}. Train longer, or "
+        "use that"
+    )

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...store.errors import DsegError
 from .processes import Processes
@@ -219,7 +219,8 @@ def _average(largest: float) -> Callable[[Any, Any, Any], None]:
     @torch.no_grad()
     def update(averages: Any, current: Any, n_averaged: Any) -> None:
         n = float(n_averaged)
-        weight = 1 - min(largest, (1 + n) / (10 + n))
-        torch._foreach_lerp_(list(averages), list(current), weight)
+        decay = min(largest, (1 + n) / (10 + n))
+        blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        blend(averages, current, n_averaged)
 
     return update

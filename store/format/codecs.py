@@ -130,7 +130,7 @@ def quantise(
 
 
 def stored_arrays(codec: Codec, size: str, activation: NDArray[np.float16]) -> dict[str, Any]:
-    """Return what a store holds of the maps of one row and size, by the name of the array."""
+    """Return what is written for the maps of one row and size, by array name."""
     if not codec.quantised:
         return {f"features/{size}": activation}
     levels, scales = quantise(activation)
@@ -140,7 +140,7 @@ def stored_arrays(codec: Codec, size: str, activation: NDArray[np.float16]) -> d
 def dequantise(levels: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.float16]:
     """Return ``minimum + level · step``, in float32 and then rounded to float16.
 
-    It differs from what `quantise` was given by at most half a step, and float16's rounding.
+    It differs from the input of `quantise` by at most half a step and float16's rounding.
 
     Parameters
     ----------
@@ -154,6 +154,6 @@ def dequantise(levels: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArra
     wide = levels.astype(np.float32)
     wide *= scales[:, 1, None, None]
     wide += scales[:, 0, None, None]
-    # The last step may end a rounding beyond float16's largest number.
+    # Rounding in float32 may put the highest level just beyond float16's largest number.
     largest = np.float32(np.finfo(np.float16).max)
     return np.clip(wide, -largest, largest, out=wide).astype(np.float16)

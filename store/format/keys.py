@@ -1,10 +1,16 @@
-"""Single keys of a Zarr store: the few operations that arrays do not offer.
+"""Operations on single keys of a Zarr store that zarr's arrays do not offer.
 
-Everything goes through zarr's ``Store`` interface, so that a store need not be a local folder.
+They use zarr's ``Store`` interface, so the store need not be a local folder.
 """
 
+import asyncio
+import os
+from collections.abc import Coroutine
+from functools import cache
+from threading import Thread
+from typing import Any, TypeVar
+
 from zarr.abc.store import Store
-from zarr.core.sync import collect_aiterator, sync
 
 __all__ = [
     "LOCK",
@@ -17,18 +23,44 @@ __all__ = [
     "remove_partials",
 ]
 
+T = TypeVar("T")
+
 LOCK = "plan.lock"
-PARTIAL = ".partial"  # how zarr calls a key that is not written to the end
+PARTIAL = ".partial"  # zarr's suffix of a key that is still being written
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that runs in a thread of its own.
+
+    A thread, for the caller's may run a loop already, as in a notebook; one for all calls, for to
+    start one takes five times as long as to look for a key.
+    """
+    loop = asyncio.new_event_loop()
+    Thread(target=loop.run_forever, name="dseg store", daemon=True).start()
+    return loop
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has no thread but the one that forked
+    os.register_at_fork(after_in_child=_loop.cache_clear)
+
+
+def _result(operation: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run_coroutine_threadsafe(operation, _loop()).result()
 
 
 def exists(store: Store, key: str) -> bool:
     """Say whether a key is there."""
-    return sync(store.exists(key))
+    return _result(store.exists(key))
 
 
 def list_folder(store: Store, folder: str) -> tuple[str, ...]:
     """Return the names directly under a folder; none if there is no such folder."""
-    return collect_aiterator(store.list_dir(folder))
+
+    async def names() -> tuple[str, ...]:
+        return tuple([name async for name in store.list_dir(folder)])
+
+    return _result(names())
 
 
 def list_numbers(store: Store, folder: str) -> set[int]:
@@ -41,18 +73,18 @@ def list_numbers(store: Store, folder: str) -> set[int]:
 
 def remove_folder(store: Store, folder: str) -> None:
     """Remove all keys under a folder; no error if there are none."""
-    sync(store.delete_dir(folder))
+    _result(store.delete_dir(folder))
 
 
 def remove_partials(store: Store, folder: str) -> None:
-    """Remove what killed writers left directly under a folder; only for who alone writes there."""
+    """Remove what killed writers left directly under a folder, while no other run writes there."""
     for name in list_folder(store, folder):
         if name.endswith(PARTIAL):
-            sync(store.delete(f"{folder}/{name}".lstrip("/")))
+            _result(store.delete(f"{folder}/{name}".lstrip("/")))
 
 
 def remove_leftovers(store: Store) -> None:
-    """Remove what the locks of older versions left in the root; only for who holds the lock."""
+    """Remove what the locks of older versions left in the root; call it with the lock held."""
     for name in list_folder(store, ""):
         if name.startswith(f"{LOCK}."):
-            sync(store.delete(name))
+            _result(store.delete(name))

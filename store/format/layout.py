@@ -28,23 +28,24 @@ __all__ = [
     "open_arrays",
     "open_group",
     "read_header",
-    "started_attributes",
+    "initial_attributes",
     "store_bytes",
 ]
 
 TABLE_CHUNK = 16384
-CHUNK_LIMIT = 2**30
+CHUNK_LIMIT = 2**30  # bytes; Blosc compresses less than 2**31 at once
 DENSE_TILE = 64
 NATIVE, DENSE = "native", "dense"
 GROUPS = ("features", "scales", "images", "rows", "layers", "facts")
 NO_IMAGE = -1
 UNKNOWN = -1
-# Fills of the tables: no value of theirs, so that what is gone shows.
+# Fill values of the tables. zarr reads a missing chunk as fill values, so each is a number that no
+# entry can have: then a lost chunk is noticed.
 UNSET = -1
-UNSET_ROW = -2  # NO_IMAGE is a value
-UNSET_LAYER = -(2**31)  # so are the numbers that stand for no timestep and no block
-FACTS = ("facts/", "complete", "failed")
-"""How the names of the arrays begin that workers write, an image a chunk."""
+UNSET_ROW = -2  # -1 is NO_IMAGE, a valid entry
+UNSET_LAYER = -(2**31)  # -1 and -2 are valid, see `spec.CLEAN` and `spec.EXTRAS`
+PER_IMAGE_ARRAYS = ("facts/", "complete", "failed")
+"""Prefixes of the arrays that workers write, one image a chunk."""
 
 Array = zarr.Array[Any]
 
@@ -63,7 +64,7 @@ class ArrayLayout:
     fill : value of an element never written
     compressors : tuple of zarr codecs
     keep_empty : bool
-        Whether a chunk that equals the fill value is written all the same.
+        Write a chunk even if it equals the fill value.
     """
 
     dtype: str
@@ -75,7 +76,7 @@ class ArrayLayout:
     keep_empty: bool = True
 
     def create(self, group: zarr.Group, name: str) -> Array:
-        """Create the array, in place of one that an unfinished plan left."""
+        """Create the array, replacing one that a killed planning run left."""
         return group.create_array(
             name,
             shape=self.shape,
@@ -98,7 +99,7 @@ class Header:
     spec : FeatureSpec
     codec : str
     images, rows : int
-        How many are planned. Arrays may be longer where planning was interrupted; never shorter.
+        How many are planned. The arrays may be longer after a killed planning run, never shorter.
     layout : {"native", "dense"}
     """
 
@@ -111,7 +112,7 @@ class Header:
     def to_attributes(self) -> dict[str, Any]:
         """Return plain JSON values; `from_attributes` is the inverse."""
         return {
-            **started_attributes(self.layout),
+            **initial_attributes(self.layout),
             "codec": self.codec,
             "spec": self.spec.to_dict(),
             "spec_hash": self.spec.hash,
@@ -127,7 +128,7 @@ class Header:
         Raises
         ------
         StoreError
-            If it is no store of ours, of another version, not planned to the end, or damaged.
+            If it is no feature store, of another version, not completely created, or damaged.
         """
         if attributes.get("format") != FORMAT:
             raise NoStoreError(f"{where} is a Zarr group, but not a feature store of dseg")
@@ -141,21 +142,21 @@ class Header:
                 f"the creation of {where} was interrupted: repeat the same extract command "
                 "to finish it"
             )
-        return cls._checked(attributes, where)
+        return cls._parse(attributes, where)
 
     @classmethod
-    def _checked(cls, attributes: Mapping[str, Any], where: object) -> Self:
+    def _parse(cls, attributes: Mapping[str, Any], where: object) -> Self:
         try:
             spec = FeatureSpec.from_dict(attributes["spec"])
-            numbers = [n for layer in spec.layers for n in _counts(layer)]
+            numbers = [n for layer in spec.layers for n in _non_negative_numbers(layer)]
             counts = attributes["images"], attributes["rows"]
-            whole = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
-            same = attributes["spec_hash"] == spec.hash
+            counts_valid = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
+            hash_valid = attributes["spec_hash"] == spec.hash
             codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
         except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
             words = f"the attributes of {where} are damaged: {error}. {ELSEWHERE}"
             raise StoreError(words) from error
-        if not (spec.layers and whole and same and layout in (NATIVE, DENSE)):
+        if not (spec.layers and counts_valid and hash_valid and layout in (NATIVE, DENSE)):
             raise StoreError(
                 f"the attributes of {where} are damaged: the feature spec does not match its "
                 f"hash, or a number is invalid. Was its zarr.json edited? {ELSEWHERE}"
@@ -163,8 +164,8 @@ class Header:
         return cls(spec, codec, *counts, layout)
 
 
-def started_attributes(layout: str = NATIVE) -> dict[str, Any]:
-    """Return the attributes of a store that is being created: ours, but not yet readable."""
+def initial_attributes(layout: str = NATIVE) -> dict[str, Any]:
+    """Return the attributes of a store that is being created: without a spec, so not readable."""
     return {"format": FORMAT, "version": VERSION, "layout": layout}
 
 
@@ -190,24 +191,24 @@ def array_layouts(header: Header) -> dict[str, ArrayLayout]:
 
 
 def _features(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]:
-    found = {}
+    layouts = {}
     for size in spec.map_sizes:
         members = [spec.layers[i] for i in spec.layers_of(size)]
         channels, (height, width) = sum(m.channels for m in members), _shape(spec, size)
         itemsize = np.dtype(codec.dtype).itemsize
-        together = channel_chunk(
+        channels_per_chunk = channel_chunk(
             [m.channels for m in members], height * width * itemsize, CHUNK_LIMIT
         )
-        found[f"features/{size}"] = ArrayLayout(
+        layouts[f"features/{size}"] = ArrayLayout(
             codec.dtype,
             (rows, channels, height, width),
-            (1, together, height, width),
+            (1, channels_per_chunk, height, width),
             ("row", f"channel_{size}", f"y_{size}", f"x_{size}"),
             0 if codec.quantised else float("nan"),
             codec.compressors,
         )
         if codec.quantised:
-            found[f"scales/{size}"] = ArrayLayout(
+            layouts[f"scales/{size}"] = ArrayLayout(
                 "float32",
                 (rows, channels, 2),
                 (1, channels, 2),
@@ -215,7 +216,7 @@ def _features(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayo
                 float("nan"),
                 (Crc32cCodec(),),
             )
-    return found
+    return layouts
 
 
 def _dense(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]:
@@ -228,7 +229,7 @@ def _dense(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]
 
 
 def _tables(spec: FeatureSpec, images: int, rows: int) -> dict[str, ArrayLayout]:
-    """Tables written while planning, by one process: their chunks may be long."""
+    """Tables that one process writes while planning, so a chunk may hold many images."""
 
     def table(dtype: str, dim: str, length: int, *more: tuple[str, int], fill: Any = UNSET) -> Any:
         dims, sizes = zip((dim, length), *more, strict=True)
@@ -255,7 +256,7 @@ def _tables(spec: FeatureSpec, images: int, rows: int) -> dict[str, ArrayLayout]
 
 
 def _facts(spec: FeatureSpec, images: int) -> dict[str, ArrayLayout]:
-    """Tables written by the workers: one image a chunk, for two writers of a chunk lose data."""
+    """Tables that workers write: one image a chunk, for two writers of a chunk lose data."""
 
     def fact(dtype: str, *more: tuple[str, int], fill: Any, keep_empty: bool = False) -> Any:
         dims, sizes = zip(("image", images), *more, strict=True)
@@ -267,16 +268,17 @@ def _facts(spec: FeatureSpec, images: int) -> dict[str, ArrayLayout]:
         "facts/nonfinite": fact("int64", layer, fill=UNKNOWN),
         "facts/clipped": fact("int64", layer, fill=UNKNOWN),
         "facts/reason": fact("string", fill=""),
-        # Only a set flag is a key, so that flags are read by listing keys.
+        # False is the fill value and is not stored, so listing the keys yields all flags that are
+        # set.
         "complete": fact("bool", fill=False),
         "failed": fact("bool", fill=False),
     }
 
 
 def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int) -> int:
-    """Return how many channels of a row share a chunk: all, or what stays below the limit.
+    """Return how many channels of a row share a chunk: all, or as many as the limit allows.
 
-    A split lies at layer boundaries where the layers' common divisor allows.
+    If possible a multiple of the layers' common divisor, so that few layers lie in two chunks.
 
     Examples
     --------
@@ -287,9 +289,9 @@ def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int) -> in
     """
     if sum(channels) * bytes_per_channel <= limit:
         return sum(channels)
-    most = max(1, limit // bytes_per_channel)
+    max_channels = max(1, limit // bytes_per_channel)
     divisor = int(np.gcd.reduce(channels))
-    return most - most % divisor if most >= divisor else most
+    return max_channels - max_channels % divisor if max_channels >= divisor else max_channels
 
 
 def _shape(spec: FeatureSpec, size: str) -> tuple[int, int]:
@@ -298,14 +300,14 @@ def _shape(spec: FeatureSpec, size: str) -> tuple[int, int]:
 
 
 def store_bytes(spec: FeatureSpec, n_rows: int) -> int:
-    """Return how many bytes rows take in float16 before compression: at most what a disk needs."""
+    """Return the bytes of rows in float16 before compression: an upper bound of the disk space."""
     return spec.bytes_per_row * n_rows
 
 
 def create_store(group: zarr.Group, header: Header) -> None:
     """Create all arrays of a store, and fill the table of layers; not the attributes.
 
-    The table tells foreign readers which channels are which layer.
+    The table tells readers other than dseg which channels belong to which layer.
     """
     created = {name: layout.create(group, name) for name, layout in array_layouts(header).items()}
     for name, column in layer_columns(header.spec).items():
@@ -344,12 +346,12 @@ def read_header(group: zarr.Group, where: object) -> Header:
 
 
 def open_arrays(group: zarr.Group, header: Header, where: object) -> dict[str, Array]:
-    """Open every array of a store, after checking that it is what the spec says.
+    """Open every array of a store, and check its type, shape and chunks.
 
     Raises
     ------
     StoreError
-        If an array is missing, or of another type, shape or chunking.
+        If an array is missing, or is not as the spec says.
     """
     layouts = array_layouts(header)
     return {name: _open_array(group, name, layout, where) for name, layout in layouts.items()}
@@ -375,8 +377,8 @@ def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object
     return array.with_config({"write_empty_chunks": layout.keep_empty})
 
 
-def _counts(layer: LayerSpec) -> tuple[int, ...]:
-    """Return those of a layer's numbers that cannot be negative: not what stands for no step."""
+def _non_negative_numbers(layer: LayerSpec) -> tuple[int, ...]:
+    """Return the numbers of a layer that cannot be negative, see `CLEAN` and `EXTRAS`."""
     timestep, block, *shape = astuple(layer)
     if (timestep, block) in {(number, number) for number in EXTRAS}:
         return tuple(shape)

@@ -1,4 +1,4 @@
-"""The images of a store: what its tables and flags say of each."""
+"""The images of a store, from its tables and flags."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,9 +27,9 @@ class StoredImage:
         Path within the images' folder, with extension.
     geometry : Geometry
     first_row, row_count : int
-        Its rows in the store; none of an image that a killed plan has left in between.
+        Its rows in the store; none if a killed planning run left the image half entered.
     complete : bool
-        Whether all of it had been written when the store was opened, and no run failed at it.
+        Whether all of it was written when the store was opened, and no run failed on it.
     failed : str or None
         Why it could not be extracted.
     """
@@ -50,7 +50,7 @@ class StoredImage:
 
     @property
     def sha256(self) -> bytes:
-        """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Read anew.
+        """sha256 of the file it was extracted from, 32 bytes; zeros if not known. Not cached.
 
         Raises
         ------
@@ -59,49 +59,49 @@ class StoredImage:
         """
         array, key = self._sha256, f"{self._sha256.path}/c/{self.index}/0"
         try:
-            found = bytes(read_table(array, self.index))
+            digest = bytes(read_table(array, self.index))
         except ChunkCorruptError:
             if self.complete:
                 raise
             return _NO_SHA256
-        if self.complete and found == _NO_SHA256 and not exists(array.store, key):
+        if self.complete and digest == _NO_SHA256 and not exists(array.store, key):
             raise StoreError(
                 f"the key '{key}' of {array.store} is missing, so the source file of image "
                 f"'{self.name}' is unknown. Repeat the same extract command: it writes this "
                 "image again"
             )
-        return found
+        return digest
 
 
 def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tuple[StoredImage, ...]:
     """Return all planned images of a store, by number.
 
-    Which are complete and which failed is read by listing the flags' keys, however many there are.
+    Which are complete and which failed is read by listing the keys of the flags, one listing each,
+    however many images there are.
 
     Raises
     ------
     ChunkCorruptError
         If a table does not match its checksum.
     StoreError
-        If the tables contradict each other about an image that is complete, or name one that they
-        must not.
+        If the tables contradict each other about a complete image, or hold an invalid name.
     """
     check_layers(arrays, header, where)
     entries = read_entries(arrays, header, where)
     store = arrays["complete"].store
     complete, failed = list_numbers(store, "complete/c"), list_numbers(store, "failed/c")
-    entries.refuse_doubts(complete, where)
+    entries.check_consistent(complete, where)
     images = []
     for number, (name, geometry) in enumerate(zip(entries.names, entries.geometries, strict=True)):
-        sure = number not in entries.doubts
+        consistent = number not in entries.inconsistent
         images.append(
             StoredImage(
                 number,
                 name,
                 geometry,
-                int(entries.first_row[number]) if sure else 0,
-                len(geometry.offsets) if sure else 0,
-                number in complete and number not in failed,  # both: of two runs at once, say
+                int(entries.first_row[number]) if consistent else 0,
+                len(geometry.offsets) if consistent else 0,
+                number in complete and number not in failed,  # both flags: two runs at once, say
                 _reason(arrays["facts/reason"], number) if number in failed else None,
                 arrays["facts/sha256"],
             )

@@ -1,12 +1,12 @@
-"""Where a pixel lies in a map of lower resolution, and what it reads there.
+"""Bilinear interpolation of single pixels from maps of lower resolution.
 
 Bilinear interpolation at a pixel is a weighted sum of four cells, its *taps*, of the native map.
 Reading a pixel by its taps equals upsampling the whole map first and then reading the pixel.
 
 The taps are those of ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)``
 without antialiasing, as the published ``collect_features`` uses it (Baranchuk et al., ICLR 2022):
-output pixel i of n over a side of m cells reads at ``max(0, (i + 1/2) · m / n - 1/2)``, computed in
-float32; beyond the last cell's centre, the last cell.
+pixel i of n along a side of m cells reads at ``max(0, (i + 1/2) · m / n - 1/2)``, computed in
+float32; beyond the centre of the last cell it reads that cell.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def taps(yx: NDArray[np.integer], row_shape: tuple[int, int], map_shape: tuple[i
     index : int64 array of shape (n, 4)
         Cells of the flattened map, ``y * w + x``; the upper two first.
     weight : float32 array of shape (n, 4)
-        Their weights; each line sums to 1.
+        Their weights; each row of the array sums to 1.
 
     Raises
     ------
@@ -79,19 +79,19 @@ def _axis(n: int, cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDA
     scale = np.float64(np.float32(cells) / np.float32(n))
     # One rounding for product and difference together, as torch's fused multiply-add has it: with
     # two, a weight is off by up to 1e-6.
-    place = (scale * (np.arange(n) + 0.5) - 0.5).astype(np.float32).clip(min=0)
-    first = np.minimum(place.astype(np.int64), cells - 1)
+    position = (scale * (np.arange(n) + 0.5) - 0.5).astype(np.float32).clip(min=0)
+    first = np.minimum(position.astype(np.int64), cells - 1)
     second = np.minimum(first + 1, cells - 1)
-    return first, second, np.clip(place - first.astype(np.float32), 0, 1).astype(np.float32)
+    return first, second, np.clip(position - first.astype(np.float32), 0, 1).astype(np.float32)
 
 
 def mix(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """Return weighted sums of a table's lines, on the table's device.
+    """Return weighted sums of the rows of a table, on the table's device.
 
     Parameters
     ----------
     table : tensor of shape (cells, K), float32
-        In float16 the sums too would be in float16, and err by 1e-3.
+        Not float16: the sums would be accumulated in float16, too, with errors of 1e-3.
     index : integer tensor of shape (n, taps)
     weight : tensor of shape (n, taps), float32
 
@@ -128,17 +128,18 @@ def gather(
         Summed in float32, whatever the dtype of the map.
     """
     flat = activation.reshape(activation.shape[0], -1)  # (C, h, w) -> (C, h·w)
-    read_at_all = np.zeros(flat.shape[1], dtype=bool)
-    read_at_all[index] = True
-    cells = np.flatnonzero(read_at_all)
-    if len(cells) < flat.shape[1]:  # lay out only the cells that some pixel reads
-        place = np.zeros(flat.shape[1], dtype=np.int64)
-        place[cells] = np.arange(len(cells))
-        flat, index = flat[:, cells], place[index]
+    is_read = np.zeros(flat.shape[1], dtype=bool)
+    is_read[index] = True
+    cells = np.flatnonzero(is_read)
+    # Few pixels read few cells of a large map: transpose only those.
+    if len(cells) < flat.shape[1]:
+        position = np.zeros(flat.shape[1], dtype=np.int64)
+        position[cells] = np.arange(len(cells))
+        flat, index = flat[:, cells], position[index]
     table = _pixel_major(flat)
-    cells_read = torch.from_numpy(np.ascontiguousarray(index))
-    shares = torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32))
-    return np.asarray(mix(table, cells_read, shares).numpy())
+    cell_index = torch.from_numpy(np.ascontiguousarray(index))
+    weights = torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32))
+    return np.asarray(mix(table, cell_index, weights).numpy())
 
 
 def feature_vectors(
@@ -146,7 +147,7 @@ def feature_vectors(
     maps: Callable[[str], NDArray[np.floating]],
     yx: NDArray[np.integer],
 ) -> NDArray[np.float32]:
-    """Return the feature vectors of pixels of one row.
+    """Return the feature vectors of pixels of one row of a store.
 
     Parameters
     ----------
@@ -174,7 +175,7 @@ def feature_vectors(
 
 
 def rectangle(y: range, x: range) -> NDArray[np.int64]:
-    """Return the pixels of a rectangle, line by line: int64 (len(y) · len(x), 2).
+    """Return the pixels of a rectangle, line by line: an int64 array (len(y) · len(x), 2).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The recipe of several stores' features side by side."""
+"""The feature spec of several stores whose channels are concatenated."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,17 @@ __all__ = ["joined_order", "joined_spec"]
 
 
 def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
-    """Return the recipe of several stores' features side by side.
+    """Return the feature spec of several stores whose channels are concatenated.
 
-    The activations of one after the other, then the extra layers: each once, from the first that
-    has it. Pixels lie on the first one's row grid. Where rows are whole images, squashed, each may
-    have rows of its own shape, for its maps cover the image all the same.
+    First the activations of each store in turn, then the extra layers, each once, from the first
+    store that has it. Pixels lie on the row grid of the first store. With ``fit="squash"`` a row is
+    a whole image, so the stores may have rows of different shapes: a position in the image is the
+    same position in each of their maps.
 
     Raises
     ------
     InputError
-        If images came to rows in different ways, or to rows that do not cover each other.
+        If the stores cut images into rows in different ways or, unless squashed, of other shapes.
     """
     first = parts[0]
     for other in parts[1:]:
@@ -44,7 +45,7 @@ def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
 
 
 def joined_order(parts: Sequence[FeatureSpec]) -> list[tuple[int, int]]:
-    """Return part and number of each layer of the joined features, see `joined_spec`."""
+    """Return, for each layer of `joined_spec`, the index of its store and its number there."""
     every = [(n, at, layer) for n, part in enumerate(parts) for at, layer in enumerate(part.layers)]
     extras: dict[int, tuple[int, int]] = {}
     for number, at, layer in every:

@@ -1,4 +1,4 @@
-"""What is read of features, wherever they lie: in one store, in several, all layers or some."""
+"""The interface of features that can be read: of one store or several, all layers or some."""
 
 from typing import Protocol
 
@@ -12,11 +12,11 @@ __all__ = ["Features"]
 
 
 class Features(Protocol):
-    """Images with their activations, row by row. Safe for threads, and travels to processes."""
+    """Images with their activations, row by row. Safe for several threads; can be pickled."""
 
     @property
     def spec(self) -> FeatureSpec:
-        """The recipe."""
+        """What the features are."""
 
     @property
     def images(self) -> tuple[StoredImage, ...]:
@@ -24,13 +24,13 @@ class Features(Protocol):
 
     @property
     def where(self) -> str:
-        """The store, or stores, in quotes for a message."""
+        """The store, or stores, in quotes, for messages."""
 
     @property
     def chunk_bytes(self) -> int:
-        """The most bytes, in float16, that `map` reads at a time; all of it may be more than asked.
+        """The most bytes, in float16, that one call of `map` holds while it reads.
 
-        What it returns is a part of them.
+        It may be more than `map` returns: a view reads whole chunks, and returns some layers.
         """
 
     def rows(self, image: int | str) -> range:

@@ -1,6 +1,7 @@
 """Read a feature store: maps, feature vectors of pixels, and both as Dask arrays.
 
-Whole chunks are read and then gathered from: one pixel through zarr costs as much as a whole row.
+A chunk is always read whole, and pixels are gathered from it in memory: zarr decompresses the whole
+chunk for a single pixel, too.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,8 @@ BAND_BYTES = 2**27
 class FeatureStore:
     """A feature store, opened for reading by `FeatureStore.open`.
 
-    What is complete is as it was when the store was opened. Safe for several threads; travels to
-    other processes as its path.
+    Which images are complete is read on opening. Safe for several threads. Pickled as its
+    path: another process opens the store again.
 
     Attributes
     ----------
@@ -74,9 +75,11 @@ class FeatureStore:
         return cls(folder, header, open_arrays(group, header, where))
 
     def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Any, ...]]:
-        done = sum(image.complete for image in self.images)
+        n_complete = sum(image.complete for image in self.images)
         path = str(self.path.absolute())  # the other process may run in another folder
-        return _reopened, (path, self.spec.hash, len(self.images), self.n_rows, done)
+        # What changes between two openings belongs to the key of the cache in `_open_once`: a
+        # worker must not go on with a store that was extended since.
+        return _open_once, (path, self.spec.hash, len(self.images), self.n_rows, n_complete)
 
     def __repr__(self) -> str:
         return (
@@ -243,8 +246,9 @@ class FeatureStore:
             )
         vectors = np.empty((len(rows), self.spec.dims), dtype=np.float32)
         for row in np.unique(rows):
-            which = np.flatnonzero(rows == row)
-            vectors[which] = feature_vectors(self.spec, partial(self.map, int(row)), yx[which])
+            inside = np.flatnonzero(rows == row)
+            maps = partial(self.map, int(row))
+            vectors[inside] = feature_vectors(self.spec, maps, yx[inside])
         return vectors
 
     def dense(self) -> dask.array.Array:
@@ -290,7 +294,7 @@ class FeatureStore:
 
     @cached_property
     def _image_of(self) -> NDArray[np.int64]:
-        """The number of each row's image; -1 where a row belongs to none."""
+        """Number of each row's image; -1 for rows that an image gave up when its size changed."""
         owner = np.full(self.n_rows, NO_IMAGE, dtype=np.int64)
         for image in self.images:
             owner[image.first_row : image.first_row + image.row_count] = image.index
@@ -305,7 +309,7 @@ class FeatureStore:
         return dequantise(levels, self._chunks(f"scales/{size}", row, size, channels))
 
     def _chunks(self, name: str, row: int, size: str, channels: slice) -> NDArray[Any]:
-        """Read channels of a row chunk by chunk, so that an error can name the chunk."""
+        """Read channels of a row, chunk by chunk: an error of zarr does not name its chunk."""
         array = self._arrays[name]
         step = array.chunks[1]
         parts = []
@@ -313,15 +317,16 @@ class FeatureStore:
             start, stop = max(channels.start, chunk * step), min(channels.stop, (chunk + 1) * step)
             key = _key(array, chunk).format(row)
             try:
+                # zarr reads a missing chunk as fill values, without an error.
                 if not exists(array.store, key):
                     raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
                 parts.append(array[row, start:stop])
             except OSError as error:
-                words = f"cannot be read: {error.strerror}"
-                raise StoreError(self._broken(row, size, key, words)) from error
+                problem = f"cannot be read: {error.strerror}"
+                raise StoreError(self._broken(row, size, key, problem)) from error
             except (ValueError, RuntimeError) as error:
-                words = "does not match its checksum"
-                raise ChunkCorruptError(self._broken(row, size, key, words)) from error
+                problem = "does not match its checksum"
+                raise ChunkCorruptError(self._broken(row, size, key, problem)) from error
         return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _check_row(self, row: int) -> None:
@@ -333,19 +338,19 @@ class FeatureStore:
                 f"image '{image.name}' is not complete in '{self.path}': run extract again"
             )
 
-    def _broken(self, row: int, size: str, key: str, words: str) -> str:
+    def _broken(self, row: int, size: str, key: str, problem: str) -> str:
         image = self.images[int(self._image_of[row])]
         members = [self.layers[i] for i in self.spec.layers_of(size)]
         layers = ", ".join(map(str, members))
         return (
             f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of "
-            f"'{self.path}' {words}. {VERIFY}: it extracts this image again"
+            f"'{self.path}' {problem}. {VERIFY}: it extracts this image again"
         )
 
 
 @lru_cache(maxsize=8)
-def _reopened(path: str, *state: str | int) -> FeatureStore:
-    """Open a store that came from another process: once a state, for many tasks name it."""
+def _open_once(path: str, *state: str | int) -> FeatureStore:
+    """Open a store in a process that unpickles it; cached, for every task of a job pickles it."""
     return FeatureStore.open(path)
 
 

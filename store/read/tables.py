@@ -1,8 +1,9 @@
-"""The tables of a store, read and held against each other.
+"""Read the tables of a store, and check that they agree.
 
-Names, sizes and first rows are entered when a store is planned. All else follows from these and
-from the recipe (`plan_rows`), and ``rows/image`` is the inverse of ``images/first_row``. So a table
-that has lost a part never passes for whole, whatever its missing values read as.
+Planning writes the name, size and first row of each image. All other columns follow from these and
+from the feature spec (`plan_tiles`), and ``rows/image`` is the inverse of ``images/first_row``.
+This redundancy is the check: zarr reads a lost chunk as fill values, without an error, and a table
+that lost one then contradicts the others.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ANEW, VERIFY, ChunkCorruptError, StoreError
-from ..format.layout import FACTS, Array, Header
-from ..geometry import Geometry, count_rows, plan_rows
-from ..names import stem_of, unsafe
+from ..format.layout import PER_IMAGE_ARRAYS, Array, Header
+from ..geometry import Geometry, count_tiles, plan_tiles
+from ..names import stem_of, why_unsafe
 from ..spec import layer_columns
 
 __all__ = ["Entries", "check_layers", "read_entries", "read_names", "read_table"]
@@ -25,7 +26,7 @@ _DERIVED = ("images/resized", "images/row_count", "images/first_row", "rows/imag
 
 @dataclass(frozen=True)
 class Entries:
-    """What the tables say of each image, by number.
+    """What the tables say about each image, by number.
 
     Parameters
     ----------
@@ -33,27 +34,27 @@ class Entries:
     geometries : list of Geometry
         Which rows each image has, by its size.
     first_row : int64 array of shape (images,)
-    doubts : mapping of int to str
-        Which table contradicts the others, of the images where one does.
+    inconsistent : mapping of int to str
+        For images whose tables contradict each other: the table that does.
     """
 
     names: list[str]
     geometries: list[Geometry]
     first_row: NDArray[np.int64]
-    doubts: Mapping[int, str]
+    inconsistent: Mapping[int, str]
 
-    def refuse_doubts(self, complete: Collection[int], where: str) -> None:
-        """Refuse a store of whose complete images one is in doubt.
+    def check_consistent(self, complete: Collection[int], where: str) -> None:
+        """Refuse a store if the tables contradict each other about a complete image.
 
-        Of others that is no damage: a plan that was killed while it entered changed images leaves
-        such, and the next one enters them again.
+        For an incomplete image that is no damage: a planning run that was killed leaves such
+        entries, and the next one writes them again.
 
         Raises
         ------
         StoreError
-            Naming the table and the image.
+            Names the table and the image.
         """
-        for number, table in self.doubts.items():
+        for number, table in self.inconsistent.items():
             if number in complete:
                 raise StoreError(
                     f"{where} is damaged: its table '{table}' contradicts the other tables "
@@ -62,88 +63,103 @@ class Entries:
 
 
 def read_entries(arrays: Mapping[str, Array], header: Header, where: str) -> Entries:
-    """Read what the tables say of all planned images.
+    """Read the entries of all planned images.
 
     Raises
     ------
     ChunkCorruptError
-        If a table does not match its checksum, or a part of the names or sizes is gone.
+        If a table does not match its checksum, or a part of the names or sizes is lost.
     StoreError
         If a name is no path within a folder, or two images have one stem.
     """
     names = read_names(arrays, header, where)
     sizes = read_table(arrays["images/size"], slice(header.images))
-    if len(lost := np.flatnonzero((sizes < 1).any(axis=1))):
+    if len(missing := np.flatnonzero((sizes < 1).any(axis=1))):
         raise ChunkCorruptError(
-            f"{where} is damaged: image '{names[lost[0]]}' has no size, so a part of the "
+            f"{where} is damaged: image '{names[missing[0]]}' has no size, so a part of the "
             f"table 'images/size' is missing. {ANEW}"
         )
-    by_size, which = _unique(sizes)
-    plans = [_geometry(size, header) for size in by_size]
-    first_row, doubts = _held_together(arrays, header, plans, which)
-    geometries = [plans[place] for place in which.tolist()]
-    return Entries(names, geometries, first_row, doubts)
+    distinct_sizes, size_index = _unique(sizes)
+    distinct = [_geometry(size, header) for size in distinct_sizes]
+    first_row, inconsistent = _find_contradictions(arrays, header, distinct, size_index)
+    geometries = [distinct[k] for k in size_index.tolist()]
+    return Entries(names, geometries, first_row, inconsistent)
 
 
 def _unique(sizes: NDArray[np.int32]) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
-    """Return each size once, and which of them each image has."""
+    """Return the distinct sizes, and for each image the index of its own.
+
+    A store has as many images as you like but few sizes: the geometry is planned once a size.
+    """
     wide = sizes.astype(np.int64)
-    keys, which = np.unique(wide[:, 0] << 32 | wide[:, 1], return_inverse=True)
-    return [(int(key) >> 32, int(key) & 0xFFFFFFFF) for key in keys], which.reshape(-1)
+    # Height and width in one integer, which sorts faster than rows of an array (``axis=0``).
+    keys, size_index = np.unique(wide[:, 0] << 32 | wide[:, 1], return_inverse=True)
+    return [(int(key) >> 32, int(key) & 0xFFFFFFFF) for key in keys], size_index.reshape(-1)
 
 
 def _geometry(size: tuple[int, int], header: Header) -> Geometry:
-    """Return the rows of an image of a size; none where there would be more than the store has."""
+    """Return the tiles of an image size; none if they are more than the store has rows.
+
+    They are counted before they are planned: a damaged size may ask for billions.
+    """
     spec = header.spec
-    if count_rows(size, spec.row_shape, spec.fit, spec.overlap) > header.rows:
+    if count_tiles(size, spec.row_shape, spec.fit, spec.overlap) > header.rows:
         return Geometry(size, size, (), spec.row_shape)
-    return plan_rows(size, spec.row_shape, spec.fit, spec.overlap)
+    return plan_tiles(size, spec.row_shape, spec.fit, spec.overlap)
 
 
-def _held_together(
+def _find_contradictions(
     arrays: Mapping[str, Array],
     header: Header,
-    plans: list[Geometry],
-    which: NDArray[np.int64],
+    distinct: list[Geometry],
+    size_index: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """Return the first row of each image, and which table contradicts the others, where one does.
+    """Return the first row of each image, and by image the table that contradicts the others.
 
     Parameters
     ----------
-    plans : list of Geometry
-        One of each size.
-    which : int64 array of shape (images,)
-        Which of them each image has.
+    distinct : list of Geometry
+        One for each distinct size.
+    size_index : int64 array of shape (images,)
+        Each image's index into ``distinct``.
     """
     images, rows = slice(header.images), slice(header.rows)
     resized = read_table(arrays["images/resized"], images)
     row_count = read_table(arrays["images/row_count"], images)
     first_row = read_table(arrays["images/first_row"], images)
     owner, offset = (read_table(arrays[f"rows/{key}"], rows) for key in ("image", "offset"))
-    counts = np.array([len(plan.offsets) for plan in plans], np.int64)
-    count = counts[which]
-    wrong = {
+    counts = np.array([len(plan.offsets) for plan in distinct], np.int64)
+    count = counts[size_index]
+    contradicts = {
         "images/resized": (
-            resized != np.array([p.resized for p in plans], np.int64).reshape(-1, 2)[which]
+            resized != np.array([p.resized for p in distinct], np.int64).reshape(-1, 2)[size_index]
         ).any(axis=1),
         "images/row_count": (row_count != count) | (count == 0),
         "images/first_row": (first_row < 0) | (first_row + count > header.rows),
     }
-    # The rows of all images side by side: number of the image, number of the row within it.
-    image = np.repeat(np.arange(len(which)), count)
+    # One entry for each tile of all images: the image's number, and the tile's number within it.
+    # Vectorised, as a store may have millions of rows; a row out of range is clipped here, and told
+    # by images/first_row above.
+    image = np.repeat(np.arange(len(size_index)), count)
     within = np.arange(len(image)) - np.repeat(count.cumsum() - count, count)
     row = np.minimum(np.maximum(np.repeat(first_row, count), 0) + within, header.rows - 1)
-    corners = np.array([c for plan in plans for c in plan.offsets], np.int64).reshape(-1, 2)
-    corner = corners[np.repeat((counts.cumsum() - counts)[which], count) + within]
-    wrong["rows/image"] = _any_of(owner[row] != image, image, len(which))
-    wrong["rows/offset"] = _any_of((offset[row] != corner).any(axis=1), image, len(which))
-    doubts = {int(i): key for key in reversed(_DERIVED) for i in np.flatnonzero(wrong[key])}
-    return first_row, dict(sorted(doubts.items()))
+    corners = np.array([c for plan in distinct for c in plan.offsets], np.int64).reshape(-1, 2)
+    corner = corners[np.repeat((counts.cumsum() - counts)[size_index], count) + within]
+    contradicts["rows/image"] = _images_with_any(owner[row] != image, image, len(size_index))
+    contradicts["rows/offset"] = _images_with_any(
+        (offset[row] != corner).any(axis=1), image, len(size_index)
+    )
+    inconsistent = {
+        int(i): key for key in reversed(_DERIVED) for i in np.flatnonzero(contradicts[key])
+    }
+    return first_row, dict(sorted(inconsistent.items()))
 
 
-def _any_of(wrong: NDArray[np.bool_], image: NDArray[np.int64], images: int) -> NDArray[np.bool_]:
-    """Return of which images a row is wrong."""
-    return np.bincount(image[wrong], minlength=images) > 0
+def _images_with_any(
+    contradicts: NDArray[np.bool_], image: NDArray[np.int64], images: int
+) -> NDArray[np.bool_]:
+    """Return a flag for each image: whether any of its rows is wrong."""
+    return np.bincount(image[contradicts], minlength=images) > 0
 
 
 def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[str]:
@@ -152,7 +168,7 @@ def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[
     Raises
     ------
     ChunkCorruptError
-        If the table is damaged, or a part of it is gone: then names read as empty.
+        If the table is damaged, or a part of it is lost: its names then read as empty.
     StoreError
         If a name is no path within a folder, or two images have one stem.
     """
@@ -164,15 +180,15 @@ def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[
         )
     seen: dict[str, str] = {}
     for name in names:
-        if (reason := unsafe(name)) is not None:
+        if (reason := why_unsafe(name)) is not None:
             raise StoreError(
                 f"{where} contains an image named {name!r}, which cannot be the name of a "
                 f"mask: {reason}. dseg does not write such stores. {ANEW}"
             )
-        twin = seen.setdefault(stem_of(name), name)
-        if twin is not name:
+        other = seen.setdefault(stem_of(name), name)
+        if other is not name:
             raise StoreError(
-                f"{where} contains the images '{twin}' and '{name}', whose names differ only "
+                f"{where} contains the images '{other}' and '{name}', whose names differ only "
                 "in the extension, so their labels and masks could not be told apart. dseg "
                 f"does not write such stores. {ANEW}"
             )
@@ -180,14 +196,14 @@ def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[
 
 
 def check_layers(arrays: Mapping[str, Array], header: Header, where: str) -> None:
-    """Check that the tables of layers, which others read, say what the recipe says.
+    """Check that the tables of layers, which other programs read, agree with the feature spec.
 
     Raises
     ------
     ChunkCorruptError
         If one does not match its checksum.
     StoreError
-        If one says something else.
+        If one does not.
     """
     for name, column in layer_columns(header.spec).items():
         if read_table(arrays[name], slice(len(column))).tolist() != column:
@@ -196,7 +212,7 @@ def check_layers(arrays: Mapping[str, Array], header: Header, where: str) -> Non
             )
 
 
-def read_table(array: Array, which: int | slice) -> NDArray[Any]:
+def read_table(array: Array, index: int | slice) -> NDArray[Any]:
     """Read part of a table.
 
     Raises
@@ -205,10 +221,10 @@ def read_table(array: Array, which: int | slice) -> NDArray[Any]:
         If it does not match its checksum.
     """
     try:
-        return np.asarray(array[which])
+        return np.asarray(array[index])
     except (ValueError, RuntimeError) as error:
-        of_an_image = array.path.startswith(FACTS)
+        per_image = array.path.startswith(PER_IMAGE_ARRAYS)
         raise ChunkCorruptError(
             f"the table '{array.path}' of {array.store} does not match its checksum. "
-            + (VERIFY if of_an_image else ANEW)
+            + (VERIFY if per_image else ANEW)
         ) from error

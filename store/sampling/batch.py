@@ -1,4 +1,4 @@
-"""What a sampler draws: one batch a member."""
+"""What a sampler yields: one batch for each member."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ __all__ = ["Batch"]
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch a member.
+    """One batch for each member.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Batch:
         From 0.
     features : tensor of shape (members, batch, D), float32
     index : array of shape (members, batch), int64
-        The pixels' numbers, as the sampler counts them.
+        The pixels' numbers in the sampler.
     """
 
     epoch: int

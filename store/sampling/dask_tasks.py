@@ -1,6 +1,6 @@
-"""Reading tasks, run by Dask: on this machine's threads, or on a cluster beside the data.
+"""Reading tasks, run by Dask: in threads of this process, or on a cluster.
 
-A store travels as its path, beside numbers and small arrays; vectors come back.
+To a cluster a store is sent as its path, with numbers and small arrays; vectors are sent back.
 """
 
 import os
@@ -10,6 +10,7 @@ from typing import Any
 
 import dask
 import numpy as np
+from dask import threaded
 from numpy.typing import NDArray
 
 from ..errors import StoreError
@@ -19,16 +20,17 @@ from ..read.protocol import Features
 __all__ = ["PIECE_BYTES", "TaskRunner", "read_maps", "read_vectors"]
 
 PIECE_BYTES = 2**24
-"""What one task of vectors returns at most."""
+"""Bytes that one task of vectors returns at most."""
 
-# Bytes of maps laid out for gathering at a time: in the cache, and little beside the chunk.
+# Bytes of maps that are transposed at a time: they fit in the cache and are small next to the
+# chunk.
 _BLOCK_BYTES = 2**21
 
-Use = Callable[[int, Any], None]
+UseResult = Callable[[int, Any], None]
 
 
 class TaskRunner:
-    """Runs independent tasks and uses each result at once, so that results do not pile up.
+    """Runs independent tasks and consumes each result at once, so that they do not fill memory.
 
     Parameters
     ----------
@@ -48,55 +50,60 @@ class TaskRunner:
         self,
         function: Callable[..., Any],
         calls: Sequence[tuple[Any, ...]],
-        use: Use,
+        use: UseResult,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Make all calls; hand each one's number and result to ``use``.
+        """Make all calls; pass the number and the result of each to ``use``.
 
         Parameters
         ----------
         function : callable
-            At the top level of a module, for a cluster has to find it.
+            Defined at the top level of a module, for workers of a cluster import it.
         calls : sequence of tuples
             The arguments of each call.
         use : callable
             Called in any order; without a cluster by several threads at once.
         stop : callable, optional
-            Asked now and then: True leaves out the calls not yet made.
+            Called between tasks: True skips the calls not yet made.
         """
         if self.client is not None:
             self._on_cluster(function, calls, use, stop)
             return
 
-        def one(number: int) -> None:
+        def call(number: int) -> None:
             use(number, function(*calls[number]))
 
+        # In windows: `stop` is asked in between, and Dask's graph stays small.
         window = 8 * self.workers
         for first in range(0, len(calls), window):
             if stop():
                 return
             numbers = range(first, min(first + window, len(calls)))
-            tasks = [dask.delayed(one, pure=False)(number) for number in numbers]
-            dask.compute(*tasks, scheduler="threads", num_workers=self.workers)
+            tasks = [dask.delayed(call, pure=False)(number) for number in numbers]
+            # by its name Dask would look for a cluster first, for which it imports distributed
+            dask.compute(*tasks, scheduler=threaded.get, num_workers=self.workers)
 
     def _on_cluster(
         self,
         function: Callable[..., Any],
         calls: Sequence[tuple[Any, ...]],
-        use: Use,
+        use: UseResult,
         stop: Callable[[], bool],
     ) -> None:
-        """Keep two calls a worker going; fetch one result at a time."""
+        """Keep two calls for each worker submitted; fetch one result at a time.
+
+        All at once, results would pile up in the memory of the workers.
+        """
         from distributed import KilledWorker, as_completed
 
-        left, number_of = iter(range(len(calls))), dict[str, int]()
+        remaining, number_of = iter(range(len(calls))), dict[str, int]()
 
         def submit(number: int) -> Any:
             future = self.client.submit(function, *calls[number], pure=False)
             number_of[future.key] = number
             return future
 
-        running = as_completed(map(submit, islice(left, 2 * self.workers)))
+        running = as_completed(map(submit, islice(remaining, 2 * self.workers)))
         for future in running:
             if stop():
                 return
@@ -107,7 +114,7 @@ class TaskRunner:
                     "a worker of the Dask cluster died repeatedly while reading features "
                     f"({error}). Does each worker have memory for a few chunks?"
                 ) from error
-            for number in islice(left, 1):
+            for number in islice(remaining, 1):
                 running.add(submit(number))
 
 

@@ -1,9 +1,9 @@
-"""Permutations of 0 … n-1 as pure functions of a key: no list of length n is ever held.
+"""Permutations of 0 … n-1 as pure functions of a key, without a list of length n.
 
-A balanced Feistel network is a permutation of 0 … 2^(2h)-1 whatever its round function
-(Luby & Rackoff, SIAM J. Comput. 17, 1988); walking its cycle until the value is below n makes it
-one of 0 … n-1 (Black & Rogaway, CT-RSA 2002). The round function is the finaliser of SplitMix64
-(Steele, Lea & Flood, OOPSLA 2014). Good enough to shuffle pixels; not meant for secrets.
+A balanced Feistel network is a permutation of 0 … 2^(2h)-1 whatever its round function (Luby &
+Rackoff, SIAM J. Comput. 17, 1988); applying it again until the value is below n (cycle walking)
+makes it one of 0 … n-1 (Black & Rogaway, CT-RSA 2002). The round function is the finaliser of
+SplitMix64 (Steele, Lea & Flood, OOPSLA 2014). Good enough to shuffle pixels; not cryptographic.
 """
 
 from typing import Any
@@ -19,6 +19,8 @@ _MASK64 = (1 << 64) - 1
 
 def derive_key(*parts: int | str) -> int:
     """Return a 64-bit key that is a pure function of its parts, the same on every machine.
+
+    (Python's `hash` of a string differs from process to process.)
 
     Examples
     --------
@@ -43,14 +45,14 @@ def _mix(x: Any) -> Any:
 
 
 class KeyedPermutation:
-    """A permutation of 0 … n-1, evaluated at any positions at will.
+    """A permutation of 0 … n-1 that can be evaluated at any positions.
 
     Parameters
     ----------
     n : int
         Length, at least 1.
     key : int
-        As from `derive_key`: another key, another permutation.
+        From `derive_key`: another key gives another permutation.
 
     Examples
     --------
@@ -68,7 +70,7 @@ class KeyedPermutation:
         self._keys = [np.uint64(_mix(np.uint64(k))) for k in keys]
 
     def __call__(self, positions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Return where each position goes.
+        """Return the value of the permutation at each position.
 
         Parameters
         ----------
@@ -80,7 +82,7 @@ class KeyedPermutation:
         """
         walked = self._feistel(positions.astype(np.uint64))
         outside = walked >= self.n
-        while outside.any():  # fewer than 4 walks on average: the domain is at most 4 n
+        while outside.any():  # less than 4 times on average: the domain is at most 4 n
             walked[outside] = self._feistel(walked[outside])
             outside = walked >= self.n
         return walked.astype(np.int64)

@@ -1,7 +1,7 @@
-"""Which pixels take part: those of some rows under a mask, numbered 0 … N-1.
+"""A set of pixels: those of some rows that a mask selects, numbered 0 … N-1.
 
-Pixels are numbered by row in the order given, then line, then column: the order in which the
-published code stacks its training vectors.
+Pixels are numbered by row of the store in the order given, then line, then column: the order in
+which the published code stacks its training vectors.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,17 +16,17 @@ __all__ = ["PixelSet"]
 class PixelSet:
     """Numbered pixels of some rows of a store.
 
-    Holds 8 bytes a line and, where lines are partly taken, 2 bytes a pixel: far less than the
-    8 · N bytes of a list.
+    It holds 8 bytes a line and, if some lines are partly selected, 2 bytes a pixel: much less than
+    the 8 · N bytes of a list of pixels.
 
     Parameters
     ----------
     rows : sequence of int
         Row numbers in the store.
     images : sequence of int
-        The image of each row; rows of one image stand together.
+        The image of each row; rows of one image are adjacent.
     masks : sequence of bool arrays of shape row_shape
-        True where a pixel takes part.
+        True for pixels of the set.
 
     Attributes
     ----------
@@ -62,27 +62,27 @@ class PixelSet:
     ) -> NDArray[np.uint16] | None:
         width = self.row_shape[1]
         if bool(((counts == 0) | (counts == width)).all()):
-            return None  # a pixel's column is its place in the line
+            return None  # whole lines: the column follows from the number
         return np.concatenate([np.nonzero(mask)[1].astype(np.uint16) for mask in masks])
 
     @classmethod
     def whole(cls, rows: Sequence[int], images: Sequence[int], row_shape: tuple[int, int]) -> Self:
-        """Take every pixel of the rows."""
+        """Return the set of all pixels of the rows."""
         return cls(rows, images, [np.ones(row_shape, bool)] * len(rows))
 
     def of_images(self, images: Collection[int]) -> Self:
-        """Return the pixels of some images alone, numbered anew.
+        """Return the pixels of some of the images, renumbered from 0.
 
         Raises
         ------
         ValueError
-            If none of the rows is of these images.
+            If no row belongs to these images.
         """
-        kept = np.flatnonzero(np.isin(self.images, list(images)))
-        if not len(kept):
+        selected = np.flatnonzero(np.isin(self.images, list(images)))
+        if not len(selected):
             raise ValueError(f"no row is of the images {sorted(images)}")
-        masks = [self._mask(position) for position in kept.tolist()]
-        return type(self)(self.rows[kept].tolist(), self.images[kept].tolist(), masks)
+        masks = [self._mask(position) for position in selected.tolist()]
+        return type(self)(self.rows[selected].tolist(), self.images[selected].tolist(), masks)
 
     def _mask(self, position: int) -> NDArray[np.bool_]:
         """Return the mask of one of the rows."""
@@ -105,7 +105,7 @@ class PixelSet:
         Returns
         -------
         position : array of shape (k,), int64
-            Which of ``rows`` each pixel lies in (its place in that list, not the row number).
+            Which of ``rows`` each pixel lies in: the index into ``rows``, not the row number.
         yx : array of shape (k, 2), int64
             Line and column on the row grid.
         """

@@ -1,8 +1,8 @@
-"""What of the features stays in memory while an ensemble is trained, and how a batch is drawn.
+"""Which features stay in memory while an ensemble is trained, and how a batch is gathered.
 
-Let N pixels of R rows take part, each with a vector of D channels, let V = 2 D + 128 bytes be what
-a held vector takes (its float16 values; its number and place while it is read), S the bytes of a
-row's maps in float16, and B bytes be free:
+There are N pixels of R rows with D channels each. A vector in memory takes V = 2 D + 128 bytes (its
+float16 values, and its indices while it is read), the maps of a row take S bytes in float16, and B
+bytes are free:
 
 =========  =======================================  ======================================
 residence  what is held                             chosen if
@@ -13,9 +13,9 @@ maps       the native maps, float16                 R · S ≤ B
 rounds     two pools of P = B / 2 V vectors         otherwise
 =========  =======================================  ======================================
 
-Gathering from vectors is fastest, from maps it costs a fraction of a training step; so vectors that
-take more than the maps are not worth it. In each, a gathered vector is summed in float32 and
-rounded to float16 once: all train on the same numbers.
+Gathering from vectors is fastest; from maps it costs a fraction of a training step, so vectors that
+take more memory than the float32 maps are not worth it. Every variant sums in float32 and rounds to
+float16 once, so the numbers that an ensemble is trained on do not depend on the memory.
 """
 
 from dataclasses import dataclass
@@ -31,29 +31,29 @@ from ..read.interpolation import mix, taps
 from ..spec import FeatureSpec
 from .pixel_set import PixelSet
 
-__all__ = ["MapTables", "ResidencePlan", "VectorTable", "least_free", "plan_residence"]
+__all__ = ["MapTables", "ResidencePlan", "VectorTable", "minimum_memory", "plan_residence"]
 
-# A pixel's number, row, line, column and sorted order while its vector is read: int64 each, with
-# what numpy makes of them on the way.
-_BYTES_PER_PLACE = 128
-# Pixels gathered at a time on a CPU: what they read and their sums stay in its cache (a batch of
-# 640 vectors of 8448 channels from float16 maps: 3 times faster than all at once).
-_BLOCK = 64
+# While its vector is read, a pixel has a number, row, line, column and sorted position, int64 each,
+# and numpy makes temporary copies of them.
+_BYTES_PER_POSITION = 128
+# Pixels gathered at a time on a CPU, so that cells and sums stay in its cache (640 vectors of 8448
+# channels from float16 maps: 3 times faster than all at once).
+_BLOCK_PIXELS = 64
 
 Residence = Literal["vectors", "maps32", "maps", "rounds"]
 
 
 @dataclass(frozen=True)
 class ResidencePlan:
-    """What will be held, decided before anything is read.
+    """Which features will be in memory, decided before any is read.
 
     Parameters
     ----------
     residence : {"vectors", "maps32", "maps", "rounds"}
     n_bytes : int
-        What it will hold.
+        Bytes that they take.
     pool : int
-        For "rounds": P, the vectors of one pool, a multiple of the batch size; else N.
+        For "rounds" P, the vectors of one pool, a multiple of the batch size; else N.
     """
 
     residence: Residence
@@ -64,12 +64,12 @@ class ResidencePlan:
 def plan_residence(
     spec: FeatureSpec, n_pixels: int, n_rows: int, free_bytes: int, batch_size: int
 ) -> ResidencePlan:
-    """Choose what to hold within ``free_bytes``; see the module's table.
+    """Choose what to keep in memory within ``free_bytes``; see the table in the module docstring.
 
     Raises
     ------
     InputError
-        If nothing of it fits, not even two pools of one batch; the message names what would.
+        If not even two pools of one batch fit; the message names the least memory.
     """
     vector, maps = _vector_bytes(spec), n_rows * spec.bytes_per_row
     if n_pixels * vector <= min(free_bytes, 2 * maps):
@@ -80,7 +80,7 @@ def plan_residence(
         return ResidencePlan("maps", maps, n_pixels)
     pool = max(0, free_bytes) // (2 * vector) // batch_size * batch_size
     if pool == 0:
-        least = least_free(spec, n_pixels, n_rows, batch_size)
+        least = minimum_memory(spec, n_pixels, n_rows, batch_size)
         raise InputError(
             f"{free_bytes} bytes are available for features, but at least {least} are "
             f"needed: for two pools of one batch each ({batch_size} vectors of {spec.dims} "
@@ -89,18 +89,18 @@ def plan_residence(
     return ResidencePlan("rounds", pool * 2 * vector, pool)
 
 
-def least_free(spec: FeatureSpec, n_pixels: int, n_rows: int, batch_size: int) -> int:
-    """Return the fewest bytes with which `plan_residence` finds something to hold."""
+def minimum_memory(spec: FeatureSpec, n_pixels: int, n_rows: int, batch_size: int) -> int:
+    """Return the fewest bytes for which `plan_residence` does not raise."""
     vector, maps = _vector_bytes(spec), n_rows * spec.bytes_per_row
     return min(n_pixels * vector, maps, 2 * batch_size * vector)
 
 
 def _vector_bytes(spec: FeatureSpec) -> int:
-    return 2 * spec.dims + _BYTES_PER_PLACE
+    return 2 * spec.dims + _BYTES_PER_POSITION
 
 
 class Table(Protocol):
-    """Held features, from which batches are gathered."""
+    """Features in memory, from which batches are gathered."""
 
     def gather(self, index: NDArray[np.integer[Any]]) -> Tensor:
         """Return the vectors of some pixels: (k,) → (k, D) float32, rounded to float16."""
@@ -155,9 +155,9 @@ class MapTables:
         return sum(self._spec.layers[i].channels for i in self._spec.layers_of(size))
 
     def put(self, position: int, size: str, array: NDArray[np.float16]) -> None:
-        """Keep the maps (C, h, w) of the row at a position of ``pixels.rows``."""
+        """Store the maps (C, h, w) of one row, given by its index into ``pixels.rows``."""
         cells = array.shape[1] * array.shape[2]
-        # (C, h, w) -> (h·w, C)
+        # (C, h, w) -> (h·w, C): a pixel then reads four contiguous rows
         rows = torch.from_numpy(array).reshape(array.shape[0], cells).T
         self._tables[size][position * cells : (position + 1) * cells].copy_(rows)
 
@@ -165,28 +165,28 @@ class MapTables:
         """Return the vectors of some pixels: (k,) → (k, D) float32, rounded to float16."""
         position, yx = self._pixels.locate(index)
         vectors = torch.empty(len(index), self._spec.dims, device=self._device)
-        block = _BLOCK if self._device.type == "cpu" else max(1, len(index))
+        block_size = _BLOCK_PIXELS if self._device.type == "cpu" else max(1, len(index))
         for size, shape in self._shapes.items():
             cell, weight = taps(yx, self._spec.row_shape, shape)
             cell = cell + (position * shape[0] * shape[1])[:, None]
             cells = torch.from_numpy(cell).to(self._device)
             weights = torch.from_numpy(weight).to(self._device)
-            for start in range(0, len(index), block):
-                some = slice(start, start + block)
-                mixed = self._mix(size, cells[some], weights[some])
-                self._spread(size, mixed.half(), vectors[some])
+            for start in range(0, len(index), block_size):
+                block = slice(start, start + block_size)
+                mixed = self._mix(size, cells[block], weights[block])
+                self._scatter(size, mixed.half(), vectors[block])
         return vectors
 
     def _mix(self, size: str, cell: Tensor, weight: Tensor) -> Tensor:
-        """Weigh four cells each: (k, 4) → (k, C), summed in float32."""
+        """Return weighted sums of four cells for each pixel: (k, 4) -> (k, C), in float32."""
         table = self._tables[size]
-        if table.dtype == torch.float16:
+        if table.dtype == torch.float16:  # convert the cells that are read, not the whole table
             table = table.index_select(0, cell.reshape(-1)).float()
             cell = torch.arange(len(table), device=self._device).view(-1, 4)
         return mix(table, cell, weight)
 
-    def _spread(self, size: str, mixed: Tensor, vectors: Tensor) -> None:
-        """Copy the channels of one map size to their places in the feature vectors."""
+    def _scatter(self, size: str, mixed: Tensor, vectors: Tensor) -> None:
+        """Copy the channels of one map size into the feature vectors."""
         offsets, slices = self._spec.offsets, self._spec.channel_slices
         for layer in self._spec.layers_of(size):
             vectors[:, offsets[layer] : offsets[layer + 1]] = mixed[:, slices[layer]]

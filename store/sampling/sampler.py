@@ -1,8 +1,11 @@
-"""Batches of feature vectors for training, in orders that are pure functions of a seed.
+"""Batches of feature vectors for training, in an order that is a pure function of a seed.
 
 One epoch of a member is a permutation of the N pixels, cut into batches; the last incomplete batch
-is dropped, as published. With everything resident, each member walks its own permutation of all
-pixels; in rounds, all members share the pools and each walks its own permutation of each pool.
+is dropped, as published. If all features are in memory, each member has its own permutation of all
+pixels. In rounds, all members share the pools, and each has its own permutation of each pool.
+
+The order depends on nothing else (number of members, threads, what is held in memory, except for
+rounds), so a run can be repeated exactly, and more members do not change the first ones.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +32,7 @@ from .rounds import rounds_of_epoch
 
 __all__ = ["PixelSampler", "sample_vectors"]
 
-# Positions per evaluation of a keyed permutation: many batches at once amortise numpy's overhead.
+# Positions per evaluation of a keyed permutation: numpy's overhead is paid once for many batches.
 _BLOCK = 4096
 
 Advance = Callable[[int], None]
@@ -46,7 +49,7 @@ class PixelSampler:
     plan : ResidencePlan
         What to hold; from `plan_residence`.
     members : int
-        Batches drawn at a time, one a member, each in an order of its own.
+        Each batch has one part for each member, drawn in the member's own order.
     batch_size : int
         Pixels a batch; where there are fewer pixels, one batch of all.
     seed : int
@@ -54,7 +57,7 @@ class PixelSampler:
         Where the reading tasks run.
     device : torch.device
     reduction : Reduction, optional
-        Applied to what is read, once: then ``plan`` is of its ``spec``, and so are the batches.
+        Applied once, to the features that are read; ``plan`` and batches then have its ``spec``.
     """
 
     def __init__(
@@ -87,34 +90,34 @@ class PixelSampler:
 
     @property
     def tasks(self) -> int:
-        """How many times `load` calls ``advance``: once a row and map size."""
+        """How many times `load` calls ``advance``: once for each row and map size."""
         resident = self.plan.residence != "rounds"
         return len(self._pixels.rows) * len(self._store.spec.map_sizes) if resident else 0
 
     def load(self, advance: Advance | None = None) -> None:
-        """Read what stays resident; for rounds, nothing. `batches` does so itself if need be."""
+        """Read the features that stay in memory; none for rounds. `batches` does it if need be."""
         if self.plan.residence != "rounds":
-            self._table = self._loaded(advance)
+            self._table = self._read_table(advance)
 
-    def _loaded(self, advance: Advance | None = None) -> Table:
+    def _read_table(self, advance: Advance | None = None) -> Table:
         if self.plan.residence == "vectors":
-            return VectorTable(self._gathered(np.arange(self.n), advance).to(self._device))
-        return self._maps(advance)
+            return VectorTable(self._gather(np.arange(self.n), advance).to(self._device))
+        return self._read_maps(advance)
 
     def batches(self) -> Iterator[Batch]:
         """Yield batches without end, epoch after epoch."""
         if self.plan.residence == "rounds":
             yield from self._batches_in_rounds()
             return
-        table = self._table or self._loaded()
+        table = self._table or self._read_table()
         for epoch in count():
-            for index in self._walk(self.n, f"epoch {epoch}"):
+            for index in self._permuted_batches(self.n, f"epoch {epoch}"):
                 yield self._batch(epoch, table, index, index)
 
-    def _walk(self, n: int, what: str) -> Iterator[NDArray[np.int64]]:
-        """Yield (members, batch) positions in [0, n), each member's in an order of its own."""
+    def _permuted_batches(self, n: int, phase: str) -> Iterator[NDArray[np.int64]]:
+        """Yield positions in [0, n) of shape (members, batch), in each member's own order."""
         orders = [
-            KeyedPermutation(n, derive_key(self.seed, "member", member, what))
+            KeyedPermutation(n, derive_key(self.seed, "member", member, phase))
             for member in range(self.members)
         ]
         size = self.batch_size
@@ -127,13 +130,13 @@ class PixelSampler:
                 yield drawn[:, start : start + size]
 
     def _batch(
-        self, epoch: int, table: Table, place: NDArray[np.int64], index: NDArray[np.int64]
+        self, epoch: int, table: Table, positions: NDArray[np.int64], index: NDArray[np.int64]
     ) -> Batch:
-        features = table.gather(place.ravel()).reshape(*place.shape, self.dims)
+        features = table.gather(positions.ravel()).reshape(*positions.shape, self.dims)
         return Batch(epoch, features, index)
 
     def _batches_in_rounds(self) -> Iterator[Batch]:
-        """Train on one pool while the next fills."""
+        """Yield the batches of one pool while a thread fills the next one."""
         stop = Event()
         with ThreadPoolExecutor(1, "dseg-pool") as filler:
             rounds = self._rounds()
@@ -143,12 +146,13 @@ class PixelSampler:
                     epoch, number, index, vectors = filling.result()
                     filling = filler.submit(self._fill, next(rounds), stop)
                     table = VectorTable(vectors.to(self._device))
-                    del vectors
-                    for place in self._walk(len(index), f"epoch {epoch} round {number}"):
-                        yield self._batch(epoch, table, place, index[place])
-                    del table
+                    del vectors  # on a GPU the table is a copy of it
+                    phase = f"epoch {epoch} round {number}"
+                    for positions in self._permuted_batches(len(index), phase):
+                        yield self._batch(epoch, table, positions, index[positions])
+                    del table  # before the next pool comes: two are in memory, not three
             finally:
-                stop.set()  # training ended: nobody wants the pool that is filling
+                stop.set()  # training ended: the pool that is being filled is not needed
 
     def _rounds(self) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
         for epoch in count():
@@ -160,50 +164,55 @@ class PixelSampler:
         self, drawn: tuple[int, int, NDArray[np.int64]], stop: Event
     ) -> tuple[int, int, NDArray[np.int64], Tensor]:
         epoch, number, index = drawn
-        return epoch, number, index, self._gathered(index, stop=stop.is_set)
+        return epoch, number, index, self._gather(index, stop=stop.is_set)
 
-    def _gathered(
+    def _gather(
         self,
         index: NDArray[np.int64],
         advance: Advance | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Tensor:
-        """Gather the vectors of some pixels by Dask tasks: (k,) → (k, D) float16."""
+        """Read the vectors of some pixels by Dask tasks: (k,) -> (k, D) float16.
+
+        Grouped by row, so that each chunk is decompressed once, however its pixels are ordered.
+        """
         vectors = torch.empty(len(index), self.dims, dtype=torch.float16)
         position, yx = self._pixels.locate(index)
         order = np.argsort(position, kind="stable")
         bounds = np.flatnonzero(np.diff(position[order], prepend=-1, append=-1))
         jobs = [
-            job for a, b in pairwise(bounds) for job in self._jobs(position[order[a]], order[a:b])
+            job
+            for a, b in pairwise(bounds)
+            for job in self._make_jobs(position[order[a]], order[a:b])
         ]
 
         def use(i: int, part: NDArray[np.float16]) -> None:
             if self._reduction is not None:
                 part = self._reduction.vectors(jobs[i].size, part)
-            self._place(vectors, jobs[i], torch.from_numpy(part))
+            self._scatter(vectors, jobs[i], torch.from_numpy(part))
             if advance and jobs[i].first:
                 advance(1)
 
-        calls = [(self._store, job.row, job.size, yx[job.places]) for job in jobs]
+        calls = [(self._store, job.row, job.size, yx[job.output]) for job in jobs]
         self._runner.run(read_vectors, calls, use, stop)
         return vectors
 
-    def _jobs(self, position: int, places: NDArray[np.int64]) -> Iterator["_Job"]:
-        """Yield a task a map size of one row; more where it would return a lot."""
+    def _make_jobs(self, position: int, output: NDArray[np.int64]) -> Iterator["_Job"]:
+        """Yield one task for each map size of a row, or several if it would return much data."""
         row = int(self._pixels.rows[position])
         for size in self._store.spec.map_sizes:
-            most = max(1, PIECE_BYTES // (2 * _channels(self._store.spec, size)))
-            for start in range(0, len(places), most):
-                yield _Job(row, size, places[start : start + most], start == 0)
+            max_pixels = max(1, PIECE_BYTES // (2 * _channels(self._store.spec, size)))
+            for start in range(0, len(output), max_pixels):
+                yield _Job(row, size, output[start : start + max_pixels], start == 0)
 
-    def _place(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
-        """Copy one task's channels to their places in the feature vectors."""
-        spec, places = self.spec, torch.from_numpy(job.places)
+    def _scatter(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
+        """Copy the channels of one task into the feature vectors."""
+        spec, output = self.spec, torch.from_numpy(job.output)
         for layer in spec.layers_of(job.size):
             target = vectors[:, spec.offsets[layer] : spec.offsets[layer + 1]]
-            target.index_copy_(0, places, part[:, spec.channel_slices[layer]])
+            target.index_copy_(0, output, part[:, spec.channel_slices[layer]])
 
-    def _maps(self, advance: Advance | None) -> MapTables:
+    def _read_maps(self, advance: Advance | None) -> MapTables:
         spec, rows = self.spec, self._pixels.rows
         dtype = torch.float32 if self.plan.residence == "maps32" else torch.float16
         tables = MapTables(spec, self._pixels, dtype, self._device)
@@ -232,7 +241,7 @@ def sample_vectors(
     runner: TaskRunner,
     advance: Advance | None = None,
 ) -> dict[str, NDArray[np.float16]]:
-    """Read the features of some pixels, drawn by a keyed permutation of all.
+    """Read the features of a random sample of pixels, drawn by a keyed permutation.
 
     Parameters
     ----------
@@ -276,9 +285,9 @@ def _channels(spec: FeatureSpec, size: str) -> int:
 
 @dataclass(frozen=True)
 class _Job:
-    """One reading task: pixels, by their places among those asked for, of one row and map size."""
+    """One reading task: some pixels of one row and map size."""
 
     row: int
     size: str
-    places: NDArray[np.int64]
-    first: bool
+    output: NDArray[np.int64]  # (k,) their rows in the array of vectors that is filled
+    first: bool  # of its row and map size: progress counts those, not the tasks

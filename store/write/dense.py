@@ -1,7 +1,7 @@
-"""``--layout dense``: a store's feature vectors of every pixel, upsampled and literal.
+"""``--layout dense``: export the feature vector of every pixel, upsampled.
 
-For programs that cannot gather. It is about 22 times larger than the store it comes from and holds
-no more; dseg itself reads the native layout only.
+For programs that cannot interpolate. About 22 times larger than the store it is made from, without
+more information; dseg itself reads the native layout only.
 """
 
 import shutil
@@ -18,14 +18,14 @@ from ..format.codecs import DEFAULT_CODEC, codec_named
 from ..format.keys import exists
 from ..format.layout import (
     DENSE,
-    FACTS,
+    PER_IMAGE_ARRAYS,
     Array,
     Header,
     create_store,
+    initial_attributes,
     open_arrays,
     open_group,
     read_header,
-    started_attributes,
 )
 from ..read.image_tables import StoredImage
 from ..read.interpolation import feature_vectors, rectangle
@@ -43,7 +43,10 @@ def dense_bytes(spec: FeatureSpec, n_rows: int) -> int:
 
 
 def dense_codec(codec: str) -> str:
-    """Return the compression of an export of a store: the store's, unless that has levels."""
+    """Return the codec of an export: the store's, or the default if that quantises maps.
+
+    The scales of a quantised store belong to native maps, not to upsampled vectors.
+    """
     return DEFAULT_CODEC if codec_named(codec).quantised else codec
 
 
@@ -56,30 +59,30 @@ def export_dense(
 ) -> None:
     """Write the feature vectors of every pixel of all complete images.
 
-    One tile of 64x64 pixels is in memory at a time, beside one row's maps. An export that was
-    killed starts over.
+    Memory holds the maps of one row and a block of 64x64 pixels. An export that was killed starts
+    again from the beginning.
 
     Parameters
     ----------
     store : FeatureStore
     path : str or Path
-        An absent or empty folder.
+        A folder that is missing or empty.
     overwrite : bool
-        Replace a store or an export that is there.
+        Replace a store or an export.
     advance : callable, optional
         Called with 1 for each row.
 
     Raises
     ------
     InputError
-        If something is there.
+        If the folder holds something else, or may not be replaced.
     StoreError
         If the store is damaged.
     """
     folder = Path(path)
-    _make_way(folder, store.path, overwrite)
+    _clear_target(folder, store.path, overwrite)
     group = zarr.open_group(
-        LocalStore(folder), mode="a", zarr_format=3, attributes=started_attributes(DENSE)
+        LocalStore(folder), mode="a", zarr_format=3, attributes=initial_attributes(DENSE)
     )
     header = Header(store.spec, dense_codec(store.codec), len(store.images), store.n_rows, DENSE)
     create_store(group, header)
@@ -97,29 +100,30 @@ def export_dense(
     group.attrs.put(header.to_attributes())
 
 
-def _make_way(folder: Path, source: Path, overwrite: bool) -> None:
-    """Refuse, or remove, what is at the target."""
+def _clear_target(folder: Path, source: Path, overwrite: bool) -> None:
+    """Remove what the target folder holds, or refuse to."""
     refuse_foreign(folder)
     if not exists(LocalStore(folder), "zarr.json"):
         return
     attributes = open_group(folder).attrs.asdict()
-    ours = attributes.get("format") == FORMAT and folder.resolve() != source.resolve()
-    if attributes != started_attributes(DENSE) and not (overwrite and ours):
+    is_ours = attributes.get("format") == FORMAT and folder.resolve() != source.resolve()
+    # Attributes without a spec are those of an export that was killed: it is always replaced.
+    if attributes != initial_attributes(DENSE) and not (overwrite and is_ours):
         raise InputError(f"'{folder}' exists already: give another folder, or use --overwrite")
     shutil.rmtree(folder)
 
 
 def _copy_tables(source: Mapping[str, Array], target: Mapping[str, Array]) -> None:
-    """Copy all tables; what is known of an image comes after it."""
+    """Copy the tables that are written while planning."""
     for name, array in target.items():
-        if not name.startswith(("features/", *FACTS)):
+        if not name.startswith(("features/", *PER_IMAGE_ARRAYS)):
             array[:] = read_table(source[name], slice(array.shape[0]))
 
 
 def _copy_facts(
     image: StoredImage, source: Mapping[str, Array], target: Mapping[str, Array]
 ) -> None:
-    """Write what is known of an image, and its flag, if it has one."""
+    """Copy the facts of an image, and then its flag, if it has one."""
     number = image.index
     if image.complete:
         for name in ("facts/sha256", "facts/nonfinite", "facts/clipped"):
@@ -140,7 +144,7 @@ def _export_row(store: FeatureStore, row: int, target: Array) -> None:
 def dense_tiles(
     spec: FeatureSpec, maps: Mapping[str, NDArray[np.float16]], chunks: tuple[int, ...]
 ) -> Iterator[tuple[slice, slice, NDArray[np.float16]]]:
-    """Yield a row's vectors, a chunk at a time: lines, columns, (h, w, D)."""
+    """Yield the vectors of a row, chunk by chunk: lines, columns, array of shape (h, w, D)."""
     height, width = spec.row_shape
     _, tile_height, tile_width, dims = chunks
     for top in range(0, height, tile_height):

@@ -1,7 +1,8 @@
 """Plan a store: enter the images in its tables and give every array its length.
 
-One process at a time, under a lock; afterwards nobody resizes while workers run. Every step
-can be repeated after a kill at any point: what counts is the header, written after the tables.
+One process at a time, under a lock: resizing an array in Zarr rewrites its metadata, which two
+processes cannot do at once, so workers never resize. Planning may be killed at any point and run
+again: the number of images and rows is in the header, which is written after the tables.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,34 +34,34 @@ from ..format.layout import (
     Header,
     array_layouts,
     create_store,
+    initial_attributes,
     open_arrays,
     open_group,
     read_header,
-    started_attributes,
 )
-from ..geometry import Geometry, plan_rows
-from ..locks import locked, say_nothing
+from ..geometry import Geometry, plan_tiles
+from ..locks import ignore_message, locked
 from ..names import composed, stem_of
 from ..read.tables import check_layers, read_entries, read_table
 from ..spec import FeatureSpec
 
 __all__ = ["Plan", "PlannedImage", "plan_store", "refuse_foreign"]
 
-PATIENCE = 60.0  # seconds for which another process may plan
+PATIENCE = 60.0  # seconds to wait for another process that plans
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """An image that shall be in the store.
+    """An image that is to be in the store.
 
     Parameters
     ----------
     name : str
         Path within the images' folder, with "/" and with extension.
     size : tuple of int
-        Height and width, as it is shown (turned by its EXIF orientation).
+        Height and width, after rotation by its EXIF orientation.
     """
 
     name: str
@@ -68,20 +69,20 @@ class PlannedImage:
 
     @property
     def stem(self) -> str:
-        """The name without extension; by it label maps and masks find the image."""
+        """The name without extension; label maps and masks have the same."""
         return stem_of(self.name)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What planning did.
+    """The result of planning.
 
     Parameters
     ----------
     indices : mapping of name to image number
-        Of the images asked for.
+        Of the images that were passed.
     vanished : tuple of str
-        Images in the store that were not asked for; they stay as they are.
+        Images in the store that were not passed; they stay unchanged.
     created : bool
         Whether the store is new.
     codec : str
@@ -100,44 +101,44 @@ def plan_store(
     images: Sequence[PlannedImage],
     *,
     codec: str = DEFAULT_CODEC,
-    say: Callable[[str], None] = say_nothing,
+    say: Callable[[str], None] = ignore_message,
     patience: float = PATIENCE,
 ) -> Plan:
-    """Make room for images in a store; create the store if there is none.
+    """Enter images in a store; create the store if there is none.
 
-    Images new to it get numbers and rows at the end. An image whose size or extension has changed
-    loses its flags and is to be extracted again; its rows are new ones if their number changed.
+    New images get numbers and rows at the end. An image whose size or extension has changed loses
+    its flags, so that it is extracted again; it gets new rows if their number has changed.
 
     Parameters
     ----------
     path : str or Path
-        A folder; absent, empty, or a feature store.
+        A folder that is missing, empty or a feature store.
     spec : FeatureSpec
     images : sequence of PlannedImage
     codec : str
         Name of the compression; a store that exists keeps its own.
     say : callable
-        Told on whom this waits, where another process plans the store.
+        Called with a message if this waits for another process.
     patience : float
-        Seconds to wait for it.
+        Seconds to wait.
 
     Raises
     ------
     InputError
         If two images have one name or stem, the codec is unknown, or the folder holds other files.
     SpecMismatchError
-        If the store has another recipe; names the differences.
+        If the store has another feature spec; names the differences.
     StoreError
         If the store is damaged, or another process holds its plan lock.
     """
-    _refuse_twins(images)
+    _check_distinct_stems(images)
     codec_named(codec)
     folder = Path(path)
     refuse_foreign(folder)
     store = LocalStore(folder)
     planned = _open_planned(folder, spec)
     if planned and not planned.missing(images):
-        _tidy(folder)
+        _remove_stale_locks(folder)
         return planned.summary(images, created=False)  # nothing to do, so no lock
     folder.mkdir(parents=True, exist_ok=True)
     busy = f"'{folder}' is being planned by"
@@ -146,24 +147,24 @@ def plan_store(
         remove_leftovers(store)
         for group in ("", *GROUPS):
             remove_partials(store, group)
-        book = _open_planned(folder, spec)
-        created = book is None
-        if book is None:
-            book = _create(folder, spec, codec)
-        if book.missing(images):
-            book.extend(images)
-    return _Book(folder).summary(images, created=created)
+        tables = _open_planned(folder, spec)
+        created = tables is None
+        if tables is None:
+            tables = _create(folder, spec, codec)
+        if tables.missing(images):
+            tables.extend(images)
+    return _StoreTables(folder).summary(images, created=created)
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what dead processes have left of locks, unless another process plans."""
+def _remove_stale_locks(folder: Path) -> None:
+    """Remove lock files of dead processes, unless another process holds the lock now."""
     store = LocalStore(folder)
     if any(name.startswith(LOCK) for name in list_folder(store, "")):
         with suppress(StoreError, OSError), locked(folder / LOCK, "", ""):
             remove_leftovers(store)
 
 
-def _refuse_twins(images: Sequence[PlannedImage]) -> None:
+def _check_distinct_stems(images: Sequence[PlannedImage]) -> None:
     seen: dict[str, str] = {}
     for image in images:
         if image.stem in seen:
@@ -186,8 +187,8 @@ def refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file: give a folder for the feature store")
     store = LocalStore(folder)
-    # The lock is the first file in a store, the group's zarr.json the second; a kill while that is
-    # written leaves zarr's partial file, and locks of older versions left more.
+    # The first file of a store is the lock, the second the group's zarr.json. A run that was killed
+    # in between leaves these and zarr's partial file; older versions left more lock files.
     names = [
         name
         for name in list_folder(store, "")
@@ -201,12 +202,12 @@ def refuse_foreign(folder: Path) -> None:
     )
 
 
-def _open_planned(folder: Path, spec: FeatureSpec) -> "_Book | None":
-    """Open a store's tables; None if there is no store, or one not planned to the end."""
+def _open_planned(folder: Path, spec: FeatureSpec) -> "_StoreTables | None":
+    """Open the tables of a store; None if there is no store, or its creation was interrupted."""
     if not exists(LocalStore(folder), "zarr.json"):
         return None
     group = open_group(folder)
-    if group.attrs.asdict() == started_attributes():
+    if group.attrs.asdict() == initial_attributes():
         return None
     header = read_header(group, f"'{folder}'")
     if header.layout == DENSE:
@@ -222,21 +223,21 @@ def _open_planned(folder: Path, spec: FeatureSpec) -> "_Book | None":
                 "another folder"
             )
         )
-    return _Book(folder)
+    return _StoreTables(folder)
 
 
-def _create(folder: Path, spec: FeatureSpec, codec: str) -> "_Book":
+def _create(folder: Path, spec: FeatureSpec, codec: str) -> "_StoreTables":
     """Create an empty store; the attributes that make it readable come last."""
     group = zarr.open_group(
-        LocalStore(folder), mode="a", zarr_format=3, attributes=started_attributes()
+        LocalStore(folder), mode="a", zarr_format=3, attributes=initial_attributes()
     )
     header = Header(spec, codec, 0, 0)
     create_store(group, header)
     group.attrs.put(header.to_attributes())
-    return _Book(folder)
+    return _StoreTables(folder)
 
 
-class _Book:
+class _StoreTables:
     """The tables of a store while it is planned."""
 
     def __init__(self, folder: Path) -> None:
@@ -246,18 +247,18 @@ class _Book:
         self.arrays = open_arrays(self.group, self.header, self.where)
         check_layers(self.arrays, self.header, self.where)
         entries = read_entries(self.arrays, self.header, self.where)
-        entries.refuse_doubts(list_numbers(self.group.store, "complete/c"), self.where)
-        self.names, self.doubts = entries.names, entries.doubts
+        entries.check_consistent(list_numbers(self.group.store, "complete/c"), self.where)
+        self.names, self.inconsistent = entries.names, entries.inconsistent
         self.sizes = [geometry.size for geometry in entries.geometries]
-        # By stem, as labels and masks know an image: with another extension it is the same one.
+        # By stem: an image that is converted to another format is still the same image.
         self.numbers = {stem_of(name): i for i, name in enumerate(self.names)}
 
     def missing(self, images: Sequence[PlannedImage]) -> bool:
-        """Whether images are new, or other than the tables say: in size, extension or rows."""
+        """Whether some images are new, or differ from their entries in size, extension or rows."""
         return bool(self._new(images) or self._changed(images))
 
     def summary(self, images: Sequence[PlannedImage], *, created: bool) -> Plan:
-        """Return the numbers of the images asked for."""
+        """Return the result of planning these images."""
         wanted = {image.stem for image in images}
         return Plan(
             {image.name: self.numbers[image.stem] for image in images},
@@ -267,28 +268,29 @@ class _Book:
         )
 
     def extend(self, images: Sequence[PlannedImage]) -> None:
-        """Enter new and changed images.
+        """Enter new and changed images, in an order in which a kill does no harm.
 
-        New ones are entered beyond what the header counts, then counted. Changed ones come after:
-        flags off, rows counted, tables overwritten, and last the size, by which a change is known.
+        New images are written beyond the header's count, where nobody reads, and are then counted
+        by a new header. Changed images lose their flags first and get their new size last: until
+        then the next planning run finds the image changed, and enters it again.
         """
         new, changed = self._new(images), self._changed(images)
         for image in changed:
             for flag in ("complete", "failed"):
                 self.arrays[flag][self.numbers[image.stem]] = False
         start = self.header.images
-        entered = _Entries(
+        entries = _TableEntries(
             (*new, *changed),
             [*range(start, start + len(new)), *(self.numbers[image.stem] for image in changed)],
             [self._geometry(image) for image in (*new, *changed)],
         )
-        firsts, total = self._place(entered)
+        first_rows, total = self._assign_rows(entries)
         self._resize(start + len(new), total)
-        self._write_rows(entered, firsts)
-        self._write_images(entered.part(0, len(new)), firsts[: len(new)])
+        self._write_rows(entries, first_rows)
+        self._write_images(entries.subset(0, len(new)), first_rows[: len(new)])
         header = replace(self.header, images=start + len(new), rows=total)
         self.group.attrs.put(header.to_attributes())
-        self._write_images(entered.part(len(new), None), firsts[len(new) :])
+        self._write_images(entries.subset(len(new), None), first_rows[len(new) :])
 
     def _table(self, name: str) -> NDArray[Any]:
         return read_table(self.arrays[name], slice(None))
@@ -305,30 +307,34 @@ class _Book:
             and (
                 (composed(self.names[number]), self.sizes[number])
                 != (composed(image.name), image.size)
-                or number in self.doubts  # a killed plan was about to enter it
+                or number in self.inconsistent  # a planning run was killed while it entered it
             )
         ]
 
     def _geometry(self, image: PlannedImage) -> Geometry:
         spec = self.header.spec
-        return plan_rows(image.size, spec.row_shape, spec.fit, spec.overlap)
+        return plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap)
 
-    def _place(self, entered: "_Entries") -> tuple[list[int], int]:
-        """Return the first row of each image, and how many rows the store then has."""
+    def _assign_rows(self, entries: "_TableEntries") -> tuple[list[int], int]:
+        """Return the first row of each image, and the number of rows that the store then has.
+
+        An image keeps its rows if their number is the same and ``rows/image`` agrees that they are
+        its own (a killed run may have assigned others); else it gets new ones at the end.
+        """
         first_row, row_count = self._table("images/first_row"), self._table("images/row_count")
         owner = self._table("rows/image")[: self.header.rows]
-        total, firsts = self.header.rows, []
-        for number, geometry in zip(entered.numbers, entered.geometries, strict=True):
+        total, first_rows = self.header.rows, []
+        for number, geometry in zip(entries.numbers, entries.geometries, strict=True):
             count = len(geometry.offsets)
-            known = number < self.header.images and row_count[number] == count
-            first = int(first_row[number]) if known else 0
-            own = owner[first : first + count] if first >= 0 else owner[:0]
-            if known and len(own) == count and (own == number).all():
-                firsts.append(first)
+            keeps_count = number < self.header.images and row_count[number] == count
+            first = int(first_row[number]) if keeps_count else 0
+            current_rows = owner[first : first + count] if first >= 0 else owner[:0]
+            if keeps_count and len(current_rows) == count and (current_rows == number).all():
+                first_rows.append(first)
             else:
-                firsts.append(total)
+                first_rows.append(total)
                 total += count
-        return firsts, total
+        return first_rows, total
 
     def _resize(self, images: int, rows: int) -> None:
         header = replace(self.header, images=images, rows=rows)
@@ -336,12 +342,12 @@ class _Book:
             if self.arrays[name].shape != layout.shape:
                 self.arrays[name].resize(layout.shape)
 
-    def _write_rows(self, entered: "_Entries", firsts: list[int]) -> None:
-        """Enter the rows of images; rows that an image has given up belong to none."""
+    def _write_rows(self, entries: "_TableEntries", first_rows: list[int]) -> None:
+        """Write the rows of images; rows that an image gave up belong to no image."""
         owner, offset = self._table("rows/image"), self._table("rows/offset")
-        owner[np.isin(owner, entered.numbers)] = NO_IMAGE
+        owner[np.isin(owner, entries.numbers)] = NO_IMAGE
         for number, first, geometry in zip(
-            entered.numbers, firsts, entered.geometries, strict=True
+            entries.numbers, first_rows, entries.geometries, strict=True
         ):
             rows = slice(first, first + len(geometry.offsets))
             owner[rows] = number
@@ -349,30 +355,32 @@ class _Book:
         self.arrays["rows/image"][:] = owner
         self.arrays["rows/offset"][:] = offset
 
-    def _write_images(self, entered: "_Entries", firsts: list[int]) -> None:
-        """Enter images; the size comes last."""
+    def _write_images(self, entries: "_TableEntries", first_rows: list[int]) -> None:
+        """Write the columns of images; the size comes last, see `extend`."""
         columns: dict[str, list[Any]] = {
-            "images/name": [image.name for image in entered.images],
-            "images/first_row": firsts,
-            "images/row_count": [len(geometry.offsets) for geometry in entered.geometries],
-            "images/resized": [geometry.resized for geometry in entered.geometries],
-            "images/size": [geometry.size for geometry in entered.geometries],
+            "images/name": [image.name for image in entries.images],
+            "images/first_row": first_rows,
+            "images/row_count": [len(geometry.offsets) for geometry in entries.geometries],
+            "images/resized": [geometry.resized for geometry in entries.geometries],
+            "images/size": [geometry.size for geometry in entries.geometries],
         }
-        for name, column in columns.items() if entered.images else ():
+        for name, column in columns.items() if entries.images else ():
             table = self._table(name)
-            for number, value in zip(entered.numbers, column, strict=True):
+            for number, value in zip(entries.numbers, column, strict=True):
                 table[number] = value
             self.arrays[name][:] = table
 
 
 @dataclass(frozen=True)
-class _Entries:
-    """Images about to be entered, with their numbers and geometries."""
+class _TableEntries:
+    """Images that are to be entered, with their numbers and geometries."""
 
     images: tuple[PlannedImage, ...]
     numbers: list[int]
     geometries: list[Geometry]
 
-    def part(self, start: int, stop: int | None) -> "_Entries":
-        cut = slice(start, stop)
-        return _Entries(self.images[cut], self.numbers[cut], self.geometries[cut])
+    def subset(self, start: int, stop: int | None) -> "_TableEntries":
+        selection = slice(start, stop)
+        return _TableEntries(
+            self.images[selection], self.numbers[selection], self.geometries[selection]
+        )

@@ -24,9 +24,9 @@ __all__ = ["FeatureWriter", "Plan", "PlannedImage", "plan_store"]
 
 
 class FeatureWriter:
-    """Write images into a planned store, whole or not at all.
+    """Writes images into a planned store; an image becomes visible when it is complete.
 
-    Safe for several threads and processes at once as long as each image has one writer.
+    Safe for several threads and processes at once if each image has only one writer.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class FeatureWriter:
         self._arrays = open_arrays(group, header, where)
         entries = read_entries(self._arrays, header, where)
         self._names, self._first_row = entries.names, entries.first_row
-        self._doubts = entries.doubts
+        self._inconsistent = entries.inconsistent
         self._row_count = [len(geometry.offsets) for geometry in entries.geometries]
         self._written: dict[int, set[int]] = {}  # rows of images that were started
 
     def is_current(self, image: int, sha256: bytes) -> bool:
-        """Say whether an image is complete, and was extracted from the file of this sha256.
+        """Whether an image is complete and was extracted from the file with this sha256.
 
-        A fact that is damaged is not known, and what is flagged as failed, too, is not complete.
+        False also if the stored sha256 is damaged, or if the image is flagged as failed, too.
         """
         if exists(self._store, f"failed/c/{image}"):
             return False
@@ -75,8 +75,8 @@ class FeatureWriter:
         except ChunkCorruptError:
             return False
 
-    def forget(self, image: int) -> None:
-        """Take the `complete` flag from an image, which is to be written again."""
+    def mark_incomplete(self, image: int) -> None:
+        """Clear the `complete` flag of an image that is to be written again."""
         self._count(image)
         self._arrays["complete"][image] = False
 
@@ -96,11 +96,11 @@ class FeatureWriter:
         image : int
             Its number, from `Plan.indices`.
         rows : sequence of mappings from map size to float16 array of shape (C, h, w)
-            One mapping a row; channels of ``spec.layers_of(map_size)`` side by side.
+            One mapping for each row; channels of ``spec.layers_of(map_size)`` concatenated.
         sha256 : bytes of length 32
             Of the image file.
         nonfinite, clipped : integer arrays of shape (layers,)
-            How many values of each layer were not finite, or were clipped to float16's range.
+            Values of each layer that were not finite, or were clipped to float16's range.
 
         Raises
         ------
@@ -124,9 +124,9 @@ class FeatureWriter:
         self.finish_image(image, sha256=sha256, nonfinite=nonfinite, clipped=clipped)
 
     def start_image(self, image: int) -> None:
-        """Begin an image that comes row by row, so that not all of its rows are in memory at once.
+        """Begin an image that is written row by row, so that memory need not hold all its rows.
 
-        What was there of it is gone; until `finish_image` it is not complete.
+        Removes what the store has of it; it is complete after `finish_image`.
         """
         self._count(image)
         self._clear(image)
@@ -192,7 +192,7 @@ class FeatureWriter:
         ----------
         image : int
         reason : str
-            For the reader of the report.
+            For the user.
         sha256 : bytes of length 32, optional
             Of the image file, if it could be read.
         """
@@ -204,7 +204,11 @@ class FeatureWriter:
         self._arrays["failed"][image] = True
 
     def _clear(self, image: int) -> None:
-        """Clear an image's flags, then remove what an earlier or a killed run left of its rows."""
+        """Clear the flags of an image, then remove the chunks of its rows.
+
+        In this order: a kill in between leaves an incomplete image, not a complete one without
+        chunks.
+        """
         for flag in ("complete", "failed"):
             if exists(self._store, f"{flag}/c/{image}"):
                 self._arrays[flag][image] = False
@@ -231,7 +235,7 @@ class FeatureWriter:
                 f"the store '{self.path}' has no image number {image}, only 0 to "
                 f"{len(self._names) - 1}: plan it first"
             )
-        if image in self._doubts:
+        if image in self._inconsistent:
             raise StoreError(
                 f"image '{self._names[image]}' of '{self.path}' has no rows yet, because "
                 "planning was interrupted: repeat the same extract command"

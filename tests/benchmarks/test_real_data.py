@@ -133,7 +133,7 @@ def test_one_image_under_two_names_is_refused(shapes):
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        ("labels/c.png", "contains 'c', which have no label map"),
+        ("labels/c.png", "contain 'c', which have no label map"),
         ("images/c.png", "--list contains 'c', not found among the 6 images of 'shapes'"),
         ("classes.txt", "names no classes"),
         ("train.txt", "has no train.txt"),

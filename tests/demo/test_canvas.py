@@ -75,7 +75,7 @@ def test_a_shadow_darkens_what_was_drawn_before_it_only():
     dark = Light(0, (1, 1, 1), (0, 0, 0), shadow=0.5, falloff=(0, 0), blur=0, noise=0)
     canvas = Canvas((64, 64))
     canvas.polygon(whole(canvas), plain(0, (200, 200, 200)))
-    canvas.shadow([(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9)])
+    canvas.polygon([(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9)])  # no surface: a shadow
     canvas.polygon([(0.5, 0.2), (0.8, 0.2), (0.8, 0.8), (0.5, 0.8)], plain(1, (200, 200, 200)))
     grey = canvas.photograph(dark, np.random.default_rng(0))[..., 0].astype(int)
     assert grey[32, 16] == pytest.approx(100, abs=2)

@@ -17,7 +17,6 @@ from dseg.demo.scenes import (
     draw_scene,
     write_scenes,
 )
-from dseg.demo.tint import M1, M2
 from dseg.demo.tree import draw_bush, draw_tree
 from PIL import Image
 
@@ -162,6 +161,22 @@ def test_written_scenes_hold_the_pixels_alone(tmp_path):
         assert np.array_equal(np.asarray(read), image)
 
 
+# Ottosson, "A perceptual color space for image processing", 2020: Oklab, where equal distances
+# look equal.
+LINEAR_OF_LMS = np.array(
+    [
+        [4.0767416621, -3.3077115913, 0.2309699292],
+        [-1.2684380046, 2.6097574011, -0.3413193965],
+        [-0.0041960863, -0.7034186147, 1.7076147010],
+    ]
+)
+LMS_OF_LAB = np.array(
+    [
+        [1.0, 0.3963377774, 0.2158037573],
+        [1.0, -0.1055613458, -0.0638541728],
+        [1.0, -0.0894841775, -1.2914855480],
+    ]
+)
 # Machado, Oliveira, Fernandes, "A physiologically-based model for simulation of color vision
 # deficiency", 2009, at full strength, on linear RGB.
 SEEN_BY = {
@@ -195,7 +210,7 @@ def test_any_two_class_colours_look_different(eyes):
     encoded = np.array(COLOURS) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     seen = (linear @ SEEN_BY[eyes].T).clip(0, 1)
-    oklab = np.cbrt(seen @ np.linalg.inv(M1).T) @ np.linalg.inv(M2).T
+    oklab = np.cbrt(seen @ np.linalg.inv(LINEAR_OF_LMS).T) @ np.linalg.inv(LMS_OF_LAB).T
     apart = np.linalg.norm(oklab[:, None] - oklab[None], axis=-1)
     apart[np.diag_indices(len(apart))] = np.inf
     assert apart.min() > 0.1, np.unravel_index(apart.argmin(), apart.shape)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dseg import FeatureStore
-from dseg.pipelines.training.memory_budget import default_memory
+from dseg.pipelines.training.memory import default_memory
 from PIL import Image
 
 
@@ -89,7 +89,7 @@ def test_an_overlay_is_not_drawn_over_another_image(dseg, own_world, store, mode
     Image.new("RGB", (9, 9)).save(own_world.photos / "p1.png")
     extras = ("--overlay", "--images", own_world.photos)
     result = dseg("predict", store, "--model", model, *extras)
-    assert_refused(result, "p1.png' is not the image that the features are of", code=3)
+    assert_refused(result, "p1.png' is not the image that the features were extracted from", code=3)
     assert "5 masks written" in result.out
     assert not (tmp_path / "masks/p1.png").exists()
 
@@ -97,7 +97,7 @@ def test_an_overlay_is_not_drawn_over_another_image(dseg, own_world, store, mode
 def test_masks_into_a_model_or_a_store(dseg, store, model):
     for out, what in ((model, "a model"), (store, "a feature store")):
         refused = dseg("predict", store, "--model", model, "--out", out)
-        assert_refused(refused, f"holds {what}: give another folder for the masks")
+        assert_refused(refused, f"contains {what}: give another folder for the masks")
 
 
 def test_a_note_beside_a_model_makes_it_no_other_model(dseg, store, model, tmp_path):
@@ -217,9 +217,9 @@ def test_a_gpu_bounds_the_memory_by_its_own(monkeypatch):
     ("text", "words"),
     [
         ("uncertainty = 1", "uncertainty in [predict] to 1: expected true or false"),
-        ("list = ['p0']", "list in [predict] to ['p0']: expected a text or a number"),
-        ("out = 2020-01-01", "expected a text or a number"),
-        ("out = true", "out in [predict] to True: expected a text or a number"),
+        ("list = ['p0']", "list in [predict] to ['p0']: expected a string or a number"),
+        ("out = 2020-01-01", "expected a string or a number"),
+        ("out = true", "out in [predict] to True: expected a string or a number"),
         ("batch-size = 0", "'--batch-size': 0 is not in the range"),
         ("x = " + "[" * 5000, "'dseg.toml' cannot be read"),
     ],

@@ -190,7 +190,7 @@ def test_an_existing_model_is_not_replaced(dseg, world, store, tmp_path):
 def test_too_little_memory_is_refused_with_the_least_that_works(dseg, world, store):
     refused = fit(dseg, store, world.labels, "--memory", "1kB")
     assert_refused(refused, "need at least")
-    least = re.search(r"too little: (\S+) is the least", refused.err)[1]
+    least = re.search(r"need at least (\S+MB)", refused.err)[1]
     assert fit(dseg, store, world.labels, "--memory", least).code == 0
     assert_refused(fit(dseg, store, world.labels, "--memory", "lots"), "'lots' is not a size")
 
@@ -315,7 +315,9 @@ def test_settings_that_make_no_sense(dseg, store, world, tmp_path, text, words):
 @pytest.mark.parametrize("text", ["", "\n# nothing\n", "p0\np0\n"])
 def test_lists_that_make_no_sense(dseg, store, world, tmp_path, text):
     (tmp_path / "list.txt").write_text(text)
-    assert_refused(fit(dseg, store, world.labels, "--list", "list.txt"), "--list 'list.txt' names")
+    assert_refused(
+        fit(dseg, store, world.labels, "--list", "list.txt"), "--list 'list.txt' contains"
+    )
 
 
 def test_help_is_quick_and_imports_no_torch(tmp_path):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from dseg.store.geometry import plan_rows
-from dseg.store.read.intact import damaged, lacking
+from dseg.store.geometry import plan_tiles
+from dseg.store.read.integrity import find_damaged_images, find_missing_chunks
 from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, Plan, PlannedImage, plan_store
@@ -28,7 +28,7 @@ def image(number: int, taller: int = 0) -> PlannedImage:
 
 def rows_of(number: int, spec: FeatureSpec = SPEC, taller: int = 0) -> list[dict[str, np.ndarray]]:
     """Whole numbers from 0 to 255, each twice a map, which every codec keeps as they are."""
-    geometry = plan_rows(image(number, taller).size, spec.row_shape, spec.fit, spec.overlap)
+    geometry = plan_tiles(image(number, taller).size, spec.row_shape, spec.fit, spec.overlap)
     rows = []
     for row in range(len(geometry.offsets)):
         generator = np.random.default_rng((number, row, taller))
@@ -73,11 +73,13 @@ def extract_again(path: Path, spec: FeatureSpec = SPEC, *, verify: bool = False)
     plan = plan_store(path, spec, [image(number) for number in range(N)], codec="uint8")
     store, writer = FeatureStore.open(path), FeatureWriter(path)
     complete = [stored for stored in store.images if stored.complete]
-    found = lacking(store, complete)
+    found = find_missing_chunks(store, complete)
     if verify:
-        found |= damaged(store, [i for i in complete if i.index not in found], lambda n: None)
+        found |= find_damaged_images(
+            store, [i for i in complete if i.index not in found], lambda n: None
+        )
     for number in found:
-        writer.forget(number)
+        writer.mark_incomplete(number)
     fill(writer, plan, list(range(N)), spec)
 
 
@@ -94,7 +96,7 @@ def read(path: Path, spec: FeatureSpec = SPEC) -> set[str]:
     for stored in store.images:
         number = int(stored.stem)
         size = image(number).size
-        assert stored.geometry == plan_rows(size, spec.row_shape, spec.fit, spec.overlap)
+        assert stored.geometry == plan_tiles(size, spec.row_shape, spec.fit, spec.overlap)
         if not stored.complete:
             assert number in (FAILED, LATE) or stored.failed is None
             continue

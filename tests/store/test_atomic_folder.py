@@ -4,13 +4,13 @@ import shutil
 
 import pytest
 from dseg.store.atomic_folder import (
+    atomic_folder,
     finish_replacement,
     is_free,
-    part_of,
-    remove_parts,
+    recover_folder,
+    remove_temporary_files,
     replace_folder,
-    tidy_beside,
-    whole_folder,
+    temporary_path,
 )
 from dseg.store.claims import claimed
 
@@ -59,7 +59,7 @@ def test_an_empty_folder_is_free(tmp_path, target):
 
 def test_a_folder_that_was_not_finished_leaves_nothing(tmp_path, target):
     def fill(where):
-        with whole_folder(where) as made:
+        with atomic_folder(where) as made:
             (made / "content").write_text("half")
             raise ValueError
 
@@ -68,7 +68,7 @@ def test_a_folder_that_was_not_finished_leaves_nothing(tmp_path, target):
             fill(where)
     assert (target / "content").read_text() == "old"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["content", "deep", "target"]
-    with whole_folder(tmp_path / "deep/new") as made:
+    with atomic_folder(tmp_path / "deep/new") as made:
         (made / "content").write_text("new")
     assert (tmp_path / "deep/new/content").read_text() == "new"
     assert (tmp_path / "deep/new").stat().st_mode & 0o777 == 0o755
@@ -101,7 +101,7 @@ def test_what_killed_runs_left_beside_a_folder_is_removed_and_nothing_else(tmp_p
     ]
     for name in (half, old, *users):
         (tmp_path / name).mkdir()
-    tidy_beside(target)
+    recover_folder(target)
     assert (target / "content").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["target", *users])
 
@@ -111,7 +111,7 @@ def test_a_folder_that_was_made_and_not_renamed_gets_its_name(tmp_path, target):
     new.mkdir()
     (new / "content").write_text("new")
     target.rename(f"{new}-replaced")
-    tidy_beside(target)
+    recover_folder(target)
     assert (target / "content").read_text() == "new"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -120,11 +120,11 @@ def test_parts_are_removed_from_all_folders_but_those_of_runs_at_work(tmp_path):
     users = ["a.part", ".a.part", ".0123456789abcdef.part", f".{32 * 'g'}.part", "b/.c.png"]
     for folder in ("", "b", "b/c", "busy", "busy/d"):
         (tmp_path / folder).mkdir(exist_ok=True)
-        part_of(tmp_path / folder / "x.png").write_text("torn")
+        temporary_path(tmp_path / folder / "x.png").write_text("torn")
     for name in users:
         (tmp_path / name).write_text("mine")
     with claimed(tmp_path / "busy", None, "a test"):
-        remove_parts(tmp_path)
+        remove_temporary_files(tmp_path)
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert {name for name in left if not name.startswith("busy")} == set(users)
     assert len(left) == len(users) + 2
@@ -139,6 +139,6 @@ def test_locks_do_not_fill_a_folder(tmp_path):
 
 
 def test_a_name_as_long_as_can_be(tmp_path):
-    with whole_folder(tmp_path / ("n" * 255)) as made:
+    with atomic_folder(tmp_path / ("n" * 255)) as made:
         (made / "content").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["n" * 255]

@@ -16,8 +16,8 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from dseg.store.claims import claimed
-with claimed(Path(sys.argv[1]), sys.argv[2], "a test", beside=sys.argv[3] == "beside") as claim:
-    moment = claim.alone()
+with claimed(Path(sys.argv[1]), sys.argv[2], "a test", in_parent=sys.argv[3] == "beside") as claim:
+    moment = claim.exclusive()
     if sys.argv[3] == "alone":
         moment.__enter__()
     print("in", flush=True)
@@ -85,13 +85,13 @@ def test_another_key_is_refused_and_told_who_is_there(tmp_path, holder, where):
     for key in ("two", None):
         with (
             pytest.raises(InputError, match=words),
-            claimed(folder, key, "dseg fit", beside=beside),
+            claimed(folder, key, "dseg fit", in_parent=beside),
         ):
             pass
-    with claimed(folder, "one", "dseg fit", beside=beside):
+    with claimed(folder, "one", "dseg fit", in_parent=beside):
         pass
     process.communicate("")  # it ends
-    with claimed(folder, "two", "dseg fit", beside=beside):
+    with claimed(folder, "two", "dseg fit", in_parent=beside):
         pass
     assert names(tmp_path) == []
 
@@ -147,15 +147,15 @@ def test_files_of_users_are_no_locks(tmp_path):
 
 
 def test_a_name_as_long_as_can_be(tmp_path):
-    with claimed(tmp_path / ("n" * 255), None, "a test", beside=True):
+    with claimed(tmp_path / ("n" * 255), None, "a test", in_parent=True):
         assert len(names(tmp_path)) == 2
 
 
 @pytest.mark.skipif(not Path("/sys/fs").is_dir(), reason="needs a folder that takes no files")
 def test_where_no_lock_can_be_had_the_run_goes_on_and_says_so():
     told = []
-    claim = claimed(Path("/sys/fs"), None, "a test", beside=True, warn=told.append)
-    with claim as held, held.alone():
+    claim = claimed(Path("/sys/fs"), None, "a test", in_parent=True, warn=told.append)
+    with claim as held, held.exclusive():
         pass
     assert len(told) == 1
     assert "locks are not available at '/sys', so other runs are not kept" in told[0]

@@ -15,7 +15,7 @@ import pytest
 import zarr
 import zarr.storage._local as local
 from dseg.store.errors import DsegError, StoreError
-from dseg.store.read.intact import lacking
+from dseg.store.read.integrity import find_missing_chunks
 from dseg.store.read.reader import FeatureStore
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 
@@ -250,7 +250,7 @@ def test_looking_at_many_images_takes_a_moment(tmp_path, sample):
             file.write_bytes(b"12345")
     store = FeatureStore.open(path)
     start = time.monotonic()
-    found = lacking(store, store.images)
+    found = find_missing_chunks(store, store.images)
     assert time.monotonic() - start < 2
     assert len(found) == n
     assert found[7] == "image '7.png': 'facts/clipped/c/7/0' is missing"

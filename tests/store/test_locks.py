@@ -15,7 +15,7 @@ import pytest
 from dseg.store.errors import StoreError
 from dseg.store.file_lock import Holder
 from dseg.store.format.keys import LOCK
-from dseg.store.locks import ABANDONED, TOLD_AFTER, UNSIGNED, locked
+from dseg.store.locks import NOTIFY_AFTER, SIGN_TIMEOUT, STALE_AFTER, locked
 from dseg.store.read.reader import FeatureStore
 from dseg.store.write.planning import PlannedImage, plan_store
 
@@ -80,7 +80,7 @@ def sign(path, **changes):
 def test_a_lock_is_for_one_at_a_time_and_leaves_nothing(tmp_path):
     path = tmp_path / "lock"
     with take(path):
-        words = rf"it is locked by process {os.getpid()} on {socket.gethostname()}, for \d s. Wait"
+        words = rf"it is held by process {os.getpid()} on {socket.gethostname()}, for \d s. Wait"
         with pytest.raises(StoreError, match=words), take(path, patience=0.2):
             pass
         assert path.exists()
@@ -99,13 +99,13 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path, hold):
 
 def test_who_waits_is_told_on_whom_and_not_for_ever(tmp_path, hold):
     child, told, start = hold(tmp_path / "lock"), [], time.monotonic()
-    holder = rf"it is locked by process {child.pid} on {socket.gethostname()}, for \d s"
+    holder = rf"it is held by process {child.pid} on {socket.gethostname()}, for \d s"
     with (
         pytest.raises(StoreError, match=rf"{holder}. Wait until it has finished"),
-        take(tmp_path / "lock", patience=TOLD_AFTER + 1, say=told.append),
+        take(tmp_path / "lock", patience=NOTIFY_AFTER + 1, say=told.append),
     ):
         pass
-    assert time.monotonic() - start < TOLD_AFTER + 10
+    assert time.monotonic() - start < NOTIFY_AFTER + 10
     assert len(told) == 1
     assert f"process {child.pid} on" in told[0]
     assert "waiting up to 3 s" in told[0]
@@ -115,7 +115,7 @@ def test_an_empty_lock_of_a_power_failure_is_taken(tmp_path):
     (tmp_path / "lock").write_bytes(b"")
     start = time.monotonic()
     with take(tmp_path / "lock"):
-        assert UNSIGNED <= time.monotonic() - start < UNSIGNED + 10
+        assert SIGN_TIMEOUT <= time.monotonic() - start < SIGN_TIMEOUT + 10
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,12 +123,12 @@ def test_a_lock_of_another_machine_is_left_for_a_while(tmp_path):
     path = tmp_path / "lock"
     sign(path, host="node7", pid=3, since=time.time() - 100)
     with (
-        pytest.raises(StoreError, match=r"locked by process 3 on node7, for 10\d s"),
+        pytest.raises(StoreError, match=r"held by process 3 on node7, for 10\d s"),
         take(path),
     ):
         pass
     assert Holder.read(path).host == "node7"
-    sign(path, host="node7", since=time.time() - ABANDONED - 1)
+    sign(path, host="node7", since=time.time() - STALE_AFTER - 1)
     with take(path):
         pass
     assert not path.exists()
@@ -175,7 +175,7 @@ def test_planning_takes_over_what_dead_processes_left(tmp_path, spec, before):
     leave_locks(store)
     start = time.monotonic()
     plan_store(store, spec, [PlannedImage("b.png", (9, 9))], say=told.append)
-    assert time.monotonic() - start < TOLD_AFTER
+    assert time.monotonic() - start < NOTIFY_AFTER
     assert told == []
     assert [path.name for path in store.glob(f"{LOCK}*")] == []
     assert FeatureStore.open(store).images[-1].name == "b.png"

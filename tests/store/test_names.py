@@ -3,7 +3,7 @@
 import posixpath
 
 import pytest
-from dseg.store.names import unsafe
+from dseg.store.names import why_unsafe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +21,8 @@ from hypothesis import strategies as st
     ],
 )
 def test_ordinary_names_are_taken(name):
-    assert unsafe(name) is None
-    assert unsafe(name, windows=True) is None
+    assert why_unsafe(name) is None
+    assert why_unsafe(name, windows=True) is None
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ def test_ordinary_names_are_taken(name):
 )
 def test_a_name_that_is_no_path_within_a_folder_says_why(name, why):
     for windows in (False, True):
-        assert why in (unsafe(name, windows=windows) or "")
+        assert why in (why_unsafe(name, windows=windows) or "")
 
 
 @pytest.mark.parametrize(
     "name", ["..\\x.png", "C:x.png", "C:\\x.png", "\\\\host\\x", "a.png:stream", "a /x.png", "a."]
 )
 def test_what_only_windows_takes_for_more_is_refused_there(name):
-    assert unsafe(name, windows=True)
-    assert unsafe(name, windows=False) is None
+    assert why_unsafe(name, windows=True)
+    assert why_unsafe(name, windows=False) is None
 
 
 @given(st.text(st.sampled_from("./a\\:\0 "), max_size=12))
 def test_what_is_taken_stays_in_its_folder(name):
-    if unsafe(name, windows=False) is None:
+    if why_unsafe(name, windows=False) is None:
         joined = posixpath.normpath(f"/folder/{name}")
         assert joined == f"/folder/{name}"
 
@@ -66,6 +66,6 @@ def test_what_is_taken_stays_in_its_folder(name):
 @pytest.mark.parametrize("name", ["....png", "..x.png", "a/....png"])
 def test_a_name_and_its_stem_are_judged_alike(name):
     stem = name.rpartition(".")[0]
-    assert unsafe(name, windows=False) is None
-    assert unsafe(stem, is_stem=True, windows=False) is None
-    assert "leads out" in unsafe("a/..", is_stem=True)
+    assert why_unsafe(name, windows=False) is None
+    assert why_unsafe(stem, is_stem=True, windows=False) is None
+    assert "leads out" in why_unsafe("a/..", is_stem=True)

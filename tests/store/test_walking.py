@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from dseg.store.walking import passed_over, walk
+from dseg.store.walking import describe_skipped, walk
 
 PNG = frozenset({".png"})
 
@@ -50,13 +50,13 @@ def test_loops_end_and_no_folder_comes_twice(tmp_path: Path) -> None:
     ]
     repeated = {path.relative_to(root).as_posix() for path in found.repeated}
     assert repeated == {"again", "sub/up", "above", "l2", "l1/back"}
-    assert "5 links to folders that are seen already" in passed_over(found, PNG)
+    assert "5 links to folders that are included already" in describe_skipped(found, PNG)
 
 
 def test_what_is_passed_over_is_counted_by_kind(tmp_path: Path) -> None:
     files = ("a.png", "b.HEIC", "c.heic", "d.npy", "e", ".f.png", ".hidden/g.png")
     put(tmp_path, *files)
-    words = passed_over(walk(tmp_path), PNG)
+    words = describe_skipped(walk(tmp_path), PNG)
     assert words == "2 .heic, 1 .npy, 1 without an ending, 2 hidden"
 
 
@@ -64,7 +64,7 @@ def test_what_nobody_misses_is_not_told(tmp_path: Path) -> None:
     plain = ("classes.txt", "Thumbs.db", "desktop.ini", "README", "README.md", "LICENSE")
     put(tmp_path, "a.png", *plain, ".DS_Store", "._a.png", ".git/config", "list.csv")
     put(tmp_path, "a.npy", "a.nef")  # the label map or raw file of an image that is taken
-    assert passed_over(walk(tmp_path), PNG) == ""
+    assert describe_skipped(walk(tmp_path), PNG) == ""
 
 
 def test_folders_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
@@ -76,4 +76,4 @@ def test_folders_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
         (tmp_path / "closed").chmod(0o755)
     if not found.closed:
         pytest.skip("this user may open every folder")
-    assert "1 folder that cannot be opened" in passed_over(found, PNG)
+    assert "1 folder that cannot be opened" in describe_skipped(found, PNG)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from dseg import PixelEnsemble, image_uncertainty
-from dseg.classify.ensemble import ensemble as module
+from dseg.classify.ensemble import fitting as module
 from dseg.classify.ensemble.array_batches import ArraySampler
 from dseg.classify.labels.classes import default_classes, named_classes
 from dseg.store.errors import InputError

@@ -127,7 +127,7 @@ class TestSave:
 class TestLoad:
     def test_a_folder_that_is_no_model(self, tmp_path):
         with pytest.raises(
-            InputError, match=r"is not a model: it has no 'model.json'. Give a folder"
+            InputError, match=r"is no model: it has no 'model.json'. Give the folder"
         ):
             PixelEnsemble.load(tmp_path)
 
@@ -229,6 +229,6 @@ class TestFromPublished:
         data = (published / "model_1.pth").read_bytes()
         (published / "model_1.pth").write_bytes(data[: len(data) // 2])
         with pytest.raises(
-            InputError, match=r"model_1\.pth' is no member|contains more than tensors"
+            InputError, match=r"model_1\.pth' is not a member|contains more than tensors"
         ):
             PixelEnsemble.from_published(published)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from dseg.classify.ensemble.members import MemberStack
-from dseg.classify.ensemble.reduction import Kept, expand, reduction_of
+from dseg.classify.ensemble.reduction import ReductionPlan, expand, fit_reduction
 from dseg.classify.ensemble.scaling import Scaling
 from dseg.store.errors import InputError
 from dseg.store.sampling.reduction import Reduction
@@ -42,7 +42,7 @@ def sample(spec):
 
 
 def test_channels_are_shared_out_and_extras_kept(spec):
-    kept = Kept.of(spec, 18)
+    kept = ReductionPlan.of(spec, 18)
     assert kept.components == {"4x4": 6, "8x8": 4}  # 10 of 40, which are 24 and 16
     assert kept.extras == {"4x4": 0, "8x8": 8}
     assert kept.dims == 18
@@ -51,7 +51,7 @@ def test_channels_are_shared_out_and_extras_kept(spec):
 
 @pytest.mark.parametrize("dims", range(10, 48))
 def test_as_many_remain_as_were_asked_for(spec, dims):
-    kept = Kept.of(spec, dims)
+    kept = ReductionPlan.of(spec, dims)
     assert kept.dims == kept.spec(spec).dims == dims
     assert 1 <= kept.components["4x4"] <= 24
     assert 1 <= kept.components["8x8"] <= 16
@@ -61,13 +61,13 @@ def test_as_many_remain_as_were_asked_for(spec, dims):
 def test_what_is_no_reduction_is_refused(spec, dims):
     words = f"features of 48 channels cannot be reduced to {dims}: from 10 .* to 47 are possible"
     with pytest.raises(InputError, match=words):
-        Kept.of(spec, dims)
+        ReductionPlan.of(spec, dims)
 
 
 def test_components_are_those_of_a_plain_decomposition(spec, sample):
     """Against numpy's eigenvectors of the covariance of standardised channels."""
-    kept = Kept.of(spec, 18)
-    reduction = reduction_of(sample, spec, kept)
+    kept = ReductionPlan.of(spec, 18)
+    reduction = fit_reduction(sample, spec, kept)
     x = torch.from_numpy(sample["4x4"]).float()
     whole = torch.cat([x, torch.from_numpy(sample["8x8"]).float()], dim=1)
     scaling = Scaling.of(whole, (12, 12, 8, 8, 3, 5))
@@ -86,14 +86,14 @@ def test_the_unit_of_the_features_does_not_matter(spec, sample):
     one = {size: x.copy() for size, x in sample.items()}
     one["4x4"][:, 2] = one["8x8"][:, 17] = 0
     other = {size: x * np.float16(8) for size, x in one.items()}  # rounds nothing
-    plain, scaled = (reduction_of(s, spec, Kept.of(spec, 18)) for s in (one, other))
+    plain, scaled = (fit_reduction(s, spec, ReductionPlan.of(spec, 18)) for s in (one, other))
     for size in spec.map_sizes:
         torch.testing.assert_close(scaled.matrices[size] * 8, plain.matrices[size])
         torch.testing.assert_close(scaled.shifts[size], plain.shifts[size])
 
 
 def test_extras_are_only_scaled(spec, sample):
-    reduction = reduction_of(sample, spec, Kept.of(spec, 18))
+    reduction = fit_reduction(sample, spec, ReductionPlan.of(spec, 18))
     extras = sample["8x8"][:, 16:].astype(np.float64)
     ours = reduction.vectors("8x8", sample["8x8"])[:, 4:].astype(np.float64)
     assert ours.shape == extras.shape
@@ -102,7 +102,7 @@ def test_extras_are_only_scaled(spec, sample):
 
 
 def test_an_expanded_stack_scores_all_channels_as_the_small_one_the_reduced(spec, sample):
-    reduction = reduction_of(sample, spec, Kept.of(spec, 18))
+    reduction = fit_reduction(sample, spec, ReductionPlan.of(spec, 18))
     small = MemberStack(3, 18, (8, 4), 3)
     small.initialise([torch.Generator().manual_seed(m) for m in range(3)])
     with torch.no_grad():
@@ -128,14 +128,14 @@ def test_an_expanded_stack_scores_all_channels_as_the_small_one_the_reduced(spec
 def test_a_map_size_of_extras_alone_is_kept_whole(spec, sample):
     layers = [layer for layer in spec.layers if layer.is_extra or layer.map_size == "4x4"]
     some = replace(spec, layers=tuple(layers))
-    kept = Kept.of(some, 14)
+    kept = ReductionPlan.of(some, 14)
     assert kept.components == {"4x4": 6, "8x8": 0}
-    reduction = reduction_of({"4x4": sample["4x4"], "8x8": sample["8x8"][:, 16:]}, some, kept)
+    reduction = fit_reduction({"4x4": sample["4x4"], "8x8": sample["8x8"][:, 16:]}, some, kept)
     assert isinstance(reduction, Reduction)
     assert reduction.spec.dims == 14
 
 
 def test_few_pixels_have_no_more_components(spec):
-    kept = Kept.of(spec, 30, pixels=5)
+    kept = ReductionPlan.of(spec, 30, pixels=5)
     assert kept.components == {"4x4": 5, "8x8": 5}
     assert kept.dims == kept.spec(spec).dims == 18

@@ -154,7 +154,7 @@ def test_a_retired_member_changes_no_more_and_the_others_do_not_notice():
         if i == 10:
             trainer.retire([1])
             frozen = state_of(stack, 1)
-        trainer.step(features[i][trainer.live], labels[i][trainer.live])
+        trainer.step(features[i][trainer.active], labels[i][trainer.active])
         reference.step(features[i], labels[i])
     trainer.retire([0, 2])
     reference.retire([0, 1, 2])

@@ -36,13 +36,13 @@ def test_the_error_of_a_gain_is_the_jackknife_of_the_differences():
             IouEstimate(one.counts[rest]).mean_iou - IouEstimate(two.counts[rest]).mean_iou
         )
     expected = np.sqrt(5 / 6 * np.sum((gains - np.mean(gains)) ** 2))
-    assert one.error_of_gain(two) == pytest.approx(expected)
-    assert two.error_of_gain(one) == pytest.approx(expected)
+    assert one.difference_error(two) == pytest.approx(expected)
+    assert two.difference_error(one) == pytest.approx(expected)
 
 
 def test_equal_estimates_differ_by_nothing():
     one = IouEstimate(make_counts(1))
-    assert one.error_of_gain(IouEstimate(one.counts.copy())) == 0
+    assert one.difference_error(IouEstimate(one.counts.copy())) == 0
 
 
 def test_what_is_hard_for_both_is_no_error_of_the_difference():
@@ -52,7 +52,7 @@ def test_what_is_hard_for_both_is_no_error_of_the_difference():
         counts[i] = [[100 - wrong, wrong], [wrong, 100 - wrong]]
     better = counts + np.array([[1, -1], [-1, 1]]) * (counts > 0)
     gain = IouEstimate(better).mean_iou - IouEstimate(counts).mean_iou
-    assert IouEstimate(better).error_of_gain(IouEstimate(counts)) < gain / 3
+    assert IouEstimate(better).difference_error(IouEstimate(counts)) < gain / 3
 
 
 def test_a_class_of_one_image_is_left_out_where_that_image_is():
@@ -65,4 +65,4 @@ def test_a_class_of_one_image_is_left_out_where_that_image_is():
         each = IouEstimate(one[rest]).iou - IouEstimate(two[rest]).iou
         gains.append(np.nanmean(each))
     expected = np.sqrt(5 / 6 * np.sum((gains - np.mean(gains)) ** 2))
-    assert IouEstimate(one).error_of_gain(IouEstimate(two)) == pytest.approx(expected)
+    assert IouEstimate(one).difference_error(IouEstimate(two)) == pytest.approx(expected)

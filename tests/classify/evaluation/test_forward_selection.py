@@ -80,7 +80,7 @@ def test_the_smallest_set_that_is_as_good_within_chance():
     none = (0.0, 0.0, 0.0, 0.0)
     # the second is .02 behind the third, of which nobody is sure
     path = steps(estimate(0.3, none), estimate(0.5, none), estimate(0.52, unsure))
-    assert path[2].found.error_of_gain(path[1].found) > 0.02
+    assert path[2].found.difference_error(path[1].found) > 0.02
     assert len(smallest_within_error(path).names) == 2
     sure = steps(estimate(0.3, none), estimate(0.5, none), estimate(0.52, none))
     assert len(smallest_within_error(sure).names) == 3
@@ -93,7 +93,7 @@ def test_one_step_is_its_own_best():
 
 def test_a_gain_that_is_sure_but_small_is_not_worth_a_layer():
     path = steps(estimate(0.5), estimate(0.508))
-    assert path[1].found.error_of_gain(path[0].found) < 1e-9
+    assert path[1].found.difference_error(path[0].found) < 1e-9
     assert smallest_within_error(path) is path[0]
 
 

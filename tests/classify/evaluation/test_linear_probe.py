@@ -59,7 +59,7 @@ def test_nothing_depends_on_a_layers_scale_or_on_how_many_fit_at_once(table):
         name: (x.astype(np.float32) / 64).astype(np.float16) for name, x in table.layers.items()
     }
     probe = LinearProbe(replace(table, layers=scaled), FOLDS, workers=3)
-    probe.keep(["noise"])
+    probe.cache(["noise"])
     assert probe.score([("one", "noise")])[0].mean_iou == pytest.approx(plain.mean_iou, abs=0.02)
 
 

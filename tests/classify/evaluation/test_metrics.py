@@ -46,8 +46,8 @@ def test_classes_that_no_map_has_may_be_cut(paper):
     many, few = (Confusion(n, ignore_label=7, paper=paper) for n in (9, 3))
     for confusion in (many, few):
         confusion.add(prediction, label)
-    np.testing.assert_array_equal(many.cut(3).counts, few.counts)
-    np.testing.assert_array_equal(few.cut(3).counts, few.counts)
+    np.testing.assert_array_equal(many.truncate(3).counts, few.counts)
+    np.testing.assert_array_equal(few.truncate(3).counts, few.counts)
 
 
 def test_nothing_to_count_is_nan():

@@ -9,7 +9,7 @@ from dseg.classify.ensemble.members import MemberStack
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.prediction import predict_image
 from dseg.store.errors import InputError
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import plan_tiles
 from dseg.store.spec import FeatureSpec, LayerSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,7 +71,7 @@ class TestAgainstThePlainWay:
         maps = {"16x16": expected["features"].t().reshape(96, 16, 16).numpy()}
         scores = model.logits(model.prepare(maps), 0, 16).flatten(1, 2)
         torch.testing.assert_close(scores, expected["logits"], rtol=0, atol=1e-5)
-        geometry = plan_rows((16, 16), (16, 16), "squash")
+        geometry = plan_tiles((16, 16), (16, 16), "squash")
         prediction = predict_image(model, geometry, [maps], at="row", want_uncertainty=True)
         assert (prediction.mask == expected["seg"].numpy()).all()
         assert prediction.score == pytest.approx(float(expected["uncertainty"]), abs=1e-6)

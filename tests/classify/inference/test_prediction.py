@@ -10,7 +10,7 @@ from dseg.classify.ensemble.voting import count_votes, disagreement, shifted_sof
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.prediction import predict_image
 from dseg.store.errors import DsegError, InputError
-from dseg.store.geometry import blend_weight, plan_rows
+from dseg.store.geometry import blend_weight, plan_tiles
 from dseg.store.spec import FeatureSpec, LayerSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,12 +69,12 @@ class TestAgainstThePlainWay:
     @pytest.mark.parametrize("size", [(32, 32), (50, 41), (20, 100), (7, 5), (1, 1)])
     def test_squash(self, plain, stack, spec, model, size):
         maps = plain.maps(spec)
-        prediction = predict_image(model, plan_rows(size, (32, 32), "squash"), [maps], **ALL)
+        prediction = predict_image(model, plan_tiles(size, (32, 32), "squash"), [maps], **ALL)
         check(plain, prediction, plain.resize_scores(plain.scores(stack, spec, maps), size))
 
     @pytest.mark.parametrize("size", [(64, 40), (10, 30), (33, 34)])
     def test_pad_leaves_the_padding_out(self, plain, stack, spec, model, size):
-        maps, geometry = plain.maps(spec), plan_rows(size, (32, 32), "pad")
+        maps, geometry = plain.maps(spec), plan_tiles(size, (32, 32), "pad")
         height, width = geometry.resized
         scores = plain.scores(stack, spec, maps)[:, :height, :width]
         prediction = predict_image(model, geometry, [maps], **ALL)
@@ -86,19 +86,19 @@ class TestAgainstThePlainWay:
     def test_tiles_are_blended_by_their_distance_to_the_edge(
         self, plain, stack, spec, model, size, overlap
     ):
-        geometry = plan_rows(size, (32, 32), "tile", overlap)
+        geometry = plan_tiles(size, (32, 32), "tile", overlap)
         rows = [plain.maps(spec, seed) for seed in range(len(geometry.offsets))]
         prediction = predict_image(model, geometry, iter(rows), **ALL)
         scores = blended(plain, stack, spec, geometry, rows)
         check(plain, prediction, plain.resize_scores(scores, size))
 
     def test_row_grid_as_published(self, plain, stack, spec, model):
-        maps, geometry = plain.maps(spec), plan_rows((50, 41), (32, 32), "squash")
+        maps, geometry = plain.maps(spec), plan_tiles((50, 41), (32, 32), "squash")
         prediction = predict_image(model, geometry, [maps], at="row", **ALL)
         check(plain, prediction, plain.scores(stack, spec, maps))
 
     def test_mean_probability_decides(self, plain, stack, spec, model):
-        maps, geometry = plain.maps(spec), plan_rows((32, 32), (32, 32), "squash")
+        maps, geometry = plain.maps(spec), plan_tiles((32, 32), (32, 32), "squash")
         prediction = predict_image(model, geometry, [maps], voting="mean")
         p = plain.scores(stack, spec, maps).softmax(-1).mean(0)
         assert (prediction.mask == p.argmax(-1).numpy()).mean() > 0.998
@@ -127,7 +127,7 @@ class TestHowTheWorkIsCut:
         size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     )
     def test_bands_equal_the_whole(self, plain, stack, spec, model, cells, fit, size):
-        geometry = plan_rows(size, (32, 32), fit, 5 if fit == "tile" else 0)
+        geometry = plan_tiles(size, (32, 32), fit, 5 if fit == "tile" else 0)
         rows = [plain.maps(spec, seed) for seed in range(len(geometry.offsets))]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("dseg.classify.inference.factorised.CELLS_CPU", cells)
@@ -140,7 +140,7 @@ class TestHowTheWorkIsCut:
     def test_one_exact_tile_is_the_untiled_image(self, plain, spec, model):
         rows = [plain.maps(spec)]
         results = [
-            predict_image(model, plan_rows((32, 32), (32, 32), fit), rows, **ALL)
+            predict_image(model, plan_tiles((32, 32), (32, 32), fit), rows, **ALL)
             for fit in ("squash", "pad", "tile")
         ]
         for other in results[1:]:
@@ -149,10 +149,10 @@ class TestHowTheWorkIsCut:
             assert (other.probabilities == results[0].probabilities).all()
 
     def test_tiles_that_do_not_overlap_are_each_what_they_are_alone(self, plain, spec, model):
-        geometry = plan_rows((64, 64), (32, 32), "tile", 0)
+        geometry = plan_tiles((64, 64), (32, 32), "tile", 0)
         rows = [plain.maps(spec, seed) for seed in range(4)]
         whole = predict_image(model, geometry, rows).mask
-        alone = plan_rows((32, 32), (32, 32), "squash")
+        alone = plan_tiles((32, 32), (32, 32), "squash")
         for (y, x), row in zip(geometry.offsets, rows, strict=True):
             tile = whole[y : y + 32, x : x + 32]
             assert (tile == predict_image(model, alone, [row]).mask).all()
@@ -173,7 +173,7 @@ class TestHowTheWorkIsCut:
                 yield row
                 del row
 
-        predict_image(model, plan_rows((64, 64), (32, 32), "tile"), rows())
+        predict_image(model, plan_tiles((64, 64), (32, 32), "tile"), rows())
         assert len(before) == 4
 
 
@@ -200,7 +200,7 @@ class TestClassIds:
         ("ids", "dtype"), [([9, 7, 5, 3, 255], "uint8"), ([9, 7, 5, 3, 256], "uint16")]
     )
     def test_mask_holds_ids(self, plain, spec, model, ids, dtype):
-        geometry = plan_rows((32, 32), (32, 32), "squash")
+        geometry = plan_tiles((32, 32), (32, 32), "squash")
         places = predict_image(model, geometry, [plain.maps(spec)]).mask
         named = predict_image(model, geometry, [plain.maps(spec)], classes=ids).mask
         assert named.dtype == dtype
@@ -208,13 +208,13 @@ class TestClassIds:
 
     @pytest.mark.parametrize("ids", [[0, 1], [0, 1, 2, 3, -1], [0, 1, 2, 3, 70000], list("abcde")])
     def test_refused(self, plain, spec, model, ids):
-        geometry = plan_rows((32, 32), (32, 32), "squash")
+        geometry = plan_tiles((32, 32), (32, 32), "squash")
         with pytest.raises(InputError, match="a mask needs 5 class ids, whole numbers from 0"):
             predict_image(model, geometry, [plain.maps(spec)], classes=ids)
 
 
 class TestRefusals:
-    square = plan_rows((32, 32), (32, 32), "squash")
+    square = plan_tiles((32, 32), (32, 32), "squash")
 
     def test_scores_that_are_not_finite(self, plain, spec, model):
         maps = plain.maps(spec)
@@ -226,7 +226,7 @@ class TestRefusals:
 
     def test_too_few_and_too_many_rows(self, plain, spec, model):
         maps = plain.maps(spec)
-        tiled = plan_rows((64, 64), (32, 32), "tile")
+        tiled = plan_tiles((64, 64), (32, 32), "tile")
         with pytest.raises(InputError, match="only 3 of 4 rows were given for an image of 64x64"):
             predict_image(model, tiled, [maps] * 3)
         with pytest.raises(InputError, match="more than 4 rows were given"):
@@ -237,11 +237,11 @@ class TestRefusals:
     @pytest.mark.parametrize("fit", ["pad", "tile"])
     def test_row_grid_of_what_is_not_squashed(self, plain, spec, model, fit):
         with pytest.raises(InputError, match="a mask on the row grid is for images squashed"):
-            predict_image(model, plan_rows((60, 40), (32, 32), fit), [], at="row")
+            predict_image(model, plan_tiles((60, 40), (32, 32), fit), [], at="row")
 
     def test_other_row_shape(self, model):
         with pytest.raises(InputError, match=r"rows of \(16, 16\), the model's features have rows"):
-            predict_image(model, plan_rows((20, 20), (16, 16), "squash"), [])
+            predict_image(model, plan_tiles((20, 20), (16, 16), "squash"), [])
 
     def test_unknown_words(self, model):
         with pytest.raises(InputError, match="voting must be 'majority' or 'mean', got 'median'"):
@@ -263,13 +263,13 @@ def test_rows_wider_than_high(plain):
     spec = FeatureSpec({}, "", (16, 24), "squash", 0, 0, layers)
     stack, maps = plain.stack(5), plain.maps(spec)
     model = FactorisedEnsemble(stack, spec)
-    prediction = predict_image(model, plan_rows((37, 29), (16, 24), "squash"), [maps], **ALL)
+    prediction = predict_image(model, plan_tiles((37, 29), (16, 24), "squash"), [maps], **ALL)
     check(plain, prediction, plain.resize_scores(plain.scores(stack, spec, maps), (37, 29)))
 
 
 @pytest.mark.parametrize("voting", ["majority", "mean"])
 def test_a_temperature_changes_the_probabilities_and_nothing_else(plain, spec, model, voting):
-    maps, geometry = plain.maps(spec), plan_rows((50, 41), (32, 32), "squash")
+    maps, geometry = plain.maps(spec), plan_tiles((50, 41), (32, 32), "squash")
     one, other = (
         predict_image(model, geometry, [maps], voting=voting, temperature=t, **ALL) for t in (1, 3)
     )
@@ -280,7 +280,7 @@ def test_a_temperature_changes_the_probabilities_and_nothing_else(plain, spec, m
 
 
 def test_sampled_probabilities_are_those_of_the_whole(plain, spec, model):
-    maps, geometry = plain.maps(spec), plan_rows((50, 41), (32, 32), "squash")
+    maps, geometry = plain.maps(spec), plan_tiles((50, 41), (32, 32), "squash")
     places = np.array([0, 7, 41, 1000, 50 * 41 - 1])
     whole = predict_image(model, geometry, [maps], **ALL).probabilities.reshape(-1, 50 * 41)
     few = predict_image(model, geometry, [maps], sample=places)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dseg.classify.labels.folds import image_folds, unlearnt_classes
+from dseg.classify.labels.folds import classes_in_one_fold, image_folds
 from dseg.store.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,8 +57,8 @@ def test_other_numbers_of_folds_are_refused(k):
 
 def test_a_class_of_one_image_is_learnt_by_nobody_who_is_scored_on_it():
     counts = np.array([[1, 0, 1], [1, 0, 1], [1, 3, 0], [1, 0, 0]])
-    assert unlearnt_classes(counts, image_folds(counts, 2)) == (1,)
-    assert unlearnt_classes(counts[:, :1], image_folds(counts, 4)) == ()
+    assert classes_in_one_fold(counts, image_folds(counts, 2)) == (1,)
+    assert classes_in_one_fold(counts[:, :1], image_folds(counts, 4)) == ()
 
 
 def test_a_class_is_spread_though_its_images_were_dealt_for_rarer_ones():

@@ -7,12 +7,12 @@ from dseg.classify.labels.label_maps import (
     IGNORED,
     check_trainable,
     find_labels,
-    label_rows,
+    label_tiles,
     read_label_file,
     read_label_map,
 )
 from dseg.store.errors import InputError
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import plan_tiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,7 +22,7 @@ LABEL = np.array([[0, 1, 2], [3, 1, 255]])
 
 
 def squash(size, row_shape=None):
-    return plan_rows(size, row_shape or size, "squash")
+    return plan_tiles(size, row_shape or size, "squash")
 
 
 def write_grey_png(path, rows, bits):
@@ -145,7 +145,7 @@ class TestRows:
         expected = load_file(small_golden / "data" / "expected.safetensors")
         for i in range(4):
             label = read_label_map(small_golden / "data" / "dataset" / f"img_{i}.npy")
-            rows = label_rows(label, squash(label.shape, (48, 48)), minimum_pixels=1)
+            rows = label_tiles(label, squash(label.shape, (48, 48)), minimum_pixels=1)
             published = expected[f"label{i}"].astype(int)
             np.testing.assert_array_equal(rows[0], np.where(published == 255, IGNORED, published))
 
@@ -154,42 +154,42 @@ class TestRows:
         training = []
         for i in range(3):
             label = read_label_map(small_golden / "data" / "dataset" / f"img_{i}.npy")
-            rows = label_rows(label, squash(label.shape, (48, 48)))
+            rows = label_tiles(label, squash(label.shape, (48, 48)))
             training.append(rows[rows != IGNORED])
         np.testing.assert_array_equal(np.concatenate(training), expected["prepare.y"])
 
     def test_19_pixels_are_deleted_and_20_stay(self):
         label = np.zeros((10, 10), np.uint8)
         label.flat[:19], label.flat[50:70] = 1, 2
-        rows = label_rows(label, squash(label.shape))[0]
+        rows = label_tiles(label, squash(label.shape))[0]
         assert [(rows == k).sum() for k in (0, 1, 2, IGNORED)] == [61, 0, 20, 19]
 
     def test_classes_are_counted_in_the_image_not_in_a_tile(self):
         label = np.zeros((8, 16), np.uint8)
         label[:3, 4:12] = 1  # 24 pixels, 12 a tile
-        rows = label_rows(label, plan_rows(label.shape, (8, 8), "tile"))
+        rows = label_tiles(label, plan_tiles(label.shape, (8, 8), "tile"))
         assert (rows == 1).sum(axis=(1, 2)).tolist() == [12, 12]
 
     def test_padding_is_ignored(self):
-        rows = label_rows(np.zeros((8, 4), np.uint8), plan_rows((8, 4), (8, 8), "pad"))
+        rows = label_tiles(np.zeros((8, 4), np.uint8), plan_tiles((8, 4), (8, 8), "pad"))
         assert (rows[0, :, :4] == 0).all()
         assert (rows[0, :, 4:] == IGNORED).all()
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
     def test_any_label_can_be_the_ignored_one(self, dtype):
         label = np.array([[0, 7, 7]], dtype)
-        rows = label_rows(label, squash(label.shape), ignore=0, minimum_pixels=1)
+        rows = label_tiles(label, squash(label.shape), ignore=0, minimum_pixels=1)
         assert rows.tolist() == [[[IGNORED, 7, 7]]]
 
     def test_ignoring_minus_one(self):
-        rows = label_rows(np.array([[-1, 3]]), squash((1, 2)), ignore=-1, minimum_pixels=1)
+        rows = label_tiles(np.array([[-1, 3]]), squash((1, 2)), ignore=-1, minimum_pixels=1)
         assert rows.tolist() == [[[IGNORED, 3]]]
 
     @settings(deadline=None, max_examples=30)
     @given(st.integers(1, 40), st.integers(1, 40), st.randoms(use_true_random=False))
     def test_what_is_left_has_enough_pixels(self, height, width, random):
         label = np.array([[random.choice([0, 1, 255]) for _ in range(width)]] * height)
-        rows = label_rows(label, squash(label.shape))
+        rows = label_tiles(label, squash(label.shape))
         for k in (0, 1):
             before, after = (label == k).sum(), (rows == k).sum()
             assert after == (before if before >= 20 else 0)

@@ -10,7 +10,7 @@ from dseg.extract.images.files import list_images
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import UnreadableImage, image_size, read_image, sha256_of
 from dseg.store.errors import InputError
-from dseg.store.geometry import Geometry, plan_rows
+from dseg.store.geometry import Geometry, plan_tiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -191,7 +191,7 @@ def test_network_input_equals_the_published(small_golden: Path) -> None:
     resolution = json.loads((folder / "config.json").read_text())["resolution"]
     expected = load_file(folder / "expected.safetensors")
     for number, path in enumerate(list_images(folder / "dataset")):
-        geometry = plan_rows(image_size(path), (resolution, resolution), "squash")
+        geometry = plan_tiles(image_size(path), (resolution, resolution), "squash")
         rows = cut_rows(read_image(path), geometry)
         np.testing.assert_allclose(rows[0], expected[f"ddpm.image{number}"], atol=1e-6, rtol=0)
     assert number == 3
@@ -199,7 +199,7 @@ def test_network_input_equals_the_published(small_golden: Path) -> None:
 
 def test_an_image_of_the_row_shape_is_only_scaled() -> None:
     image = pixels(8, 12)
-    rows = cut_rows(image, plan_rows((8, 12), (8, 12), "squash"))
+    rows = cut_rows(image, plan_tiles((8, 12), (8, 12), "squash"))
     assert rows.shape == (1, 3, 8, 12)
     assert rows.dtype == np.float32
     assert np.array_equal(np.rint((rows[0].transpose(1, 2, 0) + 1) * 127.5), image)
@@ -215,10 +215,10 @@ def test_tiles_are_cuttings_of_the_resized_image(
     height: int, width: int, row_shape: tuple[int, int], data: st.DataObject
 ) -> None:
     overlap = data.draw(st.integers(0, 7))
-    geometry = plan_rows((height, width), row_shape, "tile", overlap)
+    geometry = plan_tiles((height, width), row_shape, "tile", overlap)
     image = pixels(height, width)
     rows = cut_rows(image, geometry)
-    whole = cut_rows(image, plan_rows((height, width), geometry.resized, "squash"))[0]
+    whole = cut_rows(image, plan_tiles((height, width), geometry.resized, "squash"))[0]
     assert len(rows) == len(geometry.offsets)
     for row, (y, x) in zip(rows, geometry.offsets, strict=True):
         assert np.array_equal(row, whole[:, y : y + row_shape[0], x : x + row_shape[1]])
@@ -226,12 +226,12 @@ def test_tiles_are_cuttings_of_the_resized_image(
 
 @pytest.mark.parametrize("size", [(16, 10), (64, 3), (5, 16), (16, 16)])
 def test_padding_mirrors_the_image(size: tuple[int, int]) -> None:
-    geometry = plan_rows(size, (16, 16), "pad")
+    geometry = plan_tiles(size, (16, 16), "pad")
     image = pixels(*size)
     row = cut_rows(image, geometry)[0]
     assert row.shape == (3, 16, 16)
     height, width = geometry.content(0)
-    content = cut_rows(image, plan_rows(size, geometry.resized, "squash"))[0]
+    content = cut_rows(image, plan_tiles(size, geometry.resized, "squash"))[0]
     assert np.array_equal(row[:, :height, :width], content)
     assert np.array_equal(
         row, np.pad(content, ((0, 0), (0, 16 - height), (0, 16 - width)), "symmetric")
@@ -240,4 +240,4 @@ def test_padding_mirrors_the_image(size: tuple[int, int]) -> None:
 
 def test_an_image_that_changed_its_size_is_refused() -> None:
     with pytest.raises(InputError, match="image of 4x6 cannot be cut by a geometry for 6x4"):
-        cut_rows(pixels(4, 6), plan_rows((6, 4), (8, 8), "squash"))
+        cut_rows(pixels(4, 6), plan_tiles((6, 4), (8, 8), "squash"))

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from dseg.classify.evaluation.intervals import Interval
 from dseg.pipelines.console import figures
+from dseg.pipelines.curve.report import Point, draw_curve
 from dseg.pipelines.select import plot
 from dseg.pipelines.select.config import ScoredSet, SelectSummary
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 MEANS = (0.31, 0.39, 0.45, 0.48)
 
@@ -27,7 +29,7 @@ def drawn(monkeypatch):
 
 
 def assert_no_legend_over_axes(made):
-    renderer = made.canvas.get_renderer()
+    renderer = FigureCanvasAgg(made).get_renderer()
     legends = [*made.legends, *(legend for a in made.axes if (legend := a.get_legend()))]
     assert legends
     for legend in legends:
@@ -40,10 +42,14 @@ def assert_no_legend_over_axes(made):
 def test_the_legend_of_a_curve_hides_no_interval(drawn, tmp_path):
     intervals = [Interval(m - w, m + w) for m, w in zip(MEANS, (0.22, 0.2, 0.1, 0.08), strict=True)]
     draws = [[m + d for d in (-0.05, -0.02, 0.0, 0.03)] for m in MEANS]
-    figures.draw_curve((3, 6, 12, 24), MEANS, intervals, draws, tmp_path)
+    points = [
+        Point(n, mean, interval, tuple(scores), 0.5, {})
+        for n, mean, interval, scores in zip((3, 6, 12, 24), MEANS, intervals, draws, strict=True)
+    ]
+    draw_curve(points, tmp_path)
     assert_no_legend_over_axes(drawn[0])
     text = (tmp_path / "curve.svg").read_text()
-    for words in ("mean of the draws", "its 95 % interval", "one draw"):
+    for words in ("mean of the draws", "95 % interval", "one draw"):
         assert f">{words}<" in text
 
 

@@ -29,7 +29,7 @@ def test_an_unknown_key_stops_its_own_command_alone(dseg, store, world, model, t
     refused = fit(dseg, store, world)
     assert refused.code == 2
     assert "sets 'max_steps' in [fit]" in refused.err
-    assert "is 'max-steps' meant?" in refused.err
+    assert "did you mean 'max-steps'?" in refused.err
     told = dseg("predict", store, "--model", model)
     assert told.code == 0, told.err
     assert "6 masks written" in told.out

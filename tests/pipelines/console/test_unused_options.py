@@ -52,11 +52,11 @@ def test_an_option_that_would_do_nothing_is_refused(dseg, places, tmp_path, word
 def test_the_words_say_why(dseg, places):
     words = ("fit", places["store"], places["labels"], "--recipe", "paper", "--max-steps", 5)
     assert (
-        "--max-steps would do nothing here: --recipe paper trains as published, up to 100 epochs"
+        "--max-steps has no effect here: --recipe paper trains as published, up to 100 epochs"
         in dseg(*words).err
     )
     told = dseg("predict", places["store"], "--model", places["model"], "--batch-size", 4).err
-    assert "--batch-size would do nothing here: features come from a store" in told
+    assert "--batch-size has no effect here: the features come from a store" in told
 
 
 def test_defaults_of_the_settings_yield(dseg, places, tmp_path):

@@ -114,21 +114,24 @@ def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_pat
     words = ("curve", store, world.truth, "--out", folder, "--dry-run")
     refused = dseg(*words, "--members", 2, "--max-steps", 61)
     assert refused.code == 2
-    assert "contains a curve made with other training options (--max-steps): choose" in refused.err
+    assert "contains results that differ in max steps (60 there, 61 here): give" in refused.err
     assert dseg(*words, "--members", 2, "--max-steps", 61, "--overwrite").code == 0
     (tmp_path / "test.txt").write_text("p1\np2\n")
     for told, what in (
-        (("--ignore", 2), "--ignore"),
+        (("--ignore", 2), "ignore (255 there, 2 here)"),
         (("--test-list", "test.txt"), "--test-list"),
-        (("--layers", FeatureStore.open(store).spec.layers[0].name), "features"),
+        (("--layers", FeatureStore.open(store).spec.layers[0].name), "the features"),
     ):
         refused = dseg(*words, *WORDS, *told)
-        assert f"contains a curve made with other {what}: choose" in refused.err
+        assert f"contains results that differ in {what}: give" in refused.err
     with Image.open(own_world.truth / "p0.png") as image:
         Image.fromarray(np.asarray(image) % 2).save(own_world.truth / "p0.png")
     other = dseg("curve", store, own_world.truth, *WORDS, "--out", folder, "--dry-run")
-    assert "contains a curve made with other images or labels" in other.err
-    assert "exists but does not contain a curve" in dseg(*words[:3], "--out", world.photos).err
+    assert "contains results that differ in images or labels" in other.err
+    assert (
+        "exists and does not contain results of `dseg"
+        in dseg(*words[:3], "--out", world.photos).err
+    )
     (tmp_path / "curve").mkdir()
     (tmp_path / "curve/curve.json").write_text("{")
     assert "is damaged" in dseg(*words[:3], *WORDS).err
@@ -165,7 +168,7 @@ def test_counts_that_cannot_be_are_refused(dseg, world, store):
     assert "Give numbers from 1 to 4" in dseg(*words, "--counts", "2,5").err
     few = dseg("curve", store, world.labels)
     assert few.code == 2
-    assert "3 labelled images are too few for a curve: at least four" in few.err
+    assert "3 labelled images are too few for a curve: it needs at least four" in few.err
 
 
 def test_draws_are_nested_apart_and_depend_on_their_number_alone(labelled):

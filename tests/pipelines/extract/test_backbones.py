@@ -232,7 +232,7 @@ def test_some_layers_of_a_store(dseg, world, store, tmp_path):
 
 @pytest.mark.parametrize(
     ("layers", "words"),
-    [("9:9", "there is no layer '9:9': there are "), ("", "is not a list of names")],
+    [("9:9", "there is no layer '9:9': available are "), ("", "is not a list of names")],
 )
 def test_wrong_layers_are_refused(layers, words, dseg, world, store):
     refused = dseg("fit", store, world.labels, "--layers", layers)

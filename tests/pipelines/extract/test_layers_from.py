@@ -93,7 +93,7 @@ def test_what_the_model_says_cannot_be_said_too(dseg, world, model, tmp_path, na
 def test_all_contradictions_are_named_at_once(dseg, world, model):
     words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
     refused = dseg("extract", *words, "--tile", "--seed", 1, "--steps", 5)
-    assert "Error: --steps, --fit/--tile, --seed cannot be given" in refused.err
+    assert "Error: --steps, --fit/--tile, --seed cannot be combined" in refused.err
 
 
 def test_settings_yield_to_a_model(dseg, world, model, tmp_path):
@@ -113,9 +113,9 @@ def test_settings_that_name_the_model_do_not_contradict_it(dseg, world, model, t
     words = ("extract", "--images", world.photos, "--out", "f.zarr")
     refused = dseg(*words)
     assert refused.code == 2
-    assert "--steps cannot be given with --layers-from" in refused.err
+    assert "--steps cannot be combined with --layers-from" in refused.err
     (tmp_path / "dseg.toml").write_text(f'[extract]\nlayers-from = "{model}"\n')
-    assert "--seed cannot be given" in dseg(*words, "--seed", 1).err
+    assert "--seed cannot be combined" in dseg(*words, "--seed", 1).err
     assert dseg(*words).code == 0
 
 

@@ -80,7 +80,7 @@ def test_what_is_missing_or_empty_is_extracted_again(extract, own_store, store, 
     assert "1 images extracted, 5 unchanged, 0 failed" in run.out
     if (key, hurt) != ("complete/c/2", Path.unlink):  # an image that was never written
         assert "1 of 6 complete images of" in run.err
-        assert "1 with chunks missing or cut off. The first: image 'p2.png': '" in run.err
+        assert "1 with missing or truncated chunks. The first: image 'p2.png': '" in run.err
         assert "1 of 6 complete images of" in told.err
     assert same_as(own_store, store)
     again = extract()
@@ -136,7 +136,7 @@ def test_a_lost_table_ends_every_command_in_words(
         assert run.code == 1
         assert f"'{name}'" in run.err
         assert "Extract again with --overwrite" in run.err
-        assert "unforeseen" not in run.err
+        assert "unexpected error" not in run.err
     assert not Path("masks").exists()
     assert extract("--overwrite").code == 0
     assert dseg("predict", own_store, "--model", model).code == 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 from dseg import FeatureStore
-from dseg.pipelines.features.sources import FromStore
+from dseg.pipelines.features.sources import StoreSource
 from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 
@@ -17,7 +17,7 @@ def test_rows_that_nobody_took_are_not_the_next_images(tmp_path):
     for i in range(3):
         tiles = [{"4x4": np.full((1, 4, 4), 10 * i + tile, np.float16)} for tile in range(2)]
         writer.write_image(i, tiles, sha256=bytes(32), nonfinite=zeros, clipped=zeros)
-    source = FromStore(FeatureStore.open(tmp_path / "f.zarr"))
+    source = StoreSource(FeatureStore.open(tmp_path / "f.zarr"))
     seen = {}
     for taken, image in zip((0, 1, 2), source.images("012", lambda *_: False), strict=True):
         maps = iter(image.maps)

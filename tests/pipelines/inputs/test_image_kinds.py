@@ -59,7 +59,7 @@ def test_12_bits_in_16_bit_files_give_the_features_of_8(dseg, of_8_bits, of_12_b
     assert told.code == 0, told.err
     assert "6 of 6 images have 16 bits per channel but no value above" in told.err
     assert "all are read as 12-bit images, in which 4095 is white" in told.err
-    assert "say --white 65535" in told.err
+    assert "use --white 65535" in told.err
     assert np.array_equal(features("8.zarr"), features("12.zarr"))
     dark = extract(dseg, of_12_bits, ddpm, "--white", 65535, out="dark.zarr")
     assert "white" not in dark.err
@@ -147,7 +147,7 @@ def test_a_model_of_8_bit_images_takes_12_bits_for_dark_and_says_so(
     assert dseg("fit", "f.zarr", of_8_bits.labels, *words).code == 0
     told = dseg("predict", of_12_bits, "--out", "dark")
     assert "the model has 65535 as white: they are read as dark" in told.err
-    assert "say --white 4095" in told.err
+    assert "use --white 4095" in told.err
     right = dseg("predict", of_12_bits, "--out", "right", "--white", 4095)
     assert right.code == 0
     assert "dark" not in right.err
@@ -240,8 +240,8 @@ def test_links_to_folders_are_followed(dseg, own_world, ddpm, tmp_path):
     (disk / "loop").symlink_to(own_world.photos)
     told = extract(dseg, own_world.photos, ddpm)
     assert "6 images extracted" in told.out, told.err
-    assert f"has links to '{disk}', the images there are included" in told.err
-    assert "2 links to folders that are seen already" in told.err
+    assert f"has links to '{disk}'; the images there are included" in told.err
+    assert "2 links to folders that are included already" in told.err
     (own_world.photos.parent / "linked").mkdir()
     (own_world.photos.parent / "linked/day1").symlink_to(own_world.labels)
     fit = ("--members", 2, "--max-steps", 20)
@@ -284,7 +284,7 @@ def test_sub_folders_count_in_paths(dseg, own_world, ddpm, tmp_path):
     assert [image.name for image in images] == ["a/p0.png", "p1.png"]
     (tmp_path / "list.txt").write_text("c/p0\np1\n")
     refused = extract(dseg, own_world.photos, ddpm, "--list", "list.txt", out="g.zarr")
-    assert_refused(refused, "contains 'c/p0', not found among the 8 images", "is 'a/p0' meant?")
+    assert_refused(refused, "contains 'c/p0', not found among the 8 images", "did you mean 'a/p0'?")
 
 
 def test_the_nearest_name_is_told(dseg, store, model, tmp_path):
@@ -321,7 +321,7 @@ def test_only_other_kinds_of_files(dseg, tmp_path, ddpm):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.heic").write_bytes(b"x")
     refused = extract(dseg, tmp_path / "photos", ddpm)
-    assert_refused(refused, "no image in", "skipped in are 1 .heic")
+    assert_refused(refused, "no image in", "passed over are 1 .heic")
 
 
 def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path):

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dseg.classify.labels.label_maps import label_rows
+from dseg.classify.labels.label_maps import label_tiles
 from dseg.classify.labels.survey import LabelSurvey
 from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.inputs.label_facts import LabelFile
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import plan_tiles
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -188,11 +188,11 @@ def test_counts_are_those_of_the_file(pixels, side, ignore):
     rng = np.random.default_rng(pixels)
     label = rng.integers(0, 4, (side, side + 3)).astype(np.int32)
     label[label == 3] = ignore
-    geometry = plan_rows(label.shape, (8, 8), "squash")
+    geometry = plan_tiles(label.shape, (8, 8), "squash")
     seen = LabelSurvey("the label maps", ignore).add(Path("a.png"), label)
-    file = LabelFile.of(label, seen, label_rows(label, geometry, ignore=ignore), geometry)
+    file = LabelFile.of(label, seen, label_tiles(label, geometry, ignore=ignore), geometry)
     ids, counts = np.unique(label[label != ignore], return_counts=True)
     assert file.pixels == dict(zip(ids.tolist(), counts.tolist(), strict=True))
-    whole = label_rows(label, geometry, ignore=ignore, minimum_pixels=1)
-    learnt = label_rows(label, geometry, ignore=ignore)
+    whole = label_tiles(label, geometry, ignore=ignore, minimum_pixels=1)
+    learnt = label_tiles(label, geometry, ignore=ignore)
     assert file.lost == {k: (whole == k).sum() for k in ids if k not in learnt}

@@ -69,6 +69,8 @@ def fit(dseg, store, labels, *more):
     ],
 )
 def test_each_command_refuses(dseg, own_world, store, model, tmp_path, command, how, words):
+    if command == "robustness":
+        pytest.importorskip("imagecorruptions", reason="corruptions need dseg[robustness]")
     truth = own_world.truth
     shutil.copytree(truth, tmp_path / "sharp")
     unname(truth)

@@ -13,7 +13,7 @@ from dseg.classify.inference.prediction import Prediction
 from dseg.classify.labels.classes import default_classes
 from dseg.extract.images.reading import image_size, sha256_of
 from dseg.pipelines.masks.manifest import FILE, Manifest
-from dseg.pipelines.masks.mask_folder import Asked, MaskFiles
+from dseg.pipelines.masks.mask_folder import MaskFolder, MaskOptions
 from dseg.store.errors import DsegError, InputError
 from PIL import Image
 
@@ -127,8 +127,8 @@ with claimed(folder, "k", "a test") as claim:
     manifest = Manifest(folder)
     for i in range(60):
         stem = f"{name}{i}"
-        with claim.alone():
-            manifest.catch_up()
+        with claim.exclusive():
+            manifest.refresh()
             manifest.add({"stem": stem, "image": stem, "sha256": "0", "mask": stem})
             if i % 7 == 0:
                 manifest.compact([])
@@ -184,10 +184,10 @@ def prediction():
 @pytest.mark.parametrize("stem", ["../x", "a/../../x", "{elsewhere}/x"])
 def test_the_writer_checks_where_its_files_lie(tmp_path, stem):
     stem = stem.format(elsewhere=tmp_path / "elsewhere")
-    files = MaskFiles(tmp_path / "out", Asked(uncertainty=True), default_classes(2), 2, "m")
+    files = MaskFolder(tmp_path / "out", MaskOptions(uncertainty=True), default_classes(2), 2, "m")
     for write in (
-        lambda: files.check_apart([stem]),
-        lambda: files.prepare(stem, "x.png", b"", prediction()),
+        lambda: files.check_distinct_paths([stem]),
+        lambda: files.stage(stem, "x.png", b"", prediction()),
     ):
         with pytest.raises(InputError, match=r"would be written outside of '.*out'"):
             write()
@@ -240,11 +240,13 @@ def test_a_mask_that_is_a_link_is_replaced_not_followed(dseg, store, model, tmp_
 
 def test_an_image_whose_name_leads_out_is_not_drawn_over(world, tmp_path):
     """What an overlay is drawn over is found by its stem among the images, whatever its name."""
-    asked = Asked(overlay=True, images={"p0": world.photos / "p0.png"})
-    files = MaskFiles(tmp_path, asked, default_classes(2), 2, "m")
+    asked = MaskOptions(overlay=True, images={"p0": world.photos / "p0.png"})
+    files = MaskFolder(tmp_path, asked, default_classes(2), 2, "m")
     secret = sha256_of(world.truth / "p0.png")
-    with pytest.raises(DsegError, match=r"p0\.png' is not the image that the features are of"):
-        files.prepare("p0", "../truth/p0.png", secret, prediction())
+    with pytest.raises(
+        DsegError, match=r"p0\.png' is not the image that the features were extracted from"
+    ):
+        files.stage("p0", "../truth/p0.png", secret, prediction())
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

@@ -11,7 +11,6 @@ from dseg.pipelines.robustness.corruptions import (
     SEVERITIES,
     chosen,
     corrupt,
-    corrupted,
     group_of,
     library,
     working_size,
@@ -163,7 +162,7 @@ def test_large_images_are_corrupted_at_the_size_that_the_constants_are_for():
     assert working_size((1200, 1600), (1200, 1600), 256) == (1200, 1600)  # tiles see all of it
     assert working_size((100, 4000), (64, 512), 64) == (64, 2560)
     large = np.random.default_rng(0).integers(0, 256, (300, 500, 3)).astype(np.uint8)
-    assert corrupted(large, "fog", 2, 0, "a", (64, 107)).shape == (64, 107, 3)
+    assert corrupt(large, "fog", 2, 0, "a", (64, 107)).shape == (64, 107, 3)
 
 
 def test_a_library_that_does_not_import_says_what_is_missing(monkeypatch, tmp_path):

@@ -10,8 +10,8 @@ from dseg.classify.inference.mask_files import encode_mask
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
 from dseg.pipelines.robustness.config import RobustnessConfig
-from dseg.pipelines.robustness.corruptions import corrupted, working_size
-from dseg.pipelines.robustness.results import Cell, Question, Results, short_names
+from dseg.pipelines.robustness.corruptions import corrupt, working_size
+from dseg.pipelines.robustness.results import Results, StudySettings, short_names
 from dseg.pipelines.robustness.run import robustness
 from dseg.store.errors import InputError
 from PIL import Image
@@ -100,7 +100,7 @@ def test_a_corrupted_score_is_that_of_a_folder_of_corrupted_images(
             image = np.asarray(file)
         size = working_size(image.shape[:2], (32, 32), 256)
         assert size == image.shape[:2]
-        noisy = corrupted(image, "gaussian_noise", 5, 0, stem, size)
+        noisy = corrupt(image, "gaussian_noise", 5, 0, stem, size)
         Image.fromarray(noisy).save(tmp_path / f"noisy/{stem}.png")
     assert dseg("predict", "noisy", "--model", model).code == 0
     scores = json.loads(dseg("evaluate", "masks", world.truth, "--json").out)
@@ -212,7 +212,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     assert "0 passes over 6 images, 5 from earlier runs" in dseg(*words, "--model", "m").out
     assert_refused(
         dseg(*words, "--model", "m", "--seed", 3),
-        "contains results with other settings: seed is 0 there, 3 here. Give another --out, or",
+        "contains results that differ in seed (0 there, 3 here): give another --out, or",
     )
     for file in (tmp_path / "m").iterdir():
         shutil.copy(second / file.name, file)
@@ -226,7 +226,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     )
     (own_world.truth / "p0.png").write_bytes((own_world.truth / "p0.png").read_bytes() + b" ")
     refused = dseg(*words, "--model", model)
-    assert_refused(refused, "with other settings: other images or label maps. Give")
+    assert_refused(refused, "contains results that differ in images or label maps: give")
     assert dseg(*words, "--model", model, "--overwrite").code == 0
     assert {key[0] for key in cells(out)} == {model.as_posix()}
     (out / "robustness.json").write_text("{}")
@@ -241,7 +241,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
 
 def test_wrong_calls(dseg, world, model):
     words = ("robustness", world.photos, world.truth, "--model", model)
-    assert_refused(dseg(*words, "--corruptions", "rain"), "--corruptions has 'rain', which is no")
+    assert_refused(dseg(*words, "--corruptions", "rain"), "--corruptions has 'rain', which is not")
     assert_refused(dseg(*words, "--corruptions", ","), "--corruptions names no corruption")
     assert_refused(dseg(*words, "--severities", "1,6"), "--severities names 6: severities are 1 to")
     assert_refused(dseg(*words, "--side", "8"), "Invalid value for '--side'")
@@ -331,7 +331,9 @@ def test_models_may_stand_in_the_settings(dseg, world, model, second, tmp_path):
     assert "4 passes over 6 images" in made.out
     (tmp_path / "dseg.toml").write_text("[robustness]\nmodel = [1]\n")
     refused = dseg("robustness", world.photos, world.truth)
-    assert_refused(refused, "sets model in [robustness] to [1]: expected a text or a list of texts")
+    assert_refused(
+        refused, "sets model in [robustness] to [1]: expected a string or a list of strings"
+    )
 
 
 def test_names_are_as_short_as_tells_them_apart():
@@ -340,7 +342,7 @@ def test_names_are_as_short_as_tells_them_apart():
 
 
 def test_means_are_of_what_all_models_have(tmp_path):
-    question = Question("0", 1, ("a",), 255, 256, 0, "test")
+    question = StudySettings("0", 1, ("a",), 255, 256, 0, "test")
     results = Results(tmp_path, question)
     results.models = {"x": "one", "y": "two"}
     for model, name, severity, score in (
@@ -350,7 +352,11 @@ def test_means_are_of_what_all_models_have(tmp_path):
         ("y", "fog", 1, 0.5),
         ("y", "fog", 3, 0.3),
     ):
-        results.cells[model, name, severity] = Cell(score, score, (score,))
+        results.cells[model, name, severity] = {
+            "mean_iou": score,
+            "pixel_accuracy": score,
+            "iou": {"a": score},
+        }
     assert results.shared() == ["fog"]
     assert results.averaged("x", [1]) == 0.4  # without snow, which the other was not tried on
     assert results.averaged("y", [1, 3]) == pytest.approx(0.4)

@@ -354,7 +354,7 @@ def test_the_probes_choice_is_recommended_unless_the_ensemble_finds_it_behind(
         Confirmation(estimate(mean), Interval(0, 1), task.labelled.classes.names)
         for mean in by_ensemble
     ]
-    found = ranked(task, rows, confirmed, Costs(task, Progress()))
+    found = ranked(rows, confirmed, Costs(task, Progress()))
     assert found[0].title == recommended
     assert sorted(row.title for row in found) == sorted(sets)
     for row in found:
@@ -377,10 +377,8 @@ def test_the_ensemble_is_scored_on_images_that_it_has_not_learnt_from(planted, l
     config = SelectConfig((planted,), labels, folds=3, max_steps=30, members=2)
     task = prepare(config, Progress())
     some = task.set_of(("50:6",))
-    (found,) = confirm_sets(
-        config, {"one": some}, task.stores[0], task.labelled, task.folds, task.device, Progress()
-    )
-    setting = setting_of(config, some.features, task.labelled, task.device)
+    (found,) = confirm_sets(task, {"one": some}, Progress())
+    setting = setting_of(task, some.features, task.labelled)
     told = cross_validate(setting, task.folds, Progress())
     assert found.found.mean_iou == pytest.approx(told.to_dict()["mean_iou"])
     assert found.interval == told.interval

@@ -8,10 +8,13 @@ import torch
 from dseg import FeatureStore
 from dseg.classify.inference.mask_files import read_mask
 from dseg.pipelines.console.progress import Progress
+from dseg.pipelines.features.sources import FromStore
 from dseg.pipelines.inputs.labelled_pixels import read_labelled
+from dseg.pipelines.masks.segmenter import Segmenter
 from dseg.pipelines.training.cross_validation import _sample
-from dseg.pipelines.training.holdout import LEFT_BEHIND, Scores, Setting, trial
-from dseg.pipelines.training.job import Training, TrainingOptions
+from dseg.pipelines.training.holdout import LEFT_BEHIND, Scores, TrialSetup, trial
+from dseg.pipelines.training.job import Training
+from dseg.pipelines.training.options import TrainingOptions
 from dseg.store.errors import InputError
 
 OPTIONS = TrainingOptions(members=3, max_steps=120, seed=4)
@@ -19,10 +22,10 @@ TRAIN, TEST = ("p0", "p2", "p3"), ("p1", "p5")
 
 
 @pytest.fixture(scope="module")
-def setting(world, store) -> Setting:
+def setting(world, store) -> TrialSetup:
     opened = FeatureStore.open(store)
     labelled = read_labelled(opened, world.truth, None, 255, Progress())
-    return Setting(opened, labelled, OPTIONS, 10**9, torch.device("cpu"))
+    return TrialSetup(opened, labelled, OPTIONS, 10**9, torch.device("cpu"))
 
 
 def test_a_trial_is_fit_predict_and_evaluate(dseg, setting, world, store, tmp_path):
@@ -46,11 +49,15 @@ def test_a_trial_is_fit_predict_and_evaluate(dseg, setting, world, store, tmp_pa
 
 def test_sampled_probabilities_are_those_of_the_whole_image(setting):
     whole, few = [], []
-    trial(setting, TRAIN, TEST, seen=whole.append, want_probabilities=True, sampled=10**9)
+    trial(setting, TRAIN, TEST, seen=whole.append, sampled=10**9)
     trial(setting, TRAIN, TEST, seen=few.append, sampled=50)
-    for one, other in zip(whole, few, strict=True):
+    ensemble = setting.training(TRAIN).run(Progress())
+    segmenter = Segmenter(ensemble, setting.store.spec, setting.device)
+    images = FromStore(setting.store).images(TEST, lambda *_: False)
+    for image, one, other in zip(images, whole, few, strict=True):
         assert len(one.sample) == one.labelled == one.label.size
-        flat = one.prediction.probabilities.reshape(3, -1).T
+        again = segmenter(image, want_probabilities=True)
+        flat = again.probabilities.reshape(3, -1).T
         assert np.allclose(flat[one.sample], one.prediction.sampled, atol=1e-3)
         assert len(other.sample) == 50
         assert (np.diff(other.sample) > 0).all()
@@ -66,8 +73,9 @@ def test_images_of_one_class_teach_nothing(setting):
     assert only.images == TRAIN
     assert np.array_equal(only.counts_by_image, setting.labelled.counts_by_image[[0, 2, 3]])
     assert only.counts.sum() == only.pixels.n == len(only.y)
+    short = TrialSetup(setting.store, setting.labelled, OPTIONS, 10**6, setting.device)
     with pytest.raises(InputError, match="is too little"):
-        trial(Setting(setting.store, setting.labelled, OPTIONS, 10**6, setting.device), TRAIN, TEST)
+        trial(short, TRAIN, TEST)
 
 
 def test_a_training_leaves_room_for_what_stands_beside_it(setting):

@@ -7,7 +7,7 @@ import pytest
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import UnreadableImage
 from dseg.pretrain.data.images import Augmentation, TrainingImages
-from dseg.store.geometry import plan_rows
+from dseg.store.geometry import plan_tiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -53,7 +53,7 @@ def test_what_is_seen_does_not_depend_on_batches_threads_or_memory(photos, augme
 def test_a_whole_image_is_what_extraction_sees(tmp_path, shape):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
-    rows = ImageRows(image, plan_rows(shape, (8, 8), "squash", 0))
+    rows = ImageRows(image, plan_tiles(shape, (8, 8), "squash", 0))
     images = training_images(tmp_path)
     assert np.array_equal(images.whole(0), rows[0])
     assert np.array_equal(images.batch(0, 1)[0], rows[0])
@@ -63,7 +63,7 @@ def test_a_wide_image_is_near_what_extraction_sees(tmp_path, picture):
     """It is reduced in two steps there, so that less of it is kept."""
     image = picture(1, 40, 90)
     Image.fromarray(image).save(tmp_path / "a.png")
-    rows = ImageRows(image, plan_rows((40, 90), (8, 8), "squash", 0))
+    rows = ImageRows(image, plan_tiles((40, 90), (8, 8), "squash", 0))
     np.testing.assert_allclose(training_images(tmp_path).whole(0), rows[0], atol=0.03)
 
 

@@ -137,7 +137,7 @@ def test_a_run_that_diverges_says_what_helps(begin, unet, here, precision, words
     _, images = begin()
     recipe = Recipe(batch_size=4, warmup=0, learning_rate=1e30)
     training = Training(unet(1), DDPMScheduler(), recipe, here, precision)
-    with pytest.raises(Diverged, match=f"not finite.*lower --learning-rate.*{words}"):
+    with pytest.raises(Diverged, match=f"are not finite.*lower --learning-rate.*{words}"):
         run(training, images, Length(steps=50))
     assert training.done < 10
 

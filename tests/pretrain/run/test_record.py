@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 from dseg.pretrain.run.folder import RunFolder
-from dseg.pretrain.run.loop import Moment
+from dseg.pretrain.run.loop import TrainingStatus
 from dseg.pretrain.run.record import Record
 from dseg.pretrain.train.heldout_loss import HeldOut
 from dseg.pretrain.train.recipe import Recipe
@@ -42,7 +42,8 @@ def moments(whole, n_steps, stopped=False):
     for tenth in range(1, 11):
         share = tenth / 10
         last = tenth == 10
-        yield Moment(int(n_steps * share), whole * share, share, 0.1, 1e-3, last, stopped and last)
+        done = (int(n_steps * share), whole * share, share)
+        yield TrainingStatus(*done, 0.1, 1e-3, last, stopped and last)
 
 
 def drawn(record, *given, **named):
@@ -79,9 +80,9 @@ def test_what_is_noted_is_logged_evaluated_and_saved(record, tmp_path):
     images = list(np.zeros((2, 3, 8, 8), np.float32))
     noting = record(sheets=0, held_out=HeldOut(images, DDPMScheduler(), 0))
     folder = tmp_path / "run"
-    noting.note(Moment(5, 1.0, 0.5, 0.25, 1e-3))
+    noting.note(TrainingStatus(5, 1.0, 0.5, 0.25, 1e-3))
     assert not (folder / "training").exists()
-    noting.note(Moment(9, 2.0, 1.0, 0.125, 1e-3, last=True))
+    noting.note(TrainingStatus(9, 2.0, 1.0, 0.125, 1e-3, last=True))
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in lines] == [0.25, 0.125]
     assert "held_out_loss" not in lines[0]
@@ -96,7 +97,7 @@ def test_what_is_noted_is_logged_evaluated_and_saved(record, tmp_path):
 def test_one_asked_to_stop_saves_without_delay(record, tmp_path):
     images = list(np.zeros((2, 3, 8, 8), np.float32))
     noting = record(sheets=4, held_out=HeldOut(images, DDPMScheduler(), 0))
-    noting.note(Moment(5, 1.0, 0.9, 0.25, 1e-3, last=True, stopped=True))
+    noting.note(TrainingStatus(5, 1.0, 0.9, 0.25, 1e-3, last=True, stopped=True))
     assert (tmp_path / "run/training/state.json").is_file()
     assert noting.held_out_loss is None
     assert list((tmp_path / "run/samples").iterdir()) == []

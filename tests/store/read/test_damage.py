@@ -26,8 +26,8 @@ def flip(file, position=0.5, bit=3):
 
 NAMED = (
     r"image 'sub/1.png', map size 8x8 \(block 6 at step 50, block 6 at step 150\): chunk "
-    r"'features/8x8/c/1/0/0/0' of .*/s.zarr' {words}. Run the same extract again, "
-    r"with --verify: it extracts this image again"
+    r"'features/8x8/c/1/0/0/0' of .*/s.zarr' {words}. Repeat the same extract "
+    r"command with --verify: it extracts this image again"
 )
 
 
@@ -83,7 +83,7 @@ def test_damaged_scales_are_seen(tmp_path, spec, write_all, how):
 def test_an_image_that_is_forgotten_is_written_again(path, spec, sha_of, make_maps):
     flip(path / "features/8x8/c/1/0/0/0")
     writer, none = FeatureWriter(path), np.zeros(len(spec.layers), int)
-    writer.forget(1)
+    writer.mark_incomplete(1)
     assert [writer.is_current(i, sha_of(i)) for i in range(3)] == [True, False, True]
     writer.write_image(1, [make_maps(spec, 1)], sha256=sha_of(1), nonfinite=none, clipped=none)
     np.testing.assert_array_equal(FeatureStore.open(path).map(1, "8x8"), make_maps(spec, 1)["8x8"])

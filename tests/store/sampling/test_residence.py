@@ -7,7 +7,7 @@ from dseg.store.errors import InputError
 from dseg.store.read.reader import FeatureStore
 from dseg.store.sampling.dask_tasks import TaskRunner
 from dseg.store.sampling.pixel_set import PixelSet
-from dseg.store.sampling.residence import ResidencePlan, least_free, plan_residence
+from dseg.store.sampling.residence import ResidencePlan, minimum_memory, plan_residence
 from dseg.store.sampling.sampler import PixelSampler
 from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
@@ -147,7 +147,7 @@ SPEC = make_spec()
 @settings(deadline=None, max_examples=300)
 def test_what_is_chosen_fits(n_pixels, n_rows, free, batch):
     n_pixels = min(n_pixels, n_rows * ROW[0] * ROW[1])
-    least = least_free(SPEC, n_pixels, n_rows, batch)
+    least = minimum_memory(SPEC, n_pixels, n_rows, batch)
     if free < least:
         with pytest.raises(InputError, match=f"at least {least} are needed"):
             plan_residence(SPEC, n_pixels, n_rows, free, batch)

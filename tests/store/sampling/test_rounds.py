@@ -3,7 +3,12 @@
 from itertools import pairwise
 
 import numpy as np
-from dseg.store.sampling.rounds import LEAST, group_size, rounds_of_epoch, stratified_counts
+from dseg.store.sampling.rounds import (
+    MIN_PIXELS_PER_IMAGE,
+    group_size,
+    rounds_of_epoch,
+    stratified_counts,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +29,7 @@ def test_rounds_of_an_epoch_take_each_pixel_once(sizes, pool, seed, epoch):
 @given(st.lists(st.integers(200, 900), min_size=1, max_size=8), st.integers(0, 5))
 @settings(deadline=None, max_examples=30)
 def test_a_round_takes_of_every_image_its_share_to_within_a_pixel(sizes, seed):
-    starts, pool = starts_of(sizes), LEAST * len(sizes)
+    starts, pool = starts_of(sizes), MIN_PIXELS_PER_IMAGE * len(sizes)
     rounds = list(rounds_of_epoch(starts, pool, seed, 0))
     assert all(len(r) == pool for r in rounds[:-1])
     for taken in rounds[:-1]:
@@ -43,7 +48,7 @@ def test_epochs_and_seeds_differ_and_repeat():
 
 def test_few_pixels_an_image_make_groups_of_images():
     starts = starts_of([1000] * 50)
-    pool = 10 * LEAST
+    pool = 10 * MIN_PIXELS_PER_IMAGE
     assert group_size(50, pool) == 10
     rounds = list(rounds_of_epoch(starts, pool, 0, 0))
     seen = [len(np.unique(np.searchsorted(starts, r, side="right"))) for r in rounds]

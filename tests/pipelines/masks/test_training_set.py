@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dseg import PixelEnsemble
 from dseg.classify.evaluation.metrics import Confusion
-from dseg.pipelines.masks.images_learnt import ImagesLearnt
+from dseg.pipelines.masks.training_set import TrainingSet
 from dseg.store.read.reader import FeatureStore
 from PIL import Image
 
@@ -100,7 +100,7 @@ def test_a_model_of_before_knows_the_images_of_its_own_store(dseg, world, store,
 
 @pytest.mark.parametrize("damaged", [None, 3, {"a": 1}, ["ab", 3]])
 def test_what_a_model_does_not_list_is_not_known(damaged):
-    assert ImagesLearnt.of({"images_sha256": damaged}).has("a", "ab") is None
+    assert TrainingSet.of({"images_sha256": damaged}).has("a", "ab") is None
 
 
 def test_held_out_masks_are_not_learnt_from(dseg, world, store, tmp_path):
@@ -117,7 +117,7 @@ def test_fit_asks_for_the_hashes_of_its_images_alone(dseg, world, store, tmp_pat
     assert dseg("fit", "cut.zarr", world.labels, *words, "--out", "cut").code == 0
     assert dseg("fit", store, world.labels, *words, "--out", "whole").code == 0
     models = (PixelEnsemble.load(tmp_path / name) for name in ("cut", "whole"))
-    cut, whole = (ImagesLearnt.of(model.extra_) for model in models)
+    cut, whole = (TrainingSet.of(model.extra_) for model in models)
     (tmp_path / "cut.zarr/facts/sha256/c/1/0").unlink()
     refused = dseg("fit", "cut.zarr", world.labels, *words, "--out", "none")
     assert refused.code == 1
