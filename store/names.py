@@ -50,9 +50,9 @@ def why_unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "
     >>> why_unsafe("../../x.png")
     "it has a part '..', which leads out of its folder"
     >>> why_unsafe("/etc/x.png")
-    "it begins with '/', so it is no path within a folder"
+    "it begins with '/', so it is not a path within a folder"
     >>> why_unsafe(r"..\x.png", windows=True)
-    "it has a '\\', which parts paths on Windows"
+    "it has a '\\', which separates folders on Windows"
     """
     if not name:
         return "it is empty"

@@ -52,7 +52,7 @@ def names_of_lines(text: str) -> tuple[list[str], list[str]]:
     >>> names_of_lines("__ignore__\n_background_\ncat")[0]
     ['_background_', 'cat']
     >>> names_of_lines("1: tree\n0: sky")
-    (['sky', 'tree'], ["holds ids and names: class 0 is 'sky'"])
+    (['sky', 'tree'], ["contains ids and names: class 0 is 'sky'"])
     """
     notes: list[str] = []
     lines = _without_comments(text.rstrip().splitlines(), notes)
