@@ -279,7 +279,7 @@ def test_settings_from_a_file(train, tmp_path):
         (("--size", "32x48"), "Invalid value for '--size': '32x48' is not a valid integer range"),
         (("--size", "12"), "both sides must be multiples of 8: got 12x12, the nearest is 16x16"),
         (("--network", "small"), "--network small is for a new network, but --init gives one"),
-        (("--batch-size", "1000000000"), "a batch of 1000000000 images of 32x32 takes 12288 GB"),
+        (("--batch-size", "1000000000"), "a batch of 1000000000 images of 32x32 needs 12288 GB"),
         (("--head-channels", "8"), "head_channels cannot be set for this checkpoint"),
         (("--precision", "float16"), "float16 is for CUDA, not for cpu: use bfloat16 or float32"),
         (("--device", "abacus"), "there is no device 'abacus' here"),
