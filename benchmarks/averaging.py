@@ -40,7 +40,7 @@ def measure(data: DataSet, options: dict[str, object], given: argparse.Namespace
         stems = write_list(folder / "train.txt", data.train)
         store, started = folder / "feats.zarr", time.monotonic()
         backbone = BackboneOptions(size=SIZES.get(data.name), device=given.device, **options)
-        config = ExtractConfig(data.images, store, given.checkpoint, backbone=backbone)
+        config = ExtractConfig(data.images, store, (given.checkpoint,), backbone=backbone)
         extract(replace(config, list_file=stems))
         seconds = (time.monotonic() - started) / len(data.train)
         scores = []

@@ -109,7 +109,7 @@ def commands(folder: Path, net: str, device: str, images: int, labelled: int) ->
     for precision in reversed(PRECISIONS):  # the last one's store and model stay
         store, model = folder / f"{precision}.zarr", folder / f"model-{precision}"
         options = BackboneOptions(precision=precision, device=device)
-        written = extract(ExtractConfig(photos, store, net, backbone=options))
+        written = extract(ExtractConfig(photos, store, (str(net),), backbone=options))
         print(f"extract, {precision}: {images / written.seconds:.2f} images/s to a store")
         fitted = fit(FitConfig((store,), labels, model, device=device))
         print(f"fit, {precision}: {fitted.seconds:.1f} s for {labelled} images")

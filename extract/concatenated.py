@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..store.read.joined_spec import joined_order
-from ..store.spec import FeatureSpec
-from .backbone import Backbone
+from ..store.read.joined_spec import joined_order, joined_spec
+from ..store.spec import FeatureSpec, Fit
+from .backbone import Backbone, feature_spec
+from .images.levels import FULL
 
-__all__ = ["ConcatenatedBackbone"]
+__all__ = ["ConcatenatedBackbone", "concatenated", "spec_of"]
 
 
 class ConcatenatedBackbone:
@@ -54,3 +55,24 @@ class ConcatenatedBackbone:
         each = rows if len(rows) > 1 else rows * len(self.backbones)
         maps = [backbone(seen) for backbone, seen in zip(self.backbones, each, strict=True)]
         return [maps[number][at] for number, at in self._order]
+
+
+def concatenated(backbones: Sequence[Backbone], fit: Fit, overlap: int) -> Backbone:
+    """Return one backbone of several, or the only one.
+
+    Raises
+    ------
+    InputError
+        If their features cannot be joined, see `joined_spec`.
+    """
+    if len(backbones) == 1:
+        return backbones[0]
+    parts = [feature_spec(backbone, fit, overlap) for backbone in backbones]
+    return ConcatenatedBackbone(backbones, joined_spec(parts))
+
+
+def spec_of(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FULL) -> FeatureSpec:
+    """Return the spec of the features that a backbone, or several, make; see `feature_spec`."""
+    if not isinstance(backbone, ConcatenatedBackbone):
+        return feature_spec(backbone, fit, overlap, white)
+    return joined_spec([feature_spec(one, fit, overlap, white) for one in backbone.backbones])

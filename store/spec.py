@@ -73,6 +73,16 @@ class LayerSpec:
         return self.block in EXTRAS
 
     @property
+    def is_filters(self) -> bool:
+        """Whether it holds classical filters."""
+        return self.block == FILTERS
+
+    @property
+    def is_pixels(self) -> bool:
+        """Whether it holds colour and position."""
+        return self.block == PIXELS
+
+    @property
     def name(self) -> str:
         """Its name in options: "<timestep>:<block>", without noise "<block>", or "filters"."""
         if self.is_extra:

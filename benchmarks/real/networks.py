@@ -204,7 +204,7 @@ def segment_by_network(
         for number, one in enumerate(checkpoints_of(checkpoint)):
             stores.append(store.with_name(f"{store.stem}{number or ''}{store.suffix}"))
             extraction = ExtractConfig(
-                data.images, stores[-1], one, backbone=_backbone(options), list_file=stems
+                data.images, stores[-1], (one,), backbone=_backbone(options), list_file=stems
             )
             extracted = extract(extraction, progress)
             if isinstance(extracted, Estimate) or extracted.failed:

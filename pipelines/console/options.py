@@ -14,7 +14,7 @@ __all__ = [
     "NUMBERS",
     "SEED",
     "SHARD",
-    "SIZE",
+    "SIZES",
     "TIME",
     "Finite",
     "device_option",
@@ -84,6 +84,17 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the sizes (height, width) of a text such as ``256,192x256``.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else.
+    """
+    return tuple(_size(part.strip()) for part in text.split(","))
+
+
 def _shard(text: str) -> tuple[int, int]:
     wrong = "is not a shard: give i/n with i from 0 to n-1"
     match = _matched(r"(\d+)/(\d+)", text, wrong)
@@ -128,7 +139,7 @@ class Finite(click.FloatRange):
 
 NUMBERS = _Parsed("N,N,…", _numbers)  # 50,150,250
 NAMES = _Parsed("NAME,…", _names)  # 50:6,150:8,pixels
-SIZE = _Parsed("S|HxW", _size)  # 256, or height and width: 192x256
+SIZES = _Parsed("S|HxW,…", parse_sizes)  # 256, or height and width: 192x256; several: 256,512
 SHARD = _Parsed("i/n", _shard)  # one part of several: 0/4 to 3/4
 BYTES = _Parsed("SIZE", _bytes)  # 500MB
 TIME = _Parsed("TIME", _seconds)  # in seconds: 90s, 30m, 1h30m

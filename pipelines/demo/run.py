@@ -215,7 +215,7 @@ def _extract(config: DemoConfig, progress: Progress) -> None:
         ExtractConfig(
             out / "photos",
             out / "feats.zarr",
-            config.checkpoint,
+            (config.checkpoint,),
             backbone=BackboneOptions(device=config.device),
         ),
         progress,

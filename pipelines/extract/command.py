@@ -12,7 +12,7 @@ from ..console.options import (
     NUMBERS,
     SEED,
     SHARD,
-    SIZE,
+    SIZES,
     device_option,
     dry_run_option,
     existing_folder,
@@ -39,9 +39,12 @@ __all__ = ["extract"]
 )
 @click.option(
     "--checkpoint",
+    "checkpoints",
+    multiple=True,
     help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE or SwAV "
     f"(.pth), DINO (transformers folder), or a hub id; default: {BUILTIN}, or with "
-    "--layers-from the model's.",
+    "--layers-from the model's. Several, each perhaps at its own sizes (net.pt@256,512), make "
+    "one store.",
 )
 @click.option(
     "--layers-from",
@@ -58,7 +61,16 @@ __all__ = ["extract"]
 @click.option(
     "--backbone",
     type=click.Choice(
-        ["guided-diffusion", "diffusers", "latent-diffusion", "mae", "swav", "dinov2", "dinov3"]
+        [
+            "guided-diffusion",
+            "diffusers",
+            "latent-diffusion",
+            "mae",
+            "swav",
+            "efficientnet-lite",
+            "dinov2",
+            "dinov3",
+        ]
     ),
     help="Required kind of the checkpoint; default: detected from its files.",
 )
@@ -96,7 +108,14 @@ __all__ = ["extract"]
     help="Which set of weights to use if the checkpoint has several, such as model, ema, unet; "
     "default: the averaged weights.",
 )
-@click.option("--size", type=SIZE, help="Input size of the network; default: the checkpoint's.")
+@click.option(
+    "--size",
+    "sizes",
+    type=SIZES,
+    default=(),
+    help="Input size of the network, such as 256 or 192x256; default: the checkpoint's. Several, "
+    "256,512: the same network at each.",
+)
 @click.option(
     "--fit",
     type=click.Choice(["squash", "pad", "tile"]),
@@ -187,7 +206,7 @@ def extract(context: click.Context, /, **given: Any) -> int:
 
     names = [field.name for field in fields(BackboneOptions) if field.name in given]
     if given["layers_from"] is not None:
-        decided = [name for name in (*names, "fit", "overlap", "white") if name != "device"]
+        decided = [n for n in (*names, "sizes", "fit", "overlap", "white") if n != "device"]
         _leave_to_model(context, given, decided)
     elif given["fit"] != "tile":
         refuse_idle(context, {"overlap": "only tiles overlap (--tile)"})
@@ -252,5 +271,5 @@ def _leave_to_model(context: click.Context, given: dict[str, Any], decided: Sequ
         )
     for name in decided:
         del given[name]
-    if source("checkpoint") not in meant:
-        del given["checkpoint"]
+    if source("checkpoints") not in meant:
+        del given["checkpoints"]

@@ -19,9 +19,12 @@ class ExtractConfig:
         Folder of images, sub-folders included; or one image.
     out : path
         The store: new, or one of the same recipe, which is then completed.
-    checkpoint : str, optional
-        File, folder or hub id of the diffusion model; by default the one that comes with dseg, or
-        with ``layers_from`` the model's, where it was.
+    checkpoints : tuple of str
+        Files, folders or hub ids of the networks, each perhaps with sizes (``net.pt@256,512``); by
+        default the one that comes with dseg, or with ``layers_from`` the model's, where it was.
+    sizes : tuple of (height, width)
+        Of the networks' input, for those without their own; by default the checkpoint's. The
+        features of several networks or sizes are joined in one store.
     layers_from : path, optional
         A model that `dseg fit` wrote: the features are those that it was fitted on. Then
         of ``backbone`` only the device may be given, and neither ``fit`` nor ``overlap``.
@@ -57,7 +60,8 @@ class ExtractConfig:
 
     images: Path
     out: Path
-    checkpoint: str | None = None
+    checkpoints: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
     layers_from: Path | None = None
     part: int | None = None
     backbone: BackboneOptions = field(default_factory=BackboneOptions)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ...extract.backbone import Backbone
-from ...extract.images.levels import white_in
 from ...store.geometry import plan_tiles
 from ...store.spec import FeatureSpec
 from ...store.write.stored_size import MeasuringWriter, dense_row_bytes
 from ...store.write.writer import PlannedImage
 from ..features.inference import Job, TileActivations, activations, decoded
+from ..features.sources import white_of
 from ..features.store_writer import ThreadedWriter
 from .config import ExtractSummary
 
@@ -134,7 +134,9 @@ def _spread(n: int, most: int) -> list[int]:
 def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
     geometry = plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap)
     every = -(-len(geometry.offsets) // _ROWS)
-    return Job(number, image.name, path, replace(geometry, offsets=geometry.offsets[::every]))
+    geometry = replace(geometry, offsets=geometry.offsets[::every])
+    shapes = tuple(part.row_shape for part in spec.parts)
+    return Job(number, image.name, path, geometry, shapes)
 
 
 def _run(
@@ -143,7 +145,7 @@ def _run(
     """Return how fast rows went, and the maps of the last one."""
     start, first, rows = time.monotonic(), 0.0, 0
     seen, maps = set[str](), dict[str, Any]()
-    white = white_in(writer.spec.preprocessing)
+    white = white_of(writer.spec)
     images = decoded(jobs, lambda job, sha256: False, white=white)
     with (
         ThreadedWriter(writer, ExtractSummary("", len(jobs)), lambda n: None) as writing,

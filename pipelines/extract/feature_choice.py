@@ -5,15 +5,18 @@ from pathlib import Path
 
 import torch
 
-from ...extract.backbone import Backbone, feature_spec, open_backbone
+from ...extract.backbone import Backbone
 from ...extract.checkpoints.builtin import BUILTIN
+from ...extract.concatenated import concatenated, spec_of
 from ...extract.from_spec import restore_backbone
 from ...extract.images.levels import white_in
-from ...extract.networks.options import BackboneOptions, UnsupportedOptionError
+from ...extract.networks.options import BackboneOptions
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
+from ..features.sources import white_of
 from ..masks.segmenter import load_model
 from .config import ExtractConfig
+from .networks import load_networks, network_inputs
 
 __all__ = ["features_of"]
 
@@ -38,43 +41,39 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
                 "the position in the image"
             )
         options = replace(options, pixels=False)
-    backbone = _loaded(options, config.checkpoint or BUILTIN, config.optional)
-    overlap = config.overlap if config.overlap is not None else min(backbone.row_shape) // 4
-    return backbone, feature_spec(backbone, config.fit, overlap)
-
-
-def _loaded(options: BackboneOptions, checkpoint: str, optional: frozenset[str]) -> Backbone:
-    """Load a network; optional settings that it does not support are left out."""
-    try:
-        return open_backbone(checkpoint, options)
-    except UnsupportedOptionError as error:
-        if not optional.issuperset(error.names):
-            raise
-        left_out = {name: getattr(BackboneOptions(), name) for name in error.names}
-    return _loaded(replace(options, **left_out), checkpoint, optional)
+    inputs = network_inputs(config.checkpoints or (BUILTIN,), config.sizes)
+    backbones = load_networks(inputs, options, config.optional)
+    overlap = config.overlap if config.overlap is not None else min(backbones[0].row_shape) // 4
+    backbone = concatenated(backbones, config.fit, overlap)
+    return backbone, spec_of(backbone, config.fit, overlap)
 
 
 def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpec]:
     """Return what makes the features of a model: its spec decides all but the checkpoint's path."""
-    given = replace(config.backbone, device=None) != BackboneOptions()
+    given = replace(config.backbone, device=None) != BackboneOptions() or config.sizes
     if given or (config.fit, config.overlap) != ("squash", None):
         raise InputError(
             f"the model '{model}' determines which features are extracted: leave out the "
             "options that determine them too"
         )
+    if len(config.checkpoints) > 1:
+        raise InputError(
+            f"--checkpoint is given {len(config.checkpoints)} times, but with --layers-from it "
+            "is the new location of one network: choose that with --part"
+        )
+    checkpoint = config.checkpoints[0] if config.checkpoints else None
     spec = _part(_spec_of(model), config.part, model)
-    backbone = restore_backbone(spec, config.checkpoint, config.backbone.device)
-    white = white_in(spec.preprocessing)
-    return backbone, feature_spec(backbone, spec.fit, spec.overlap, white)
+    backbone = restore_backbone(spec, checkpoint, config.backbone.device)
+    return backbone, spec_of(backbone, spec.fit, spec.overlap, white_of(spec))
 
 
 def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
-    """Return the features of one store of those that a model was fitted on."""
+    """Return the features to extract: all that a model was fitted on, or those of one network."""
     count = len(spec.parts)
-    if count == 0 and part is None:
+    if part is None and (count == 0 or _fits_one_store(spec)):
         return spec
     if count == 0:
-        raise InputError(f"the model '{model}' was fitted on a single store: leave out --part")
+        raise InputError(f"the model '{model}' was fitted on a single network: leave out --part")
     if part is None or not 1 <= part <= count:
         came = "" if part is None else f", so there is no --part {part}"
         raise InputError(
@@ -82,6 +81,12 @@ def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
             f"extract with --part 1 to {count}"
         )
     return spec.parts[part - 1]
+
+
+def _fits_one_store(spec: FeatureSpec) -> bool:
+    """Whether one store can hold joined features: no handcrafted layer twice, one white."""
+    once = sum(len(part.layers) for part in spec.parts) == len(spec.layers)
+    return once and len({white_in(part.preprocessing) for part in spec.parts}) == 1
 
 
 def _spec_of(model: Path) -> FeatureSpec:

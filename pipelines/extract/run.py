@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from ...extract.backbone import Backbone, feature_spec
+from ...extract.backbone import Backbone
+from ...extract.concatenated import ConcatenatedBackbone, spec_of
 from ...extract.images.files import ImageFiles, find_images
-from ...extract.images.levels import FULL, white_in
+from ...extract.images.levels import FULL
 from ...extract.registry import KINDS
 from ...store.atomic_folder import finish_replacement, is_free, replace_folder
 from ...store.claims import claimed
@@ -31,6 +32,7 @@ from ..features.inference import (
     decoded,
     tile_batch_size,
 )
+from ..features.sources import white_of
 from ..features.store_writer import ThreadedWriter
 from ..inputs.image_list import named, read_list, select, shard_of
 from ..inputs.image_survey import (
@@ -149,15 +151,25 @@ def _with_white(
     elif fixed is None:
         white = detect_white(survey.deep, n, progress)
     else:
-        white = white_in(fixed.preprocessing)
+        white = white_of(fixed)
         if white == FULL:
             what = "the model" if config.layers_from is not None else f"'{config.out}'"
             advice = "extract them into a separate store with --white {0}, and fit a model on it"
             warn_if_dark(survey.deep, n, what, advice, progress)
-    return feature_spec(backbone, spec.fit, spec.overlap, white)
+    return spec_of(backbone, spec.fit, spec.overlap, white)
 
 
 def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
+    several = backbone.backbones if isinstance(backbone, ConcatenatedBackbone) else (backbone,)
+    for one, part in zip(several, spec.parts or (spec,), strict=True):
+        _describe_network(one, part, progress)
+    if spec.parts:
+        progress.say(
+            f"  together {spec.dims} channels per pixel, {spec.bytes_per_row / 1e6:.1f} MB per pass"
+        )
+
+
+def _describe_network(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
     height, width = spec.row_shape
     at = f" at steps {', '.join(map(str, spec.steps))}" if spec.steps else ""
     blocks = f", blocks {', '.join(map(str, spec.blocks))}{at}" if spec.blocks else ""
@@ -345,7 +357,8 @@ def _remove_other(native: Path, spec: FeatureSpec) -> None:
 
 def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
     geometry = plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap)
-    return Job(number, image.name, path, geometry)
+    shapes = tuple(part.row_shape for part in spec.parts)
+    return Job(number, image.name, path, geometry, shapes)
 
 
 def _work(
@@ -357,7 +370,7 @@ def _work(
     progress: Progress,
 ) -> None:
     """Decode, run the network and write, each beside the others."""
-    white = white_in(writer.spec.preprocessing)
+    white = white_of(writer.spec)
     images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white)
     with (
         progress.bar("extract", len(jobs), "images") as advance,

@@ -11,16 +11,17 @@ import torch
 from ...extract.from_spec import checkpoint_options_of
 from ...extract.timing import recommended_layers, seconds_per_row
 from ...store.errors import DsegError
+from ...store.read.joined_spec import joined_order
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
-from ...store.read.view import join_features, layer_names
+from ...store.read.view import StorePart, join_features, layer_names, store_parts
 from ...store.spec import FeatureSpec, LayerSpec
 
 __all__ = ["LayerSet", "NetworkTimes", "default_names", "split_name"]
 
 
 def split_name(name: str, stores: int) -> tuple[int, str]:
-    """Return the number of the store, from 0, and the layer's name there.
+    """Return the number of the network, from 0, and the layer's name there.
 
     Examples
     --------
@@ -35,21 +36,21 @@ def split_name(name: str, stores: int) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class LayerSet:
-    """Layers of the stores that have them.
+    """Layers of the networks that have them.
 
     Parameters
     ----------
-    stores : tuple of FeatureStore
+    stores : tuple of StorePart
         Only those that are needed.
     layers : tuple of tuple of LayerSpec
-        Of each store, in its order.
+        Of each, in its order.
     """
 
-    stores: tuple[FeatureStore, ...]
+    stores: tuple[StorePart, ...]
     layers: tuple[tuple[LayerSpec, ...], ...]
 
     @classmethod
-    def of(cls, stores: Sequence[FeatureStore], names: Sequence[str]) -> Self:
+    def of(cls, stores: Sequence[StorePart], names: Sequence[str]) -> Self:
         """Return the set of some names, as `layer_names` gives them.
 
         An extra layer is taken from a store that is needed anyhow, if one has it.
@@ -71,11 +72,22 @@ class LayerSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """As ``--layers`` takes them of these stores, in feature order."""
-        return layer_names([spec for _, spec in self.parts])
+        """As ``--layers`` takes them of the stores' files, in feature order."""
+        every = store_parts(self._files)
+        if len(every) == 1:
+            return tuple(layer.name for layer in self.layers[0])
+        return tuple(
+            f"{every.index(self.stores[n]) + 1}/{self.layers[n][at].name}"
+            for n, at in joined_order([spec for _, spec in self.parts])
+        )
 
     @property
-    def parts(self) -> list[tuple[FeatureStore, FeatureSpec]]:
+    def _files(self) -> list[FeatureStore]:
+        """The stores on disk, each once."""
+        return list(dict.fromkeys(part.store for part in self.stores))
+
+    @property
+    def parts(self) -> list[tuple[StorePart, FeatureSpec]]:
         """Each store with the recipe of its layers."""
         pairs = zip(self.stores, self.layers, strict=True)
         return [(store, replace(store.spec, layers=layers)) for store, layers in pairs]
@@ -83,12 +95,12 @@ class LayerSet:
     @property
     def whole(self) -> bool:
         """Whether these are all layers of the stores."""
-        return self.names == layer_names([store.spec for store in self.stores])
+        return self.names == layer_names([store.spec for store in self._files])
 
     @property
     def features(self) -> Features:
         """The features themselves."""
-        return join_features(self.stores, None if self.whole else self.names)
+        return join_features(self._files, None if self.whole else self.names)
 
     @property
     def bytes_per_row(self) -> int:
@@ -109,7 +121,7 @@ class LayerSet:
         options : mapping
             Further ones, by name; those that are None are left out.
         """
-        words = ["dseg", "fit", *(str(store.path) for store in self.stores), str(labels)]
+        words = ["dseg", "fit", *(str(store.path) for store in self._files), str(labels)]
         if not self.whole:
             words += ["--layers", ",".join(self.names)]
         for name, value in options.items():
@@ -128,7 +140,7 @@ class LayerSet:
         ]
 
 
-def _extras(store: FeatureStore) -> set[str]:
+def _extras(store: StorePart) -> set[str]:
     return {layer.name for layer in store.layers if layer.is_extra}
 
 
@@ -154,7 +166,7 @@ def _extract_command(spec: FeatureSpec, out: str) -> str:
     return shlex.join(words)
 
 
-def default_names(store: FeatureStore) -> tuple[str, ...] | None:
+def default_names(store: StorePart) -> tuple[str, ...] | None:
     """Return the layers that a store's checkpoint recommends.
 
     None if the checkpoint is not at hand, or the store lacks one of them.

@@ -78,7 +78,7 @@ def _nothing_yet(task: SelectTask) -> SelectSummary:
     labelled = task.labelled
     return SelectSummary(
         out=str(task.config.out),
-        stores=tuple(str(store.path) for store in task.stores),
+        stores=tuple(store.name for store in task.stores),
         images=len(labelled.images),
         folds=len(task.folds),
         classes=dict(zip(labelled.classes.names, labelled.counts.tolist(), strict=True)),

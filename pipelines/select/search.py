@@ -99,7 +99,7 @@ def _references(task: SelectTask) -> dict[str, tuple[str, ...]]:
         own = {layer.name for layer in store.layers}
         extras = {layer.name for layer in store.layers if layer.is_extra}
         split = [(name, *split_name(name, count)) for name in task.names]
-        sets[f"all of {store.where}"] = tuple(
+        sets[f"all of '{store.name}'"] = tuple(
             name for name, at, layer in split if (at == number and layer in own) or layer in extras
         )
     return sets | {"all layers": task.names}

@@ -9,7 +9,7 @@ from ...extract.networks.devices import choose_device
 from ...store.errors import InputError
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
-from ...store.read.view import join_features, layer_names
+from ...store.read.view import StorePart, join_features, layer_names, store_parts
 from ..console.progress import Progress
 from ..inputs.image_list import read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
@@ -32,7 +32,8 @@ class SelectTask:
     Parameters
     ----------
     config : SelectConfig
-    stores : tuple of FeatureStore
+    stores : tuple of StorePart
+        The networks.
     features : Features
         Of all stores.
     names : tuple of str
@@ -44,7 +45,7 @@ class SelectTask:
     """
 
     config: SelectConfig
-    stores: tuple[FeatureStore, ...]
+    stores: tuple[StorePart, ...]
     features: Features
     names: tuple[str, ...]
     labelled: Labelled
@@ -73,8 +74,9 @@ def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
     """
     device = choose_device(config.device)
     wanted = None if config.list_file is None else read_list(config.list_file)
-    stores = tuple(FeatureStore.open(path) for path in config.stores)
-    features, names = join_features(stores), layer_names([store.spec for store in stores])
+    files = [FeatureStore.open(path) for path in config.stores]
+    stores = tuple(store_parts(files))
+    features, names = join_features(files), layer_names([store.spec for store in files])
     check_select_out(config.out, config.overwrite)
     if len(names) < 2:
         raise InputError(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..errors import InputError
 from ..spec import FeatureSpec
 
-__all__ = ["joined_order", "joined_spec"]
+__all__ = ["joined_order", "joined_spec", "parts_of"]
 
 
 def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
@@ -42,6 +42,11 @@ def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
         layers=tuple(parts[number].layers[at] for number, at in joined_order(parts)),
         parts=tuple(parts),
     )
+
+
+def parts_of(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
+    """Return the spec of each network: of a store with features of several, all of them."""
+    return [part for spec in specs for part in (spec.parts or (spec,))]
 
 
 def joined_order(parts: Sequence[FeatureSpec]) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ Nothing is copied on disk: a view reads the chunks of its stores and returns the
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -13,15 +13,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, SpecMismatchError, StoreError
-from ..spec import FeatureSpec
+from ..spec import FeatureSpec, LayerSpec
 from .image_tables import StoredImage
-from .joined_spec import joined_order, joined_spec
+from .joined_spec import joined_order, joined_spec, parts_of
 from .protocol import Features
 from .reader import FeatureStore
 
-__all__ = ["FeatureView", "select_layers", "layer_names", "features_for_spec", "join_features"]
+__all__ = [
+    "FeatureView",
+    "StorePart",
+    "features_for_spec",
+    "join_features",
+    "layer_names",
+    "select_layers",
+    "store_parts",
+]
 
 Layers = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StorePart:
+    """The features of one network in a store.
+
+    Parameters
+    ----------
+    store : FeatureStore
+    index : int
+        Among the parts of the store's spec; 0 in a store of one network.
+    """
+
+    store: FeatureStore
+    index: int = 0
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Of this network."""
+        return parts_of([self.store.spec])[self.index]
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Of this network."""
+        return self.spec.layers
+
+    @property
+    def name(self) -> str:
+        """The store's path, and of several networks which."""
+        path = str(self.store.path)
+        return f"{path} part {self.index + 1}" if self.store.spec.parts else path
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The number that each of its layers has in the store."""
+        if not self.store.spec.parts:
+            return {number: number for number in range(len(self.spec.layers))}
+        order = joined_order(self.store.spec.parts)
+        return {at: number for number, (n, at) in enumerate(order) if n == self.index}
+
+
+def store_parts(stores: Sequence[FeatureStore]) -> list[StorePart]:
+    """Return the features of each network in some stores."""
+    return [StorePart(store, n) for store in stores for n in range(len(store.spec.parts) or 1)]
 
 
 def join_features(stores: Sequence[FeatureStore], names: Sequence[str] | None = None) -> Features:
@@ -41,13 +93,14 @@ def join_features(stores: Sequence[FeatureStore], names: Sequence[str] | None = 
     """
     if len(stores) == 1 and names is None:
         return stores[0]
-    specs = [store.spec for store in stores]
-    _check_distinct_specs(stores)
-    layers = select_layers(specs, names)
-    unused = [f"'{s.path}'" for s, numbers in zip(stores, layers, strict=True) if not numbers]
+    parts = store_parts(stores)
+    _check_distinct_specs(parts)
+    layers = select_layers([part.spec for part in parts], names)
+    used = [(part, numbers) for part, numbers in zip(parts, layers, strict=True) if numbers]
+    unused = [store.where for store in stores if not any(part.store is store for part, _ in used)]
     if unused:
         raise InputError(f"no layer of {unused[0]} is chosen: leave that store out")
-    return FeatureView(tuple(stores), layers)
+    return FeatureView(tuple(part for part, _ in used), tuple(numbers for _, numbers in used))
 
 
 def features_for_spec(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Features:
@@ -56,7 +109,7 @@ def features_for_spec(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Feat
     Parameters
     ----------
     stores : sequence of FeatureStore
-        As many as the spec joins, in any order.
+        With the networks that the spec joins, in any order.
     spec : FeatureSpec
 
     Raises
@@ -64,45 +117,48 @@ def features_for_spec(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Feat
     SpecMismatchError
         If the stores hold other features; names the differences.
     """
-    parts = list(spec.parts) or [spec]
-    if len(stores) != len(parts):
-        networks = ", ".join(f"'{part.source}'" for part in parts)
+    if len(stores) == 1 and stores[0].spec.hash == spec.hash:
+        return stores[0]
+    wanted, parts = parts_of([spec]), store_parts(stores)
+    if len(stores) > len(wanted) or len(parts) < len(wanted):
+        networks = ", ".join(f"'{part.source}'" for part in wanted)
         raise SpecMismatchError(
-            f"the model was fitted on the features of {_counted(len(parts))} (extracted with "
-            f"{networks}), but got {_counted(len(stores))}: {_quoted(stores)}. Give "
+            f"the model was fitted on the features of {_counted(len(wanted))} (extracted with "
+            f"{networks}), but got {_counted(len(parts))}: {_quoted(stores)}. Give "
             "the same number of stores, one for each network"
         )
-    ordered = _match_stores(stores, parts)
-    if ordered is None:
-        raise SpecMismatchError(_mismatch(stores, parts))
-    if not spec.parts and ordered[0].spec.hash == spec.hash:
-        return ordered[0]
-    layers = tuple(_layer_numbers(s, part) for s, part in zip(ordered, parts, strict=True))
-    return FeatureView(ordered, layers)
+    matched = _match_parts(parts, wanted)
+    if matched is None:
+        raise SpecMismatchError(_mismatch(parts, wanted))
+    unused = [store.where for store in stores if not any(m.store is store for m in matched)]
+    if unused:
+        raise SpecMismatchError(f"the model needs no features of {unused[0]}: leave it out")
+    layers = tuple(_layer_numbers(m, part) for m, part in zip(matched, wanted, strict=True))
+    return FeatureView(matched, layers)
 
 
-def _match_stores(
-    stores: Sequence[FeatureStore], parts: Sequence[FeatureSpec]
-) -> tuple[FeatureStore, ...] | None:
-    """Assign a different store to each spec, or return None.
+def _match_parts(
+    parts: Sequence[StorePart], wanted: Sequence[FeatureSpec]
+) -> tuple[StorePart, ...] | None:
+    """Assign different features to each spec, or return None.
 
-    A search with backtracking, for a store with many layers may match several of the specs.
+    A search with backtracking, for features with many layers may match several of the specs.
     """
-    if not parts:
+    if not wanted:
         return ()
-    for store in stores:
-        if _has_layers(store, parts[0]):
-            rest = _match_stores([other for other in stores if other is not store], parts[1:])
+    for part in parts:
+        if _has_layers(part, wanted[0]):
+            rest = _match_parts([other for other in parts if other is not part], wanted[1:])
             if rest is not None:
-                return (store, *rest)
+                return (part, *rest)
     return None
 
 
-def _mismatch(stores: Sequence[FeatureStore], parts: Sequence[FeatureSpec]) -> str:
+def _mismatch(parts: Sequence[StorePart], wanted: Sequence[FeatureSpec]) -> str:
     """Say which spec matches no store and, if one store is left over, how that one differs."""
-    missing = [part for part in parts if not any(_has_layers(store, part) for store in stores)]
-    unmatched = [store for store in stores if not any(_has_layers(store, part) for part in parts)]
-    what = _quoted(unmatched or stores)
+    missing = [spec for spec in wanted if not any(_has_layers(part, spec) for part in parts)]
+    unmatched = [part for part in parts if not any(_has_layers(part, spec) for spec in wanted)]
+    what = _quoted(list(dict.fromkeys(part.store for part in unmatched or parts)))
     words = f"the model was fitted on other features than {what} " + (
         "holds" if len(unmatched) == 1 else "hold"
     )
@@ -116,14 +172,15 @@ def _mismatch(stores: Sequence[FeatureStore], parts: Sequence[FeatureSpec]) -> s
     return f"{words}. Fit a model on these features, or give stores with the model's feature spec"
 
 
-def _check_distinct_specs(stores: Sequence[FeatureStore]) -> None:
+def _check_distinct_specs(parts: Sequence[StorePart]) -> None:
     """Refuse two stores of one spec: the same features twice, which no name could tell apart."""
-    by_hash: dict[str, FeatureStore] = {}
-    for store in stores:
-        match = by_hash.setdefault(store.spec.hash, store)
-        if match is not store:
+    by_hash: dict[str, StorePart] = {}
+    for part in parts:
+        match = by_hash.setdefault(part.spec.hash, part)
+        if match is not part:
             raise InputError(
-                f"{match.where} and {store.where} contain features of the same feature spec: "
+                f"{match.store.where} and {part.store.where} contain features of the same "
+                "feature spec: "
                 "give only one of them"
             )
 
@@ -136,34 +193,36 @@ def _quoted(stores: Sequence[FeatureStore]) -> str:
     return " and ".join(store.where for store in stores)
 
 
-def _layer_numbers(store: FeatureStore, part: FeatureSpec) -> Layers:
-    """Return the numbers, in a store, of those layers of a spec that it has."""
-    number = {layer: at for at, layer in enumerate(store.spec.layers)}
-    return tuple(number[layer] for layer in part.layers if layer in number)
+def _layer_numbers(part: StorePart, spec: FeatureSpec) -> Layers:
+    """Return the numbers, in a part, of those layers of a spec that it has."""
+    number = {layer: at for at, layer in enumerate(part.spec.layers)}
+    return tuple(number[layer] for layer in spec.layers if layer in number)
 
 
-def _has_layers(store: FeatureStore, part: FeatureSpec) -> bool:
-    """Whether a store has the layers of a spec, made in the same way."""
+def _has_layers(part: StorePart, spec: FeatureSpec) -> bool:
+    """Whether a part has the layers of a spec, made in the same way."""
     # The hash covers backbone, noise and preprocessing besides the layers.
-    layers = tuple(store.spec.layers[at] for at in _layer_numbers(store, part))
-    return replace(store.spec, layers=layers).hash == part.hash
+    layers = tuple(part.spec.layers[at] for at in _layer_numbers(part, spec))
+    return replace(part.spec, layers=layers).hash == spec.hash
 
 
 def select_layers(specs: Sequence[FeatureSpec], names: Sequence[str] | None) -> tuple[Layers, ...]:
-    """Return, for each store, the numbers of the named layers, in feature order.
+    """Return, for each network, the numbers of the named layers, in feature order.
 
     Parameters
     ----------
     specs : sequence of FeatureSpec
     names : sequence of str or None
         Each a `LayerSpec.name`: "<timestep>:<block>", without noise "<block>", "filters" or
-        "pixels"; of several stores with the store's number, from 1, before it: "2/11". None: all.
+        "pixels"; of several networks, in one store or in several, with the network's number, from
+        1, before it: "2/11". None: all.
 
     Raises
     ------
     InputError
         If there is no layer of that name, or one is named twice.
     """
+    specs = parts_of(specs)
     if names is None:
         return tuple(tuple(range(len(spec.layers))) for spec in specs)
     prefixes = [""] if len(specs) == 1 else [f"{n}/" for n in range(1, len(specs) + 1)]
@@ -189,8 +248,9 @@ def layer_names(specs: Sequence[FeatureSpec]) -> tuple[str, ...]:
     Parameters
     ----------
     specs : sequence of FeatureSpec
-        Of the stores; of several, each extra layer is listed once.
+        Of the stores; of several networks, each extra layer is listed once.
     """
+    specs = parts_of(specs)
     if len(specs) == 1:
         return tuple(layer.name for layer in specs[0].layers)
     return tuple(f"{n + 1}/{specs[n].layers[at].name}" for n, at in joined_order(specs))
@@ -204,19 +264,20 @@ class FeatureView:
 
     Parameters
     ----------
-    stores : tuple of FeatureStore
+    parts : tuple of StorePart
     layers : tuple of tuple of int
-        For each store, the numbers of its layers, ascending.
+        For each part, the numbers of its layers, ascending.
     """
 
-    def __init__(self, stores: tuple[FeatureStore, ...], layers: tuple[Layers, ...]) -> None:
-        self.stores, self._layers = stores, layers
-        parts = [
-            replace(store.spec, layers=tuple(store.spec.layers[at] for at in numbers))
-            for store, numbers in zip(stores, layers, strict=True)
+    def __init__(self, parts: tuple[StorePart, ...], layers: tuple[Layers, ...]) -> None:
+        self._parts, self._layers = parts, layers
+        self.stores = stores = tuple(dict.fromkeys(part.store for part in parts))
+        specs = [
+            replace(part.spec, layers=tuple(part.spec.layers[at] for at in numbers))
+            for part, numbers in zip(parts, layers, strict=True)
         ]
-        self.spec = parts[0] if len(parts) == 1 else joined_spec(parts)
-        self._channel_slots = self._find_channel_slots(parts)
+        self.spec = specs[0] if len(specs) == 1 else joined_spec(specs)
+        self._channel_slots = self._find_channel_slots(specs)
         self._others = [{image.stem: image for image in store.images} for store in stores[1:]]
         if not all(any(i.stem in other for i in stores[0].images) for other in self._others):
             raise InputError(
@@ -227,7 +288,7 @@ class FeatureView:
         self._check_lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _view_once, (self.stores, self._layers)
+        return _view_once, (self._parts, self._layers)
 
     @property
     def where(self) -> str:
@@ -270,18 +331,18 @@ class FeatureView:
         return np.concatenate(parts)
 
     def _find_channel_slots(
-        self, parts: Sequence[FeatureSpec]
+        self, specs: Sequence[FeatureSpec]
     ) -> dict[str, list[tuple[int, slice]]]:
         """Return, by map size, the store and the channels there of each layer, in feature order."""
         channel_slots: dict[str, list[tuple[int, slice]]] = {
             size: [] for size in self.spec.map_sizes
         }
-        order = joined_order(parts)
-        for number, at in order:
-            stored = self.stores[number].spec
-            layer = self._layers[number][at]
+        for number, at in joined_order(specs):
+            part = self._parts[number]
+            stored = part.store.spec
+            layer = part.numbers[self._layers[number][at]]
             channel_slots[stored.layers[layer].map_size].append(
-                (number, stored.channel_slices[layer])
+                (self.stores.index(part.store), stored.channel_slices[layer])
             )
         return channel_slots
 
@@ -322,6 +383,6 @@ class FeatureView:
 
 
 @lru_cache(maxsize=8)
-def _view_once(stores: tuple[FeatureStore, ...], layers: tuple[Layers, ...]) -> FeatureView:
+def _view_once(parts: tuple[StorePart, ...], layers: tuple[Layers, ...]) -> FeatureView:
     """Make a view in a process that unpickles it; cached, for every task of a job pickles it."""
-    return FeatureView(stores, layers)
+    return FeatureView(parts, layers)

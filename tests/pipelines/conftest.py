@@ -124,7 +124,7 @@ def store(world, ddpm, tmp_path_factory) -> Path:
     from dseg.pipelines.extract.run import extract
 
     path = tmp_path_factory.mktemp("store") / "feats.zarr"
-    extract(ExtractConfig(world.photos, path, str(ddpm)))
+    extract(ExtractConfig(world.photos, path, (str(ddpm),)))
     return path
 
 

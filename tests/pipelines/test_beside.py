@@ -177,7 +177,7 @@ def configs(world, store, model, ddpm, out):
         ),
         "extract": (
             extract,
-            ExtractConfig(world.photos, out, str(ddpm)),
+            ExtractConfig(world.photos, out, (str(ddpm),)),
             {"overwrite": True, "backbone": BackboneOptions(steps=(5,))},
         ),
         "demo": (demo, DemoConfig(out, size=(16, 16), labelled=2, predicted=1, **SMALL), {}),
@@ -206,7 +206,7 @@ def test_no_other_run_into_one_folder(command, world, store, model, ddpm, tmp_pa
 
 
 def test_two_extract_of_one_recipe_go_on_together(world, ddpm, tmp_path):
-    config = ExtractConfig(world.photos, tmp_path / "f.zarr", str(ddpm))
+    config = ExtractConfig(world.photos, tmp_path / "f.zarr", (str(ddpm),))
     meanwhile = Meanwhile(lambda: extract(config))
     extract(config, meanwhile)
     assert meanwhile.refusal is None

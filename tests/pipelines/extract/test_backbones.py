@@ -38,7 +38,7 @@ def mae_store(world, mae, tmp_path_factory) -> Path:
     from dseg.pipelines.extract.run import extract
 
     path = tmp_path_factory.mktemp("mae_store") / "mae.zarr"
-    extract(ExtractConfig(world.photos, path, str(mae)))
+    extract(ExtractConfig(world.photos, path, (str(mae),)))
     return path
 
 
@@ -109,18 +109,35 @@ def test_info_tells_of_averages(dseg, world, ddpm):
     assert "; noise seed 0; mean of 2 draws of the noise; mean with the mirror image" in told
 
 
-def test_the_stores_of_a_joined_model_can_be_made_again(dseg, world, store, mae_store, tmp_path):
+def test_the_stores_of_a_joined_model_can_be_made_again(
+    dseg, world, store, mae_store, mae, tmp_path
+):
     assert dseg("fit", store, mae_store, world.labels, "--members", 2, "--max-steps", 9).code == 0
     again = ("extract", "--images", world.photos, "--layers-from", "model")
-    refused = dseg(*again, "--out", "c.zarr")
-    assert refused.code == 2
-    assert "was fitted on 2 stores: choose the store to extract with --part 1 to 2" in refused.err
     for part, name in ((1, "c.zarr"), (2, "d.zarr")):
         assert dseg(*again, "--out", name, "--part", part).code == 0
     assert (
         FeatureStore.open(tmp_path / "d.zarr").spec.hash == FeatureStore.open(mae_store).spec.hash
     )
-    assert dseg("predict", "c.zarr", "d.zarr").code == 0
+    assert dseg("predict", "c.zarr", "d.zarr", "--out", "apart").code == 0
+    assert dseg(*again, "--out", "both.zarr").code == 0
+    assert dseg("predict", "both.zarr", "--out", "together").code == 0
+    assert_same_masks(tmp_path / "apart", tmp_path / "together")
+    refused = dseg(*again, "--out", "e.zarr", "--checkpoint", mae, "--checkpoint", mae)
+    assert refused.code == 2
+    assert "--checkpoint is given 2 times, but with --layers-from" in refused.err
+
+
+def test_a_layer_that_both_stores_have_needs_a_store_for_each(dseg, world, ddpm, mae, tmp_path):
+    for name, checkpoint in (("a.zarr", ddpm), ("b.zarr", mae)):
+        words = ("--images", world.photos, "--out", name, "--checkpoint", checkpoint, "--pixels")
+        assert dseg("extract", *words).code == 0
+    words = ("a.zarr", "b.zarr", world.labels, "--members", 2, "--max-steps", 9)
+    assert dseg("fit", *words).code == 0
+    again = ("extract", "--images", world.photos, "--layers-from", "model", "--out", "c.zarr")
+    refused = dseg(*again)
+    assert refused.code == 2
+    assert "was fitted on 2 stores: choose the store to extract with --part 1 to 2" in refused.err
 
 
 def test_a_part_that_there_is_not_is_refused(dseg, world, store, mae_store, model):
@@ -131,7 +148,7 @@ def test_a_part_that_there_is_not_is_refused(dseg, world, store, mae_store, mode
     assert "on 2 stores, so there is no --part 3: choose the store to extract" in refused.err
     refused = dseg(*again, model, "--part", 1)
     assert refused.code == 2
-    assert "was fitted on a single store: leave out --part" in refused.err
+    assert "was fitted on a single network: leave out --part" in refused.err
 
 
 def test_joined_models_say_what_to_do_without_a_checkpoint(dseg, world, store, mae, tmp_path):

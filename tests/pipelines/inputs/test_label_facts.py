@@ -33,7 +33,7 @@ def large(tmp_path_factory, ddpm):
     for name in "abcd":
         pixels = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
         Image.fromarray(pixels).save(root / f"photos/{name}.png")
-    extract(ExtractConfig(root / "photos", root / "feats.zarr", str(ddpm)))
+    extract(ExtractConfig(root / "photos", root / "feats.zarr", (str(ddpm),)))
     return root / "feats.zarr"
 
 

@@ -1,0 +1,128 @@
+"""Which networks an extraction runs, each at which size: parsed, loaded, put side by side."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...extract.backbone import Backbone, open_backbone
+from ...extract.networks.options import BackboneOptions, UnsupportedOptionError
+from ...store.errors import InputError
+from ..console.options import parse_sizes
+
+__all__ = ["NetworkInput", "load_networks", "network_inputs"]
+
+Size = tuple[int, int]
+_WITH_SIZES = re.compile(r"(.+)@(\d+(?:x\d+)?(?:,\d+(?:x\d+)?)*)")
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """A network at one size of its input.
+
+    Parameters
+    ----------
+    checkpoint : str
+    size : (height, width), optional
+        By default the checkpoint's.
+    """
+
+    checkpoint: str
+    size: Size | None = None
+
+
+def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[NetworkInput]:
+    """Return the networks of some checkpoints, each at its sizes.
+
+    Parameters
+    ----------
+    checkpoints : sequence of str
+        Each as `open_backbone` takes it, perhaps with sizes of its own: ``net.pt@256,512``.
+    sizes : sequence of (height, width)
+        Of those without their own; none for the checkpoint's.
+
+    Raises
+    ------
+    InputError
+        If a network is given twice at one size.
+
+    Examples
+    --------
+    >>> network_inputs(["a.pt", "b.pt@64,96x128"], [])  # doctest: +NORMALIZE_WHITESPACE
+    [NetworkInput(checkpoint='a.pt', size=None),
+     NetworkInput(checkpoint='b.pt', size=(64, 64)),
+     NetworkInput(checkpoint='b.pt', size=(96, 128))]
+    """
+    found: list[NetworkInput] = []
+    for text in checkpoints:
+        match = None if Path(text).exists() else _WITH_SIZES.fullmatch(text)
+        name, own = (text, sizes) if match is None else (match[1], parse_sizes(match[2]))
+        found += [NetworkInput(name, size) for size in own] or [NetworkInput(name)]
+    doubles = [one for one in found if found.count(one) > 1]
+    if doubles:
+        raise InputError(f"checkpoint '{doubles[0].checkpoint}' is given twice at one size")
+    return found
+
+
+def load_networks(
+    inputs: Sequence[NetworkInput], options: BackboneOptions, optional: frozenset[str]
+) -> list[Backbone]:
+    """Load networks, which share the options.
+
+    Of several networks, each takes the options that it supports, and an option that none supports
+    is refused. Handcrafted layers come with the first network that has them.
+
+    Parameters
+    ----------
+    inputs : sequence of NetworkInput
+    options : BackboneOptions
+    optional : frozenset of str
+        Options that are ignored where the network does not support them.
+
+    Raises
+    ------
+    InputError
+        If a checkpoint cannot be used; an `UnsupportedOptionError` for an option that no network
+        supports.
+    """
+    several = len({one.checkpoint for one in inputs}) > 1
+    for name in ("blocks", "backbone") if several else ():
+        if getattr(options, name) is not None:
+            raise InputError(
+                f"--{name} describes one network, but {len(inputs)} are given: extract them into "
+                "stores of their own, and give `dseg fit` all of these"
+            )
+    backbones: list[Backbone] = []
+    unsupported: list[set[str]] = []
+    for one in inputs:
+        own = options if one.size is None else replace(options, size=one.size)
+        layers = [layer for backbone in backbones for layer in backbone.layers]
+        if any(layer.is_filters for layer in layers):
+            own = replace(own, filters=False)
+        if any(layer.is_pixels for layer in layers):
+            own = replace(own, pixels=False)
+        backbone, left_out = _loaded(one.checkpoint, own, optional, several=several)
+        backbones.append(backbone)
+        unsupported.append(left_out)
+    useless = set.intersection(*unsupported) - optional
+    if useless:
+        names = sorted(useless)
+        words = f"{', '.join(names)} cannot be set for these checkpoints: none supports it"
+        raise UnsupportedOptionError(words, names)
+    return backbones
+
+
+def _loaded(
+    checkpoint: str, options: BackboneOptions, optional: frozenset[str], *, several: bool
+) -> tuple[Backbone, set[str]]:
+    """Load a network, and return it with the options that it does not support."""
+    left_out: set[str] = set()
+    while True:
+        try:
+            return open_backbone(checkpoint, options), left_out
+        except UnsupportedOptionError as error:
+            if not (several or optional.issuperset(error.names)):
+                raise
+            left_out |= set(error.names)
+            defaults = {name: getattr(BackboneOptions(), name) for name in error.names}
+            options = replace(options, **defaults)
