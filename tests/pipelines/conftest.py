@@ -1,5 +1,7 @@
 """A small world to run the commands in: a tiny diffusion model, photographs, label maps."""
 
+import json
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,32 @@ def dseg(monkeypatch, capsys, tmp_path):
             cli.main()
         captured = capsys.readouterr()
         return Result(exit_.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command line did in a process of its own, and the bytes that it held at most."""
+
+    out: str
+    err: str
+    peak: int
+
+
+@pytest.fixture(scope="session")
+def measured():
+    """Run command lines in one new process; return what its imports hold, and each result."""
+
+    def run(*calls: tuple[object, ...]) -> tuple[int, list[Measured]]:
+        script, words = Path(__file__).with_name("measured.py"), [[*map(str, c)] for c in calls]
+        command = [sys.executable, script, json.dumps(words)]
+        made = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        assert made.returncode == 0, made.stderr
+        imports, *results = json.loads(made.stdout)
+        for result in results:
+            assert result.pop("code") == 0, result["err"]
+        return imports, [Measured(**result) for result in results]
 
     return run
 
@@ -137,3 +165,26 @@ def model(world, store, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model"
     fit(FitConfig((store,), world.labels, path, members=4, max_steps=300))
     return path
+
+
+@pytest.fixture(scope="session")
+def save_published():
+    """Return a function (ensemble, folder) that writes an ensemble as the published code does."""
+
+    def save(ensemble, folder):
+        folder.mkdir()
+        stack = ensemble.stack_
+        for m in range(stack.members):
+            state = {}
+            for k, i in enumerate((0, 3, 6)):
+                state[f"module.layers.{i}.weight"] = stack.weights[k][m].detach().T.clone()
+                state[f"module.layers.{i}.bias"] = stack.biases[k][m].detach().clone()
+            for k, i in enumerate((2, 5)):
+                state[f"module.layers.{i}.weight"] = stack.gammas[k][m].detach().clone()
+                state[f"module.layers.{i}.bias"] = stack.betas[k][m].detach().clone()
+                state[f"module.layers.{i}.running_mean"] = stack.means[k][m].clone()
+                state[f"module.layers.{i}.running_var"] = stack.variances[k][m].clone()
+                state[f"module.layers.{i}.num_batches_tracked"] = torch.tensor(300)
+            torch.save({"model_state_dict": state}, folder / f"model_{m}.pth")
+
+    return save

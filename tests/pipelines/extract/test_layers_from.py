@@ -114,11 +114,11 @@ def test_settings_that_name_the_model_do_not_contradict_it(dseg, world, model, t
     assert dseg(*words).code == 0
 
 
-def test_a_model_that_does_not_know_its_features_is_refused(dseg, world, tmp_path):
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "model_0.pth").touch()
+def test_a_model_that_does_not_know_its_features_is_refused(dseg, save_published, world, tmp_path):
     X, y = np.random.default_rng(0).normal(size=(64, 5)), np.arange(64) % 2
-    PixelEnsemble(n_members=1, max_steps=2).fit(X, y).save(tmp_path / "saved")
+    ensemble = PixelEnsemble(n_members=1, max_steps=2).fit(X, y)
+    save_published(ensemble, tmp_path / "published")
+    ensemble.save(tmp_path / "saved")
     for model in ("published", "saved"):
         words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
         refused = dseg("extract", *words)
