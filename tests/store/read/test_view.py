@@ -67,7 +67,7 @@ def test_joined_vectors_are_the_stores_vectors_side_by_side_and_each_extra_layer
         "block 2",
         "block 11",
         "filters",
-        "colour and place",
+        "colour and position",
     ]
     on_grid = replace(b.spec, row_shape=(16, 16))  # its maps cover the image all the same
     beside = feature_vectors(on_grid, lambda size: b.map(2, size), YX)[:, :10]

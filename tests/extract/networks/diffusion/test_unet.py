@@ -279,7 +279,7 @@ def test_filters_stand_between_the_activations_and_colour_and_place(guided_file:
     assert_same(maps, plain(x))
     assert torch.equal(filters, filter_maps(x))
     assert torch.equal(pixels[:, :3], x)
-    assert [str(layer) for layer in backbone.layers[-2:]] == ["filters", "colour and place"]
+    assert [str(layer) for layer in backbone.layers[-2:]] == ["filters", "colour and position"]
     shapes = [(layer.channels, layer.height, layer.width) for layer in backbone.layers]
     assert shapes[-2:] == [tuple(filters.shape[1:]), tuple(pixels.shape[1:])]
 
@@ -300,7 +300,7 @@ def test_colour_and_place_are_a_last_layer(guided_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("filters", "filters"), ("pixels", "colour and place")]
+    ("name", "words"), [("filters", "filters"), ("pixels", "colour and position")]
 )
 def test_an_extra_layer_makes_another_recipe(guided_file: Path, name: str, words: str) -> None:
     one, other = (
@@ -330,7 +330,7 @@ def test_a_card_decides_on_size_and_extras(diffusers_folder: Path) -> None:
         assert [str(layer) for layer in backbone.layers] == [
             "block 0 at step 1",
             "filters",
-            "colour and place",
+            "colour and position",
         ]
         plain = load_backbone(diffusers_folder, filters=False, pixels=False, size=16, device="cpu")
         assert len(plain.layers) == 1
