@@ -144,7 +144,9 @@ def test_convolutions_run_in_full_float32(guided_file: Path) -> None:
 
 def test_rows_of_another_shape_are_refused(guided_file: Path) -> None:
     backbone = load_backbone(guided_file, device="cpu")
-    with pytest.raises(InputError, match=r"\(1, 3, 8, 16\) came, .* takes \(any number, 3, 32, 32"):
+    with pytest.raises(
+        InputError, match=r"\(1, 3, 8, 16\), but this .* takes \(any number, 3, 32, 32"
+    ):
         backbone(rows(1, 8, 16))
 
 
@@ -314,7 +316,7 @@ def test_an_extra_layer_makes_another_recipe(guided_file: Path, name: str, words
     assert getattr(one, name)
     assert not getattr(other, name)
     assert (one.steps, one.blocks) == (other.steps, other.blocks) == ((7,), (0,))
-    assert one.differences(other) == [f"{words} are among the layers here only (--{name})"]
+    assert one.differences(other) == [f"{words} are among the layers only here (--{name})"]
     assert FeatureSpec.from_dict(one.to_dict()) == one
     assert restore_backbone(one, device="cpu").layers == one.layers
 
