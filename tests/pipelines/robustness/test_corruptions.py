@@ -127,7 +127,7 @@ def test_what_is_refused(image):
     with pytest.raises(InputError, match="'rain' is not a corruption"):
         corrupt(image, "rain", 1)
     with pytest.raises(
-        InputError, match="31×40 is too small for the corruptions: each side needs 32"
+        InputError, match="31×40 is too small for the corruptions: each side needs at least 32"
     ):
         corrupt(image[:40, :31], "fog", 1)
     with pytest.raises(InputError, match="corruptions take RGB images"):

@@ -146,7 +146,9 @@ def test_other_stores_are_refused(stores):
         SpecMismatchError, match=r"of 2 stores \(extracted with .*, but got one store"
     ):
         view_for(stores[:1], joined.spec)
-    with pytest.raises(SpecMismatchError, match=r"of one store \(made with .*, but 2 stores came"):
+    with pytest.raises(
+        SpecMismatchError, match=r"of one store \(extracted with .*, but got 2 stores"
+    ):
         view_for(stores, stores[0].spec)
     with pytest.raises(SpecMismatchError, match="checkpoint sha256"):
         view_for(stores[1:], stores[0].spec)
