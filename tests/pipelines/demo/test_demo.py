@@ -164,7 +164,7 @@ def test_a_changed_scene_is_drawn_again(config):
 def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
     demo(config)
     before = files(config.out)
-    words = r"made with other settings \(labelled is 3 there, 2 was requested.*--overwrite to start again"
+    words = r"other settings \(labelled is 3 there, 2 was requested.*--overwrite to start again"
     with pytest.raises(DsegError, match=words):
         demo(replace(config, labelled=2))
     with pytest.raises(DsegError, match=r"checkpoint is .* there, .* was requested"):
