@@ -86,8 +86,9 @@ def test_it_says_it_in_words(dseg, world, ddpm):
     words = ("--images", world.photos, "--out", "f.zarr", "--checkpoint", ddpm, "--dry-run")
     said = dseg("extract", *words).out
     assert re.search(
-        r"6 images in 6 rows: \d+ MB before compression, about \d+ MB on disk, where [\d.]+ GB are "
-        r"free; about \d+ seconds, and \d+ MB of memory for the whole process; nothing written",
+        r"6 images, 6 passes of the network: \d+ MB before compression, about \d+ MB on disk, "
+        r"where [\d.]+ GB are free; about \d+ seconds, and \d+ MB of memory for the whole process; "
+        r"nothing written",
         said,
     )
 

@@ -162,7 +162,7 @@ def test_a_changed_scene_is_drawn_again(config):
 def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
     demo(config)
     before = files(config.out)
-    words = r"made with other settings \(labelled \(3 there, 2 here\)\).*--overwrite to start again"
+    words = r"other settings \(labelled \(3 there, 2 here\)\).*--overwrite to start again"
     with pytest.raises(DsegError, match=words):
         demo(replace(config, labelled=2))
     with pytest.raises(DsegError, match=r"checkpoint \(.* there, .* here\)"):
@@ -213,7 +213,7 @@ def test_a_damaged_mark_is_refused_until_overwrite(config, content):
     [
         ({"labelled": 0}, "at least one scene to train on and one to predict, got 0 and 5"),
         ({"predicted": 0}, "at least one scene to train on and one to predict, got 3 and 0"),
-        ({"labelled": 13, "predicted": 60}, "the demo has 72 scenes, but 13 .* and 60"),
+        ({"labelled": 13, "predicted": 60}, "the demo has only 72 scenes, but 13 .* and 60"),
         ({"size": (15, 64)}, "scenes of 15x64 pixels are too small"),
         ({"checkpoint": "gone.pt"}, "'gone.pt' does not exist"),
         ({"device": "abacus"}, "abacus"),
