@@ -58,7 +58,7 @@ __all__ = ["extract"]
 @click.option(
     "--backbone",
     type=click.Choice(
-        ["guided-diffusion", "diffusers", "latent-diffusion", "mae", "swav", "dinov2", "dinov3"]
+        ["guided-diffusion", "latent-diffusion", "diffusers", "mae", "swav", "dinov2", "dinov3"]
     ),
     help="Required kind of the checkpoint; default: detected from its files.",
 )
