@@ -36,7 +36,7 @@ CLEAN = -1
 
 PIXELS = -1
 FILTERS = -2
-EXTRAS = {FILTERS: "filters", PIXELS: "colour and place"}
+EXTRAS = {FILTERS: "filters", PIXELS: "colour and position"}
 """Layers that are no activations, in feature order; the number stands for timestep and block."""
 
 
@@ -198,7 +198,7 @@ class FeatureSpec:
 
     @property
     def pixels(self) -> bool:
-        """Whether colour and place are among the layers."""
+        """Whether colour and position are among the layers."""
         return EXTRAS[PIXELS] in self.extras
 
     @property

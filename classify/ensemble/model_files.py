@@ -225,7 +225,7 @@ def _read_json(root: Path) -> dict[str, Any]:
     path = root / MODEL_JSON
     if not path.is_file():
         raise InputError(
-            f"'{root}' is no model: it has no '{MODEL_JSON}'. Give the folder that `dseg fit` wrote"
+            f"'{root}' is not a model: it has no '{MODEL_JSON}'. Give a folder of `dseg fit`"
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

@@ -63,8 +63,8 @@ __all__ = ["extract"]
     type=click.Choice(
         [
             "guided-diffusion",
-            "diffusers",
             "latent-diffusion",
+            "diffusers",
             "mae",
             "swav",
             "efficientnet-lite",

@@ -1,6 +1,12 @@
 """A small world to run the commands in: a tiny diffusion model, photographs, label maps."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +41,94 @@ def dseg(monkeypatch, capsys, tmp_path):
         return Result(exit_.value.code or 0, captured.out, captured.err)
 
     return run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command line did in a process of its own, and the bytes that it held at most."""
+
+    out: str
+    err: str
+    peak: int
+
+
+@pytest.fixture(scope="session")
+def measured():
+    """Run command lines in one new process; return what its imports hold, and each result."""
+
+    def run(*calls: tuple[object, ...]) -> tuple[int, list[Measured]]:
+        script, words = Path(__file__).with_name("measured.py"), [[*map(str, c)] for c in calls]
+        command = [sys.executable, script, json.dumps(words)]
+        made = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        assert made.returncode == 0, made.stderr
+        imports, *results = json.loads(made.stdout)
+        for result in results:
+            assert result.pop("code") == 0, result["err"]
+        return imports, [Measured(**result) for result in results]
+
+    return run
+
+
+class Running:
+    """A command line that runs in a process of its own; see `forked`."""
+
+    def __init__(self, ask: Callable[..., int | None], files: Path, folder: Path, words: object):
+        self._ask, self._out, self._err = ask, files / "out", files / "err"
+        texts = {"out": str(self._out), "err": str(self._err)}
+        self.pid = ask(folder=str(folder), words=list(map(str, words)), **texts)
+        self.code: int | None = None
+
+    @property
+    def err(self) -> str:
+        """What it has said so far."""
+        return self._err.read_text() if self._err.exists() else ""
+
+    def ended(self) -> bool:
+        if self.code is None:
+            self.code = self._ask(wait=self.pid)
+        return self.code is not None
+
+    def result(self) -> Result:
+        """Wait for its end."""
+        deadline = time.monotonic() + 120
+        while not self.ended():
+            assert time.monotonic() < deadline, self.err
+            time.sleep(0.005)
+        return Result(self.code, self._out.read_text(), self.err)
+
+    def kill_when(self, condition: Callable[[], bool], how: int = signal.SIGKILL) -> Result:
+        """Send a signal as soon as something is so; return what it came to."""
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert not self.ended(), self.result()
+            assert time.monotonic() < deadline, self.err
+            time.sleep(0.0005)
+        os.kill(self.pid, how)
+        return self.result()
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory):
+    """Start a command line in a process of its own, as a fork of one that has imported it all."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A test run in the background may ignore SIGINT, which a child would inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as server:
+
+        def ask(**order: object) -> int | None:
+            server.stdin.write(json.dumps(order) + "\n")
+            server.stdin.flush()
+            return json.loads(server.stdout.readline())
+
+        def start(folder: Path, *words: object) -> Running:
+            return Running(ask, tmp_path_factory.mktemp("forked"), folder, words)
+
+        yield start
+        server.stdin.close()
 
 
 def make_ddpm(folder: Path, seed: int = 0) -> Path:
@@ -137,3 +231,26 @@ def model(world, store, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model"
     fit(FitConfig((store,), world.labels, path, members=4, max_steps=300))
     return path
+
+
+@pytest.fixture(scope="session")
+def save_published():
+    """Return a function (ensemble, folder) that writes an ensemble as the published code does."""
+
+    def save(ensemble, folder):
+        folder.mkdir()
+        stack = ensemble.stack_
+        for m in range(stack.members):
+            state = {}
+            for k, i in enumerate((0, 3, 6)):
+                state[f"module.layers.{i}.weight"] = stack.weights[k][m].detach().T.clone()
+                state[f"module.layers.{i}.bias"] = stack.biases[k][m].detach().clone()
+            for k, i in enumerate((2, 5)):
+                state[f"module.layers.{i}.weight"] = stack.gammas[k][m].detach().clone()
+                state[f"module.layers.{i}.bias"] = stack.betas[k][m].detach().clone()
+                state[f"module.layers.{i}.running_mean"] = stack.means[k][m].clone()
+                state[f"module.layers.{i}.running_var"] = stack.variances[k][m].clone()
+                state[f"module.layers.{i}.num_batches_tracked"] = torch.tensor(300)
+            torch.save({"model_state_dict": state}, folder / f"model_{m}.pth")
+
+    return save

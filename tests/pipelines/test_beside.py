@@ -3,10 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,20 +90,15 @@ def test_two_models_do_not_mix_their_masks(store, model, other_model, tmp_path):
     assert "is writing into" in meanwhile.refusal
 
 
-def test_processes_of_two_models_started_at_once(store, model, other_model, tmp_path):
+def test_processes_of_two_models_started_at_once(forked, store, model, other_model, tmp_path):
     """Whichever comes first: all masks are of one model, and the other run says so."""
     for number in range(3):
         out = tmp_path / f"masks{number}"
-        words = [sys.executable, "-m", "dseg", "predict", str(store), "--out", str(out), "--model"]
-        runs = [
-            subprocess.Popen(
-                [*words, str(one)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-            for one in (model, other_model)
-        ]
-        told = [run.communicate(timeout=120)[1] for run in runs]
-        assert sorted(run.returncode for run in runs) == [0, 2], told
-        refused = next(err for run, err in zip(runs, told, strict=True) if run.returncode)
+        words = ("predict", store, "--out", out, "--model")
+        runs = [forked(tmp_path, *words, one) for one in (model, other_model)]
+        ended = [run.result() for run in runs]
+        assert sorted(run.code for run in ended) == [0, 2], ended
+        refused = next(run.err for run in ended if run.code)
         assert "is writing into" in refused or "by another model" in refused
         assert len(recipes(out)) == 1
         assert len(list(out.glob("*.png"))) == 6
@@ -229,28 +220,14 @@ def test_masks_that_came_meanwhile_are_not_replaced_by_those_of_folds(
 # ---- what killed runs leave ----
 
 
-def kill_when(process, condition):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-
-
 def test_a_killed_predict_leaves_nothing_that_the_next_one_does_not_remove(
-    dseg, world, model, tmp_path
+    dseg, forked, world, model, tmp_path
 ):
     photos, masks = tmp_path / "photos", tmp_path / "masks"
     for number in range(8):
         shutil.copytree(world.photos, photos / str(number))
     words = ("predict", photos, "--model", model, "--uncertainty", "--probabilities")
-    command = [sys.executable, "-m", "dseg", *map(str, words)]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    kill_when(process, lambda: any(masks.rglob(".*.part")))
+    forked(tmp_path, *words).kill_when(lambda: any(masks.rglob(".*.part")))
     assert any(name.endswith(".part") for name in hidden(masks))
     assert any(name.endswith(".lock") for name in hidden(masks))
     users = [masks / ".notes.part", masks / "0" / f".{16 * 'a'}.part", masks / "x.part"]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,19 +15,6 @@ from dseg.store.write.writer import PlannedImage
 from PIL import Image
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-# VmHWM, for ru_maxrss would also count what the parent held when it started this process.
-CHILD = r"""
-import re, runpy, sys
-from pathlib import Path
-sys.argv[0] = "dseg"
-try:
-    runpy.run_module("dseg", run_name="__main__")
-except SystemExit as end:
-    assert not end.code
-status = Path("/proc/self/status").read_text()
-print("peak", 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1]), file=sys.stderr)
-"""
 
 
 @pytest.fixture(scope="session")
@@ -100,40 +86,29 @@ def test_it_says_it_in_words(dseg, world, ddpm):
     words = ("--images", world.photos, "--out", "f.zarr", "--checkpoint", ddpm, "--dry-run")
     said = dseg("extract", *words).out
     assert re.search(
-        r"6 images in 6 rows: \d+ MB before compression, about \d+ MB on disk, where [\d.]+ GB are "
-        r"free; about \d+ seconds, and \d+ MB of memory for the whole process; nothing written",
+        r"6 images, 6 passes of the network: \d+ MB before compression, about \d+ MB on disk, "
+        r"where [\d.]+ GB are free; about \d+ seconds, and \d+ MB of memory for the whole process; "
+        r"nothing written",
         said,
     )
 
 
-def process(*words):
-    """Run a command in a process of its own; return its result, and what it held at most."""
-    made = subprocess.run(
-        [sys.executable, "-c", CHILD, *map(str, words), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert made.returncode == 0, made.stderr
-    return json.loads(made.stdout), int(re.search(r"peak (\d+)", made.stderr)[1])
-
-
 @linux
-def test_the_memory_told_is_what_the_run_takes(pile, ddpm, tmp_path):
+def test_the_memory_told_is_what_the_run_takes(measured, pile, ddpm, tmp_path):
     """Batches of large rows, a good part of what the process holds."""
-    (tmp_path / "list.txt").write_text("\n".join(f"{i:02}" for i in range(12)))
+    (tmp_path / "list.txt").write_text("\n".join(f"{i:02}" for i in range(8)))
     words = ("extract", "--images", pile, "--list", tmp_path / "list.txt", "--out", tmp_path / "f")
-    words += ("--checkpoint", ddpm, "--steps", 50, "--codec", "none", "--device", "cpu")
-    large = ("--size", 224, "--batch-size", 4)
-    told, probe = process(*words, *large, "--dry-run")
+    words += ("--checkpoint", ddpm, "--steps", 50, "--codec", "none", "--device", "cpu", "--json")
+    large = (*words, "--size", 224, "--batch-size", 4)
+    _, calls = measured((*words, "--size", 32, "--dry-run"), (*large, "--dry-run"))
     assert not (tmp_path / "f").exists()
-    done, taken = process(*words, *large)
+    calls += measured(large)[1]  # in a process that holds nothing of the dry run
+    small, told, done = (json.loads(call.out) for call in calls)
+    imports, (_, probe, taken) = small["peak_memory"], [call.peak for call in calls]
     print(f"told {told['peak_memory'] // 2**20} MiB, held {probe // 2**20}, took {taken // 2**20}")
     assert 1 / 1.5 < told["peak_memory"] / taken < 1.5
     assert probe < 1.1 * taken
     assert told["stored_bytes"] == pytest.approx(done["n_bytes"], rel=0.01)
-    small, _ = process(*words, "--size", 32, "--dry-run")
-    imports = small["peak_memory"]
     print(f"without large rows {imports // 2**20}")
     assert 1 / 1.5 < (told["peak_memory"] - imports) / (taken - imports) < 1.5
 
@@ -174,11 +149,7 @@ def test_predict_tells_the_bytes_of_its_files(dseg, world, store, model, source)
 
 
 @linux
-def test_predict_tells_the_memory_of_the_run(store, model, tmp_path):
-    words = ["predict", store, "--model", model, "--out", tmp_path / "masks"]
-    run = [sys.executable, "-c", CHILD, *map(str, words)]
-    dry = subprocess.run([*run, "--dry-run", "--json"], capture_output=True, text=True, timeout=300)
-    real = subprocess.run(run, capture_output=True, text=True, timeout=300)
-    assert (dry.returncode, real.returncode) == (0, 0), dry.stderr + real.stderr
-    taken = int(re.search(r"peak (\d+)", real.stderr)[1])
-    assert 1 / 1.5 < json.loads(dry.stdout)["peak_memory"] / taken < 1.5
+def test_predict_tells_the_memory_of_the_run(measured, store, model, tmp_path):
+    words = ("predict", store, "--model", model, "--out", tmp_path / "masks")
+    _, (dry, real) = measured((*words, "--dry-run", "--json"), words)
+    assert 1 / 1.5 < json.loads(dry.out)["peak_memory"] / real.peak < 1.5

@@ -276,16 +276,16 @@ def test_info_of_some_images(dseg, store, model, tmp_path):
     assert "2 of 2 extracted" in dseg("info", store, "--list", "some.txt").out
     refused = dseg("info", model, "--list", "some.txt")
     assert refused.code == 2
-    assert "'model' is a model" in refused.err
+    assert "model' is a model" in refused.err
 
 
 def test_filters_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
     words = ("extract", "--images", world.photos, "--checkpoint", ddpm, "--filters", "--pixels")
     made = dseg(*words, "--out", "feats.zarr")
     assert made.code == 0, made.err
-    assert "filters, colour and place" in made.err
+    assert "filters, colour and position" in made.err
     store = FeatureStore.open(tmp_path / "feats.zarr")
-    assert store.spec.extras == ("filters", "colour and place")
+    assert store.spec.extras == ("filters", "colour and position")
     assert store.activations(0, -2, -2).shape == (36, 32, 32)
     assert store.activations(0, -1, -1).shape == (5, 32, 32)
     assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 200).code == 0
@@ -296,7 +296,7 @@ def test_filters_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
     assert ", filters, pixels\n" in dseg("info", "feats.zarr").out
     other = dseg(*words[:-1], "--out", "feats.zarr")
     assert other.code == 2
-    assert "colour and place are among the layers here only (--pixels)" in other.err
+    assert "colour and position are among the layers only here (--pixels)" in other.err
     tiled = dseg(*words, "--out", "tiles.zarr", "--tile")
     assert tiled.code == 2
     assert "--pixels cannot be combined with --tile" in tiled.err

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,17 +9,7 @@ import pytest
 from dseg import FeatureStore
 from PIL import Image
 
-
-def start(folder, *words):
-    """Start dseg; a test run in the background may ignore SIGINT, which a child would inherit."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "dseg", *map(str, words)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+N_PHOTOS = 30
 
 
 def flags(store):
@@ -30,37 +18,27 @@ def flags(store):
     return sum(p.name.isdecimal() for p in folder.iterdir()) if folder.is_dir() else 0
 
 
-def kill_when(process, condition, how=signal.SIGKILL):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(how)
-    return process.communicate(timeout=60)
-
-
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i in range(60):
+    for i in range(N_PHOTOS):
         pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
     return folder
 
 
-def test_a_killed_extract_goes_on(dseg, photos, ddpm, tmp_path):
+def test_a_killed_extract_goes_on(dseg, forked, photos, ddpm, tmp_path):
     words = ("--images", photos, "--checkpoint", ddpm, "--out")
     assert dseg("extract", *words, "unbroken.zarr").code == 0
-    for wanted in (1, 25):
-        process = start(tmp_path, "extract", *words, "f.zarr")
-        kill_when(process, lambda n=wanted: flags(tmp_path / "f.zarr") >= n)
+    for wanted in (1, 12):
+        run = forked(tmp_path, "extract", *words, "f.zarr")
+        run.kill_when(lambda n=wanted: flags(tmp_path / "f.zarr") >= n)
         done = sum(image.complete for image in FeatureStore.open(tmp_path / "f.zarr").images)
-        assert wanted <= done < 60
+        assert wanted <= done < N_PHOTOS
     finished = dseg("extract", *words, "f.zarr")
     assert finished.code == 0
-    assert "60 images extracted" not in finished.out
+    assert f"{N_PHOTOS} images extracted" not in finished.out
     whole, resumed = (FeatureStore.open(tmp_path / name) for name in ("unbroken.zarr", "f.zarr"))
     assert all(image.complete for image in resumed.images)
     for row in range(whole.n_rows):
@@ -68,31 +46,27 @@ def test_a_killed_extract_goes_on(dseg, photos, ddpm, tmp_path):
             assert np.array_equal(whole.map(row, size), resumed.map(row, size))
 
 
-def test_an_interrupted_run_says_so(photos, ddpm, tmp_path):
-    process = start(
-        tmp_path, "extract", "--images", photos, "--checkpoint", ddpm, "--out", "f.zarr"
-    )
-    _, words = kill_when(process, lambda: flags(tmp_path / "f.zarr") >= 1, signal.SIGINT)
-    assert process.returncode == 130
-    assert "Repeat the command to continue where it stopped" in words
-    assert "Traceback" not in words
+def test_an_interrupted_run_says_so(forked, photos, ddpm, tmp_path):
+    run = forked(tmp_path, "extract", "--images", photos, "--checkpoint", ddpm, "--out", "f.zarr")
+    ended = run.kill_when(lambda: flags(tmp_path / "f.zarr") >= 1, signal.SIGINT)
+    assert ended.code == 130
+    assert "Repeat the command to continue where it stopped" in ended.err
+    assert "Traceback" not in ended.err
 
 
-def test_a_killed_fit_leaves_no_model(dseg, world, store, tmp_path):
+def test_a_killed_fit_leaves_no_model(dseg, forked, world, store, tmp_path):
     """Nor anything that is seen; the lock of its claim goes with the next run."""
-    process = start(tmp_path, "fit", store, world.labels, "--max-steps", "1000000")
-    time.sleep(8)
-    process.kill()
-    process.communicate()
+    run = forked(tmp_path, "fit", store, world.labels, "--max-steps", "1000000")
+    run.kill_when(lambda: " 1000000 steps" in run.err and not time.sleep(0.5))  # it trains
     assert all(path.name.startswith(".model.") for path in tmp_path.iterdir())
     assert dseg("fit", store, world.labels, "--max-steps", 5, "--members", 2).code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_killed_predict_goes_on(dseg, photos, ddpm, world, model, tmp_path):
-    process = start(tmp_path, "predict", photos, "--model", model)
+def test_a_killed_predict_goes_on(dseg, forked, photos, ddpm, world, model, tmp_path):
+    run = forked(tmp_path, "predict", photos, "--model", model)
     manifest = tmp_path / "masks/predictions.jsonl"
-    kill_when(process, lambda: manifest.is_file() and manifest.read_text().count("\n") >= 5)
+    run.kill_when(lambda: manifest.is_file() and manifest.read_text().count("\n") >= 5)
     with manifest.open("a") as file:
         file.write('{"stem": "torn')  # what a power cut may leave
     masks = list((tmp_path / "masks").glob("*.png"))
@@ -101,14 +75,14 @@ def test_a_killed_predict_goes_on(dseg, photos, ddpm, world, model, tmp_path):
             image.load()
     finished = dseg("predict", photos, "--model", model)
     assert finished.code == 0
-    assert f"{60 - len(masks)} masks written, {len(masks)} unchanged" in finished.out
-    assert "0 masks written, 60 unchanged" in dseg("predict", photos, "--model", model).out
+    assert f"{N_PHOTOS - len(masks)} masks written, {len(masks)} unchanged" in finished.out
+    assert f"0 masks written, {N_PHOTOS} unchanged" in dseg("predict", photos, "--model", model).out
 
 
-def test_a_killed_curve_goes_on(dseg, world, store, tmp_path):
-    words = ("curve", store, world.truth, "--members", 2, "--max-steps", 100, "--draws", 3)
-    process = start(tmp_path, *words)
-    kill_when(process, (tmp_path / "curve/curve.json").is_file)
+def test_a_killed_curve_goes_on(dseg, forked, world, store, tmp_path):
+    words = ("curve", store, world.truth, "--members", 2, "--max-steps", 40, "--draws", 3)
+    run = forked(tmp_path, *words)
+    run.kill_when((tmp_path / "curve/curve.json").is_file)
     done = len(json.loads((tmp_path / "curve/curve.json").read_text())["cells"])
     assert 1 <= done < 6
     finished = dseg(*words, "--json")

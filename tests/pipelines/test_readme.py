@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from dseg import PixelEnsemble
 from dseg.classify.inference.mask_files import read_mask
 from dseg.pipelines.main import cli
@@ -151,25 +150,7 @@ def test_options_named_in_the_text_exist():
     assert named - known == set()
 
 
-def save_published(ensemble, folder):
-    """Write an ensemble as the published code does."""
-    folder.mkdir()
-    stack = ensemble.stack_
-    for m in range(stack.members):
-        state = {}
-        for k, i in enumerate((0, 3, 6)):
-            state[f"module.layers.{i}.weight"] = stack.weights[k][m].detach().T.clone()
-            state[f"module.layers.{i}.bias"] = stack.biases[k][m].detach().clone()
-        for k, i in enumerate((2, 5)):
-            state[f"module.layers.{i}.weight"] = stack.gammas[k][m].detach().clone()
-            state[f"module.layers.{i}.bias"] = stack.betas[k][m].detach().clone()
-            state[f"module.layers.{i}.running_mean"] = stack.means[k][m].clone()
-            state[f"module.layers.{i}.running_var"] = stack.variances[k][m].clone()
-            state[f"module.layers.{i}.num_batches_tracked"] = torch.tensor(300)
-        torch.save({"model_state_dict": state}, folder / f"model_{m}.pth")
-
-
-def test_the_python_example_runs(store, model, ddpm, world, tmp_path):
+def test_the_python_example_runs(save_published, store, model, ddpm, world, tmp_path):
     (code,) = [block for block in blocks("python") if "import dseg" in block]
     save_published(PixelEnsemble.load(model), tmp_path / "horse_21")
     mine = {
@@ -198,7 +179,9 @@ def test_the_conversion_of_grey_masks_runs(tmp_path, monkeypatch):
         assert np.asarray(image).tolist() == [[0, 1, 2, 255]]
 
 
-def test_a_published_ensemble_predicts_as_the_model_it_was(dseg, store, model, tmp_path):
+def test_a_published_ensemble_predicts_as_the_model_it_was(
+    dseg, save_published, store, model, tmp_path
+):
     save_published(PixelEnsemble.load(model), tmp_path / "published")
     assert dseg("predict", store, "--model", model, "--out", "a").code == 0
     assert dseg("predict", store, "--model", "published", "--out", "b").code == 0

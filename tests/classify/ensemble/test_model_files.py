@@ -127,7 +127,7 @@ class TestSave:
 class TestLoad:
     def test_a_folder_that_is_no_model(self, tmp_path):
         with pytest.raises(
-            InputError, match=r"is no model: it has no 'model.json'. Give the folder"
+            InputError, match=r"is not a model: it has no 'model.json'. Give a folder"
         ):
             PixelEnsemble.load(tmp_path)
 

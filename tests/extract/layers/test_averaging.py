@@ -45,7 +45,7 @@ def test_flip_makes_features_of_a_mirrored_image_mirrored(
     backbone = load_backbone(diffusers_folder, [50], [2], flip=True, pixels=extras, device="cpu")
     seen, mirrored = backbone(X), backbone(X.flip(-1))
     torch.testing.assert_close(mirrored[0], seen[0].flip(-1), **CLOSE)
-    if extras:  # colour and place stay those of the image
+    if extras:  # colour and position stay those of the image
         plain = load_backbone(diffusers_folder, [50], [2], pixels=True, device="cpu")
         assert torch.equal(seen[1], plain(X)[1])
 

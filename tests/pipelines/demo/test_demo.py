@@ -80,7 +80,7 @@ def test_the_picture_shows_scenes_evenly_spaced(config):
         mask = read_mask(config.out / "masks" / f"{stem}.png")
         uncertainty = np.load(config.out / "masks/uncertainty" / f"{stem}.npy")
         shown.append(Example(scene.image, mask, scene.label, uncertainty))
-    note = f"3 labelled scenes; mIoU {summary.mean_iou:.2f} over 5 others"
+    note = f"3 labelled scenes; mIoU {summary.mean_iou:.2f} on 5 others"
     expected = draw_picture(shown, CLASSES, COLOURS, note)
     assert (config.out / "demo.png").read_bytes() == expected
     assert draw_picture(shown[::-1], CLASSES, COLOURS, note) != expected
@@ -162,7 +162,7 @@ def test_a_changed_scene_is_drawn_again(config):
 def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
     demo(config)
     before = files(config.out)
-    words = r"made with other settings \(labelled \(3 there, 2 here\)\).*--overwrite to start anew"
+    words = r"other settings \(labelled \(3 there, 2 here\)\).*--overwrite to start again"
     with pytest.raises(DsegError, match=words):
         demo(replace(config, labelled=2))
     with pytest.raises(DsegError, match=r"checkpoint \(.* there, .* here\)"):
@@ -213,7 +213,7 @@ def test_a_damaged_mark_is_refused_until_overwrite(config, content):
     [
         ({"labelled": 0}, "at least one scene to train on and one to predict, got 0 and 5"),
         ({"predicted": 0}, "at least one scene to train on and one to predict, got 3 and 0"),
-        ({"labelled": 13, "predicted": 60}, "the demo has 72 scenes, but 13 .* and 60"),
+        ({"labelled": 13, "predicted": 60}, "the demo has only 72 scenes, but 13 .* and 60"),
         ({"size": (15, 64)}, "scenes of 15x64 pixels are too small"),
         ({"checkpoint": "gone.pt"}, "'gone.pt' does not exist"),
         ({"device": "abacus"}, "abacus"),

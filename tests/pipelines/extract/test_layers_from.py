@@ -4,11 +4,9 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from dseg.classify.ensemble.ensemble import PixelEnsemble
 from dseg.classify.inference.mask_files import read_mask
 from dseg.store.read.reader import FeatureStore
-from torch import nn
 
 # as far from every default as this network allows
 UNUSUAL = ("--steps", "30,200", "--blocks", "1,3", "--size", "48x32", "--fit", "tile")
@@ -119,21 +117,11 @@ def test_settings_that_name_the_model_do_not_contradict_it(dseg, world, model, t
     assert dseg(*words).code == 0
 
 
-def test_a_model_that_does_not_know_its_features_is_refused(dseg, world, tmp_path):
-    (tmp_path / "published").mkdir()
-    member = nn.Sequential(
-        nn.Linear(5, 4),
-        nn.ReLU(),
-        nn.BatchNorm1d(4),
-        nn.Linear(4, 3),
-        nn.ReLU(),
-        nn.BatchNorm1d(3),
-        nn.Linear(3, 2),
-    )
-    state = {f"module.layers.{key}": value for key, value in member.state_dict().items()}
-    torch.save({"model_state_dict": state}, tmp_path / "published" / "model_0.pth")
+def test_a_model_that_does_not_know_its_features_is_refused(dseg, save_published, world, tmp_path):
     X, y = np.random.default_rng(0).normal(size=(64, 5)), np.arange(64) % 2
-    PixelEnsemble(n_members=1, max_steps=2).fit(X, y).save(tmp_path / "saved")
+    ensemble = PixelEnsemble(n_members=1, max_steps=2).fit(X, y)
+    save_published(ensemble, tmp_path / "published")
+    ensemble.save(tmp_path / "saved")
     for model in ("published", "saved"):
         words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
         refused = dseg("extract", *words)

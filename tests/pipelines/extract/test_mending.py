@@ -74,7 +74,7 @@ def test_what_is_missing_or_empty_is_extracted_again(extract, own_store, store, 
     hurt(chunk_of(own_store, 2) if key == "features" else own_store / key)
     told = extract("--dry-run")
     assert told.code == 0, told.err
-    assert told.out.startswith("1 images in 1 rows")
+    assert told.out.startswith("1 images, 1 passes of the network")
     run = extract()
     assert run.code == 0, run.err
     assert "1 images extracted, 5 unchanged, 0 failed" in run.out
@@ -101,7 +101,7 @@ def test_what_is_damaged_is_named_by_predict_and_mended_by_verify(
     )
     assert "0 images extracted, 6 unchanged" in extract().out
     told = extract("--verify", "--dry-run")
-    assert told.out.startswith("1 images in 1 rows")
+    assert told.out.startswith("1 images, 1 passes of the network")
     run = extract("--verify", "--json")
     assert (run.code, json.loads(run.out)["extracted"], json.loads(run.out)["damaged"]) == (0, 1, 1)
     assert "1 of 6 complete images of" in run.err

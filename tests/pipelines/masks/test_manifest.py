@@ -99,20 +99,12 @@ def listed(tmp_path, *names):
     return tmp_path / "list.txt"
 
 
-def test_shards_at_once_lose_no_line(store, model, tmp_path):
+def test_shards_at_once_lose_no_line(forked, store, model, tmp_path):
     masks = tmp_path / "masks"
-    words = [sys.executable, "-m", "dseg", "predict", str(store), "--model", str(model)]
-    runs = [
-        subprocess.Popen(
-            [*words, "--out", str(masks), "--shard", f"{i}/2"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    told = [run.communicate(timeout=120) for run in runs]
-    assert [run.returncode for run in runs] == [0] * 2, told
+    words = ("predict", store, "--model", model, "--out", masks)
+    runs = [forked(tmp_path, *words, "--shard", f"{i}/2") for i in range(2)]
+    ended = [run.result() for run in runs]
+    assert [run.code for run in ended] == [0] * 2, ended
     assert stems(masks) == STEMS
     assert not list(masks.rglob(".*"))
 

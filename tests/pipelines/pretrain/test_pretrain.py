@@ -180,6 +180,7 @@ def test_a_run_that_is_stopped_goes_on(train, tmp_path, number):
 def test_a_run_goes_on_in_the_precision_that_it_began_in(dseg, photos, ddpm):
     """Which one is quicker may come out otherwise the next time: a run must not hang on it."""
     words = ("pretrain", "--images", photos, "--out", "out", "--init", ddpm, "--batch-size", 4)
+    words += ("--sheets", 0)
     for begun in ("float32", "bfloat16"):
         assert dseg(*words, "--steps", 1, "--precision", begun, "--overwrite").code == 0
         assert f"on cpu in {begun}" in dseg(*words, "--steps", 2, "--device", "cpu").err
@@ -311,8 +312,7 @@ def test_places_that_cannot_be(train, photos, tmp_path, ddpm):
     assert_refused(train(out="file"), "Invalid value for '--out': Directory 'file' is a file")
     refused = train(out="file/in")
     assert refused.code == 1
-    assert_refused(refused, "file/in'", code=1)
-    assert "Not a directory: '" in refused.err
+    assert_refused(refused, "Not a directory: ", "file/in'", code=1)
     refused = train("--overwrite", out="mine")
     assert_refused(refused, "contains files that are not of `dseg pretrain`: give another --out")
     assert same(weights(tmp_path / "mine"), weights(ddpm))

@@ -263,8 +263,8 @@ def test_a_single_layer_is_no_choice(dseg, labels, tmp_path):
 def test_too_little_memory_names_the_least(dseg, planted, labels):
     error = refused(dseg, planted, labels, "--memory", "10MB")
     assert "--memory 10MB is too little" in error
-    least = error.split("need at least")[0].split()[-1]
-    assert dseg("select", planted, labels, "--memory", f"{least}MB", "--max-steps", 0).code == 0
+    least = error.split("need at least")[1].split()[0]
+    assert dseg("select", planted, labels, "--memory", least, "--max-steps", 0).code == 0
 
 
 def test_nothing_else_is_replaced(dseg, planted, labels, tmp_path):

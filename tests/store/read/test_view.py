@@ -67,7 +67,7 @@ def test_joined_vectors_are_the_stores_vectors_side_by_side_and_each_extra_layer
         "block 2",
         "block 11",
         "filters",
-        "colour and place",
+        "colour and position",
     ]
     on_grid = replace(b.spec, row_shape=(16, 16))  # its maps cover the image all the same
     beside = feature_vectors(on_grid, lambda size: b.map(2, size), YX)[:, :10]
@@ -146,7 +146,7 @@ def test_other_stores_are_refused(stores):
         SpecMismatchError, match=r"of 2 stores \(extracted with .*, but got one store"
     ):
         features_for_spec(stores[:1], joined.spec)
-    with pytest.raises(SpecMismatchError, match=r"of one store \(made with .*, but 2 stores came"):
+    with pytest.raises(SpecMismatchError, match=r"of one store \(.*, but got 2 stores"):
         features_for_spec(stores, stores[0].spec)
     with pytest.raises(SpecMismatchError, match="checkpoint sha256"):
         features_for_spec(stores[1:], stores[0].spec)

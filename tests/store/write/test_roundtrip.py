@@ -237,7 +237,7 @@ def test_the_published_vectors_come_back_through_the_store(golden, tmp_path, cas
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"rows": []}, "has 1 rows in the store, but 0 came"),
+        ({"rows": []}, "has 1 rows in the store, but 0 were given"),
         ({"sha256": b"short"}, "a sha256 has 32 bytes; got 5"),
         ({"image": 7}, "has no image number 7, only 0 to 0: plan it first"),
     ],

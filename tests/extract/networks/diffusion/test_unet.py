@@ -144,7 +144,9 @@ def test_convolutions_run_in_full_float32(guided_file: Path) -> None:
 
 def test_rows_of_another_shape_are_refused(guided_file: Path) -> None:
     backbone = load_backbone(guided_file, device="cpu")
-    with pytest.raises(InputError, match=r"\(1, 3, 8, 16\) came, .* takes \(any number, 3, 32, 32"):
+    with pytest.raises(
+        InputError, match=r"\(1, 3, 8, 16\), but this .* takes \(any number, 3, 32, 32"
+    ):
         backbone(rows(1, 8, 16))
 
 
@@ -279,7 +281,7 @@ def test_filters_stand_between_the_activations_and_colour_and_place(guided_file:
     assert_same(maps, plain(x))
     assert torch.equal(filters, filter_maps(x))
     assert torch.equal(pixels[:, :3], x)
-    assert [str(layer) for layer in backbone.layers[-2:]] == ["filters", "colour and place"]
+    assert [str(layer) for layer in backbone.layers[-2:]] == ["filters", "colour and position"]
     shapes = [(layer.channels, layer.height, layer.width) for layer in backbone.layers]
     assert shapes[-2:] == [tuple(filters.shape[1:]), tuple(pixels.shape[1:])]
 
@@ -300,7 +302,7 @@ def test_colour_and_place_are_a_last_layer(guided_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("filters", "filters"), ("pixels", "colour and place")]
+    ("name", "words"), [("filters", "filters"), ("pixels", "colour and position")]
 )
 def test_an_extra_layer_makes_another_recipe(guided_file: Path, name: str, words: str) -> None:
     one, other = (
@@ -314,7 +316,7 @@ def test_an_extra_layer_makes_another_recipe(guided_file: Path, name: str, words
     assert getattr(one, name)
     assert not getattr(other, name)
     assert (one.steps, one.blocks) == (other.steps, other.blocks) == ((7,), (0,))
-    assert one.differences(other) == [f"{words} are among the layers here only (--{name})"]
+    assert one.differences(other) == [f"{words} are among the layers only here (--{name})"]
     assert FeatureSpec.from_dict(one.to_dict()) == one
     assert restore_backbone(one, device="cpu").layers == one.layers
 
@@ -330,7 +332,7 @@ def test_a_card_decides_on_size_and_extras(diffusers_folder: Path) -> None:
         assert [str(layer) for layer in backbone.layers] == [
             "block 0 at step 1",
             "filters",
-            "colour and place",
+            "colour and position",
         ]
         plain = load_backbone(diffusers_folder, filters=False, pixels=False, size=16, device="cpu")
         assert len(plain.layers) == 1
