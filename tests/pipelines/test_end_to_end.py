@@ -276,7 +276,7 @@ def test_info_of_some_images(dseg, store, model, tmp_path):
     assert "2 of 2 extracted" in dseg("info", store, "--list", "some.txt").out
     refused = dseg("info", model, "--list", "some.txt")
     assert refused.code == 2
-    assert "model' is a model" in refused.err
+    assert f"selects images of a store, but '{model}' is a model" in refused.err
 
 
 def test_filters_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):

@@ -42,7 +42,7 @@ def test_a_value_of_a_wrong_type_stops_its_own_command_alone(dseg, store, world,
     (tmp_path / "dseg.toml").write_text("[predict]\noverlay = 3\n")
     told = fit(dseg, store, world)
     assert told.code == 0
-    assert "overlay in [predict] to 3: expected true or false (`dseg fit` goes on" in told.err
+    assert "overlay in [predict] to 3: expected true or false (`dseg fit` continues" in told.err
     assert dseg("predict", store).code == 2
 
 

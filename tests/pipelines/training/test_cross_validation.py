@@ -156,7 +156,7 @@ def test_folders_that_stand_in_the_way_are_refused(dseg, held_out, world, store,
     foreign = dseg(*words, "--folds", 3, "--folds-out", world.photos, "--overwrite")
     assert foreign.code == 2
     assert "exists and does not contain held-out masks" in foreign.err
-    assert "holds a feature store" in dseg(*words, "--folds", 3, "--folds-out", store).err
+    assert "contains a feature store" in dseg(*words, "--folds", 3, "--folds-out", store).err
     for model, masks in (("a", "a"), ("a", "a/cv"), ("a/model", "a")):
         nested = dseg(*words, "--folds", 3, "--out", model, "--folds-out", masks)
         assert nested.code == 2
