@@ -40,7 +40,7 @@ demo: $(STAMP)
 
 # Two processes, each with one thread: many small networks gain nothing from more.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -n 2 --dist worksteal $(ARGS)
 
 test-robustness: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,robustness]'

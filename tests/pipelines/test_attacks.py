@@ -1,15 +1,16 @@
 """What careless and hostile users do: nothing ends in a traceback or a silently wrong result."""
 
+import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
 from dseg import FeatureStore
+from dseg.pipelines import main as cli
 from dseg.pipelines.training.memory import default_memory
 from PIL import Image
 
@@ -248,14 +249,15 @@ def test_settings_are_read_as_words_are(dseg, world, ddpm, store, model, tmp_pat
     assert (tmp_path / "3/p0.png").is_file()
 
 
-def test_a_terminal_without_the_signs(model):
-    done = subprocess.run(
-        [sys.executable, "-m", "dseg", "info", str(model)],
-        capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
-        check=True,
-    )
-    assert rb"240 \u2192 128" in done.stdout
+def test_a_terminal_without_the_signs(model, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "argv", ["dseg", "info", str(model)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert not exit_.value.code
+    terminal.flush()
+    assert rb"240 \u2192 128" in terminal.buffer.getvalue()
 
 
 # ---- a store whose parts are lost ----

@@ -38,7 +38,7 @@ def test_text_becomes_a_value_that_stays_one(kind, text, value):
         (SIZE, "5x00", "is not a size"),
         (SHARD, "4/4", "is not a shard: give i/n with i from 0 to n-1"),
         (TIME, "30", "is not a time: give units"),
-        (TIME, "0s", "is no time at all"),
+        (TIME, "0s", "is zero"),
     ],
 )
 def test_other_text_is_refused(kind, text, words):

@@ -21,10 +21,9 @@ from PIL import Image
 SIZE = (32, 48)
 
 
-@pytest.fixture
-def config(ddpm, tmp_path):
+def config_of(ddpm, out):
     return DemoConfig(
-        tmp_path / "demo",
+        out,
         str(ddpm),
         size=SIZE,
         labelled=3,
@@ -33,6 +32,18 @@ def config(ddpm, tmp_path):
         max_steps=30,
         device="cpu",
     )
+
+
+@pytest.fixture
+def config(ddpm, tmp_path):
+    return config_of(ddpm, tmp_path / "demo")
+
+
+@pytest.fixture(scope="module")
+def whole(ddpm, tmp_path_factory):
+    """What an unbroken demo comes to, and its folder; read only."""
+    config = config_of(ddpm, tmp_path_factory.mktemp("whole") / "demo")
+    return demo(config), config.out
 
 
 def files(folder):
@@ -111,21 +122,19 @@ class Stops(Progress):
 @pytest.mark.parametrize(
     ("stage", "after"), [("draw", 4), ("extract", 3), ("fit", 9), ("predict", 2)]
 )
-def test_an_interrupted_demo_goes_on(config, tmp_path, stage, after):
-    whole = demo(replace(config, out=tmp_path / "whole"))
+def test_an_interrupted_demo_goes_on(config, whole, stage, after):
+    expected, unbroken = whole
     with pytest.raises(KeyboardInterrupt):
         demo(config, Stops(stage, after))
     masks = set(stems(config.out / "masks"))
     assert bool(masks) == (stage == "predict")
     assert len(masks) < 5
     summary = demo(config)
-    assert summary.iou == whole.iou
+    assert summary.iou == expected.iou
     for name in ("photos", "labels", "truth"):
-        assert files(config.out / name) == files(tmp_path / "whole" / name)
-    for stem in stems(tmp_path / "whole/masks"):
-        one, other = (
-            read_mask(f / "masks" / f"{stem}.png") for f in (config.out, tmp_path / "whole")
-        )
+        assert files(config.out / name) == files(unbroken / name)
+    for stem in stems(unbroken / "masks"):
+        one, other = (read_mask(f / "masks" / f"{stem}.png") for f in (config.out, unbroken))
         assert np.array_equal(one, other)
 
 
