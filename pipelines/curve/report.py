@@ -143,13 +143,13 @@ def draw_curve(points: Sequence[Point], folder: Path) -> None:
     images = [point.images for point in points]
     with figure(folder / "curve") as (axis,):
         for number, scores in enumerate(zip(*(point.by_draw for point in points), strict=True)):
-            name = "one draw each" if number == 0 else None
+            name = "one draw" if number == 0 else None
             axis.plot(images, scores, color="0.75", linewidth=0.8, zorder=1, label=name)
         known = [(point.images, point.interval) for point in points if point.interval is not None]
         if known:
             lows = [max(0, interval.low) for _, interval in known]
             highs = [min(1, interval.high) for _, interval in known]
-            ends = {"color": BLUE, "linewidth": 1.2, "label": "its 95 % interval"}
+            ends = {"color": BLUE, "linewidth": 1.2, "label": "95 % interval"}
             axis.vlines([n for n, _ in known], lows, highs, **ends)
         means = [point.mean_iou for point in points]
         axis.plot(images, means, color=BLUE, marker="o", markersize=5, label="mean of the draws")

@@ -11,6 +11,7 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_folder,
+    folder,
     ignore_option,
     list_option,
     output_options,
@@ -33,6 +34,7 @@ __all__ = ["robustness"]
     show_default=True,
     help="Folder of a model, from `dseg fit`; repeat the option for several models.",
 )
+@click.option("--out", type=folder, default="robustness", show_default=True, help="Output folder.")
 @click.option(
     "--corruptions",
     default="noise,blur,weather,digital",

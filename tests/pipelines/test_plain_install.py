@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution, requires
+from importlib.metadata import PackageNotFoundError, distribution, distributions, requires
 from pathlib import Path
 
 import dseg as package
@@ -70,9 +70,11 @@ def plain(tmp_path_factory):
         for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
             (folder / top).symlink_to(distribution(name).locate_file(top))
     (folder / "dseg").symlink_to(ROOT)
-    tops = {file.parts[0] for file in distribution("dseg").files or ()}
-    (metadata,) = (top for top in tops if top.endswith(".dist-info"))
-    (folder / metadata).symlink_to(distribution("dseg").locate_file(metadata))
+    # a build leaves an egg-info in the checkout, too, which lists files of the sources
+    for found in distributions(name="dseg"):
+        for top in {file.parts[0] for file in found.files or ()}:
+            if top.endswith(".dist-info") and not (folder / top).exists():
+                (folder / top).symlink_to(found.locate_file(top))
     return folder
 
 

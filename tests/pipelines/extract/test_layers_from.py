@@ -91,7 +91,7 @@ def test_what_the_model_says_cannot_be_said_too(dseg, world, model, tmp_path, na
 def test_all_contradictions_are_named_at_once(dseg, world, model):
     words = ("--images", world.photos, "--out", "f.zarr", "--layers-from", model)
     refused = dseg("extract", *words, "--tile", "--seed", 1, "--steps", 5)
-    assert "Error: --steps, --fit/--tile, --seed cannot be combined" in refused.err
+    assert "Error: --steps, --seed, --fit/--tile cannot be combined" in refused.err
 
 
 def test_settings_yield_to_a_model(dseg, world, model, tmp_path):

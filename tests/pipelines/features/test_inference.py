@@ -46,7 +46,7 @@ def test_no_more_items_are_made_than_may_be_under_way(most):
             highest = max(highest, made - taken)
             yield number
 
-    for _ in ahead(lambda number: number, items(), 2, most=most):
+    for _ in ahead(lambda number: number, items(), 2, limit=most):
         taken += 1
     assert highest == most + 1
 
@@ -63,7 +63,7 @@ def test_work_goes_on_while_the_next_item_is_made():
         first_is_done.set()
         return number
 
-    assert list(ahead(work, items(), 1, most=2)) == [0, 1]
+    assert list(ahead(work, items(), 1, limit=2)) == [0, 1]
 
 
 def test_an_error_ends_it_and_what_was_not_begun_is_left_undone():
@@ -76,5 +76,5 @@ def test_an_error_ends_it_and_what_was_not_begun_is_left_undone():
         return number
 
     with pytest.raises(ValueError, match="the second"):
-        list(ahead(work, range(100), 1, most=2))
+        list(ahead(work, range(100), 1, limit=2))
     assert len(begun) < 10

@@ -23,7 +23,7 @@ def same(a, b):
 def least_that_works(dseg, *words):
     """To 10 kB; the message names whole megabytes, in which all of this small world fits."""
     told = dseg(*words, "--memory", "1MB").err
-    works = 100 * int(told.split("too little: ")[1].split("MB")[0])
+    works = 100 * int(told.split("need at least ")[1].split("MB")[0])
     fails = works - 100
     while works - fails > 1:
         middle = (works + fails) // 2

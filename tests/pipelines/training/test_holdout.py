@@ -8,7 +8,7 @@ import torch
 from dseg import FeatureStore
 from dseg.classify.inference.mask_files import read_mask
 from dseg.pipelines.console.progress import Progress
-from dseg.pipelines.features.sources import FromStore
+from dseg.pipelines.features.sources import StoreSource
 from dseg.pipelines.inputs.labelled_pixels import read_labelled
 from dseg.pipelines.masks.segmenter import Segmenter
 from dseg.pipelines.training.cross_validation import _sample
@@ -53,7 +53,7 @@ def test_sampled_probabilities_are_those_of_the_whole_image(setting):
     trial(setting, TRAIN, TEST, seen=few.append, sampled=50)
     ensemble = setting.training(TRAIN).run(Progress())
     segmenter = Segmenter(ensemble, setting.store.spec, setting.device)
-    images = FromStore(setting.store).images(TEST, lambda *_: False)
+    images = StoreSource(setting.store).images(TEST, lambda *_: False)
     for image, one, other in zip(images, whole, few, strict=True):
         assert len(one.sample) == one.labelled == one.label.size
         again = segmenter(image, want_probabilities=True)
