@@ -20,7 +20,7 @@ import torch
 from dseg import PixelEnsemble, load_backbone
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.prediction import predict_image
-from dseg.extract.backbone import feature_spec
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.networks.devices import choose_device
 from dseg.store.geometry import plan_tiles
 from networks import lsun_network

@@ -30,11 +30,13 @@ from drawn import write_job
 from dseg import FeatureStore, PixelEnsemble
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.prediction import predict_image
-from dseg.extract.backbone import Backbone, feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import read_image
 from dseg.extract.networks.devices import choose_device
 from dseg.extract.networks.options import BackboneOptions
+from dseg.extract.protocol import Backbone
 from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.fit.config import FitConfig

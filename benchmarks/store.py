@@ -29,10 +29,12 @@ from time import perf_counter
 import numpy as np
 import zarr
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
-from dseg.extract.backbone import Backbone, feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import read_image
 from dseg.extract.networks.options import BackboneOptions
+from dseg.extract.protocol import Backbone
 from dseg.pipelines.console.progress import Advance, Progress
 from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract

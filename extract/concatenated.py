@@ -6,12 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..store.read.joined_spec import joined_order, joined_spec
-from ..store.spec import FeatureSpec, Fit
-from .backbone import Backbone, feature_spec
-from .images.levels import FULL
+from ..store.read.joined_spec import joined_order
+from .protocol import Backbone
 
-__all__ = ["ConcatenatedBackbone", "concatenated", "spec_of"]
+__all__ = ["ConcatenatedBackbone"]
 
 
 class ConcatenatedBackbone:
@@ -20,14 +18,14 @@ class ConcatenatedBackbone:
     Parameters
     ----------
     backbones : sequence of Backbone
-    spec : FeatureSpec
-        The joined features, with a part for each backbone.
     """
 
-    def __init__(self, backbones: Sequence[Backbone], spec: FeatureSpec) -> None:
-        self.backbones, self.layers = tuple(backbones), spec.layers
-        self.row_shape, self.source, self.seed = spec.row_shape, spec.source, spec.noise_seed
-        self._order = joined_order(spec.parts)
+    def __init__(self, backbones: Sequence[Backbone]) -> None:
+        self.backbones = tuple(backbones)
+        self._order = joined_order(backbones)
+        self.layers = tuple(backbones[n].layers[at] for n, at in self._order)
+        self.row_shape, self.seed = backbones[0].row_shape, backbones[0].seed
+        self.source = " + ".join(backbone.source for backbone in backbones)
 
     @property
     def weights(self) -> str | None:
@@ -41,8 +39,8 @@ class ConcatenatedBackbone:
         return self.backbones[0].device
 
     def describe(self) -> dict[str, Any]:
-        """Return that it is several; the spec's parts describe each."""
-        return {"kind": "joined"}
+        """Return what of each changes its activations, by number."""
+        return {str(n): backbone.describe() for n, backbone in enumerate(self.backbones)}
 
     def __call__(self, *rows: Any) -> list[Tensor]:
         """Return the activations (B, C, h, w), float32.
@@ -55,24 +53,3 @@ class ConcatenatedBackbone:
         each = rows if len(rows) > 1 else rows * len(self.backbones)
         maps = [backbone(seen) for backbone, seen in zip(self.backbones, each, strict=True)]
         return [maps[number][at] for number, at in self._order]
-
-
-def concatenated(backbones: Sequence[Backbone], fit: Fit, overlap: int) -> Backbone:
-    """Return one backbone of several, or the only one.
-
-    Raises
-    ------
-    InputError
-        If their features cannot be joined, see `joined_spec`.
-    """
-    if len(backbones) == 1:
-        return backbones[0]
-    parts = [feature_spec(backbone, fit, overlap) for backbone in backbones]
-    return ConcatenatedBackbone(backbones, joined_spec(parts))
-
-
-def spec_of(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FULL) -> FeatureSpec:
-    """Return the spec of the features that a backbone, or several, make; see `feature_spec`."""
-    if not isinstance(backbone, ConcatenatedBackbone):
-        return feature_spec(backbone, fit, overlap, white)
-    return joined_spec([feature_spec(one, fit, overlap, white) for one in backbone.backbones])

@@ -9,11 +9,13 @@ import torch
 
 from ..store.errors import InputError, SpecMismatchError
 from ..store.spec import FeatureSpec
-from .backbone import Backbone, feature_spec, open_backbone
+from .backbone import open_backbone
 from .checkpoints.weight_sets import AS_BEFORE
 from .concatenated import ConcatenatedBackbone
+from .feature_spec import feature_spec
 from .images.levels import white_in
 from .networks.options import BackboneOptions, CheckpointOptions
+from .protocol import Backbone
 from .subset import LayerSubset
 
 __all__ = ["checkpoint_options_of", "restore_backbone"]
@@ -101,9 +103,7 @@ def _restore_parts(
             + ", ".join(f"'{part.source}'" for part in spec.parts)
             + f"), so one --checkpoint cannot say where each is now. {advice}"
         )
-    return ConcatenatedBackbone(
-        [_restored(part, None, device, advice) for part in spec.parts], spec
-    )
+    return ConcatenatedBackbone([_restored(part, None, device, advice) for part in spec.parts])
 
 
 def _options_of(spec: FeatureSpec, device: str | torch.device | None) -> BackboneOptions:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..store.spec import LayerSpec
-from .backbone import Backbone
+from .protocol import Backbone
 
 __all__ = ["LayerSubset"]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DModel
-from dseg.extract.backbone import feature_spec, open_backbone
+from dseg.extract.backbone import open_backbone
 from dseg.extract.checkpoints.builtin import builtin_path, is_builtin
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.images.reading import sha256_of
 from dseg.extract.networks.options import BackboneOptions, CheckpointOptions
 from dseg.extract.registry import load_unet

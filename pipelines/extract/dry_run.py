@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...extract.backbone import Backbone
+from ...extract.protocol import Backbone
 from ...store.geometry import plan_tiles
 from ...store.spec import FeatureSpec
 from ...store.write.stored_size import MeasuringWriter, dense_row_bytes

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 
-from ...extract.backbone import Backbone
 from ...extract.checkpoints.builtin import BUILTIN
-from ...extract.concatenated import concatenated, spec_of
+from ...extract.concatenated import ConcatenatedBackbone
+from ...extract.feature_spec import feature_spec
 from ...extract.from_spec import restore_backbone
 from ...extract.images.levels import white_in
 from ...extract.networks.options import BackboneOptions
+from ...extract.protocol import Backbone
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
 from ..features.sources import white_of
@@ -44,8 +45,9 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
     inputs = network_inputs(config.checkpoints or (BUILTIN,), config.sizes)
     backbones = load_networks(inputs, options, config.optional)
     overlap = config.overlap if config.overlap is not None else min(backbones[0].row_shape) // 4
-    backbone = concatenated(backbones, config.fit, overlap)
-    return backbone, spec_of(backbone, config.fit, overlap)
+    several = len(backbones) > 1
+    backbone: Backbone = ConcatenatedBackbone(backbones) if several else backbones[0]
+    return backbone, feature_spec(backbone, config.fit, overlap)
 
 
 def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpec]:
@@ -64,7 +66,7 @@ def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpe
     checkpoint = config.checkpoints[0] if config.checkpoints else None
     spec = _part(_spec_of(model), config.part, model)
     backbone = restore_backbone(spec, checkpoint, config.backbone.device)
-    return backbone, spec_of(backbone, spec.fit, spec.overlap, white_of(spec))
+    return backbone, feature_spec(backbone, spec.fit, spec.overlap, white_of(spec))
 
 
 def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:

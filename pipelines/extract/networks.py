@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...extract.backbone import Backbone, open_backbone
+from ...extract.backbone import open_backbone
 from ...extract.networks.options import BackboneOptions, UnsupportedOptionError
+from ...extract.protocol import Backbone
 from ...store.errors import InputError
 from ..console.options import parse_sizes
 

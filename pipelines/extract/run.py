@@ -7,10 +7,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from ...extract.backbone import Backbone
-from ...extract.concatenated import ConcatenatedBackbone, spec_of
+from ...extract.concatenated import ConcatenatedBackbone
+from ...extract.feature_spec import feature_spec
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
+from ...extract.protocol import Backbone
 from ...extract.registry import KINDS
 from ...store.atomic_folder import finish_replacement, is_free, replace_folder
 from ...store.claims import claimed
@@ -156,7 +157,7 @@ def _with_white(
             what = "the model" if config.layers_from is not None else f"'{config.out}'"
             advice = "extract them into a separate store with --white {0}, and fit a model on it"
             warn_if_dark(survey.deep, n, what, advice, progress)
-    return spec_of(backbone, spec.fit, spec.overlap, white)
+    return feature_spec(backbone, spec.fit, spec.overlap, white)
 
 
 def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...extract.backbone import Backbone
 from ...extract.concatenated import ConcatenatedBackbone
 from ...extract.images.levels import FULL
 from ...extract.images.network_input import ImageRows
 from ...extract.images.reading import UnreadableImage, read_image, sha256_of
 from ...extract.layers.float16 import to_float16
+from ...extract.protocol import Backbone
 from ...store.geometry import Geometry, plan_tiles
 from ...store.spec import FeatureSpec
 

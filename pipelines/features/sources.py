@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Protocol
 
-from ...extract.backbone import Backbone
 from ...extract.from_spec import restore_backbone
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL, white_in
+from ...extract.protocol import Backbone
 from ...store.errors import InputError, StoreError
 from ...store.geometry import Geometry, plan_tiles
 from ...store.names import stem_of

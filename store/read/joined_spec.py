@@ -1,9 +1,10 @@
 """The feature spec of several stores whose channels are concatenated."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from ..errors import InputError
-from ..spec import FeatureSpec
+from ..spec import FeatureSpec, LayerSpec
 
 __all__ = ["joined_order", "joined_spec", "parts_of"]
 
@@ -49,8 +50,16 @@ def parts_of(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
     return [part for spec in specs for part in (spec.parts or (spec,))]
 
 
-def joined_order(parts: Sequence[FeatureSpec]) -> list[tuple[int, int]]:
-    """Return, for each layer of `joined_spec`, the index of its store and its number there."""
+class HasLayers(Protocol):
+    """A feature spec, or a backbone."""
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """In feature order."""
+
+
+def joined_order(parts: Sequence[HasLayers]) -> list[tuple[int, int]]:
+    """Return, for each layer of `joined_spec`, the index of its part and its number there."""
     every = [(n, at, layer) for n, part in enumerate(parts) for at, layer in enumerate(part.layers)]
     extras: dict[int, tuple[int, int]] = {}
     for number, at, layer in every:

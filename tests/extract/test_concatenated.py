@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import torch
-from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
 from dseg.extract.concatenated import ConcatenatedBackbone
+from dseg.extract.feature_spec import feature_spec
 from dseg.store.read.joined_spec import joined_spec
 
 
@@ -12,8 +13,14 @@ def test_activations_come_first_then_each_extra_layer_of_the_first(diffusers_fol
     options = {"filters": True, "pixels": True, "device": "cpu"}
     one = load_backbone(diffusers_folder, [50], [1], **options)
     other = load_backbone(diffusers_folder, [150], [2, 3], size=32, **options)
-    spec = joined_spec([feature_spec(part, "squash") for part in (one, other)])
-    joined = ConcatenatedBackbone([one, other], spec)
+    joined = ConcatenatedBackbone([one, other])
+    spec = feature_spec(joined, "squash")
+    assert spec == joined_spec([feature_spec(part, "squash") for part in (one, other)])
+    assert (joined.layers, joined.source, joined.row_shape) == (
+        spec.layers,
+        spec.source,
+        spec.row_shape,
+    )
     generator = torch.Generator().manual_seed(1)
     small, large = (torch.rand(2, 3, n, n, generator=generator) * 2 - 1 for n in (16, 32))
     of_one, of_other = one(small), other(large)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from dseg.demo.scenes import DEMO_SEEDS, TRAINING_SEEDS_FROM, write_scenes
-from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
 from dseg.extract.checkpoints.builtin import BUILTIN, builtin_path
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
 from dseg.store.errors import InputError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
 from dseg.extract.networks.diffusion.noise import q_sample, shared_noise
 from dseg.extract.registry import load_unet

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
 from dseg.extract.checkpoints.state_dict import load_weights
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
 from dseg.extract.networks.options import UnsupportedOptionError
 from dseg.store.errors import InputError, SpecMismatchError

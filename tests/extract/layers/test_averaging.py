@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
 from dseg.extract.layers.averaging import mean_over, with_mirrored
 from dseg.extract.networks.diffusion.noise import shared_noise

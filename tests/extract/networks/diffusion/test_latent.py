@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from dseg.extract.backbone import Backbone, feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
 from dseg.extract.networks.diffusion.noise import NoiseSchedule, q_sample, shared_noise
+from dseg.extract.protocol import Backbone
 from dseg.extract.registry import load_unet
 from dseg.store.errors import InputError, SpecMismatchError
 from safetensors.torch import load_file, save_file

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from dseg.extract.backbone import feature_spec, load_backbone
+from dseg.extract.backbone import load_backbone
 from dseg.extract.checkpoints.builtin import builtin_path
+from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
 from dseg.store.errors import InputError
 from PIL import Image
