@@ -41,8 +41,8 @@ __all__ = ["extract"]
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE or SwAV "
-    f"(.pth), DINO (transformers folder), or a hub id; default: {BUILTIN}, or with "
+    help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE, SwAV or "
+    f"EfficientNet (.pth), DINO (transformers folder), or a hub id; default: {BUILTIN}, or with "
     "--layers-from the model's. Several, each perhaps at its own sizes (net.pt@256,512), make "
     "one store.",
 )
@@ -197,6 +197,7 @@ def extract(context: click.Context, /, **given: Any) -> int:
     dseg extract --images photos/ --out feats.zarr
     dseg extract --images photos/ --out feats.zarr --checkpoint lsun_horse.pt
     dseg extract --images photos/ --out feats.zarr --checkpoint google/ddpm-cat-256 --tile
+    dseg extract --images photos/ --out feats.zarr --checkpoint builtin:efficientnet-lite0@256,512
     dseg extract --images new/ --out new.zarr --layers-from model/
     """
     from ...extract.networks.options import BackboneOptions
@@ -254,19 +255,19 @@ def _next(given: dict[str, Any], console: Console) -> str:
 
 
 def _leave_to_model(context: click.Context, given: dict[str, Any], decided: Sequence[str]) -> None:
-    """Refuse options that a model decides; where only dseg.toml sets them, drop them.
+    """Refuse options that the model determines; ignore them if only dseg.toml sets them.
 
-    What stands there are defaults, for extractions without a model too; and so is its checkpoint.
-    Where dseg.toml names the model itself, its other settings are as much meant, and refused.
+    Its settings, the checkpoint among them, are defaults for extractions without a model. But where
+    dseg.toml names the model itself, its other settings contradict it as the command line would.
     """
     source, meant = context.get_parameter_source, {ParameterSource.COMMANDLINE}
     if source("layers_from") is ParameterSource.DEFAULT_MAP:
         meant.add(ParameterSource.DEFAULT_MAP)
-    told = [written(context, name) for name in decided if source(name) in meant]
-    if told:
+    contradictions = [written(context, name) for name in decided if source(name) in meant]
+    if contradictions:
         raise click.UsageError(
-            f"{', '.join(told)} cannot be combined with --layers-from: the model determines "
-            "it. Leave out one of the two",
+            f"{', '.join(contradictions)} cannot be combined with --layers-from: the model "
+            "determines it. Leave out one of the two",
             context,
         )
     for name in decided:

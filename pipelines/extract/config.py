@@ -18,7 +18,7 @@ class ExtractConfig:
     images : path
         Folder of images, sub-folders included; or one image.
     out : path
-        The store: new, or one of the same recipe, which is then completed.
+        The store: new, or one of the same feature spec, which is then completed.
     checkpoints : tuple of str
         Files, folders or hub ids of the networks, each perhaps with sizes (``net.pt@256,512``); by
         default the one that comes with dseg, or with ``layers_from`` the model's, where it was.
@@ -38,7 +38,7 @@ class ExtractConfig:
     overlap : int, optional
         Of tiles, in pixels; by default a quarter of their shorter side.
     batch_size : int, optional
-        Rows that go through the network at once; by default 1 on a CPU, 8 elsewhere.
+        Images or tiles that go through the network at once; by default 1 on a CPU, 8 elsewhere.
     codec : str
         Compression of the store.
     layout : {"native", "dense"}
@@ -53,9 +53,9 @@ class ExtractConfig:
     verify : bool
         Read every chunk of the images that are there, and extract those again that are damaged.
     overwrite : bool
-        Replace a store of another recipe.
+        Replace a store of other features.
     dry_run : bool
-        Only tell what would be done.
+        Only report what would be done.
     """
 
     images: Path
@@ -87,7 +87,7 @@ class ExtractSummary:
     ----------
     store : str
     images : int
-        Images asked for.
+        Images to extract.
     extracted, unchanged : int
         Images written, and images that were there already.
     damaged : int

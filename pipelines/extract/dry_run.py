@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ...extract.protocol import Backbone
-from ...store.geometry import plan_tiles
 from ...store.spec import FeatureSpec
 from ...store.write.stored_size import MeasuringWriter, dense_row_bytes
 from ...store.write.writer import PlannedImage
@@ -132,11 +131,10 @@ def _spread(n: int, most: int) -> list[int]:
 
 
 def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
-    geometry = plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap)
-    every = -(-len(geometry.offsets) // _ROWS)
-    geometry = replace(geometry, offsets=geometry.offsets[::every])
-    shapes = tuple(part.row_shape for part in spec.parts)
-    return Job(number, image.name, path, geometry, shapes)
+    job = Job.for_spec(number, image.name, path, image.size, spec)
+    offsets = job.geometry.offsets
+    some = offsets[:: -(-len(offsets) // _ROWS)]
+    return replace(job, geometry=replace(job.geometry, offsets=some))
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""Images that a store calls complete, and that are not whole: found, told of, extracted again."""
+"""Images that a store marks complete but that are damaged: found, reported, extracted again."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,7 @@ __all__ = ["to_mend"]
 def to_mend(
     store: FeatureStore, stems: Collection[str], progress: Progress, *, verify: bool
 ) -> set[int]:
-    """Return the numbers of the images that are to be extracted again, and say which.
+    """Return the numbers of the images to extract again, and warn of them.
 
     Parameters
     ----------

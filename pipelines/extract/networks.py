@@ -1,4 +1,4 @@
-"""Which networks an extraction runs, each at which size: parsed, loaded, put side by side."""
+"""Which networks an extraction runs, each at which size: parsed and loaded."""
 
 import re
 from collections.abc import Sequence

@@ -2,26 +2,21 @@
 
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
-from ...extract.concatenated import ConcatenatedBackbone
 from ...extract.feature_spec import feature_spec
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
 from ...extract.protocol import Backbone
-from ...extract.registry import KINDS
-from ...store.atomic_folder import finish_replacement, is_free, replace_folder
-from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
-from ...store.format.layout import initial_attributes, open_group, read_header, store_bytes
+from ...store.format.layout import initial_attributes, open_group, store_bytes
 from ...store.geometry import plan_tiles
 from ...store.names import composed, stem_of
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
-from ...store.write.dense import dense_bytes, export_dense
+from ...store.write.dense import dense_bytes
 from ...store.write.writer import FeatureWriter, PlannedImage, plan_store
 from ..console.progress import Progress
 from ..features.inference import (
@@ -35,7 +30,7 @@ from ..features.inference import (
 )
 from ..features.sources import white_of
 from ..features.store_writer import ThreadedWriter
-from ..inputs.image_list import named, read_list, select, shard_of
+from ..inputs.image_list import read_list, select, shard_of
 from ..inputs.image_survey import (
     ImageSurvey,
     detect_white,
@@ -44,10 +39,12 @@ from ..inputs.image_survey import (
     warn_if_dark,
 )
 from ..training.memory import peak_resident, return_freed_memory
+from .announcements import describe_features, warn_of_label_folders
 from .config import Estimate, ExtractConfig, ExtractSummary
 from .dry_run import probe_of
 from .feature_choice import features_of
 from .mending import to_mend
+from .target import claimed_target
 
 __all__ = ["extract"]
 
@@ -62,7 +59,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     Raises
     ------
     DsegError
-        If there are no images, the checkpoint cannot be used, the store has another recipe, or the
+        If there are no images, the checkpoint cannot be used, the store has other features, or the
         disk is too small.
     """
     started, progress = time.monotonic(), progress or Progress()
@@ -73,8 +70,8 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     found = _find(config, files)
     mine = set(shard_of(list(found), config.shard))
     backbone, spec = features_of(config)
-    _describe(backbone, spec, progress)
-    _warn_of_labels(found, progress)
+    describe_features(backbone, spec, progress)
+    warn_of_label_folders(found, progress)
     survey = survey_images(found, progress)
     planned, unreadable = _planned(survey)
     survey.warn_about_pages(progress)
@@ -91,7 +88,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         return _estimate(config, spec, backbone, found, todo, existing, batch, loading)
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
-    with _claimed(config, spec, progress), _target(config, spec, progress) as target:
+    with claimed_target(config, spec, progress) as target:
         plan = plan_store(
             target, spec, list(planned.values()), codec=config.codec, say=progress.say
         )
@@ -104,7 +101,10 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         if existing is None:  # what a killed run has left beside the store
             again = to_mend(FeatureStore.open(target), stems, progress, verify=config.verify)
         summary.damaged = len(again)
-        jobs = [_job(plan.indices[name], found[name], i, spec) for name, i in asked.items()]
+        jobs = [
+            Job.for_spec(plan.indices[name], image.name, found[name], image.size, spec)
+            for name, image in asked.items()
+        ]
         writer = FeatureWriter(target)
         for number in again:
             writer.mark_incomplete(number)
@@ -128,7 +128,7 @@ def _refuse_contradictions(config: ExtractConfig) -> None:
 
 
 def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Path]:
-    """Return the images asked for, by name within the folder."""
+    """Return the images to extract, by name within the folder."""
     if config.list_file is None:
         return files.files
     stems = files.by_stem
@@ -144,7 +144,7 @@ def _with_white(
     survey: ImageSurvey,
     progress: Progress,
 ) -> FeatureSpec:
-    """Return the recipe with the white of images of 16 bits a channel: told, kept, or found."""
+    """Return the spec with the white of 16-bit images: given, the store's or model's, or found."""
     fixed = spec if config.layers_from is not None else existing.spec if existing else None
     n = len(survey.sizes)
     if config.white is not None:
@@ -158,49 +158,6 @@ def _with_white(
             advice = "extract them into a separate store with --white {0}, and fit a model on it"
             warn_if_dark(survey.deep, n, what, advice, progress)
     return feature_spec(backbone, spec.fit, spec.overlap, white)
-
-
-def _describe(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
-    several = backbone.backbones if isinstance(backbone, ConcatenatedBackbone) else (backbone,)
-    for one, part in zip(several, spec.parts or (spec,), strict=True):
-        _describe_network(one, part, progress)
-    if spec.parts:
-        progress.say(
-            f"  together {spec.dims} channels per pixel, {spec.bytes_per_row / 1e6:.1f} MB per pass"
-        )
-
-
-def _describe_network(backbone: Backbone, spec: FeatureSpec, progress: Progress) -> None:
-    height, width = spec.row_shape
-    at = f" at steps {', '.join(map(str, spec.steps))}" if spec.steps else ""
-    blocks = f", blocks {', '.join(map(str, spec.blocks))}{at}" if spec.blocks else ""
-    progress.say(
-        f"{backbone.source}: "
-        f"{KINDS[spec.backbone['kind']]}{blocks}{''.join(f', {name}' for name in spec.extras)}; "
-        f"{spec.dims} channels per pixel; network input {height}x{width}, "
-        f"{spec.bytes_per_row / 1e6:.1f} MB per pass; on {backbone.device}"
-    )
-    network, told = backbone.describe(), []
-    architecture, schedule = network["architecture"], network.get("schedule")
-    if schedule is not None:
-        told.append(f"{schedule['name']} schedule of {schedule['timesteps']} steps")
-        for key in ("head_channels", "heads", "attention_order"):  # what a .pt cannot show
-            if architecture.get(key) is not None:
-                told.append(f"{key.replace('_', ' ')} {architecture[key]}")
-    if backbone.weights is not None:
-        told.append(backbone.weights)
-    if told:
-        progress.say(f"  settings: {', '.join(told)}")
-
-
-def _warn_of_labels(found: Mapping[str, Path], progress: Progress) -> None:
-    """Warn where label maps or masks are about to be taken for photographs."""
-    beside = [name for name in found if _LABEL_FOLDERS & set(PurePosixPath(name).parts[:-1])]
-    if beside:
-        progress.warn(
-            f"{len(beside)} of {len(found)} images are in folders named like label maps or "
-            f"masks, such as {named(beside[:1])}: is --images the right folder?"
-        )
 
 
 def _planned(survey: ImageSurvey) -> tuple[dict[str, PlannedImage], dict[str, str]]:
@@ -223,7 +180,7 @@ def _planned(survey: ImageSurvey) -> tuple[dict[str, PlannedImage], dict[str, st
 
 
 def _drop_unreadable(target: Path, failed: Mapping[str, str], vanished: Iterable[str]) -> None:
-    """Record in the store which of its images cannot be read any more: what it holds is of old."""
+    """Mark images of the store that cannot be read any more: its features are of an older file."""
     reasons = {stem_of(name): reason for name, reason in failed.items()}
     names = [name for name in vanished if stem_of(name) in reasons]
     if names:
@@ -245,13 +202,13 @@ def _free(out: Path) -> int:
 
 
 def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
-    """Return the size before compression; a dense export is made from a native store beside it."""
+    """Return the size before compression; a dense export is made from a native store."""
     dense = dense_bytes(spec, rows) if config.layout == "dense" else 0
     return store_bytes(spec, rows) + dense
 
 
 def _existing(config: ExtractConfig) -> FeatureStore | None:
-    """Return the store that a run would go on with, if there is one.
+    """Return the store that a run would continue, if there is one.
 
     Raises
     ------
@@ -270,7 +227,7 @@ def _existing(config: ExtractConfig) -> FeatureStore | None:
 def _todo(
     existing: FeatureStore | None, planned: Mapping[str, PlannedImage], again: Collection[int]
 ) -> dict[str, PlannedImage]:
-    """Return the images that a store does not hold whole; changed ones take no room of their own.
+    """Return the images that a store lacks or has in part; changed ones replace their old chunks.
 
     Those to be extracted ``again`` are given by their numbers.
     """
@@ -289,79 +246,6 @@ def _check_disk(config: ExtractConfig, wanted: int) -> None:
         )
 
 
-@contextmanager
-def _claimed(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[None]:
-    """Keep runs that make another store out; those that add to the same one may go on together."""
-    replaces = config.overwrite or config.layout == "dense"
-    key = None if replaces else spec.hash
-    tidy = partial(_tidy, config.out, progress, goes_on=replaces)
-    with claimed(config.out, key, "dseg extract", in_parent=True, tidy=tidy, warn=progress.warn):
-        yield
-
-
-def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:
-    """Make an end of what killed runs left, but for a native store that the same run goes on with.
-
-    It may be hours of work, so it is told of where another run comes. A dense one is made anew.
-    """
-    native, dense = _beside(out)
-    for made in (native, dense):
-        finish_replacement(made, out)
-    shutil.rmtree(dense, ignore_errors=True)
-    if native.exists() and not goes_on:
-        progress.warn(
-            f"'{native}' was left by an interrupted run with --overwrite or --layout dense: "
-            f"repeat that command to continue it, or remove '{native.name}'"
-        )
-
-
-def _beside(out: Path) -> tuple[Path, Path]:
-    """Return where a store that is to be replaced, or its dense form, is made."""
-    return out.with_name(f".{out.name}.native"), out.with_name(f".{out.name}.dense")
-
-
-@contextmanager
-def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[Path]:
-    """Yield the native store to write: the one asked for, or one beside it that leads to it.
-
-    What is there is replaced only once its replacement is complete.
-    """
-    dense, out = config.layout == "dense", config.out
-    taken = not is_free(out)
-    if taken and config.overwrite:
-        read_header(open_group(out), f"'{out}'")  # never remove what is not ours
-    elif taken and dense:
-        raise InputError(f"'{out}' exists already: give another --out, or use --overwrite")
-    if not dense and not (taken and config.overwrite):
-        yield out
-        return
-    native, made_dense = _beside(out)
-    _remove_other(native, spec)
-    yield native
-    made = native
-    if dense:
-        made, store = made_dense, FeatureStore.open(native)
-        with progress.bar("dense", store.n_rows, "rows") as advance:
-            export_dense(store, made, overwrite=True, advance=advance)  # one of a killed run
-    replace_folder(made, out)
-    shutil.rmtree(native, ignore_errors=True)
-
-
-def _remove_other(native: Path, spec: FeatureSpec) -> None:
-    """Remove what a killed run of another recipe has left: nobody can go on with it."""
-    if not (native / "zarr.json").is_file():
-        return
-    group = open_group(native)
-    if "spec" in group.attrs and read_header(group, f"'{native}'").spec.hash != spec.hash:
-        shutil.rmtree(native)
-
-
-def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
-    geometry = plan_tiles(image.size, spec.row_shape, spec.fit, spec.overlap)
-    shapes = tuple(part.row_shape for part in spec.parts)
-    return Job(number, image.name, path, geometry, shapes)
-
-
 def _work(
     jobs: list[Job],
     writer: FeatureWriter,
@@ -370,7 +254,7 @@ def _work(
     summary: ExtractSummary,
     progress: Progress,
 ) -> None:
-    """Decode, run the network and write, each beside the others."""
+    """Decode, run the network and write, all at the same time."""
     white = white_of(writer.spec)
     images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white)
     with (

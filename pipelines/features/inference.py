@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -44,8 +44,7 @@ ImageTransform = Callable[["Job", NDArray[np.uint8]], NDArray[np.uint8]]
 class Job:
     """One image to be read: its number in the run, name, file and tiles.
 
-    For several networks (joined stores), ``shapes`` has the tile shape of each; a tile is then a
-    whole image.
+    For several networks ``shapes`` has the tile shape of each.
     """
 
     number: int
@@ -53,6 +52,14 @@ class Job:
     path: Path
     geometry: Geometry
     shapes: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def for_spec(
+        cls, number: int, name: str, path: Path, size: tuple[int, int], spec: FeatureSpec
+    ) -> Self:
+        """Return the job that makes the features of a spec of an image of that size."""
+        geometry = plan_tiles(size, spec.row_shape, spec.fit, spec.overlap)
+        return cls(number, name, path, geometry, tuple(part.row_shape for part in spec.parts))
 
 
 @dataclass(frozen=True)

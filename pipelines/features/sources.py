@@ -11,7 +11,7 @@ from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL, white_in
 from ...extract.protocol import Backbone
 from ...store.errors import InputError, StoreError
-from ...store.geometry import Geometry, plan_tiles
+from ...store.geometry import Geometry
 from ...store.names import stem_of
 from ...store.read.image_tables import StoredImage
 from ...store.read.protocol import Features
@@ -155,7 +155,6 @@ class ImageSource:
     ) -> None:
         self.spec, self._progress = spec, progress or Progress()
         self.white, self._white_given = white or white_of(spec), white is not None
-        self._shapes = tuple(part.row_shape for part in spec.parts)
         self._names = files.by_stem
         self.paths = {stem: files.files[name] for stem, name in self._names.items()}
         self._backbone: Backbone = restore_backbone(spec, checkpoint, device)
@@ -180,7 +179,7 @@ class ImageSource:
         survey = survey_images(names, Progress())  # inside the bar of its caller
         self._warn(survey)
         jobs = [
-            Job(number, name, names[name], self._geometry(size), self._shapes)
+            Job.for_spec(number, name, names[name], size, self.spec)
             for number, (name, size) in enumerate(survey.sizes.items())
         ]
         for name, reason in survey.refused.items():
@@ -198,9 +197,6 @@ class ImageSource:
         if self.white == FULL and not self._white_given:
             advice = "use --white {0}"
             warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, self._progress)
-
-    def _geometry(self, size: tuple[int, int]) -> Geometry:
-        return plan_tiles(size, self.spec.row_shape, self.spec.fit, self.spec.overlap)
 
     def _by_image(
         self, events: Iterator[TileActivations | Unchanged | Refused]

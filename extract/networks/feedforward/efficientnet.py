@@ -9,7 +9,8 @@ blocks (Sandler et al., CVPR 2018), numbered on.
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from ....store.errors import InputError
 from ...checkpoints.opening import Checkpoint
 from ...checkpoints.state_dict import StateDict, digest, some_keys
 from ..options import CheckpointOptions
-from .trunk import LoadedTrunk, Shape, Trunk
+from .trunk import LoadedTrunk, MapTrunk
 
 __all__ = ["KINDS", "EfficientNetTrunk", "load", "matches"]
 
@@ -77,7 +78,7 @@ class _MBConv(nn.Module):
         return h.add_(x) if self.residual else h
 
 
-class EfficientNetTrunk(Trunk):
+class EfficientNetTrunk(MapTrunk):
     """The stem and blocks of an EfficientNet-Lite.
 
     Parameters
@@ -91,27 +92,13 @@ class EfficientNetTrunk(Trunk):
         strides = _strides(widths)
         stem = _Convolution(state["_conv_stem.weight"], _norm(state, "_bn0"), 2, active=True)
         blocks = [_block(state, n, widths, strides[n]) for n in range(len(widths))]
-        super().__init__([stem, *blocks], cell=2 * 2 ** (strides.count(2)))
-        self._outputs = []
-        stride = 1
-        for channels, factor in zip(
-            (len(state["_bn0.weight"]), *widths), (2, *strides), strict=True
-        ):
-            stride *= factor
-            self._outputs.append((channels, stride))
+        channels = (len(state["_bn0.weight"]), *widths)
+        outputs = list(zip(channels, accumulate((2, *strides), mul), strict=True))
+        super().__init__([stem, *blocks], (3, 1), outputs)
 
     def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the normalised image: the stem is a block."""
         return x, {}
-
-    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the activation, which is a map."""
-        return h
-
-    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
-        """Return channels, height and width of each block's output, or of its input."""
-        found = [(3, 1), *self._outputs[:-1]] if inputs else self._outputs
-        return [(c, row_shape[0] // stride, row_shape[1] // stride) for c, stride in found]
 
     @property
     def run_ends(self) -> tuple[int, ...]:

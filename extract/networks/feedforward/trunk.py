@@ -77,7 +77,38 @@ class Trunk(nn.Module):
         return found
 
 
-class ConvolutionalTrunk(Trunk):
+class MapTrunk(Trunk):
+    """A trunk whose activations are maps.
+
+    Parameters
+    ----------
+    blocks : sequence of modules
+    first : tuple of int
+        Channels and stride of the first block's input.
+    outputs : sequence of tuples of int
+        Channels and stride of each block's output.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        first: tuple[int, int],
+        outputs: Sequence[tuple[int, int]],
+    ) -> None:
+        super().__init__(blocks, cell=max(stride for _, stride in outputs))
+        self._first, self._outputs = first, tuple(outputs)
+
+    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the activation, which is a map."""
+        return h
+
+    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
+        """Return channels, height and width of each block's output, or of its input."""
+        found = (self._first, *self._outputs[:-1]) if inputs else self._outputs
+        return [(c, row_shape[0] // stride, row_shape[1] // stride) for c, stride in found]
+
+
+class ConvolutionalTrunk(MapTrunk):
     """A stem that gives a quarter of the input's size, then stages that each halve it again.
 
     Blocks are numbered through all stages, from 0; the first of a stage halves.
@@ -103,23 +134,10 @@ class ConvolutionalTrunk(Trunk):
         channels: Sequence[int],
         depths: Sequence[int],
     ) -> None:
-        super().__init__(blocks, cell=4 * 2 ** (len(depths) - 1))
-        self._outputs = [
-            (channels[stage], 4 * 2**stage)
-            for stage, depth in enumerate(depths)
-            for _ in range(depth)
-        ]
-        self._stem = (stem, 4)
+        stages = enumerate(zip(channels, depths, strict=True))
+        outputs = [(c, 4 * 2**stage) for stage, (c, depth) in stages for _ in range(depth)]
+        super().__init__(blocks, (stem, 4), outputs)
         self.stage_ends = tuple(end - 1 for end in accumulate(depths))
-
-    def as_map(self, h: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the activation, which is a map."""
-        return h
-
-    def shapes(self, row_shape: tuple[int, int], inputs: bool) -> list[Shape]:
-        """Return channels, height and width of each block's output, or of its input."""
-        outputs = [self._stem, *self._outputs[:-1]] if inputs else self._outputs
-        return [(c, row_shape[0] // stride, row_shape[1] // stride) for c, stride in outputs]
 
 
 @dataclass(frozen=True, kw_only=True)

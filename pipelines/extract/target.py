@@ -1,0 +1,93 @@
+"""The store that an extraction writes: the one asked for, or one next to it that replaces it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from ...store.atomic_folder import finish_replacement, is_free, replace_folder
+from ...store.claims import claimed
+from ...store.errors import InputError
+from ...store.format.layout import open_group, read_header
+from ...store.read.reader import FeatureStore
+from ...store.spec import FeatureSpec
+from ...store.write.dense import export_dense
+from ..console.progress import Progress
+from .config import ExtractConfig
+
+__all__ = ["claimed_target"]
+
+
+@contextmanager
+def claimed_target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[Path]:
+    """Yield the native store to write; runs that make another store are kept out meanwhile.
+
+    Runs that add to the same store, such as shards, go on together. What is there is replaced only
+    once its replacement is complete.
+
+    Raises
+    ------
+    InputError
+        If another run writes there, or something else is there that may not be replaced.
+    """
+    replaces = config.overwrite or config.layout == "dense"
+    key = None if replaces else spec.hash
+    tidy = partial(_tidy, config.out, progress, goes_on=replaces)
+    claim = claimed(config.out, key, "dseg extract", in_parent=True, tidy=tidy, warn=progress.warn)
+    with claim, _target(config, spec, progress) as target:
+        yield target
+
+
+def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:
+    """Finish or remove what killed runs left, except a native store.
+
+    That may be hours of work, so the run that made it continues it, and another run names it.
+    """
+    native, dense = _temporary_stores(out)
+    for made in (native, dense):
+        finish_replacement(made, out)
+    shutil.rmtree(dense, ignore_errors=True)
+    if native.exists() and not goes_on:
+        progress.warn(
+            f"'{native}' was left by an interrupted run with --overwrite or --layout dense: "
+            f"repeat that command to continue it, or remove '{native.name}'"
+        )
+
+
+def _temporary_stores(out: Path) -> tuple[Path, Path]:
+    """Return where a store that is to be replaced, or its dense form, is made."""
+    return out.with_name(f".{out.name}.native"), out.with_name(f".{out.name}.dense")
+
+
+@contextmanager
+def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[Path]:
+    """Yield the native store to write: ``out``, or a temporary one from which ``out`` is made."""
+    dense, out = config.layout == "dense", config.out
+    taken = not is_free(out)
+    if taken and config.overwrite:
+        read_header(open_group(out), f"'{out}'")  # never remove what is not ours
+    elif taken and dense:
+        raise InputError(f"'{out}' exists already: give another --out, or use --overwrite")
+    if not dense and not (taken and config.overwrite):
+        yield out
+        return
+    native, made_dense = _temporary_stores(out)
+    _remove_other(native, spec)
+    yield native
+    made = native
+    if dense:
+        made, store = made_dense, FeatureStore.open(native)
+        with progress.bar("dense", store.n_rows, "rows") as advance:
+            export_dense(store, made, overwrite=True, advance=advance)  # one of a killed run
+    replace_folder(made, out)
+    shutil.rmtree(native, ignore_errors=True)
+
+
+def _remove_other(native: Path, spec: FeatureSpec) -> None:
+    """Remove what a killed run left for other features: no run can continue it."""
+    if not (native / "zarr.json").is_file():
+        return
+    group = open_group(native)
+    if "spec" in group.attrs and read_header(group, f"'{native}'").spec.hash != spec.hash:
+        shutil.rmtree(native)
