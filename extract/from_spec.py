@@ -44,7 +44,7 @@ def restore_backbone(
     """
     if spec.parts:
         return _restore_parts(spec, checkpoint, device)
-    return _restored(spec, checkpoint, device, "Say where it is now with --checkpoint")
+    return _restored(spec, checkpoint, device, "Give its new location with --checkpoint")
 
 
 def _restored(
@@ -101,7 +101,7 @@ def _restore_parts(
         raise InputError(
             f"these are features of {len(spec.parts)} networks ("
             + ", ".join(f"'{part.source}'" for part in spec.parts)
-            + f"), so one --checkpoint cannot say where each is now. {advice}"
+            + f"), so one --checkpoint cannot be the new location of each. {advice}"
         )
     return ConcatenatedBackbone([_restored(part, None, device, advice) for part in spec.parts])
 

@@ -78,7 +78,7 @@ def load_network(
         `UnsupportedOptionError` if an option does not fit it.
     """
     if kind is not None and kind not in KINDS:
-        raise InputError(f"there is no backbone '{kind}': use one of {', '.join(KINDS)}")
+        raise InputError(f"unknown backbone '{kind}': use one of {', '.join(KINDS)}")
     opened = _opened(checkpoint, options.weights)
     network, found = _identified(opened)
     if kind not in (None, found):
@@ -136,8 +136,8 @@ def _why_unknown_file(checkpoint: Checkpoint) -> str:
             "configuration: give the folder that has its config.json"
         )
     return (
-        f"'{path}' holds no network that dseg knows: expected a guided-diffusion U-Net, a MAE or a "
-        f"ResNet-50 of SwAV; its tensors are {some_keys(state)}, …"
+        f"'{path}' holds no network that dseg knows: expected a guided-diffusion U-Net, a MAE, a "
+        f"ResNet-50 of SwAV or an EfficientNet-Lite; its tensors are {some_keys(state)}, …"
     )
 
 
@@ -154,6 +154,6 @@ def _why_unknown_folder(checkpoint: Checkpoint) -> str:
             f"expected one of {', '.join(transformers_model.MODELS)}"
         )
     return (
-        f"'{network / 'config.json'}' names no network: expected a _class_name (diffusers) or a "
-        "model_type (transformers). Was the download complete?"
+        f"'{network / 'config.json'}' does not name a network: expected a _class_name "
+        "(diffusers) or a model_type (transformers). Was the download complete?"
     )

@@ -76,7 +76,9 @@ def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choi
     _refuse_foreign(path)
     content, choice = choose_state(_torch_load(path), wanted, str(path))
     if not isinstance(content, Mapping):
-        raise InputError(f"'{path}' holds a {type(content).__name__}, no state dict: {EXPECTED}")
+        raise InputError(
+            f"'{path}' contains a {type(content).__name__}, not a state dict: {EXPECTED}"
+        )
     strangers = [key for key, value in content.items() if not isinstance(value, Tensor)]
     if strangers or not content:
         held = f"entries such as {some_keys(strangers)}" if strangers else "nothing"
@@ -171,7 +173,7 @@ def _torch_load(path: Path) -> object:
                 f"{EXPECTED}, tensors only"
             ) from error
         raise InputError(
-            f"'{path}' is damaged, or holds something else than tensors: {EXPECTED}"
+            f"'{path}' is damaged, or contains other objects than tensors: {EXPECTED}"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(

@@ -55,7 +55,7 @@ class Choice:
         path : sequence of str
             Its name, and before it the names of the sets that contain it.
         others : sequence of str
-            The names that were passed over.
+            The names of the sets that were not taken.
         before : sequence of str
             What would have been taken before.
         """
@@ -64,7 +64,7 @@ class Choice:
         taken, first = (".".join(n for n in names if n != _UNNAMED) for names in (path, before))
         kind = "the averaged weights, " if _is_averaged(path[-1]) else "the weights "
         have = " and ".join(f"'{name}'" for name in others)
-        words = f"{kind}'{taken or _UNNAMED}' (there is {have} too: --weights {others[0]})"
+        words = f"{kind}'{taken or _UNNAMED}' (also available: {have}, --weights {others[0]})"
         return cls(None if taken == first else taken or _UNNAMED, words)
 
 
@@ -102,7 +102,7 @@ def choose_name(names: Sequence[str], wanted: str | None, where: str) -> str:
         if some:
             break
     raise InputError(
-        f"'{where}' has several sets of weights, {have}: say which to take with --weights, such as "
+        f"'{where}' has several sets of weights, {have}: choose one with --weights, such as "
         f"--weights {names[0]}"
     )
 

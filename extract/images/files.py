@@ -76,7 +76,7 @@ def find_images(sources: Sequence[Path]) -> ImageFiles:
     Raises
     ------
     InputError
-        If there are none, two have one stem, or a file is no image by its ending.
+        If there are none, two have one stem, or a file has not the ending of an image.
     """
     if len(sources) == 1 and sources[0].is_dir():
         return _in_folder(sources[0])
@@ -85,7 +85,7 @@ def find_images(sources: Sequence[Path]) -> ImageFiles:
             raise InputError(f"'{path}' is a folder: give one folder of images, or images alone")
         if lower_suffix(path) not in EXTENSIONS:
             raise InputError(
-                f"'{path}' is no image by its ending: images end in {' '.join(sorted(EXTENSIONS))}"
+                f"'{path}' is not an image file: images end in {' '.join(sorted(EXTENSIONS))}"
             )
     _refuse_shared_stems((path.name, str(path)) for path in sources)
     where = f"'{sources[0]}'" if len(sources) == 1 else f"the {len(sources)} files given"
@@ -99,7 +99,7 @@ def _in_folder(folder: Path) -> ImageFiles:
     passed = describe_skipped(found, EXTENSIONS)
     if not images:
         known = " ".join(sorted(EXTENSIONS))
-        there = f"; passed over are {passed}" if passed else ""
+        there = f"; skipped: {passed}" if passed else ""
         raise InputError(f"no image in '{folder}': looked for files ending in {known}{there}")
     _refuse_shared_stems((name, name) for name in names)
     folders = (folder.resolve(), *found.followed)

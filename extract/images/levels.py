@@ -163,7 +163,7 @@ def _scaled(values: NDArray[np.int64], white: int) -> NDArray[np.uint8]:
     highest = int(values.max())
     if highest > white:
         raise ValueError(
-            f"it has values up to {highest}, but in this run {white} is white: say --white "
+            f"it has values up to {highest}, but in this run {white} is white: use --white "
             f"{white_of_values(highest)}, for all images alike (a store or a network made with "
             "another white must be made anew)"
         )

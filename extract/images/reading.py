@@ -154,7 +154,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError as error:
-        gone = "is a link to what is not there" if path.is_symlink() else "is not there any more"
+        gone = "is a broken link" if path.is_symlink() else "is not there any more"
         raise UnreadableImage(f"'{path.name}' {gone}: was it moved?") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"'{path.name}' {why_unknown(path)}") from error

@@ -118,7 +118,7 @@ def choose_blocks(
     if blocks is None:
         blocks = default(strides)
         if not blocks:
-            raise InputError(f"no default blocks for this network; say which of {has}")
+            raise InputError(f"no default blocks for this network; choose some of {has} (--blocks)")
     lacking = [block for block in blocks if not 0 <= block < len(strides)]
     if lacking or not blocks:
         given = f"the network has no decoder blocks {lacking}" if lacking else "no blocks are given"
@@ -131,7 +131,7 @@ def refuse_doubles(name: str, numbers: Sequence[int]) -> None:
     """Raise `InputError` if a number is given twice."""
     doubles = sorted({number for number in numbers if list(numbers).count(number) > 1})
     if doubles:
-        raise InputError(f"{name} {doubles} are given more than once: give each once")
+        raise InputError(f"{name} {doubles} are given more than once")
 
 
 def choose_size(
@@ -153,7 +153,7 @@ def choose_size(
     """
     size = own if size is None else size
     if size is None:
-        raise InputError("the checkpoint does not state its image size: say which to use")
+        raise InputError("the checkpoint does not state its image size: give one (--size)")
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1 or height % cell or width % cell:
         near = "x".join(str(max(cell, round(side / cell) * cell)) for side in (height, width))

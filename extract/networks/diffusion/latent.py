@@ -63,7 +63,7 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     folder = find_autoencoder(found.network)
     if folder is None:
         raise InputError(
-            f"the U-Net in '{found.network}' works on latents, but next to it is no autoencoder "
+            f"the U-Net in '{found.network}' works on latents, but its folder has no autoencoder "
             "that makes them: give the whole pipeline's folder, with 'vae' and 'scheduler'"
         )
     autoencoder, files = _autoencoder(folder)

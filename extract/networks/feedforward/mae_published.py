@@ -128,7 +128,7 @@ def _refuse_other_forms(state: StateDict) -> None:
     if lacking or strange or odd:
         why = f"lacks {some_keys(lacking)}" if lacking else f"has {some_keys(strange or odd)}"
         raise InputError(
-            f"no MAE checkpoint: it {why}{'' if lacking or strange else ' of another shape'}. "
+            f"not a MAE checkpoint: it {why}{'' if lacking or strange else ' of another shape'}. "
             "Other vision transformers, as DINOv2 and DINOv3, are taken as transformers folders"
         )
 

@@ -109,7 +109,7 @@ def resnet_config(state: StateDict) -> dict[str, Any]:
     strange = [key for key in state if key.startswith("layer") and not KEY.fullmatch(key)]
     if lacking or strange:
         why = f"lacks {some_keys(lacking)}" if lacking else f"has {some_keys(strange)}"
-        raise InputError(f"no ResNet of bottleneck blocks: it {why}")
+        raise InputError(f"not a ResNet of bottleneck blocks: it {why}")
     depths = [1 + max(int(k.split(".")[1]) for k in state if k.startswith(s)) for s in stages]
     return {
         "embedding_size": state["conv1.weight"].shape[0],

@@ -29,7 +29,7 @@ class Runs:
     [
         ("torch", r"would run code when read \(it calls for posix.system\)"),
         ("pickle 2", r"would run code when read \(it calls for posix.system\)"),
-        ("pickle 4", "holds something else than tensors"),
+        ("pickle 4", "contains other objects than tensors"),
     ],
 )
 def test_code_in_a_checkpoint_is_refused_and_does_not_run(
@@ -98,7 +98,7 @@ def test_bytes_of_no_known_form_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(bytes(range(128, 256)) * 8)
     with pytest.raises(
-        InputError, match="is damaged, or holds something else than tensors: expected"
+        InputError, match="is damaged, or contains other objects than tensors: expected"
     ):
         load_state_dict(path)
 
@@ -106,7 +106,7 @@ def test_bytes_of_no_known_form_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (torch.zeros(3), "holds a Tensor, no state dict"),
+        (torch.zeros(3), "contains a Tensor, not a state dict"),
         ({"epoch": 3, "weight": torch.zeros(2)}, "entries such as 'epoch', not tensors by name"),
         ({}, "holds nothing, not tensors by name"),
     ],

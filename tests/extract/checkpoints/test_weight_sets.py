@@ -70,7 +70,7 @@ def test_the_averaged_weights_of_a_file(
     assert torch.equal(taken(both, weights=of_raw), taken(plain["r.pt"]))
     words = load_backbone(both).weights
     assert words == (
-        f"the averaged weights, '{of_average}' (there is '{of_raw}' too: --weights {of_raw})"
+        f"the averaged weights, '{of_average}' (also available: '{of_raw}', --weights {of_raw})"
     )
     assert load_backbone(plain["r.pt"]).weights is None
 
@@ -226,7 +226,7 @@ def training_folder(diffusers_folder: Path, tmp_path: Path) -> Path:
 
 def test_the_averaged_weights_of_a_folder(training_folder: Path) -> None:
     backbone = load_backbone(training_folder, [5], [1], device="cpu")
-    assert "'unet_ema' (there is 'unet' too: --weights unet)" in str(backbone.weights)
+    assert "'unet_ema' (also available: 'unet', --weights unet)" in str(backbone.weights)
     assert backbone.describe()["weights"] == "unet_ema"
     assert backbone.describe()["schedule"]["name"] == "scaled_linear"
     alone = training_folder.parent / "alone"

@@ -131,7 +131,7 @@ def test_no_value_above_white_is_cut(grey: Write) -> None:
     path = grey(values(1, 4096)[..., 0])
     with pytest.raises(
         UnreadableImage,
-        match=r"values up to 4096, but in this run 4095 is white: say --white 16383",
+        match=r"values up to 4096, but in this run 4095 is white: use --white 16383",
     ):
         read_image(path, 4095)
     assert read_image(path, 4096).max() == 255

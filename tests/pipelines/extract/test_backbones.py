@@ -162,7 +162,7 @@ def test_joined_models_say_what_to_do_without_a_checkpoint(dseg, world, store, m
         refused = dseg(*words)
         assert refused.code == 2
         assert "Put it back, or make a store of each network" in refused.err
-        assert "Say where it is now" not in refused.err
+        assert "Give its new location" not in refused.err
     again = ("extract", "--images", world.photos, "--layers-from", "model", "--part", 2)
     assert dseg(*again, "--out", "n.zarr", "--checkpoint", "moved").code == 0
     assert dseg("predict", store, "n.zarr").code == 0
@@ -282,8 +282,8 @@ def test_averaged_weights_and_listed_betas_from_end_to_end(dseg, world, two_sets
     dry = dseg(*extract, "--out", "a.zarr", "--dry-run")
     assert dry.code == 0, dry.err
     told = (
-        "settings: trained schedule of 1000 steps, the averaged weights, 'unet_ema' (there is "
-        "'unet' too: --weights unet)"
+        "settings: trained schedule of 1000 steps, the averaged weights, 'unet_ema' (also "
+        "available: 'unet', --weights unet)"
     )
     assert told in dry.err
     done = dseg(*extract, "--out", "a.zarr")
@@ -294,7 +294,7 @@ def test_averaged_weights_and_listed_betas_from_end_to_end(dseg, world, two_sets
     assert facts["features"]["backbone"]["schedule"]["name"] == "trained"
     raw = dseg(*extract, "--out", "raw.zarr", "--weights", "unet")
     assert raw.code == 0, raw.err
-    assert "the weights 'unet' (there is 'unet_ema' too: --weights unet_ema)" in raw.err
+    assert "the weights 'unet' (also available: 'unet_ema', --weights unet_ema)" in raw.err
     assert dseg("fit", "a.zarr", world.labels, "--members", 3, "--max-steps", 60).code == 0
     assert dseg("predict", "a.zarr", "--out", "a").code == 0
     assert dseg("predict", world.photos, "--out", "b").code == 0

@@ -49,7 +49,7 @@ def test_the_checkpoint_may_have_moved_but_not_changed(dseg, world, ddpm, other_
     lost = dseg(*words, "--out", "i.zarr")
     assert lost.code == 2
     assert f"was at '{own}'" in lost.err
-    assert "Say where it is now with --checkpoint" in lost.err
+    assert "Give its new location with --checkpoint" in lost.err
     other = dseg(*words, "--out", "i.zarr", "--checkpoint", other_ddpm)
     assert other.code == 2
     assert "is not the checkpoint that the features were made with" in other.err

@@ -114,7 +114,7 @@ def test_a_brighter_image_than_white_is_refused_alone(dseg, of_12_bits, ddpm):
     assert_refused(
         told,
         "new.tif",
-        "values up to 60000, but in this run 4095 is white: say --white 65535",
+        "values up to 60000, but in this run 4095 is white: use --white 65535",
         code=3,
     )
     assert "--white 65535" in told.err
@@ -321,7 +321,7 @@ def test_only_other_kinds_of_files(dseg, tmp_path, ddpm):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.heic").write_bytes(b"x")
     refused = extract(dseg, tmp_path / "photos", ddpm)
-    assert_refused(refused, "no image in", "passed over are 1 .heic")
+    assert_refused(refused, "no image in", "skipped: 1 .heic")
 
 
 def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path):
@@ -362,7 +362,7 @@ def test_a_single_image_is_extracted(dseg, world, ddpm, tmp_path):
 def test_files_that_are_no_images_are_refused(dseg, world, model, store, tmp_path):
     (tmp_path / "x.zip").write_bytes(b"x")
     refused = dseg("predict", "x.zip", "--model", model)
-    assert_refused(refused, "'x.zip' is no image by its ending")
+    assert_refused(refused, "'x.zip' is not an image file")
     refused = dseg("predict", world.photos, world.photos / "p1.png", "--model", model)
     assert_refused(refused, "give one folder of images, images alone, or feature stores alone")
 
@@ -421,4 +421,4 @@ def test_the_kinds_meet_in_robustness(dseg, own_world, model):
 def test_a_dangling_link_is_told_so(dseg, own_world, ddpm, tmp_path):
     (own_world.photos / "gone.png").symlink_to(tmp_path / "nowhere.png")
     refused = extract(dseg, own_world.photos, ddpm)
-    assert_refused(refused, "'gone.png' is a link to what is not there", code=3)
+    assert_refused(refused, "'gone.png' is a broken link", code=3)

@@ -342,7 +342,7 @@ def test_a_network_of_latents_without_its_autoencoder_is_refused(
     (tmp_path / "vae").mkdir()
     (tmp_path / "vae/config.json").write_text("{}")  # of something else, beside many networks
     shutil.copytree(stable / "unet", tmp_path / "net")
-    with pytest.raises(InputError, match="next to it is no autoencoder that makes them: give"):
+    with pytest.raises(InputError, match="its folder has no autoencoder that makes them: give"):
         load_backbone(tmp_path / "net")
     with pytest.raises(InputError, match="with their autoencoder: expected a diffusion"):
         load_unet(stable)
@@ -358,7 +358,7 @@ def test_latents_of_three_channels_are_not_taken_for_colours(
     index = {"_class_name": "LDMPipeline", "vqvae": ["diffusers", "VQModel"]}
     (folder / "model_index.json").write_text(json.dumps(index))
     for given in (folder, folder / "unet"):
-        with pytest.raises(InputError, match="next to it is no autoencoder that makes them"):
+        with pytest.raises(InputError, match="its folder has no autoencoder that makes them"):
             load_backbone(given)
 
 

@@ -254,7 +254,7 @@ def test_a_choice_the_network_does_not_have_is_refused(
 
 
 def test_choices_without_a_default_are_asked_for() -> None:
-    with pytest.raises(InputError, match=r"no default blocks .* say which of 0 \(stride 1\)"):
+    with pytest.raises(InputError, match=r"no default blocks .* choose some of 0 \(stride 1\)"):
         choose_blocks(None, [1])
     with pytest.raises(InputError, match="does not state its image size"):
         choose_size(None, None, 4)

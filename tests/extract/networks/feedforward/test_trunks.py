@@ -366,7 +366,7 @@ def mae_state() -> dict[str, Tensor]:
         ({"heads": 4}, "heads cannot be set for this checkpoint: a transformers folder states it"),
         ({"schedule": "cosine"}, "schedule cannot be set"),
         ({"backbone": "swav"}, r"is a masked autoencoder \(MAE\), not a ResNet"),
-        ({"backbone": "clip"}, "there is no backbone 'clip': use one of guided-diffusion, "),
+        ({"backbone": "clip"}, "unknown backbone 'clip': use one of guided-diffusion, "),
     ],
 )
 def test_what_a_trunk_cannot_do_is_refused(options: dict, words: str, mae_folder: Path) -> None:
@@ -382,7 +382,7 @@ def test_checkpoints_that_are_not_whole_are_refused(mae_folder: Path, tmp_path: 
     with pytest.raises(InputError, match=r"are not those of the configuration \(missing keys: 1"):
         load_backbone(tmp_path / "cut.pth", **told)
     torch.save({**mae_state(), "blocks.0.gamma.weight": torch.ones(3)}, tmp_path / "odd.pth")
-    with pytest.raises(InputError, match=r"no MAE checkpoint: it has 'blocks.0.gamma.weight'"):
+    with pytest.raises(InputError, match=r"not a MAE checkpoint: it has 'blocks.0.gamma.weight'"):
         load_backbone(tmp_path / "odd.pth", **told)
     torch.save({"fc.weight": torch.ones(3)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"holds no network that dseg knows: .* 'fc.weight'"):
@@ -398,7 +398,7 @@ def test_checkpoints_that_are_not_whole_are_refused(mae_folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, "names no network: expected a _class_name .* or a model_type"),
+        ({}, "does not name a network: expected a _class_name .* or a model_type"),
         ({"model_type": ["vit_mae"]}, "transformers model of type"),
         ({"patch_size": [8, 8]}, r"patches of \[8, 8\] and images of 32: expected one side"),
         ({"image_size": 64}, r"not those of the configuration \(mismatched keys: 1\)"),
@@ -459,8 +459,8 @@ def test_colours_in_another_form_are_refused(processor: dict, mae_folder: Path) 
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [
-        (mae_state, {"foo": (1,)}, "no MAE checkpoint: it has 'foo'"),
-        (mae_state, {"blocks.x.y": (1,)}, "no MAE checkpoint: it has 'blocks.x.y'"),
+        (mae_state, {"foo": (1,)}, "not a MAE checkpoint: it has 'foo'"),
+        (mae_state, {"blocks.x.y": (1,)}, "not a MAE checkpoint: it has 'blocks.x.y'"),
         (mae_state, {"blocks.0.ls1.gamma": (16,)}, "as DINOv2 and DINOv3, are taken as transf"),
         (mae_state, {"pos_embed": (5,)}, "it has 'pos_embed' of another shape"),
         (mae_state, {"pos_embed": None}, r"it lacks 'pos_embed'\. Other vision transformers"),
