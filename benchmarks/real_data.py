@@ -8,7 +8,8 @@ scoring, simpler methods::
     python benchmarks/real_data.py data/ --sets camvid --rows colour,forest
     python benchmarks/real_data.py data/ --checkpoint nets/{set}   # instead of pretraining
     python benchmarks/real_data.py data/ --also MAE=nets/{set}-mae # a further backbone's row
-    python benchmarks/real_data.py data/ --also both=nets/{set},nets/{set}-mae   # side by side
+    python benchmarks/real_data.py data/ --also both=nets/{set}+nets/{set}-mae   # joined
+    python benchmarks/real_data.py data/ --also ImageNet=builtin:efficientnet-lite0@256,512
     python benchmarks/real_data.py --render                   # table and plot again
 
 A set is a folder with images/, labels/, classes.txt, train.txt and test.txt (stems, one a line).

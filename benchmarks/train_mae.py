@@ -4,7 +4,7 @@
     python benchmarks/train_mae.py data/camvid nets/camvid-mae --init nets/mae
     python benchmarks/train_mae.py data/neurites_em nets/neurites_em-mae --init nets/mae --crop 0.25
     python benchmarks/real_data.py data/ --also MAE=nets/{set}-mae
-    python benchmarks/real_data.py data/ --also built-in+MAE=builtin:dseg-64,nets/{set}-mae
+    python benchmarks/real_data.py data/ --also built-in+MAE=builtin:dseg-64+nets/{set}-mae
 
 The folder is one of `real_data.py`'s sets; images of its ``test.txt`` stay out. A fair neighbour of
 `dseg pretrain` has the same images, cut-outs and minutes, and begins, as that does with ``--init

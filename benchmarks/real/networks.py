@@ -15,6 +15,8 @@ from dseg.extract.networks.options import BackboneOptions, CheckpointOptions
 from dseg.extract.registry import load_unet
 from dseg.pipelines.console.progress import Console, Progress
 from dseg.pipelines.extract.config import Estimate, ExtractConfig
+from dseg.pipelines.extract.feature_choice import features_of
+from dseg.pipelines.extract.networks import network_inputs
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
@@ -26,7 +28,6 @@ from dseg.pipelines.pretrain.run import pretrain
 from dseg.pretrain.data.images import Augmentation
 from dseg.pretrain.network.folder import scheduler_of, write_network
 from dseg.store.errors import DsegError, InputError
-from dseg.store.read.joined_spec import joined_spec
 
 from .layout import DataSet, write_list
 from .measure import Meter
@@ -81,25 +82,27 @@ def pretrain_network(
     return summary
 
 
-def checkpoints_of(checkpoint: str) -> list[str]:
-    """Return the checkpoints of a row: several, apart by commas, give their features together."""
-    return checkpoint.split(",")
+def checkpoints_of(checkpoint: str) -> tuple[str, ...]:
+    """Return the checkpoints of a row: several, joined by "+", give their features together."""
+    return tuple(checkpoint.split("+"))
 
 
 def describe(checkpoint: str, options: NetworkOptions) -> Network:
     """Load a checkpoint, or several, and tell what it is."""
-    backbones = [_load(one, options) for one in checkpoints_of(checkpoint)]
-    networks = [dict(backbone.describe()) for backbone in backbones]
-    sha256 = ",".join(network.pop("sha256") for network in networks)
-    parts: list[object] = []
-    for network, backbone in zip(networks, backbones, strict=True):
-        layers = [(layer.timestep, layer.block) for layer in backbone.layers]
-        parts += [network, layers, backbone.row_shape]
-    words = json.dumps(parts, sort_keys=True)
-    spec = joined_spec([feature_spec(backbone, "squash") for backbone in backbones])
+    extraction = ExtractConfig(
+        Path(), Path(), checkpoints_of(checkpoint), backbone=_backbone(options)
+    )
+    _, spec = features_of(extraction)
+    sums, facts = [], list[object]()
+    for part in spec.parts or (spec,):
+        network = dict(part.backbone)
+        sums.append(network.pop("sha256"))
+        layers = [(layer.timestep, layer.block) for layer in part.layers]
+        facts += [network, layers, part.row_shape]
+    words = json.dumps(facts, sort_keys=True)
     return Network(
         checkpoint=checkpoint,
-        sha256=sha256,
+        sha256=",".join(sums),
         architecture=hashlib.sha256(words.encode()).hexdigest()[:16],
         size=spec.row_shape,
         dims=spec.dims,
@@ -116,7 +119,8 @@ def seen(data: DataSet, checkpoint: str) -> int | None:
     InputError
         If test images are among them.
     """
-    counts = [_seen(data, one) for one in checkpoints_of(checkpoint)]
+    networks = {one.checkpoint for one in network_inputs(checkpoints_of(checkpoint), [])}
+    counts = [_seen(data, one) for one in networks]
     return max((count for count in counts if count is not None), default=None)
 
 
@@ -181,15 +185,14 @@ def segment_by_network(
     ----------
     data : DataSet
     store : path
-        Goes on where it is there already; holds train and test images only. Of several networks,
-        further stores stand beside it.
+        Is continued if it exists; holds train and test images only.
     folder : path
         Holds ``model`` and ``masks`` afterwards, and the lists by which the commands chose.
     meter : Meter
         Of the stages "extract" (unless the store was there), "fit" and "predict".
     options : NetworkOptions
     checkpoint : str
-        One, or several apart by commas.
+        One, or several, see `checkpoints_of`.
     seed : int
         Of the ensemble.
 
@@ -200,21 +203,21 @@ def segment_by_network(
     """
     progress = _progress(options)
     stems = write_list(folder / "extract.txt", (*data.train, *data.test))
-    stores, complete = [], True
+    extraction = ExtractConfig(
+        data.images,
+        store,
+        checkpoints_of(checkpoint),
+        backbone=_backbone(options),
+        list_file=stems,
+    )
     with meter.stage("extract"):
-        for number, one in enumerate(checkpoints_of(checkpoint)):
-            stores.append(store.with_name(f"{store.stem}{number or ''}{store.suffix}"))
-            extraction = ExtractConfig(
-                data.images, stores[-1], (one,), backbone=_backbone(options), list_file=stems
-            )
-            extracted = extract(extraction, progress)
-            if isinstance(extracted, Estimate) or extracted.failed:
-                raise DsegError(f"not all images of '{data.name}' were extracted: {extracted}")
-            complete &= not extracted.unchanged
-    if not complete:  # then its time is in another seed's record, or was two runs'
+        extracted = extract(extraction, progress)
+    if isinstance(extracted, Estimate) or extracted.failed:
+        raise DsegError(f"not all images of '{data.name}' were extracted: {extracted}")
+    if extracted.unchanged:  # then its time is in another seed's record, or was two runs'
         meter.drop("extract")
     fitting = FitConfig(
-        stores=tuple(stores),
+        stores=(store,),
         labels=data.labels,
         out=folder / "model",
         list_file=write_list(folder / "train.txt", data.train),
@@ -225,7 +228,7 @@ def segment_by_network(
     with meter.stage("fit"):
         fit(fitting, progress)
     prediction = PredictConfig(
-        sources=tuple(stores),
+        sources=(store,),
         model=folder / "model",
         out=folder / "masks",
         list_file=write_list(folder / "test.txt", data.test),

@@ -369,7 +369,7 @@ def test_further_networks_have_rows_alone_and_together(shapes, network, tmp_path
 
     other = shutil.copytree(network, tmp_path / "other")
     (other / "dseg.json").write_text(json.dumps({"blocks": [2], "steps": [9], "pixels": True}))
-    both = f"{network},{tmp_path}/{{set}}"
+    both = f"{network}+{tmp_path}/{{set}}"
     words = ("--seeds", 2, "--also", f"one={network}", "--also", f"Both={both}")
     (tmp_path / "shapes").symlink_to(other)
     computed = compute(shapes, tmp_path / "out", "--rows", "one,Both", *words).computed

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ....store.errors import InputError
+from ...checkpoints.card import Card
 from ...checkpoints.opening import Checkpoint
 from ...checkpoints.state_dict import StateDict, digest, some_keys
 from ..options import CheckpointOptions
@@ -30,6 +31,8 @@ SIGNS = ("_conv_stem.weight", "_bn0.weight", "_blocks.0._depthwise_conv.weight")
 """Keys by which such a network is recognised."""
 
 SIZE = (256, 256)
+CARD = Card(pixels=True)
+"""What dseg recommends: colour and position, of which the coarse maps say little."""
 # Of the first block of each run of equal width; the others have stride 1.
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
 # As the networks were trained: (pixel - 127) / 128, of pixels from 0 to 255.
@@ -140,6 +143,7 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedTrunk:
         sha256=digest({"weights": checkpoint.path}),
         architecture={"widths": _widths(state), "stem": len(state["_bn0.weight"])},
         size=SIZE,
+        card=CARD,
         weights=checkpoint.weights,
         trunk=trunk.eval().requires_grad_(False),
         blocks=trunk.run_ends,

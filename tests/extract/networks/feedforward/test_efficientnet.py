@@ -35,7 +35,7 @@ def test_it_equals_the_port(size):
         expected = [h]
         for block in network._blocks:
             expected.append(block(expected[-1]))
-    backbone = load_backbone(NAME, blocks=range(17), size=size, device="cpu")
+    backbone = load_backbone(NAME, blocks=range(17), size=size, pixels=False, device="cpu")
     for layer, got, one in zip(backbone.layers, backbone(x), expected, strict=True):
         assert got.shape[1:] == (layer.channels, layer.height, layer.width)
         torch.testing.assert_close(got, one, atol=1e-4 * float(one.abs().max()), rtol=0)
@@ -43,15 +43,18 @@ def test_it_equals_the_port(size):
 
 def test_the_last_block_of_each_width_is_recorded_by_default():
     backbone = load_backbone(NAME, device="cpu")
-    assert [layer.block for layer in backbone.layers] == [0, 1, 3, 5, 8, 11, 15, 16]
-    assert [layer.channels for layer in backbone.layers] == [32, 16, 24, 40, 80, 112, 192, 320]
-    assert [layer.height for layer in backbone.layers] == [128, 128, 64, 32, 16, 16, 8, 8]
+    *layers, last = backbone.layers
+    assert [layer.block for layer in layers] == [0, 1, 3, 5, 8, 11, 15, 16]
+    assert [layer.channels for layer in layers] == [32, 16, 24, 40, 80, 112, 192, 320]
+    assert [layer.height for layer in layers] == [128, 128, 64, 32, 16, 16, 8, 8]
+    assert last.is_pixels
     assert backbone.row_shape == (256, 256)
 
 
 def test_inputs_of_blocks_are_the_outputs_of_those_before():
-    outputs = load_backbone(NAME, blocks=[2, 3], size=64, device="cpu")(rows(64, 64))
-    inputs = load_backbone(NAME, blocks=[3, 4], size=64, inputs=True, device="cpu")(rows(64, 64))
+    plain = {"size": 64, "pixels": False, "device": "cpu"}
+    outputs = load_backbone(NAME, blocks=[2, 3], **plain)(rows(64, 64))
+    inputs = load_backbone(NAME, blocks=[3, 4], inputs=True, **plain)(rows(64, 64))
     for one, other in zip(outputs, inputs, strict=True):
         assert torch.equal(one, other)
 
