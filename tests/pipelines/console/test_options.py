@@ -2,7 +2,7 @@
 
 import click
 import pytest
-from dseg.pipelines.console.options import BYTES, NAMES, NUMBERS, SHARD, SIZE, TIME
+from dseg.pipelines.console.options import BYTES, NAMES, NUMBERS, SHARD, SIZES, TIME
 
 
 @pytest.mark.parametrize(
@@ -14,8 +14,8 @@ from dseg.pipelines.console.options import BYTES, NAMES, NUMBERS, SHARD, SIZE, T
         (BYTES, "4g", 4_000_000_000),
         (NUMBERS, "50, 150,250", (50, 150, 250)),
         (NAMES, "50:6, pixels", ("50:6", "pixels")),
-        (SIZE, "256", (256, 256)),
-        (SIZE, "192x256", (192, 256)),
+        (SIZES, "256", ((256, 256),)),
+        (SIZES, "192x256,64", ((192, 256), (64, 64))),
         (SHARD, "3/4", (3, 4)),
         (TIME, "1h30m", 5400.0),
         (TIME, "0.5D", 43200.0),
@@ -34,8 +34,8 @@ def test_text_becomes_a_value_that_stays_one(kind, text, value):
         (BYTES, "1e9GB", "is not a size"),
         (NUMBERS, "1,,2", "is not a list of whole numbers"),
         (NAMES, "a,,b", "is not a list of names"),
-        (SIZE, "0", "is not a size: give a side such as 256, or HxW"),
-        (SIZE, "5x00", "is not a size"),
+        (SIZES, "0", "is not a size: give a side such as 256, or HxW"),
+        (SIZES, "5x00", "is not a size"),
         (SHARD, "4/4", "is not a shard: give i/n with i from 0 to n-1"),
         (TIME, "30", "is not a time: give units"),
         (TIME, "0s", "is zero"),
