@@ -272,8 +272,7 @@ def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence
     present = [name for name, count in zip(names, counts, strict=True) if count]
     if not present:
         raise InputError(
-            "no labelled pixel remains: all are ignored, or of classes with fewer than "
-            f"{MINIMUM_PIXELS} pixels in their image. Label more pixels, or check the ignore "
+            "no labelled pixel remains: all are ignored. Label some pixels, or check the ignore "
             "label"
         )
     if len(present) == 1:

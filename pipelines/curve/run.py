@@ -90,8 +90,9 @@ def _labelled(
 ) -> tuple[Labelled, list[str] | None]:
     """Read the label maps; return them with the stems of the test list."""
     wanted = None if config.list_file is None else read_list(config.list_file)
+    read = partial(read_labelled, progress=progress, as_published=config.recipe == "paper")
     if config.test_list is None:
-        return read_labelled(store, config.labels, wanted, config.ignore, progress), None
+        return read(store, config.labels, wanted, config.ignore), None
     every = [image.stem for image in store.images]
     test = select(every, read_list(config.test_list), f"images in {store.where}")
     if wanted is not None:
@@ -103,7 +104,7 @@ def _labelled(
                 "training must not be used for scoring"
             )
         wanted = (*train, *test)
-    labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
+    labelled = read(store, config.labels, wanted, config.ignore)
     bare = [stem for stem in test if stem not in labelled.images]
     if bare:
         raise InputError(

@@ -39,7 +39,7 @@ class FitSummary:
     ----------
     model : str
     images, pixels : int
-        Labelled images, and labelled pixels N on the row grid.
+        Labelled images, and N, the labelled pixels to train on.
     classes : dict
         Pixels of each class, by its name.
     labelled : float

@@ -79,7 +79,10 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
     wanted = None if config.list_file is None else read_list(config.list_file)
     store = config.features
     check_target(config.out, config.overwrite)
-    labelled = read_labelled(store, config.labels, wanted, config.ignore, progress)
+    as_published = config.recipe == "paper"
+    labelled = read_labelled(
+        store, config.labels, wanted, config.ignore, progress, as_published=as_published
+    )
     folds = _folds(config, labelled)
     memory = config.bytes_allowed(device)
     with cluster(config.scheduler) as client:

@@ -1,8 +1,8 @@
 """Compare label maps at their own size with what remains of them for training.
 
-Training uses pixels at the network's size and, as published, no class with fewer than
-`MINIMUM_PIXELS` pixels in an image. Users who labelled small objects are told which classes are
-lost; messages count the pixels of the files.
+The published recipe uses pixels at the network's size, and no class with fewer than 20 in an image.
+Users who labelled small objects are told which classes are lost; messages count the pixels of the
+files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...classify.labels.classes import Classes
-from ...classify.labels.label_maps import IGNORED, MINIMUM_PIXELS
 from ...classify.labels.survey import LabelMapStats
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
@@ -35,38 +34,41 @@ class LabelFile:
         Number of pixels of each class id in the file.
     lost : dict
         For ids that are lost in training: their pixels at the network's size.
+    size : int
+        All pixels of the file.
     """
 
     path: Path
     pixels: Mapping[int, int]
     lost: Mapping[int, int]
+    size: int
 
     @classmethod
     def of(
         cls,
         label: NDArray[np.integer],
         stats: LabelMapStats,
-        rows: NDArray[np.uint16],
+        learnt: Sequence[NDArray[np.uint16]],
         geometry: Geometry,
     ) -> "LabelFile":
-        """Compare a label map with its tiles.
+        """Compare a label map with what is trained on.
 
         Parameters
         ----------
         label : array of shape (H, W), integer
         stats : LabelMapStats
             Of the same file.
-        rows : array of shape (tiles, height, width), uint16
-            From `label_tiles`.
+        learnt : sequence of arrays of shape (pixels,), uint16
+            The ids of the training pixels of each tile.
         geometry : Geometry
         """
-        learnt_counts = np.bincount(rows.ravel(), minlength=IGNORED + 1)
-        ids_lost = [k for k in stats.pixels if not learnt_counts[k]]
+        ids_learnt = set(np.unique(np.concatenate(learnt)).tolist())
+        ids_lost = [k for k in stats.pixels if k not in ids_learnt]
         lost = {}
         if ids_lost:
             resized = resize_nearest(label, geometry.resized)
             lost = {k: int(np.count_nonzero(resized == k)) for k in ids_lost}
-        return cls(stats.path, stats.pixels, lost)
+        return cls(stats.path, stats.pixels, lost, label.size)
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,14 @@ class LabelFacts:
         The classes of the files.
     row_shape : tuple of int, optional
         The network's size; None if images are cut into tiles of their own size.
+    minimum_pixels : int
+        A class of fewer pixels in an image is not trained on there.
     """
 
     files: tuple[LabelFile, ...]
     classes: Classes
     row_shape: tuple[int, int] | None
+    minimum_pixels: int
 
     @property
     def ids(self) -> list[int]:
@@ -111,9 +116,11 @@ class LabelFacts:
                 f"the same goes for {named(self.classes.names[k] for k in ids[_MAX_DESCRIBED:])}"
             )
         largest = max(file.pixels.get(k, 0) for k in ids for file in self.files)
-        too_coarse = largest >= MINIMUM_PIXELS and self.row_shape is not None
+        too_coarse = largest >= self.minimum_pixels and self.row_shape is not None
         advice = (
-            "extract with a larger --size, or with --tile" if too_coarse else "label more of it"
+            "extract with a larger --size, with --tile, or fit without --recipe paper"
+            if too_coarse
+            else "label more of it"
         )
         return f"{'; '.join(words)}: {advice}"
 
@@ -124,7 +131,7 @@ class LabelFacts:
             max(f.lost.get(k, 0) for f in holding),
         )
         at = "" if self.row_shape is None else f"at {self.row_shape[0]}x{self.row_shape[1]} "
-        too_few = f"but {at}fewer than {MINIMUM_PIXELS}"
+        too_few = f"but {at}fewer than {self.minimum_pixels}"
         if len(holding) == 1:
             too_few = f"in 1 label map, {too_few} ({most_pixels})"
         else:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ...classify.labels.checks import check_ids, check_label_maps, check_size
 from ...classify.labels.classes import Classes, default_classes, load_classes
+from ...classify.labels.label_grid import LabelGrid
 from ...classify.labels.label_maps import (
-    IGNORED,
     describe_skipped_labels,
     find_labels,
-    label_tiles,
     read_label_file,
 )
 from ...classify.labels.survey import LabelSurvey
@@ -83,9 +82,9 @@ class Labelled:
 
     @property
     def share(self) -> float:
-        """Fraction of the pixels of the labelled images that have a class."""
-        height, width = self.pixels.row_shape
-        return self.pixels.n / (len(self.pixels.rows) * height * width)
+        """Fraction of the pixels of the label maps that have a class."""
+        labelled = sum(sum(file.pixels.values()) for file in self.facts.files)
+        return labelled / sum(file.size for file in self.facts.files)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -200,8 +199,23 @@ def read_labelled(
     wanted: Sequence[str] | None,
     ignore: int,
     progress: Progress,
+    *,
+    as_published: bool = False,
 ) -> Labelled:
     """Read the label maps of a store's images.
+
+    Parameters
+    ----------
+    store : Features
+    folder : path
+    wanted : sequence of str, optional
+        Stems of the images to take.
+    ignore : int
+        The id of pixels without a class.
+    progress : Progress
+    as_published : bool
+        Resize label maps to the network's input and leave out classes of fewer than 20 pixels
+        there, see `label_grid`.
 
     Raises
     ------
@@ -217,34 +231,37 @@ def read_labelled(
     where = f"the label maps in '{folder}'"
     survey = LabelSurvey(where, ignore)
     rows, image_numbers, files = list[int](), list[int](), list[LabelFile]()
-    label_maps = list[NDArray[np.uint16]]()  # one for each tile
+    places, y = list[NDArray[np.int64]](), list[NDArray[np.uint16]]()  # of each tile
+    every = (images[stem].geometry for stem in paths)
+    grid = LabelGrid.published() if as_published else LabelGrid.of(every)
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
             image, (label, palette) = images[stem], read_label_file(path)
             check_size(label.shape, image.geometry.size, path.name, image.name)
             stats = survey.add(path, label, palette)
             check_ids(label, stats.pixels, ignore, classes, f"label map '{path.name}'")
-            tiles = label_tiles(label, image.geometry, ignore=ignore)
-            files.append(LabelFile.of(label, stats, tiles, image.geometry))
-            label_maps += list(tiles)
+            cells = grid.cells(label, image.geometry, ignore, stem)
+            files.append(LabelFile.of(label, stats, [ids for _, ids in cells], image.geometry))
+            places += [tile for tile, _ in cells]
+            y += [ids for _, ids in cells]
             numbers = store.rows(image.index)
             rows += list(numbers)
             image_numbers += [image.index] * len(numbers)
             advance(1)
     for note in check_label_maps(survey, classes):
         progress.warn(note)
-    y = np.concatenate([label[label != IGNORED] for label in label_maps])
+    every_y = np.concatenate(y)
     scored = classes or unnamed_classes(survey.highest + 1, where)
     network_size = None if store.spec.fit == "tile" else store.spec.row_shape
-    facts = LabelFacts(tuple(files), scored, network_size)
+    facts = LabelFacts(tuple(files), scored, network_size, grid.minimum_pixels)
     if classes is None:
-        classes = unnamed_classes(int(y.max()) + 1 if len(y) else 1, where)
-    facts.check_trainable(np.bincount(y, minlength=len(classes)), where)
+        classes = unnamed_classes(int(every_y.max()) + 1 if len(every_y) else 1, where)
+    facts.check_trainable(np.bincount(every_y, minlength=len(classes)), where)
     for words in (facts.describe_lost(), facts.describe_absent(len(classes))):
         if words:
             progress.warn(words)
-    pixels = PixelSet(rows, image_numbers, [label != IGNORED for label in label_maps])
-    return Labelled(pixels, y, classes, tuple(paths), ignore, facts)
+    pixels = PixelSet(rows, image_numbers, places, grid.shape(store.spec.row_shape))
+    return Labelled(pixels, every_y, classes, tuple(paths), ignore, facts)
 
 
 def _images_in(folder: Path, store: Features) -> list[Path]:

@@ -4,14 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-
 from ...classify.evaluation.linear_probe import PixelTable, bytes_per_pixel
-from ...classify.labels.pixel_sample import DrawnPixels, draw_pixels
+from ...classify.labels.pixel_sample import draw_pixels
 from ...store.errors import InputError
 from ...store.read.protocol import Features
 from ...store.sampling.dask_tasks import TaskRunner
-from ...store.sampling.pixel_set import PixelSet
 from ...store.sampling.sampler import sample_vectors
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import Labelled
@@ -96,7 +93,7 @@ def read_sample(
     progress : Progress
     """
     drawn = draw_pixels(labelled.y, labelled.pixels.image_starts, plan.per_image, seed)
-    pixels = _only(labelled.pixels, drawn)
+    pixels = labelled.pixels.subset(drawn.index)
     spec, runner = store.spec, TaskRunner(workers=plan.workers)
     with progress.bar("read", len(pixels.rows) * len(spec.map_sizes), "chunks") as advance:
         maps = sample_vectors(store, pixels, pixels.n, seed, runner, advance)
@@ -116,15 +113,3 @@ def read_sample(
             name for name, layer in zip(names, spec.layers, strict=True) if layer.is_extra
         ),
     )
-
-
-def _only(pixels: PixelSet, drawn: DrawnPixels) -> PixelSet:
-    """Return the drawn pixels alone, in the same order."""
-    position, yx = pixels.locate(drawn.index)  # ascending
-    starts = np.searchsorted(position, np.arange(1, len(pixels.rows)))
-    masks = []
-    for own in np.split(yx, starts):
-        mask = np.zeros(pixels.row_shape, bool)
-        mask[own[:, 0], own[:, 1]] = True
-        masks.append(mask)
-    return PixelSet(pixels.rows.tolist(), pixels.images.tolist(), masks)

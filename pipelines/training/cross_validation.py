@@ -15,7 +15,6 @@ import numpy as np
 from ...classify.evaluation.calibration import Calibration, PixelSample, calibrate
 from ...classify.evaluation.intervals import Interval, bootstrap_mean_iou
 from ...classify.labels.folds import classes_in_one_fold, image_folds
-from ...classify.labels.label_maps import MINIMUM_PIXELS
 from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import named
 from ..inputs.labelled_pixels import Labelled
@@ -123,7 +122,7 @@ def warn_of_folds(labelled: Labelled, folds: Folds, progress: Progress) -> None:
             "; other images also have pixels of "
             f"{named(labelled.classes.names[c] for c in elsewhere)}"
         )
-        few += f", but fewer than {MINIMUM_PIXELS} in each at the network's size"
+        few += f", but fewer than {labelled.facts.minimum_pixels} in each at the network's size"
         progress.warn(
             f"all training pixels of {names} are in the images of one fold, often in a "
             "single image: when that fold is held out, nothing is trained on them, and they "

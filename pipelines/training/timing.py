@@ -61,11 +61,7 @@ def masks_seconds(training: Training, stems: Sequence[str]) -> float:
 def _part(pixels: PixelSet, most: int) -> PixelSet:
     """Return some pixels, at most so many of a row, of two rows of the most labelled image."""
     image = int(np.diff(pixels.image_starts).argmax())
-    position, yx = pixels.locate(np.arange(*pixels.image_starts[image : image + 2]))
-    rows, masks = np.unique(position)[:_ROWS], []
-    for row in rows:
-        y, x = yx[position == row][:: max(1, int((position == row).sum()) // most)].T
-        mask = np.zeros(pixels.row_shape, bool)
-        mask[y, x] = True
-        masks.append(mask)
-    return PixelSet(pixels.rows[rows].tolist(), [0] * len(rows), masks)
+    index = np.arange(*pixels.image_starts[image : image + 2])
+    position, _ = pixels.locate(index)
+    by_row = [index[position == row] for row in np.unique(position)[:_ROWS]]
+    return pixels.subset(np.concatenate([own[:: max(1, len(own) // most)] for own in by_row]))

@@ -24,15 +24,15 @@ __all__ = ["feature_vectors", "gather", "mix", "rectangle", "taps"]
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def taps(yx: NDArray[np.integer], row_shape: tuple[int, int], map_shape: tuple[int, int]) -> Taps:
+def taps(yx: NDArray[np.integer], grid: tuple[int, int], map_shape: tuple[int, int]) -> Taps:
     """Return the four cells that each pixel reads in a map, and their weights.
 
     Parameters
     ----------
     yx : integer array of shape (n, 2)
-        Row and column of each pixel on the row grid.
-    row_shape, map_shape : tuple of int
-        Height and width of the row grid and of the map.
+        Row and column of each pixel on the grid.
+    grid, map_shape : tuple of int
+        Height and width of the grid, the row's or a finer one, and of the map.
 
     Returns
     -------
@@ -58,13 +58,13 @@ def taps(yx: NDArray[np.integer], row_shape: tuple[int, int], map_shape: tuple[i
             f"pixels must be an integer array of shape (n, 2), rows and columns; got "
             f"{yx.dtype} of shape {yx.shape}"
         )
-    if yx.size and (yx.min() < 0 or (yx >= row_shape).any()):
-        wrong = yx[((yx < 0) | (yx >= row_shape)).any(axis=1)][0]
+    if yx.size and (yx.min() < 0 or (yx >= grid).any()):
+        wrong = yx[((yx < 0) | (yx >= grid)).any(axis=1)][0]
         raise InputError(
-            f"pixel ({wrong[0]}, {wrong[1]}) lies outside rows of {row_shape[0]}x{row_shape[1]}"
+            f"pixel ({wrong[0]}, {wrong[1]}) lies outside a grid of {grid[0]}x{grid[1]}"
         )
-    y0, y1, down = _axis(row_shape[0], map_shape[0])
-    x0, x1, right = _axis(row_shape[1], map_shape[1])
+    y0, y1, down = _axis(grid[0], map_shape[0])
+    x0, x1, right = _axis(grid[1], map_shape[1])
     y, x = yx[:, 0], yx[:, 1]
     top, bottom = y0[y] * map_shape[1], y1[y] * map_shape[1]
     index = np.stack([top + x0[x], top + x1[x], bottom + x0[x], bottom + x1[x]], axis=1)

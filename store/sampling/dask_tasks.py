@@ -124,12 +124,24 @@ def read_maps(store: Features, row: int, size: str) -> NDArray[np.float16]:
 
 
 def read_vectors(
-    store: Features, row: int, size: str, yx: NDArray[np.int64]
+    store: Features, row: int, size: str, yx: NDArray[np.int64], grid: tuple[int, int]
 ) -> NDArray[np.float16]:
-    """Return some pixels' channels of one map size: (k, 2) → (k, C), rounded to float16."""
+    """Return some pixels' channels of one map size: (k, 2) → (k, C), rounded to float16.
+
+    Parameters
+    ----------
+    store : Features
+    row : int
+    size : str
+        The map size.
+    yx : array of shape (k, 2), int64
+        Line and column on the grid.
+    grid : (height, width)
+        What the row is divided into.
+    """
     maps = store.map(row, size)
     channels, height, width = maps.shape
-    index, weight = taps(yx, store.spec.row_shape, (height, width))
+    index, weight = taps(yx, grid, (height, width))
     vectors = np.empty((len(yx), channels), np.float16)
     block = max(1, _BLOCK_BYTES // (2 * height * width))
     for start in range(0, channels, block):

@@ -1,10 +1,10 @@
-"""A set of pixels: those of some rows that a mask selects, numbered 0 … N-1.
+"""A set of pixels of some rows, numbered 0 … N-1.
 
 Pixels are numbered by row of the store in the order given, then line, then column: the order in
 which the published code stacks its training vectors.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -25,8 +25,11 @@ class PixelSet:
         Row numbers in the store.
     images : sequence of int
         The image of each row; rows of one image are adjacent.
-    masks : sequence of bool arrays of shape row_shape
-        True for pixels of the set.
+    places : iterable of integer arrays of shape (pixels,)
+        The pixels of each row, ascending: ``y * width + x`` on the grid. They are consumed one by
+        one.
+    grid : (height, width)
+        What each row is divided into: the row grid, or a finer one.
 
     Attributes
     ----------
@@ -42,33 +45,42 @@ class PixelSet:
         self,
         rows: Sequence[int],
         images: Sequence[int],
-        masks: Sequence[NDArray[np.bool_]],
+        places: Iterable[NDArray[np.integer[Any]]],
+        grid: tuple[int, int],
     ) -> None:
-        if not len(rows) == len(images) == len(masks):
-            raise ValueError(f"{len(rows)} rows, {len(images)} images, {len(masks)} masks")
         self.rows = np.asarray(rows, np.int64)
         self.images = np.asarray(images, np.int64)
-        self.row_shape: tuple[int, int] = masks[0].shape
-        counts = np.concatenate([mask.sum(axis=1) for mask in masks]).astype(np.int64)
-        self._line_starts = np.concatenate([[0], counts.cumsum()])
+        self.grid = grid
+        height, width = grid
+        counts, columns = list[NDArray[np.int64]](), list[NDArray[np.uint16]]()
+        for own in places:
+            line, column = np.divmod(own, width)
+            counts.append(np.bincount(line, minlength=height))
+            columns.append(column.astype(np.uint16))
+        if not len(rows) == len(images) == len(counts):
+            raise ValueError(f"{len(rows)} rows, {len(images)} images, pixels of {len(counts)}")
+        by_line = np.concatenate(counts)
+        self._line_starts = np.concatenate([[0], by_line.cumsum()])
         self.n = int(self._line_starts[-1])
-        self._columns = self._partial_columns(counts, masks)
-        row_starts = self._line_starts[:: self.row_shape[0]]
+        # of whole lines the column follows from the number
+        whole = bool(((by_line == 0) | (by_line == width)).all())
+        self._columns = None if whole else np.concatenate(columns)
+        row_starts = self._line_starts[::height]
         first_rows = [i for i, image in enumerate(images) if i == 0 or images[i - 1] != image]
         self.image_starts = np.append(row_starts[first_rows], self.n)
 
-    def _partial_columns(
-        self, counts: NDArray[np.int64], masks: Sequence[NDArray[np.bool_]]
-    ) -> NDArray[np.uint16] | None:
-        width = self.row_shape[1]
-        if bool(((counts == 0) | (counts == width)).all()):
-            return None  # whole lines: the column follows from the number
-        return np.concatenate([np.nonzero(mask)[1].astype(np.uint16) for mask in masks])
+    @classmethod
+    def of_masks(
+        cls, rows: Sequence[int], images: Sequence[int], masks: Sequence[NDArray[np.bool_]]
+    ) -> Self:
+        """Return the pixels where a mask of each row is true."""
+        return cls(rows, images, map(np.flatnonzero, masks), masks[0].shape)
 
     @classmethod
-    def whole(cls, rows: Sequence[int], images: Sequence[int], row_shape: tuple[int, int]) -> Self:
+    def whole(cls, rows: Sequence[int], images: Sequence[int], grid: tuple[int, int]) -> Self:
         """Return the set of all pixels of the rows."""
-        return cls(rows, images, [np.ones(row_shape, bool)] * len(rows))
+        every = np.arange(grid[0] * grid[1])
+        return cls(rows, images, (every for _ in rows), grid)
 
     def of_images(self, images: Collection[int]) -> Self:
         """Return the pixels of some of the images, renumbered from 0.
@@ -81,17 +93,30 @@ class PixelSet:
         selected = np.flatnonzero(np.isin(self.images, list(images)))
         if not len(selected):
             raise ValueError(f"no row is of the images {sorted(images)}")
-        masks = [self._mask(position) for position in selected.tolist()]
-        return type(self)(self.rows[selected].tolist(), self.images[selected].tolist(), masks)
+        height = self.grid[0]
+        places = (
+            self._places(np.arange(*self._line_starts[[at * height, (at + 1) * height]]))
+            for at in selected.tolist()
+        )
+        return type(self)(
+            self.rows[selected].tolist(), self.images[selected].tolist(), places, self.grid
+        )
 
-    def _mask(self, position: int) -> NDArray[np.bool_]:
-        """Return the mask of one of the rows."""
-        height = self.row_shape[0]
-        start, stop = self._line_starts[[position * height, (position + 1) * height]]
-        _, yx = self.locate(np.arange(start, stop))
-        mask = np.zeros(self.row_shape, bool)
-        mask[yx[:, 0], yx[:, 1]] = True
-        return mask
+    def subset(self, index: NDArray[np.integer[Any]]) -> Self:
+        """Return some of the pixels, renumbered from 0, without the rows that have none of them.
+
+        Parameters
+        ----------
+        index : integer array of shape (k,), values in [0, N), ascending
+        """
+        ends = np.searchsorted(index, self._line_starts[:: self.grid[0]])
+        held = np.flatnonzero(np.diff(ends))
+        places = (self._places(index[ends[at] : ends[at + 1]]) for at in held)
+        return type(self)(self.rows[held].tolist(), self.images[held].tolist(), places, self.grid)
+
+    def _places(self, index: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        yx = self.locate(index)[1]
+        return yx[:, 0] * self.grid[1] + yx[:, 1]
 
     def locate(
         self, index: NDArray[np.integer[Any]]
@@ -107,12 +132,12 @@ class PixelSet:
         position : array of shape (k,), int64
             Which of ``rows`` each pixel lies in: the index into ``rows``, not the row number.
         yx : array of shape (k, 2), int64
-            Line and column on the row grid.
+            Line and column on the grid.
         """
         line = np.searchsorted(self._line_starts, index, side="right") - 1
         if self._columns is None:
             column = index - self._line_starts[line]
         else:
             column = self._columns[index].astype(np.int64)
-        position, y = np.divmod(line, self.row_shape[0])
+        position, y = np.divmod(line, self.grid[0])
         return position, np.stack([y, column], axis=1)

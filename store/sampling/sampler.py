@@ -193,7 +193,8 @@ class PixelSampler:
             if advance and jobs[i].first:
                 advance(1)
 
-        calls = [(self._store, job.row, job.size, yx[job.output]) for job in jobs]
+        grid = self._pixels.grid
+        calls = [(self._store, job.row, job.size, yx[job.output], grid) for job in jobs]
         self._runner.run(read_vectors, calls, use, stop)
         return vectors
 
@@ -267,7 +268,10 @@ def sample_vectors(
         size: np.empty((len(position), _channels(store.spec, size)), np.float16) for size in sizes
     }
     jobs = [(size, slice(a, b)) for a, b in pairwise(starts) for size in sizes]
-    calls = [(store, int(pixels.rows[position[part.start]]), size, yx[part]) for size, part in jobs]
+    calls = [
+        (store, int(pixels.rows[position[part.start]]), size, yx[part], pixels.grid)
+        for size, part in jobs
+    ]
 
     def use(i: int, read: NDArray[np.float16]) -> None:
         size, part = jobs[i]

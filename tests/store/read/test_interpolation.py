@@ -93,7 +93,7 @@ def test_what_is_no_pixel_is_refused(yx):
 
 @pytest.mark.parametrize("pixel", [(-1, 0), (0, 5), (4, 0)])
 def test_a_pixel_outside_is_refused(pixel):
-    words = rf"pixel \({pixel[0]}, {pixel[1]}\) lies outside rows of 4x5"
+    words = rf"pixel \({pixel[0]}, {pixel[1]}\) lies outside a grid of 4x5"
     with pytest.raises(InputError, match=words):
         taps(np.array([[1, 1], pixel]), (4, 5), (2, 2))
 

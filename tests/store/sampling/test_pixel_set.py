@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 @given(arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 7))))
 @settings(deadline=None, max_examples=60)
 def test_numbers_follow_row_line_and_column(masks):
-    pixels = PixelSet([7 + i for i in range(len(masks))], range(len(masks)), list(masks))
+    pixels = PixelSet.of_masks([7 + i for i in range(len(masks))], range(len(masks)), list(masks))
     position, yx = pixels.locate(np.arange(pixels.n))
     assert np.array_equal(np.column_stack([position, yx]), np.argwhere(masks))
 
@@ -30,20 +30,22 @@ def test_images_of_several_rows_stand_together():
 
 
 def test_lists_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match="2 rows, 1 images, 1 masks"):
-        PixelSet([0, 1], [0], [np.ones((2, 2), bool)])
+    with pytest.raises(ValueError, match="2 rows, 1 images, pixels of 1"):
+        PixelSet.of_masks([0, 1], [0], [np.ones((2, 2), bool)])
 
 
 @given(arrays(bool, st.tuples(st.integers(2, 5), st.integers(1, 6), st.integers(1, 7))))
 @settings(deadline=None, max_examples=60)
 def test_pixels_of_some_images_are_those_of_their_masks(masks):
     owners = [i // 2 for i in range(len(masks))]
-    pixels = PixelSet([7 + i for i in range(len(masks))], owners, list(masks))
+    pixels = PixelSet.of_masks([7 + i for i in range(len(masks))], owners, list(masks))
     kept = [i for i, owner in enumerate(owners) if owner != 0]
     if not kept:
         return
     some = pixels.of_images(set(owners) - {0})
-    again = PixelSet([7 + i for i in kept], [owners[i] for i in kept], [masks[i] for i in kept])
+    again = PixelSet.of_masks(
+        [7 + i for i in kept], [owners[i] for i in kept], [masks[i] for i in kept]
+    )
     assert some.rows.tolist() == again.rows.tolist()
     assert some.image_starts.tolist() == again.image_starts.tolist()
     for one, other in zip(*(p.locate(np.arange(p.n)) for p in (some, again)), strict=True):
@@ -53,3 +55,17 @@ def test_pixels_of_some_images_are_those_of_their_masks(masks):
 def test_images_without_rows_have_no_pixels():
     with pytest.raises(ValueError, match=r"no row is of the images \[3\]"):
         PixelSet.whole([0, 1], [0, 1], (2, 2)).of_images([3])
+
+
+@given(arrays(bool, st.tuples(st.integers(2, 5), st.integers(1, 6), st.integers(1, 7))), st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_subset_has_the_chosen_pixels_in_order(masks, data):
+    pixels = PixelSet.of_masks([7 + i for i in range(len(masks))], range(len(masks)), list(masks))
+    if not pixels.n:
+        return
+    chosen = np.array(sorted(data.draw(st.sets(st.integers(0, pixels.n - 1), min_size=1))))
+    some = pixels.subset(chosen)
+    (position, yx), (before, yx_before) = some.locate(np.arange(some.n)), pixels.locate(chosen)
+    assert np.array_equal(some.rows[position], pixels.rows[before])
+    assert np.array_equal(yx, yx_before)
+    assert set(some.rows) == set(pixels.rows[before])

@@ -23,7 +23,7 @@ def store(tmp_path_factory, write_all, spec) -> FeatureStore:
 @pytest.fixture(scope="module")
 def pixels(spec) -> PixelSet:
     rng = np.random.default_rng(0)
-    return PixelSet([2, 0], [2, 0], [rng.random(spec.row_shape) < 0.7 for _ in range(2)])
+    return PixelSet.of_masks([2, 0], [2, 0], [rng.random(spec.row_shape) < 0.7 for _ in range(2)])
 
 
 @pytest.fixture(scope="module")

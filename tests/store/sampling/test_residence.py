@@ -47,7 +47,7 @@ def filled(request, tmp_path_factory):
     rows = [row for image in images for row in store.rows(image.index)]
     owners = [image.index for image in images for _ in store.rows(image.index)]
     masks = [rng.random(ROW) < (0.02, 0.6, 1.0)[i % 3] for i in range(len(rows))]
-    return store, PixelSet(rows, owners, masks), masks
+    return store, PixelSet.of_masks(rows, owners, masks), masks
 
 
 def channels(spec, size):

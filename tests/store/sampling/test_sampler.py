@@ -33,7 +33,7 @@ def pixels(spec) -> PixelSet:
     """Four of five rows, each in part; N is no multiple of the batch."""
     rng = np.random.default_rng(0)
     masks = [rng.random(spec.row_shape) < share for share in (0.9, 0.3, 1.0, 0.05)]
-    return PixelSet([4, 0, 2, 3], [4, 0, 2, 3], masks)
+    return PixelSet.of_masks([4, 0, 2, 3], [4, 0, 2, 3], masks)
 
 
 def sampler_of(store, pixels, residence, *, pool=0, members=3, seed=0, workers=2, batch=BATCH):
@@ -134,7 +134,7 @@ def test_another_number_of_members_leaves_the_first_ones_alone(store, pixels):
 def test_fewer_pixels_than_a_batch_make_one_batch(store, spec):
     mask = np.zeros(spec.row_shape, bool)
     mask[3, 4:9] = True
-    sampler = sampler_of(store, PixelSet([1], [1], [mask]), "vectors")
+    sampler = sampler_of(store, PixelSet.of_masks([1], [1], [mask]), "vectors")
     assert (sampler.batch_size, sampler.batches_per_epoch) == (5, 1)
     assert np.array_equal(np.sort(next(sampler.batches()).index[2]), np.arange(5))
 
