@@ -9,20 +9,19 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from .errors import InputError
 
 __all__ = [
-    "CLEAN",
-    "EXTRAS",
-    "FILTERS",
     "FORMAT",
-    "PIXELS",
+    "NONE",
     "VERSION",
     "FeatureSpec",
     "Fit",
+    "Kind",
     "LayerSpec",
+    "hash_of",
     "layer_columns",
 ]
 
@@ -31,13 +30,19 @@ VERSION = 1
 
 Fit = Literal["squash", "pad", "tile"]
 
-CLEAN = -1
-"""Stands for the timestep of a layer if the network takes images without noise."""
+Kind = Literal["diffusion", "network", "filters", "pixels"]
+"""What a layer is: a block of a diffusion model at a timestep, a block of a network that takes no
+noise, classical filters, or colour and position."""
 
-PIXELS = -1
-FILTERS = -2
-EXTRAS = {FILTERS: "filters", PIXELS: "colour and position"}
-"""Layers that are no activations, in feature order; the number stands for timestep and block."""
+_EXTRAS: dict[Kind, str] = {"filters": "filters", "pixels": "colour and position"}
+"""Kinds of layers that are no activations, in feature order, in words."""
+
+NONE = -1
+"""In tables of layers: no timestep, or no block."""
+
+_OLD_EXTRAS: dict[int, Kind] = {-2: "filters", -1: "pixels"}
+"""Until dseg 0.2 these numbers stood for timestep and block of such a layer, and -1 for the
+timestep of a network without noise."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,33 @@ class LayerSpec:
 
     Parameters
     ----------
-    timestep : int
-        The noise step t of the diffusion process; `CLEAN` if the network takes no noise. For an
-        extra layer, its number in `EXTRAS`.
-    block : int
-        Number of the block, from 0: of a U-Net's decoder, else of the network. For an extra layer,
-        its number in `EXTRAS`.
+    timestep : int or None
+        The noise step t of the diffusion process; None if the network takes no noise, and of what
+        is no activation.
+    block : int or None
+        Number of the block, from 0: of a U-Net's decoder, else of the network; None of what is no
+        activation.
     channels, height, width : int
         Shape of the activation at native resolution.
+    kind : Kind
     """
 
-    timestep: int
-    block: int
+    timestep: int | None
+    block: int | None
     channels: int
     height: int
     width: int
+    kind: Kind = "diffusion"
+
+    @classmethod
+    def clean(cls, block: int, channels: int, height: int, width: int) -> Self:
+        """Return a layer of a network that takes no noise."""
+        return cls(None, block, channels, height, width, "network")
+
+    @classmethod
+    def extra(cls, kind: Kind, channels: int, height: int, width: int) -> Self:
+        """Return a layer of filters, or of colour and position."""
+        return cls(None, None, channels, height, width, kind)
 
     @property
     def map_size(self) -> str:
@@ -69,32 +86,56 @@ class LayerSpec:
 
     @property
     def is_extra(self) -> bool:
-        """Whether it is one of the `EXTRAS`, not an activation."""
-        return self.block in EXTRAS
+        """Whether it holds filters, or colour and position, not an activation."""
+        return self.kind in _EXTRAS
 
     @property
     def is_filters(self) -> bool:
         """Whether it holds classical filters."""
-        return self.block == FILTERS
+        return self.kind == "filters"
 
     @property
     def is_pixels(self) -> bool:
         """Whether it holds colour and position."""
-        return self.block == PIXELS
+        return self.kind == "pixels"
 
     @property
     def name(self) -> str:
         """Its name in options: "<timestep>:<block>", without noise "<block>", or "filters"."""
         if self.is_extra:
-            return {FILTERS: "filters", PIXELS: "pixels"}[self.block]
-        return str(self.block) if self.timestep == CLEAN else f"{self.timestep}:{self.block}"
+            return self.kind
+        return str(self.block) if self.timestep is None else f"{self.timestep}:{self.block}"
 
     def __str__(self) -> str:
         if self.is_extra:
-            return EXTRAS[self.block]
+            return _EXTRAS[self.kind]
         return f"block {self.block}" + (
-            "" if self.timestep == CLEAN else f" at step {self.timestep}"
+            "" if self.timestep is None else f" at step {self.timestep}"
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, without a timestep or a block where there is none."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Rebuild a layer from `to_dict`'s values, or from those of a store of dseg 0.1."""
+        fields: dict[str, Any] = {"timestep": None, "block": None, **plain}
+        if "kind" not in plain:
+            timestep, block = fields["timestep"], fields["block"]
+            if timestep == block and block in _OLD_EXTRAS:
+                fields.update(kind=_OLD_EXTRAS[block], timestep=None, block=None)
+            elif timestep == -1:
+                fields.update(kind="network", timestep=None)
+            else:
+                fields["kind"] = "diffusion"
+        layer = cls(**fields)
+        present = layer.timestep is not None, layer.block is not None
+        if present != (layer.kind == "diffusion", not layer.is_extra) or (
+            layer.kind not in get_args(Kind)
+        ):
+            raise ValueError(f"no layer: {dict(plain)}")
+        return layer
 
 
 @dataclass(frozen=True)
@@ -178,13 +219,14 @@ class FeatureSpec:
     @property
     def steps(self) -> tuple[int, ...]:
         """The timesteps, in feature order, each once; none of networks that take no noise."""
-        timesteps = (layer.timestep for layer in self.layers if not layer.is_extra)
-        return tuple(dict.fromkeys(step for step in timesteps if step != CLEAN))
+        timesteps = (layer.timestep for layer in self.layers)
+        return tuple(dict.fromkeys(step for step in timesteps if step is not None))
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """The blocks, in feature order, each once."""
-        return tuple(dict.fromkeys(layer.block for layer in self.layers if not layer.is_extra))
+        blocks = (layer.block for layer in self.layers)
+        return tuple(dict.fromkeys(block for block in blocks if block is not None))
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -194,12 +236,12 @@ class FeatureSpec:
     @property
     def filters(self) -> bool:
         """Whether classical filters are among the layers."""
-        return EXTRAS[FILTERS] in self.extras
+        return any(layer.is_filters for layer in self.layers)
 
     @property
     def pixels(self) -> bool:
         """Whether colour and position are among the layers."""
-        return EXTRAS[PIXELS] in self.extras
+        return any(layer.is_pixels for layer in self.layers)
 
     @property
     def bytes_per_row(self) -> int:
@@ -209,17 +251,13 @@ class FeatureSpec:
     @property
     def hash(self) -> str:
         """sha256 of everything that changes the features, so not of ``source``."""
-        plain = self.to_dict()
-        for part in (plain, *plain.get("parts", ())):
-            del part["source"]
-        text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `from_dict` is the inverse."""
         plain = asdict(self)
         plain["row_shape"] = list(self.row_shape)
-        plain["layers"] = [asdict(layer) for layer in self.layers]
+        plain["layers"] = [layer.to_dict() for layer in self.layers]
         del plain["parts"]
         if self.parts:  # an empty list would change the hash of every store written before
             plain["parts"] = [part.to_dict() for part in self.parts]
@@ -236,7 +274,7 @@ class FeatureSpec:
         """
         try:
             fields = dict(plain)
-            fields["layers"] = tuple(LayerSpec(**layer) for layer in plain["layers"])
+            fields["layers"] = tuple(LayerSpec.from_dict(layer) for layer in plain["layers"])
             height, width = plain["row_shape"]
             fields["row_shape"] = (int(height), int(width))
             fields["parts"] = tuple(cls.from_dict(part) for part in plain.get("parts", ()))
@@ -273,20 +311,33 @@ class FeatureSpec:
             words.append(f"features of {n_own} stores here, of {n_other} there")
         for number, (own, other_part) in enumerate(zip(self.parts, other.parts, strict=False), 1):
             words += [f"store {number}: {word}" for word in own.differences(other_part)]
-        for name, option in ((EXTRAS[FILTERS], "--filters"), (EXTRAS[PIXELS], "--pixels")):
+        for kind, name in _EXTRAS.items():
             if (name in self.extras) != (name in other.extras):
                 has = "here" if name in self.extras else "there"
-                words.append(f"{name} are among the layers only {has} ({option})")
+                words.append(f"{name} are among the layers only {has} (--{kind})")
         if not words and ours["layers"] != theirs["layers"]:
             words.append("the shapes of the layers")
         return words
 
 
+def hash_of(plain: Mapping[str, Any]) -> str:
+    """Return the sha256 of a spec as plain JSON values, but for ``source``."""
+
+    def without_source(spec: Mapping[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in spec.items() if key != "source"}
+        if "parts" in rest:
+            rest["parts"] = [without_source(part) for part in rest["parts"]]
+        return rest
+
+    text = json.dumps(without_source(plain), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def layer_columns(spec: FeatureSpec) -> dict[str, list[int] | list[str]]:
     """Return the tables of layers of a store, by name: one value for each layer."""
     return {
-        "layers/timestep": [layer.timestep for layer in spec.layers],
-        "layers/block": [layer.block for layer in spec.layers],
+        "layers/timestep": [NONE if n.timestep is None else n.timestep for n in spec.layers],
+        "layers/block": [NONE if n.block is None else n.block for n in spec.layers],
         "layers/array": [layer.map_size for layer in spec.layers],
         "layers/channels": [layer.channels for layer in spec.layers],
         "layers/first_channel": [channels.start for channels in spec.channel_slices],

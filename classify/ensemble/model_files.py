@@ -33,7 +33,7 @@ from torch import Tensor
 
 from ...store.atomic_folder import atomic_folder, is_free
 from ...store.errors import InputError
-from ...store.spec import FeatureSpec
+from ...store.spec import FeatureSpec, hash_of
 from ..labels.classes import Classes, default_classes
 from .members import MemberStack
 from .parameters import check_parameters
@@ -257,7 +257,7 @@ def _from_json(facts: Mapping[str, Any], stack: MemberStack) -> SavedModel:
             f"{len(labels)} labels, {len(classes)} classes and {stack.widths[-1]} outputs"
         )
     spec = None if facts["spec"] is None else FeatureSpec.from_dict(facts["spec"])
-    if spec is not None and spec.hash != facts["spec_hash"]:
+    if spec is not None and hash_of(facts["spec"]) != facts["spec_hash"]:
         raise InputError("the feature spec does not match its hash")
     if spec is not None and spec.dims != stack.widths[0]:
         raise InputError(f"{stack.widths[0]} inputs for features of {spec.dims} channels")

@@ -6,7 +6,7 @@ They are the same for every network, have the resolution of its input, and come 
 import torch
 from torch import Tensor
 
-from ...store.spec import FILTERS, PIXELS, LayerSpec
+from ...store.spec import Kind, LayerSpec
 from .filters import FILTER_CHANNELS, filter_maps
 
 __all__ = ["HandcraftedLayers"]
@@ -37,11 +37,12 @@ class HandcraftedLayers:
     ) -> None:
         self._filters, self._pixels = filters, pixels
         self._position = _position(row_shape).to(device)
-        channels = ((filters, FILTERS, FILTER_CHANNELS), (pixels, PIXELS, 3 + 2))
+        kinds: tuple[tuple[bool, Kind, int], ...] = (
+            (filters, "filters", FILTER_CHANNELS),
+            (pixels, "pixels", 3 + 2),
+        )
         self.layers = tuple(
-            LayerSpec(number, number, count, *row_shape)
-            for wanted, number, count in channels
-            if wanted
+            LayerSpec.extra(kind, count, *row_shape) for wanted, kind, count in kinds if wanted
         )
 
     def __call__(self, x: Tensor) -> list[Tensor]:

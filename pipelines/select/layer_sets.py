@@ -144,7 +144,7 @@ def _extras(store: StorePart) -> set[str]:
     return {layer.name for layer in store.layers if layer.is_extra}
 
 
-def _timesteps(spec: FeatureSpec) -> set[int]:
+def _timesteps(spec: FeatureSpec) -> set[int | None]:
     return {layer.timestep for layer in spec.layers if not layer.is_extra}
 
 

@@ -17,7 +17,7 @@ from zarr.errors import ContainsArrayError
 from zarr.storage import LocalStore
 
 from ..errors import ANEW, ELSEWHERE, InputError, NoStoreError, StoreError
-from ..spec import CLEAN, EXTRAS, FORMAT, VERSION, FeatureSpec, LayerSpec, layer_columns
+from ..spec import FORMAT, VERSION, FeatureSpec, hash_of, layer_columns
 from .codecs import Codec, codec_named
 
 __all__ = [
@@ -43,7 +43,7 @@ UNKNOWN = -1
 # entry can have: then a lost chunk is noticed.
 UNSET = -1
 UNSET_ROW = -2  # -1 is NO_IMAGE, a valid entry
-UNSET_LAYER = -(2**31)  # -1 and -2 are valid, see `spec.CLEAN` and `spec.EXTRAS`
+UNSET_LAYER = -(2**31)  # -1 is `spec.NONE`, and in older stores -2 is valid too
 PER_IMAGE_ARRAYS = ("facts/", "complete", "failed")
 """Prefixes of the arrays that workers write, one image a chunk."""
 
@@ -148,10 +148,12 @@ class Header:
     def _parse(cls, attributes: Mapping[str, Any], where: object) -> Self:
         try:
             spec = FeatureSpec.from_dict(attributes["spec"])
-            numbers = [n for layer in spec.layers for n in _non_negative_numbers(layer)]
+            every = (n for layer in spec.layers for n in astuple(layer) if n != layer.kind)
+            numbers = [n for n in every if n is not None]
             counts = attributes["images"], attributes["rows"]
             counts_valid = all(type(n) is int and n >= 0 for n in (*numbers, *counts))
-            hash_valid = attributes["spec_hash"] == spec.hash
+            # of what is written, for an older dseg wrote layers otherwise
+            hash_valid = attributes["spec_hash"] == hash_of(attributes["spec"])
             codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
         except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
             words = f"the attributes of {where} are damaged: {error}. {ELSEWHERE}"
@@ -375,11 +377,3 @@ def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object
             f"chunks of {layout.chunks}. {ANEW}"
         )
     return array.with_config({"write_empty_chunks": layout.keep_empty})
-
-
-def _non_negative_numbers(layer: LayerSpec) -> tuple[int, ...]:
-    """Return the numbers of a layer that cannot be negative, see `CLEAN` and `EXTRAS`."""
-    timestep, block, *shape = astuple(layer)
-    if (timestep, block) in {(number, number) for number in EXTRAS}:
-        return tuple(shape)
-    return (block, *shape) if timestep == CLEAN else (timestep, block, *shape)

@@ -61,10 +61,10 @@ class HasLayers(Protocol):
 def joined_order(parts: Sequence[HasLayers]) -> list[tuple[int, int]]:
     """Return, for each layer of `joined_spec`, the index of its part and its number there."""
     every = [(n, at, layer) for n, part in enumerate(parts) for at, layer in enumerate(part.layers)]
-    extras: dict[int, tuple[int, int]] = {}
+    extras: dict[bool, tuple[int, int]] = {}  # filters, then colour and position
     for number, at, layer in every:
         if layer.is_extra:
-            extras.setdefault(layer.block, (number, at))
+            extras.setdefault(layer.is_pixels, (number, at))
     return [(n, at) for n, at, layer in every if not layer.is_extra] + [
-        extras[block] for block in sorted(extras)
+        extras[is_pixels] for is_pixels in sorted(extras)
     ]

@@ -173,14 +173,15 @@ class FeatureStore:
         channels = self._arrays[f"features/{map_size}"].shape[1]
         return self._read(row, map_size, slice(0, channels))
 
-    def activations(self, row: int, step: int, block: int) -> NDArray[np.float16]:
+    def activations(self, row: int, step: int | None, block: int) -> NDArray[np.float16]:
         """Return one layer's activation in a row.
 
         Parameters
         ----------
         row : int
-        step, block : int
-            Timestep and decoder block.
+        step : int or None
+            Timestep; None of a network that takes no noise.
+        block : int
 
         Returns
         -------

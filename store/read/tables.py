@@ -17,10 +17,11 @@ from ..errors import ANEW, VERIFY, ChunkCorruptError, StoreError
 from ..format.layout import PER_IMAGE_ARRAYS, Array, Header
 from ..geometry import Geometry, count_tiles, plan_tiles
 from ..names import stem_of, why_unsafe
-from ..spec import layer_columns
+from ..spec import NONE, layer_columns
 
 __all__ = ["Entries", "check_layers", "read_entries", "read_names", "read_table"]
 
+_OLD_FILTERS = -2  # what dseg 0.1 wrote for the timestep and the block of filters
 _DERIVED = ("images/resized", "images/row_count", "images/first_row", "rows/image", "rows/offset")
 
 
@@ -206,7 +207,10 @@ def check_layers(arrays: Mapping[str, Array], header: Header, where: str) -> Non
         If one does not.
     """
     for name, column in layer_columns(header.spec).items():
-        if read_table(arrays[name], slice(len(column))).tolist() != column:
+        found = read_table(arrays[name], slice(len(column)))
+        if name in ("layers/timestep", "layers/block"):
+            found = np.where(found == _OLD_FILTERS, NONE, found)
+        if found.tolist() != column:
             raise StoreError(
                 f"{where} is damaged: its table '{name}' contradicts its feature spec. {ANEW}"
             )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ....store.errors import InputError
-from ....store.spec import CLEAN, LayerSpec
+from ....store.spec import LayerSpec
 from ...checkpoints.transformers_folder import IMAGENET_MEAN, IMAGENET_STD
 from ..base import LoadedNetwork, NetworkBackbone
 from ..defaults import choose_size, refuse_doubles
@@ -191,7 +191,7 @@ class TrunkBackbone(NetworkBackbone):
         wanted = (card.blocks or loaded.blocks) if options.blocks is None else options.blocks
         self.blocks = _chosen(wanted, len(trunk.blocks))
         shapes = trunk.shapes(row_shape, inputs)
-        layers = [LayerSpec(CLEAN, number, *shapes[number]) for number in self.blocks]
+        layers = [LayerSpec.clean(number, *shapes[number]) for number in self.blocks]
         super().__init__(loaded, options, layers, row_shape, inputs)
         self._description["normalisation"] = {"mean": list(loaded.mean), "std": list(loaded.std)}
         del trunk.blocks[self.blocks[-1] + 1 :]  # nothing past the last one wanted is computed

@@ -10,7 +10,7 @@ from dseg.classify.ensemble.reduction import ReductionPlan, expand, fit_reductio
 from dseg.classify.ensemble.scaling import Scaling
 from dseg.store.errors import InputError
 from dseg.store.sampling.reduction import Reduction
-from dseg.store.spec import FILTERS, PIXELS, FeatureSpec, LayerSpec
+from dseg.store.spec import FeatureSpec, LayerSpec
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def spec() -> FeatureSpec:
         LayerSpec(50, 6, 8, 8, 8),
         LayerSpec(150, 5, 12, 4, 4),
         LayerSpec(150, 6, 8, 8, 8),
-        LayerSpec(FILTERS, FILTERS, 3, 8, 8),
-        LayerSpec(PIXELS, PIXELS, 5, 8, 8),
+        LayerSpec.extra("filters", 3, 8, 8),
+        LayerSpec.extra("pixels", 5, 8, 8),
     )
     return FeatureSpec({}, "here", (8, 8), "squash", 0, 0, layers)
 

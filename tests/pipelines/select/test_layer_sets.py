@@ -9,12 +9,12 @@ from dseg.pipelines.select.layer_sets import LayerSet, NetworkTimes, default_nam
 from dseg.store.errors import InputError
 from dseg.store.read.reader import FeatureStore
 from dseg.store.read.view import store_parts
-from dseg.store.spec import CLEAN, FILTERS, PIXELS, FeatureSpec, LayerSpec
+from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import PlannedImage, plan_store
 
-EXTRAS = (LayerSpec(FILTERS, FILTERS, 4, 16, 16), LayerSpec(PIXELS, PIXELS, 5, 16, 16))
+EXTRAS = (LayerSpec.extra("filters", 4, 16, 16), LayerSpec.extra("pixels", 5, 16, 16))
 NOISY = tuple(LayerSpec(t, b, 2, 8, 8) for t in (50, 150) for b in (5, 6))
-CLEAR = (LayerSpec(CLEAN, 2, 7, 4, 4), LayerSpec(CLEAN, 11, 3, 4, 4))
+CLEAR = (LayerSpec.clean(2, 7, 4, 4), LayerSpec.clean(11, 3, 4, 4))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from dseg.pipelines.select.search import Search
 from dseg.pipelines.select.task import prepare
 from dseg.pipelines.training.cross_validation import cross_validate
 from dseg.store.read.reader import FeatureStore
-from dseg.store.spec import CLEAN, PIXELS, FeatureSpec, LayerSpec
+from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 from PIL import Image
 
@@ -73,7 +73,7 @@ def grid(steps, blocks):
     return tuple(LayerSpec(t, b, 4, SIDE, SIDE) for t in steps for b in blocks)
 
 
-PLACE = LayerSpec(PIXELS, PIXELS, 5, SIDE, SIDE)
+PLACE = LayerSpec.extra("pixels", 5, SIDE, SIDE)
 CARRIERS = {"50:6": 1, "250:5": 2}
 
 
@@ -186,7 +186,7 @@ def test_the_same_seed_gives_the_same_choice(dseg, planted, labels, tmp_path):
 def test_several_stores_are_compared_and_one_that_is_not_needed_is_left_out(
     dseg, planted, labels, tmp_path
 ):
-    layers = tuple(LayerSpec(CLEAN, b, 4, SIDE, SIDE) for b in (2, 11))
+    layers = tuple(LayerSpec.clean(b, 4, SIDE, SIDE) for b in (2, 11))
     both = make_store(tmp_path / "both.zarr", layers, {"11": 1, "2": 2})
     poor = make_store(tmp_path / "poor.zarr", grid((50,), (5, 6)), {})
     result = dseg("select", poor, both, labels, *QUICK)

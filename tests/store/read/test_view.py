@@ -10,16 +10,16 @@ from dseg.store.read.interpolation import feature_vectors
 from dseg.store.read.joined_spec import joined_spec
 from dseg.store.read.reader import FeatureStore
 from dseg.store.read.view import features_for_spec, join_features, layer_names, select_layers
-from dseg.store.spec import CLEAN, FILTERS, PIXELS, FeatureSpec, LayerSpec
+from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 
-EXTRAS = (LayerSpec(FILTERS, FILTERS, 4, 16, 16), LayerSpec(PIXELS, PIXELS, 5, 16, 16))
+EXTRAS = (LayerSpec.extra("filters", 4, 16, 16), LayerSpec.extra("pixels", 5, 16, 16))
 
 
 @pytest.fixture(scope="module")
 def other(spec) -> FeatureSpec:
     """Of a network without noise, which sees larger rows."""
-    layers = (LayerSpec(CLEAN, 2, 7, 4, 4), LayerSpec(CLEAN, 11, 3, 24, 24), *EXTRAS)
+    layers = (LayerSpec.clean(2, 7, 4, 4), LayerSpec.clean(11, 3, 24, 24), *EXTRAS)
     return replace(
         spec, backbone={"kind": "vit", "sha256": "11"}, row_shape=(32, 32), layers=layers
     )
