@@ -187,7 +187,7 @@ class NetworkTimes:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._known: dict[tuple[str, tuple[int, ...], int], float] = {}
+        self._known: dict[tuple[str, frozenset[int | None], int], float] = {}
 
     def seconds(self, chosen: LayerSet) -> float:
         """Return the seconds of a row of an image, 0 where no network is needed.
@@ -202,7 +202,7 @@ class NetworkTimes:
             steps = _timesteps(spec)
             if not steps:
                 continue
-            key = (store.spec.hash, tuple(sorted(steps)), max(spec.blocks))
+            key = (store.spec.hash, frozenset(steps), max(spec.blocks))
             if key not in self._known:
                 self._known[key] = seconds_per_row(_grid(store.spec, spec), self._device)
             total += self._known[key]
