@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import lzma
 import os
 import struct
 import zlib
@@ -26,6 +27,23 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no golden data at {folder} (set DSEG_SHARED to the folder that holds them)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_checkpoint(
+    golden: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Unpack a checkpoint of the published implementation to the file a user would have."""
+    folder = tmp_path_factory.mktemp("golden")
+
+    def unpack(variant: str) -> Path:
+        path = folder / f"{variant}.pt"
+        if not path.exists():
+            packed = golden / "guided_diffusion" / variant / "model.pt.xz"
+            path.write_bytes(lzma.decompress(packed.read_bytes()))
+        return path
+
+    return unpack
 
 
 @pytest.fixture(scope="session")
