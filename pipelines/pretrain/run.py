@@ -20,6 +20,7 @@ from ...pretrain.network.start import Start, begin
 from ...pretrain.run.folder import RunFolder
 from ...pretrain.run.loop import TrainingStatus, train
 from ...pretrain.run.record import Record
+from ...pretrain.run.sheets import Sheets
 from ...pretrain.train.compiling import check_compiler
 from ...pretrain.train.heldout_loss import HeldOut, split
 from ...pretrain.train.precision import choose_precision
@@ -299,7 +300,8 @@ class _Run:
         return Training(*aim, self.here, self.precision, config.compiled)
 
     def _record(self, training: Training) -> Record:
-        config = self.config
+        config, say = self.config, self.progress.say
+        done = config.length.progress(self.done, self.seconds)
         return Record(
             self.folder,
             training,
@@ -309,9 +311,8 @@ class _Run:
             ),
             held_out=self._held_out() if self.here.first else None,
             save_seconds=config.save_seconds,
-            sheets=config.sheets,
-            progress=config.length.progress(self.done, self.seconds),
-            say=self.progress.say,
+            sheets=Sheets(self.folder, training, config.sheets, done, say),
+            say=say,
         )
 
     def _images(self, numbers: list[int], augmentation: Augmentation) -> TrainingImages:
