@@ -8,7 +8,6 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 import time
 from collections.abc import Sequence
 from functools import partial
-from statistics import fmean
 
 import torch
 
@@ -33,7 +32,7 @@ from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import SEVERITIES, SMALLEST, chosen, library
 from .plot import draw_results
 from .report import report_text
-from .results import CLEAN, Results, StudySettings
+from .results import CLEAN, Results, StudySettings, mean_of_all
 from .scored_images import ScoredImages, read_scored_images
 
 __all__ = ["robustness"]
@@ -222,10 +221,5 @@ def _means(
             str(severity): [results.mean_iou(model, name, severity) for name in names]
             for severity, names in sorted(by_severity.items())
         }
-        means[results.models[model]] = {s: _mean(values) for s, values in each.items()}
+        means[results.models[model]] = {s: mean_of_all(values) for s, values in each.items()}
     return means
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
