@@ -59,7 +59,7 @@ def pretrain_network(
     ----------
     data : DataSet
     folder : path
-        Of the checkpoint; the list of images stands beside it.
+        Of the checkpoint; the list of images is written next to it.
     how : Pretraining
     options : NetworkOptions
         Its device and verbosity count.
@@ -143,7 +143,7 @@ def _seen(data: DataSet, checkpoint: str) -> int | None:
 def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: Path) -> str:
     """Write a network of a checkpoint's architecture with the weights diffusers starts from.
 
-    Its steps, blocks and noise schedule are the checkpoint's; and filters, colour and place are
+    Its steps, blocks and noise schedule are the checkpoint's; filters, colour and position are
     among its features if they are among the checkpoint's.
 
     Returns
