@@ -97,10 +97,10 @@ class Results:
         self.settings, self.file = settings, ResultFile(folder, "robustness")
         self.models: dict[str, str] = {}
         self.cells: dict[CellKey, Cell] = {}
-        there = self.file.read(self._take, overwrite)
-        if there is not None:
-            here = asdict(settings) | {"classes": list(settings.classes)}
-            self.file.refuse_others(there, here, _WORDS)
+        stored = self.file.read(self._take, overwrite)
+        if stored is not None:
+            own = asdict(settings) | {"classes": list(settings.classes)}
+            self.file.refuse_others(stored, own, _WORDS)
 
     def _take(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Take the cells that are there already; return their settings."""
