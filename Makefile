@@ -1,12 +1,13 @@
 # Needs nothing but python3 and a network to install packages from.
 #
+#   make install                    set up .venv, with the tools for tests and checks
 #   make demo                       set up .venv and run the main job on drawn scenes
 #   make test                       set up .venv and run the tests
 #   make test-robustness            the tests that need dseg[robustness], which it installs: 400 MB
 #   make test-lowest                the tests with the lowest versions that pyproject.toml allows
 #   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
 #   make check                      ruff and mypy
-#   make bench                      every stage beside the published way (about 13 minutes)
+#   make bench                      every stage against the published way (about 13 minutes)
 #   make bench-fit DATA=folder      curves of mIoU by length of training; says how long, resumes
 #   make clean test TORCH_INDEX=URL    another PyTorch build (CUDA, ROCm, CPU), by its package index
 #
@@ -19,6 +20,11 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := -m dseg $(foreach part,classify demo extract pipelines pretrain store,-p dseg.$(part))
+
+# Many small networks gain nothing from more threads, and one thread makes ratios of times steadier.
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+# Two processes; one that has finished takes over tests of the other.
+TWO := -n 2 --dist worksteal
 
 LOWEST := $(VENV)-lowest
 # Older builds of PyTorch bring gigabytes of CUDA: by default it stays at the pinned version.
@@ -38,28 +44,26 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/dseg demo --out dseg-demo
 
-# Two processes, each with one thread: many small networks gain nothing from more.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -n 2 --dist worksteal $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest tests $(TWO) $(ARGS)
 
 test-robustness: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,robustness]'
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) \
+	$(ONE_THREAD) $(BIN)/python -m pytest $(TWO) $(ARGS) \
 		$$(grep -rlE '(importorskip|find_spec)\("imagecorruptions"' tests)
 
-# Old libraries deprecate what older ones use: their warnings are not ours.
+# Old releases use functions of other packages that those deprecate: not for us to mend.
 test-lowest:
 	test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)
 	grep -v '^torch==' constraints-lowest.txt > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet $(LOWEST_TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt $(LOWEST_TORCH) --editable '.[test]'
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(LOWEST)/bin/python -m pytest tests -n 2 --dist loadfile \
-		-W ignore::DeprecationWarning $(ARGS)
+	$(ONE_THREAD) $(LOWEST)/bin/python -m pytest tests $(TWO) -W ignore::DeprecationWarning $(ARGS)
 
 coverage: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[coverage]'
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest \
-		$(or $(ARGS),tests -n 2 --dist loadfile --cov=dseg) --cov-report=term-missing:skip-covered
+	$(ONE_THREAD) $(BIN)/python -m pytest \
+		$(or $(ARGS),tests $(TWO) --cov=dseg) --cov-report=term-missing:skip-covered
 
 # mypy sees the package under its name through a link, whatever the checkout's folder is called.
 check: $(STAMP)
@@ -68,13 +72,12 @@ check: $(STAMP)
 	mkdir -p $(VENV)/typed && ln -sfn "$(CURDIR)" $(VENV)/typed/dseg
 	cd $(VENV)/typed && "$(abspath $(BIN))/mypy" --config-file dseg/pyproject.toml $(PACKAGES)
 
-# One thread: on shared cores the ratios are steadier.
 bench: $(STAMP)
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/predict.py
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/extract.py
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/store.py
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/fit_step.py
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/scale.py --images 100
+	$(ONE_THREAD) $(BIN)/python benchmarks/predict.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/extract.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/store.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/fit_step.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/scale.py --images 100
 
 bench-fit: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

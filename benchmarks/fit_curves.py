@@ -1,7 +1,6 @@
-"""How good an ensemble is by how long it was trained: dseg's recipe, with and without reduction,
-beside the published loop.
+"""How good an ensemble is by how long it was trained: dseg's recipe against the published loop.
 
-Features of real photographs, by the checkpoint that comes along::
+Features of real photographs, by the built-in checkpoint::
 
     python benchmarks/fit_curves.py data/ --out docs        # all sets, three seeds; about an hour
     python benchmarks/fit_curves.py data/ --sets camvid --seeds 1

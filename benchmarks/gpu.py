@@ -6,23 +6,23 @@
     python benchmarks/gpu.py --device mps --width 64
     python benchmarks/gpu.py --device cpu --width 32 --size 64 --images 4 --labelled 3   # try it
 
-A random network of the LSUN-256 architecture, drawn scenes. Printed are: images a second of the
-network alone by precision, and the share that is of the card's own rate in a large matrix product
-of bfloat16 (one of float32 on a CPU); of `dseg extract` to a store, and of `dseg predict` from a
-store and straight from images; seconds of `dseg fit`; and which part of the labels stays the same
-where the features come in 16 bits (the model fitted on float32). The rates of commands include
-loading the network; stores take 10 GB of disk at full size. What a GPU computes is compared
-with the CPU by ``device.py``.
+A random network of the LSUN-256 architecture, drawn scenes. It prints
+
+- images per second of the network alone, by precision, and that as a share of the device's own rate
+  in a large matrix product of bfloat16 (of float32 on a CPU);
+- images per second of `dseg extract` to a store, and of `dseg predict` from a store and straight
+  from images; seconds of `dseg fit`; loading the network included;
+- which part of the labels stays the same if the features have 16 bits, with the model fitted on
+  float32.
+
+Stores take 10 GB of disk at full size. ``device.py`` compares what a GPU computes with the CPU.
 """
 
 import argparse
 import platform
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -45,38 +45,18 @@ from dseg.pipelines.predict.config import PredictConfig
 from dseg.pipelines.predict.run import predict
 from dseg.store.geometry import plan_tiles
 from networks import lsun_network
+from timing import median_seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 COMPARED = 8  # images whose labels are compared
 
 
-def synchronised(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-def seconds(call: Callable[[], object], device: torch.device, rounds: int = 1) -> float:
-    """Return the median time of a call, after one that warms up where there are several."""
-    if rounds > 1:
-        call()
-    taken = []
-    for _ in range(rounds):
-        synchronised(device)
-        start = perf_counter()
-        call()
-        synchronised(device)
-        taken.append(perf_counter() - start)
-    return median(taken)
-
-
 def matrix_rate(device: torch.device) -> float:
     """Return operations a second in a large matrix product."""
     side, dtype = (1024, torch.float32) if device.type == "cpu" else (8192, torch.bfloat16)
     a = torch.randn(side, side, device=device).to(dtype)
-    return 2 * side**3 / seconds(lambda: a @ a, device, rounds=10)
+    return 2 * side**3 / median_seconds(lambda: a @ a, device, rounds=10)
 
 
 def rows_of(photos: Path, count: int, size: int) -> torch.Tensor:
@@ -96,7 +76,7 @@ def network_alone(
         with FlopCounterMode(display=False) as counter:
             backbone(rows)
         each = counter.get_total_flops() / len(rows)
-        rate = len(rows) / seconds(lambda b=backbone: b(rows), device, rounds)
+        rate = len(rows) / median_seconds(lambda b=backbone: b(rows), device, rounds)
         print(
             f"network, {precision:9s} {rate:8.2f} images/s, {1000 / rate:8.1f} ms an image; "
             f"{each / 1e9:.1f} GFLOP an image, {each * rate / best:.0%} of the matrix product"
@@ -111,7 +91,7 @@ def commands(folder: Path, net: str, device: str, images: int, labelled: int) ->
     for precision in reversed(PRECISIONS):  # the last one's store and model stay
         store, model = folder / f"{precision}.zarr", folder / f"model-{precision}"
         options = BackboneOptions(precision=precision, device=device)
-        written = extract(ExtractConfig(photos, store, (str(net),), backbone=options))
+        written = extract(ExtractConfig(photos, store, (net,), backbone=options))
         print(f"extract, {precision}: {images / written.seconds:.2f} images/s to a store")
         fitted = fit(FitConfig((store,), labels, model, device=device))
         print(f"fit, {precision}: {fitted.seconds:.1f} s for {labelled} images")

@@ -1,4 +1,4 @@
-"""The whole job on real photographs with labels, beside what it has to beat.
+"""The whole job on real photographs with labels, against simpler methods.
 
 On each set: pretrain a diffusion model on the images without labels (test images stay out),
 extract, fit on train.txt alone, predict and score test.txt; and, with the same labels and the same
@@ -16,7 +16,7 @@ A set is a folder with images/, labels/, classes.txt, train.txt and test.txt (st
 
 ================  ================================================================================
 pretrained        dseg, its network pretrained on the set's images
-builtin           dseg with the checkpoint that comes along
+builtin           dseg with the built-in checkpoint
 untrained         dseg with an untrained network of the pretrained one's architecture
 filters           dseg's ensemble on its classical filters, colour and position, without a network
 colour            dseg's ensemble on colour and position: five numbers a pixel
@@ -25,8 +25,8 @@ forest-position   the same with the position
 ================  ================================================================================
 
 Writes ``real_data.json`` into ``--out`` after every finished cell (a set, a method, a seed); the
-same command goes on where it stopped. From it come ``real_data.md`` and ``real_data.png`` beside
-it. Needs scikit-image: ``pip install '.[bench]'``.
+same command goes on where it stopped. From it come ``real_data.md`` and ``real_data.png`` in the
+same folder. Needs scikit-image: ``pip install '.[bench]'``.
 """
 
 import argparse
@@ -58,61 +58,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 def arguments(words: list[str] | None) -> argparse.Namespace:
     about = (__doc__ or "").split("\n\n")
     parser = argparse.ArgumentParser(description=about[0])
-    parser.add_argument("data", type=Path, nargs="?", help="folder of sets, or one set")
-    parser.add_argument("--sets", type=_names, help="some sets: blood_cells,camvid")
-    parser.add_argument(
-        "--rows", type=_names, help=f"some methods of {','.join(ROWS)}, or of --also"
-    )
-    parser.add_argument("--seeds", type=_count, default=3, help="how many seeds (3)")
-    parser.add_argument(
-        "--size",
-        action="append",
-        default=[],
-        metavar="[SET=]HxW",
-        help="what the network sees, pixels; by default a table's in the script, else the "
-        "checkpoint's",
-    )
-    parser.add_argument(
-        "--pretrain-time", type=_seconds, default=900, metavar="TIME", help="a set's (15m)"
-    )
-    parser.add_argument(
-        "--pretrain-size", type=_count, default=64, metavar="S", help="side it trains at (64)"
-    )
-    parser.add_argument(
-        "--pretrain-crop",
-        type=float,
-        help="least cut-out; by default so that images are seen as large as `dseg extract` shows "
-        "them",
-    )
-    parser.add_argument("--pretrain-init", metavar="CHECKPOINT", help="where it begins")
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        default=[],
-        metavar="[SET=]PATH",
-        help="instead of pretraining; {set} in it stands for the set's name",
-    )
-    parser.add_argument(
-        "--also",
-        action="append",
-        default=[],
-        metavar="NAME=CHECKPOINT",
-        help="a further row: dseg on any checkpoint it takes; {set} in it stands for the set's "
-        "name. It goes with --rows, where NAME may stand too",
-    )
-    parser.add_argument("--head-channels", type=_count, help="of a guided-diffusion .pt")
-    parser.add_argument("--max-steps", type=_count, default=2000, help="of every ensemble (2000)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder (results)")
-    parser.add_argument("--work", type=Path, help="where to compute; else a temporary folder")
-    parser.add_argument("--keep", action="store_true", help="leave features and masks in --work")
-    parser.add_argument("--device", help="cpu, cuda, mps; by default the best there is")
-    parser.add_argument("--render", action="store_true", help="table and plot from --out alone")
-    parser.add_argument(
-        "--in-process",
-        action="store_true",
-        help="no process of its own for each cell; peaks of memory then mean little",
-    )
-    parser.add_argument("--verbose", "-v", action="store_true")
+    _add_choices(parser)
+    _add_networks(parser)
+    _add_run(parser)
     given = parser.parse_args(words)
     given.also = _also(given.also, parser)
     if given.rows is None:
@@ -126,6 +74,67 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     if given.keep and given.work is None:
         parser.error("--keep needs --work: a temporary folder is removed in the end")
     return given
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", type=Path, nargs="?", help="folder of sets, or one set")
+    add("--sets", type=_names, help="some sets: blood_cells,camvid")
+    add("--rows", type=_names, help=f"some methods of {','.join(ROWS)}, or of --also")
+    add("--seeds", type=_count, default=3, help="how many seeds (3)")
+    add(
+        "--size",
+        action="append",
+        default=[],
+        metavar="[SET=]HxW",
+        help="what the network sees, pixels; by default a table's in the script, else the "
+        "checkpoint's",
+    )
+    add("--max-steps", type=_count, default=2000, help="of every ensemble (2000)")
+
+
+def _add_networks(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--pretrain-time", type=_seconds, default=900, metavar="TIME", help="a set's (15m)")
+    add("--pretrain-size", type=_count, default=64, metavar="S", help="side it trains at (64)")
+    add(
+        "--pretrain-crop",
+        type=float,
+        help="least cut-out; by default so that images are seen as large as `dseg extract` shows "
+        "them",
+    )
+    add("--pretrain-init", metavar="CHECKPOINT", help="where it begins")
+    add(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="[SET=]PATH",
+        help="instead of pretraining; {set} in it stands for the set's name",
+    )
+    add(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME=CHECKPOINT",
+        help="a further row: dseg on any checkpoint it takes, or on several joined by +; {set} in "
+        "it stands for the set's name. NAME may also be given to --rows",
+    )
+    add("--head-channels", type=_count, help="of a guided-diffusion .pt")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("results"), help="folder (results)")
+    add("--work", type=Path, help="where to compute; else a temporary folder")
+    add("--keep", action="store_true", help="leave features and masks in --work")
+    add("--device", help="cpu, cuda, mps; by default the best there is")
+    add("--render", action="store_true", help="table and plot from --out alone")
+    add(
+        "--in-process",
+        action="store_true",
+        help="no process of its own for each cell; peaks of memory then mean little",
+    )
+    add("--verbose", "-v", action="store_true")
 
 
 def _also(words: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""The feature store: its size, its rates beside plain zarr's, and what extract waits for it.
+"""The feature store: its size, its rates relative to plain zarr, how long extract waits for it.
 
 ::
 
     python benchmarks/store.py
     python benchmarks/store.py --images 6 --rounds 3      # quicker
 
-On activations of the checkpoint that comes along, of drawn scenes. Sizes and rates are also those
+On activations of the built-in checkpoint, of drawn scenes. Sizes and rates are also those
 of the LSUN-256 networks' shapes: the same activations, repeated to as many channels.
 
 size        bytes under ``features/`` before compression, against vectors upsampled to every pixel

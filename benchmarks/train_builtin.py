@@ -4,9 +4,10 @@
     python benchmarks/train_builtin.py data/clothing work/ --minutes 25 --size 128 --batch-size 64 \
         --init builtin:dseg-64
 
-The first folder holds ``images/`` and ``test.txt``, whose images stay out. The run goes on where
-it was stopped; at its end the checkpoint is packed into ``extract/builtin_checkpoints/`` as
-float16. Runs as it stands on a GPU, where a longer training at a higher resolution belongs.
+The first folder holds ``images/`` and ``test.txt``, whose images stay out. An interrupted
+run is continued by the same command; at its end the checkpoint replaces the built-in one
+(``extract/builtin_checkpoints/dseg-64``), as float16. It runs on a GPU without changes; longer
+training at a higher resolution belongs there.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
-from dseg.extract.checkpoints import builtin
+from dseg.extract.checkpoints.builtin import BUILTIN, builtin_path
 from dseg.extract.images.files import list_images
 from dseg.extract.networks.diffusion.unet import recommended_layers
 from dseg.extract.registry import load_unet
@@ -62,9 +63,8 @@ def gather(clothing: Path, photos: Path) -> None:
 
 
 def pack(trained: Path, size: int) -> Path:
-    """Write a trained checkpoint as float16 to where dseg looks for its own."""
-    target = Path(builtin.__file__).with_name("builtin_checkpoints") / "dseg-64"
-    target.mkdir(parents=True, exist_ok=True)
+    """Write a trained checkpoint as float16 in place of the built-in one; return its folder."""
+    target = builtin_path(BUILTIN)
     loaded = load_unet(trained)
     facts = json.loads((trained / "dseg.json").read_text(encoding="utf-8"))
     layers = recommended_layers(loaded.unet, loaded.schedule.timesteps)

@@ -1,4 +1,4 @@
-"""Train a small masked autoencoder on a set's images, as a row beside the diffusion models.
+"""Train a small masked autoencoder on a set's images: a row to compare with diffusion models.
 
     python benchmarks/train_mae.py data/clothing nets/mae --minutes 15
     python benchmarks/train_mae.py data/camvid nets/camvid-mae --init nets/mae
@@ -6,12 +6,15 @@
     python benchmarks/real_data.py data/ --also MAE=nets/{set}-mae
     python benchmarks/real_data.py data/ --also built-in+MAE=builtin:dseg-64+nets/{set}-mae
 
-The folder is one of `real_data.py`'s sets; images of its ``test.txt`` stay out. A fair neighbour of
-`dseg pretrain` has the same images, cut-outs and minutes, and begins, as that does with ``--init
-builtin:dseg-64``, with a network trained on clothing's images. A ViT of 8-pixel patches (He et al.,
-CVPR 2022: three quarters masked, the loss on normalised patches), in transformers' form; its card
-asks for filters, colour and place as those of dseg's own checkpoints do. ``--crop`` as the network
-shall see images: 64 pixels of a side that `dseg extract` shows as 128 or 256. Not resumed.
+The folder is one of `real_data.py`'s sets; images of its ``test.txt`` stay out. For a fair
+comparison with `dseg pretrain`, give it the same images, cut-outs and minutes, and let it begin, as
+that does with ``--init builtin:dseg-64``, with a network trained on clothing's images.
+
+The network is a ViT of 8-pixel patches (He et al., CVPR 2022: three quarters masked, the loss on
+normalised patches), in transformers' form; its card asks for filters, colour and position as those
+of dseg's own checkpoints do. Choose ``--crop`` so that objects have the size that they will have in
+`dseg extract`: 0.25 for a network of 64 pixels if that shows images at 256. An interrupted training
+is not continued.
 """
 
 import argparse
@@ -51,7 +54,7 @@ def network(size: int) -> ViTMAEForPreTraining:
         norm_pix_loss=True,
     )
     mae = ViTMAEForPreTraining(config)
-    # transformers 5 leaves them at zero, and the network would not know where it looks
+    # transformers 5 leaves them at zero: the network would not know positions
     cells = size // config.patch_size
     for place in (mae.vit.embeddings.position_embeddings, mae.decoder.decoder_pos_embed):
         place.data.copy_(sine_cosine(cells, place.shape[-1]))
@@ -77,11 +80,10 @@ def sine_cosine(cells: int, channels: int) -> Tensor:
 
 def normalised(x: Tensor) -> Tensor:
     """[-1, 1] to what the backbone gives the network."""
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in COLOURS)
+    mean, std = (
+        torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     return ((x + 1) / 2 - mean) / std
-
-
-COLOURS = (IMAGENET_MEAN, IMAGENET_STD)
 
 
 def rate_at(share: float) -> float:

@@ -65,45 +65,90 @@ def _roof(
     rng: np.random.Generator,
 ) -> None:
     """Draw one of three roofs: the gable in front, the ridge across, or flat."""
-    (left, right, top), (depth, rise), (colour, wall, sunny) = front, side, look
-    width, over = right - left, 0.05 * (right - left)
-    edge, style = (right if depth > 0 else left), rng.integers(3)
-    out = over if depth > 0 else -over
+    (left, right, top), (depth, _), (colour, wall, sunny) = front, side, look
+    width, style = right - left, rng.integers(3)
     rows = (0.0, rng.uniform(10, 18) / width, rng.uniform(0.05, 0.13))
     lit = Surface(Kind.ROOF, scaled(colour, sunny), (0.0, -0.08), 0.04, 0.05, rows)
     dim = Surface(Kind.ROOF, scaled(colour, 0.85), (0.0, 0.0), 0.04, 0.05, rows)
-    middle, peak = (left + right) / 2, top - width * rng.uniform(0.32, 0.6)
-    back = top + rise  # the far upper corner of the other wall
-    if style == 0:  # gable in front: its triangle is wall, the slope lies behind
-        band, eaves = 0.09 * width, top + over * 0.6
-        canvas.polygon(
-            [(middle, peak), (middle + depth, peak + rise),
-             (edge + depth + out, back + over * 0.6), (edge + out, eaves)], lit
-        )  # fmt: skip
-        canvas.polygon([(left, top), (right, top), (middle, peak)], wall)
-        canvas.polygon(
-            [(left - over, eaves), (middle, peak - band * 0.4), (right + over, eaves),
-             (right + over - band, eaves), (middle, peak + band), (left - over + band, eaves)], dim
-        )  # fmt: skip
-    elif style == 1:  # ridge across: the slope faces us, the gable is on the other wall
-        ridge = peak + 0.1 * width
-        far = (edge + depth / 2, ridge + rise / 2)
+    peak = top - width * rng.uniform(0.32, 0.6)
+    if style == 0:
+        _front_gable(canvas, front, side, peak, (lit, dim, wall))
+    elif style == 1:
         gable = replace(wall, colour=scaled(wall.colour, 0.8 * sunny))
-        canvas.polygon([(edge, top), (edge + depth, back), far], gable)
-        other = (left if depth > 0 else right) - out
-        canvas.polygon(
-            [(other, top + over), (other + depth / 2, ridge), (far[0] + out, far[1]),
-             (edge + out, top + over)], dim
-        )  # fmt: skip
-    else:  # flat, with a rim
-        thick = width * rng.uniform(0.1, 0.2)
-        canvas.polygon(
-            [(edge + out, top), (edge + depth + out, back), (edge + depth + out, back - thick),
-             (edge + out, top - thick)], lit
-        )  # fmt: skip
-        canvas.rectangle(left - over, top - thick, right + over, top + 0.01, dim)
+        _ridge_across(canvas, front, side, peak + 0.1 * width, (dim, gable))
+    else:
+        _flat_roof(canvas, front, side, width * rng.uniform(0.1, 0.2), (lit, dim))
     if style < 2 and rng.random() < 0.6:
-        _chimney(canvas, middle + depth * rng.uniform(0.35, 0.7), peak + 0.12 * width, width, rng)
+        x = (left + right) / 2 + depth * rng.uniform(0.35, 0.7)
+        _chimney(canvas, x, peak + 0.12 * width, width, rng)
+
+
+def _eaves(
+    front: tuple[float, float, float], side: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Return x of the walls' common edge, the overhang in front and at the side, y of the back."""
+    (left, right, top), (depth, rise) = front, side
+    over = 0.05 * (right - left)
+    return (right, over, over, top + rise) if depth > 0 else (left, over, -over, top + rise)
+
+
+def _front_gable(
+    canvas: Canvas,
+    front: tuple[float, float, float],
+    side: tuple[float, float],
+    peak: float,
+    look: tuple[Surface, Surface, Surface],
+) -> None:
+    """Draw a gable in front: its triangle is wall, the slope lies behind."""
+    (left, right, top), (depth, rise), (slope, rim, wall) = front, side, look
+    edge, over, out, back = _eaves(front, side)
+    width, middle = right - left, (left + right) / 2
+    band, eaves = 0.09 * width, top + over * 0.6
+    canvas.polygon(
+        [(middle, peak), (middle + depth, peak + rise),
+         (edge + depth + out, back + over * 0.6), (edge + out, eaves)], slope
+    )  # fmt: skip
+    canvas.polygon([(left, top), (right, top), (middle, peak)], wall)
+    canvas.polygon(
+        [(left - over, eaves), (middle, peak - band * 0.4), (right + over, eaves),
+         (right + over - band, eaves), (middle, peak + band), (left - over + band, eaves)], rim
+    )  # fmt: skip
+
+
+def _ridge_across(
+    canvas: Canvas,
+    front: tuple[float, float, float],
+    side: tuple[float, float],
+    ridge: float,
+    look: tuple[Surface, Surface],
+) -> None:
+    """Draw a ridge across: the slope faces the viewer, the gable is on the side wall."""
+    (left, right, top), (depth, rise), (slope, gable) = front, side, look
+    edge, over, out, back = _eaves(front, side)
+    far = (edge + depth / 2, ridge + rise / 2)
+    canvas.polygon([(edge, top), (edge + depth, back), far], gable)
+    other = (left if depth > 0 else right) - out
+    canvas.polygon(
+        [(other, top + over), (other + depth / 2, ridge), (far[0] + out, far[1]),
+         (edge + out, top + over)], slope
+    )  # fmt: skip
+
+
+def _flat_roof(
+    canvas: Canvas,
+    front: tuple[float, float, float],
+    side: tuple[float, float],
+    thick: float,
+    look: tuple[Surface, Surface],
+) -> None:
+    """Draw a flat roof with a rim."""
+    (left, right, top), (depth, _), (side_rim, front_rim) = front, side, look
+    edge, over, out, back = _eaves(front, side)
+    canvas.polygon(
+        [(edge + out, top), (edge + depth + out, back), (edge + depth + out, back - thick),
+         (edge + out, top - thick)], side_rim
+    )  # fmt: skip
+    canvas.rectangle(left - over, top - thick, right + over, top + 0.01, front_rim)
 
 
 def _chimney(canvas: Canvas, x: float, y: float, width: float, rng: np.random.Generator) -> None:

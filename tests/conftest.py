@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import lzma
 import os
 import struct
 import zlib
@@ -26,6 +27,23 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no golden data at {folder} (set DSEG_SHARED to the folder that holds them)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_checkpoint(
+    golden: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Unpack a checkpoint of the published implementation to the file a user would have."""
+    folder = tmp_path_factory.mktemp("golden")
+
+    def unpack(variant: str) -> Path:
+        path = folder / f"{variant}.pt"
+        if not path.exists():
+            packed = golden / "guided_diffusion" / variant / "model.pt.xz"
+            path.write_bytes(lzma.decompress(packed.read_bytes()))
+        return path
+
+    return unpack
 
 
 @pytest.fixture(scope="session")
@@ -88,17 +106,24 @@ def write_tiff(
     after = 8 + 2 + 12 * len(tags) + 4
     outside = sum(size for kind, values in tags.values() if (size := _size(kind, values)) > 4)
     tags[273] = (4, [after + outside + n * (len(data) // strips) for n in range(strips)])
-    entries, values_outside = b"", b""
-    for tag, (kind, values) in sorted(tags.items()):
-        packed = struct.pack(f"{order}{len(values)}{_TYPES[kind]}", *values)
-        if len(packed) > 4:
-            at = after + len(values_outside)
-            values_outside, packed = values_outside + packed, struct.pack(f"{order}I", at)
-        entries += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    entries, values_outside = _packed_tags(tags, order, after)
     head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, 8)
     counted = struct.pack(f"{order}H", len(tags)) + entries + struct.pack(f"{order}I", 0)
     path.write_bytes(head + counted + values_outside + data)
     return path
+
+
+def _packed_tags(
+    tags: dict[int, tuple[int, list[int]]], order: str, after: int
+) -> tuple[bytes, bytes]:
+    """Pack a TIFF's tags; values of more than four bytes lie outside, from position ``after``."""
+    entries, outside = b"", b""
+    for tag, (kind, values) in sorted(tags.items()):
+        packed = struct.pack(f"{order}{len(values)}{_TYPES[kind]}", *values)
+        if len(packed) > 4:
+            outside, packed = outside + packed, struct.pack(f"{order}I", after + len(outside))
+        entries += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    return entries, outside
 
 
 def _size(kind: int, values: list[int]) -> int:

@@ -59,7 +59,7 @@ def pretrain_network(
     ----------
     data : DataSet
     folder : path
-        Of the checkpoint; the list of images stands beside it.
+        Of the checkpoint; the list of images is written next to it.
     how : Pretraining
     options : NetworkOptions
         Its device and verbosity count.
@@ -143,7 +143,7 @@ def _seen(data: DataSet, checkpoint: str) -> int | None:
 def make_untrained(checkpoint: str, options: NetworkOptions, seed: int, folder: Path) -> str:
     """Write a network of a checkpoint's architecture with the weights diffusers starts from.
 
-    Its steps, blocks and noise schedule are the checkpoint's; and filters, colour and place are
+    Its steps, blocks and noise schedule are the checkpoint's; filters, colour and position are
     among its features if they are among the checkpoint's.
 
     Returns
@@ -202,20 +202,14 @@ def segment_by_network(
         If an image fails: all methods are to be scored on the same ones.
     """
     progress = _progress(options)
-    stems = write_list(folder / "extract.txt", (*data.train, *data.test))
     extraction = ExtractConfig(
         data.images,
         store,
         checkpoints_of(checkpoint),
         backbone=_backbone(options),
-        list_file=stems,
+        list_file=write_list(folder / "extract.txt", (*data.train, *data.test)),
     )
-    with meter.stage("extract"):
-        extracted = extract(extraction, progress)
-    if isinstance(extracted, Estimate) or extracted.failed:
-        raise DsegError(f"not all images of '{data.name}' were extracted: {extracted}")
-    if extracted.unchanged:  # then its time is in another seed's record, or was two runs'
-        meter.drop("extract")
+    _extract(data, extraction, meter, progress)
     fitting = FitConfig(
         stores=(store,),
         labels=data.labels,
@@ -239,3 +233,12 @@ def segment_by_network(
         predicted = predict(prediction, progress)
     if predicted.failed:
         raise DsegError(f"not all masks of '{data.name}' were made: {predicted.failed}")
+
+
+def _extract(data: DataSet, extraction: ExtractConfig, meter: Meter, progress: Progress) -> None:
+    with meter.stage("extract"):
+        extracted = extract(extraction, progress)
+    if isinstance(extracted, Estimate) or extracted.failed:
+        raise DsegError(f"not all images of '{data.name}' were extracted: {extracted}")
+    if extracted.unchanged:  # then its time is in another seed's record, or was two runs'
+        meter.drop("extract")

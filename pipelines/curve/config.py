@@ -1,4 +1,4 @@
-"""What ``dseg curve`` is asked for, and what it tells of a run."""
+"""What ``dseg curve`` takes and returns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ class CurveConfig(StoreTraining):
     out : path
         Folder of what it writes.
     counts : tuple of int, optional
-        Of how many images to learn; by default see `chosen_counts`.
+        Numbers of images to train on; by default see `chosen_counts`.
     draws : int
-        How often to draw images anew.
+        Number of random draws of the training images.
     test_list : path, optional
         Stems of the images to score on; by default see `make_draws`.
     """
@@ -33,7 +33,7 @@ class CurveConfig(StoreTraining):
 
 @dataclass(frozen=True)
 class CurveSummary:
-    """What was found, or with ``dry_run`` would be done.
+    """What was found, or with ``dry_run`` what a run would do.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ class CurveSummary:
     images : int
         Labelled images.
     counts : tuple of int
-        Of how many of them it learns.
+        Numbers of them that are trained on.
     cells, done : int
-        Trainings in all, and those that were there already.
+        Trainings in all, and those that an earlier run has done.
     points : tuple of Point
-        The curve, with what of other numbers of images is there already.
+        The curve, including numbers of images from earlier runs.
     verdict : str
-        What the last doubling brought, in words.
+        What the last doubling brought, as a sentence.
     seconds : float
         Of this run; for a dry run, what it would take.
     """

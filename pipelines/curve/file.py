@@ -32,7 +32,7 @@ class CurveFile:
     Raises
     ------
     InputError
-        If something else is there, or such a curve that may not be replaced.
+        If the folder holds something else, or such a curve that may not be replaced.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], overwrite: bool) -> None:
@@ -40,11 +40,11 @@ class CurveFile:
         found = self._file.read(_parsed, overwrite)
         self._cells: dict[tuple[int, int], dict[str, Any]] = {}
         if found is not None:
-            there, self._cells = found
-            self._file.refuse_others(there, identity, _WORDS)
+            stored, self._cells = found
+            self._file.refuse_others(stored, identity, _WORDS)
 
     def has(self, draw: int, images: int) -> bool:
-        """Say whether a cell is there."""
+        """Say whether a cell is finished."""
         return (draw, images) in self._cells
 
     def add(self, cell: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ class CurveFile:
         self._file.write({"identity": self._identity, "cells": cells})
 
     def cells_of(self, draws: Sequence[Draw]) -> list[dict[str, Any]]:
-        """Return the cells of each number of images of which those of all these draws are there."""
+        """Return the cells of those numbers of images that all these draws have finished."""
         counts = sorted({images for _, images in self._cells})
         whole = [n for n in counts if all(self.has(draw.number, n) for draw in draws)]
         return [self._cells[draw.number, n] for draw in draws for n in whole]

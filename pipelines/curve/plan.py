@@ -1,4 +1,4 @@
-"""Which images a learning curve learns from and scores on: draws, and how many images of each."""
+"""Which images a curve trains and scores on: random draws, and how many images of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,9 +90,9 @@ def _held_out(labelled: Labelled, d: int, seed: int, test: Sequence[str] | None)
         return {i for i, stem in enumerate(labelled.images) if stem in set(test)}
     n = len(labelled.images)
     if n < 4:
-        there = "1 labelled image is" if n == 1 else f"{n} labelled images are"
+        found = "1 labelled image is" if n == 1 else f"{n} labelled images are"
         raise InputError(
-            f"{there} too few for a curve: it needs at least four, of which two are held "
+            f"{found} too few for a curve: it needs at least four, of which two are held "
             "out. Label more images, or score on other images (--test-list)"
         )
     parts = min(_PARTS, n // 2)
@@ -103,18 +103,18 @@ def _held_out(labelled: Labelled, d: int, seed: int, test: Sequence[str] | None)
 def chosen_counts(
     labelled: Labelled, draws: Sequence[Draw], asked: Sequence[int] | None
 ) -> tuple[int, ...]:
-    """Return of how many images to learn, ascending.
+    """Return the numbers of images to train on, ascending.
 
-    By default all that are left to learn from, half of them, a quarter …, down to two: so that the
-    last step is a doubling. Where so few have one class only, the ladder begins higher.
+    By default all that are not held out, half of them, a quarter …, down to two: so that the last
+    step is a doubling. Numbers so small that a draw would have only one class are left out.
 
     Raises
     ------
     InputError
-        If so many images as asked for are not there, or so few have one class only.
+        If more images are requested than there are, or so few that they have one class only.
     """
     most = min(len(draw.order) for draw in draws)
-    least = _least_learnt(labelled, draws)
+    least = _fewest_with_two_classes(labelled, draws)
     if asked is None:
         ladder = {most}
         while (half := (min(ladder) + 1) // 2) < min(ladder) and half >= 2:
@@ -133,8 +133,8 @@ def chosen_counts(
     return tuple(sorted(set(asked)))
 
 
-def _least_learnt(labelled: Labelled, draws: Sequence[Draw]) -> int:
-    """Return with how many images every draw has two classes."""
+def _fewest_with_two_classes(labelled: Labelled, draws: Sequence[Draw]) -> int:
+    """Return the smallest number of images of which every draw contains two classes."""
     number = {stem: i for i, stem in enumerate(labelled.images)}
     least = 1
     for draw in draws:

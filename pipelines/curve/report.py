@@ -1,4 +1,4 @@
-"""What a learning curve says: its points, what the last doubling brought, table and figure."""
+"""The report of a curve: its points, what the last doubling brought, table and figure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

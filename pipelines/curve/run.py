@@ -1,7 +1,7 @@
-"""``dseg curve``: the mIoU against the number of labelled images, to see whether more pay.
+"""``dseg curve``: the mIoU against the number of labelled images, to decide whether to label more.
 
 A cell is one training on the first n images of a draw, scored on the images that the draw holds
-out. Each finished cell is on disk before the next begins, and a run goes on with those that lack.
+out. Each finished cell is on disk before the next begins; a run computes those that are missing.
 """
 
 import hashlib
@@ -78,8 +78,8 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
             file.add(_cell(setting, draw, n, part))
             advance(1)
     overlap = 0.0 if test is not None else len(draws[0].held_out) / len(draws[0].order)
-    all_there = file.cells_of(draws)
-    points, verdict = points_of(all_there, overlap), verdict_of(all_there, overlap)
+    complete = file.cells_of(draws)
+    points, verdict = points_of(complete, overlap), verdict_of(complete, overlap)
     write_report(config.out, points, verdict, labelled.scored.names, _how(config, draws, test))
     seconds = time.monotonic() - started
     return replace(summary, points=points, verdict=verdict, seconds=seconds)

@@ -1,4 +1,4 @@
-"""What ``dseg demo`` is asked for, and what it tells of a run."""
+"""What ``dseg demo`` takes and returns."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The command line of ``dseg pretrain``: parse, call, report."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
+
+if TYPE_CHECKING:  # what it imports is for its run
+    from .config import PretrainEstimate, PretrainSummary
 
 __all__ = ["pretrain"]
 
@@ -157,7 +160,6 @@ def pretrain(**given: Any) -> int:
     from ...pretrain.data.images import Augmentation
     from ...pretrain.train.processes import is_first
     from ...pretrain.train.recipe import Recipe
-    from ..inputs.image_list import duration
     from .config import PretrainConfig, PretrainEstimate
     from .run import pretrain as run
 
@@ -178,23 +180,33 @@ def pretrain(**given: Any) -> int:
     if not is_first():
         return 0
     if isinstance(summary, PretrainEstimate):
-        text = (
-            f"{summary.parameters / 1e6:.1f} million weights for {summary.images} images: "
-            f"{summary.steps} steps, {summary.done} of them done, the rest in about "
-            f"{duration(summary.seconds)}; {summary.n_bytes / 1e6:.0f} MB; nothing written "
-            "(--dry-run)"
-        )
-        return report(asdict(summary), text, as_json, summary.failed)
+        return report(asdict(summary), _estimate(summary), as_json, summary.failed)
     words = ("--images", given["images"], "--out", "feats.zarr", "--checkpoint", summary.checkpoint)
     follows = next_command(console, "extract", *words)
-    held_out = summary.held_out_loss
     if summary.note is not None:
         console.warn(summary.note)
-    text = (
+    text = _result(summary) + (f". {follows}" if follows else "")
+    return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _estimate(summary: "PretrainEstimate") -> str:
+    from ..inputs.image_list import duration
+
+    return (
+        f"{summary.parameters / 1e6:.1f} million weights for {summary.images} images: "
+        f"{summary.steps} steps, {summary.done} of them done, the rest in about "
+        f"{duration(summary.seconds)}; {summary.n_bytes / 1e6:.0f} MB; nothing written "
+        "(--dry-run)"
+    )
+
+
+def _result(summary: "PretrainSummary") -> str:
+    from ..inputs.image_list import duration
+
+    held_out = summary.held_out_loss
+    return (
         f"{summary.checkpoint}: {summary.steps} steps on {summary.images} images in "
         f"{duration(summary.seconds)}"
         + (", finished before" if summary.finished_before else "")
         + ("" if held_out is None else f"; held-out loss {held_out:.4f}")
-        + (f". {follows}" if follows else "")
     )
-    return report(asdict(summary), text, as_json, summary.failed)

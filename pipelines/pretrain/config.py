@@ -1,4 +1,4 @@
-"""What ``dseg pretrain`` is asked for, what it tells of a run, and what it expects of one."""
+"""What ``dseg pretrain`` takes and returns."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -20,6 +20,7 @@ from ...pretrain.network.start import Start, begin
 from ...pretrain.run.folder import RunFolder
 from ...pretrain.run.loop import TrainingStatus, train
 from ...pretrain.run.record import Record
+from ...pretrain.run.sheets import Sheets
 from ...pretrain.train.compiling import check_compiler
 from ...pretrain.train.heldout_loss import HeldOut, split
 from ...pretrain.train.precision import choose_precision
@@ -59,9 +60,9 @@ def pretrain(
     with processes(config.device) as here:
         files = find_images([config.images])
         _check(config, files, here)
-        told = (progress or Progress()) if here.first else Progress()
+        shown = (progress or Progress()) if here.first else Progress()
         folder = RunFolder(config.out)
-        dataset, white = _dataset(config, files, folder, here, told)
+        dataset, white = _dataset(config, files, folder, here, shown)
         start = begin(
             init=config.init,
             init_options=config.init_options,
@@ -72,7 +73,7 @@ def pretrain(
             seed=config.recipe.seed,
         )
         with _memory_errors():
-            return _Run(config, dataset, white, start, folder, here, told).outcome()
+            return _Run(config, dataset, white, start, folder, here, shown).outcome()
 
 
 @contextmanager
@@ -143,7 +144,7 @@ def _dataset(
 
 
 def _settings(config: PretrainConfig, dataset: Dataset, white: int, start: Start) -> dict[str, Any]:
-    """Return what a run must keep when it goes on: all that decides what is learnt but its end."""
+    """Return what a run must keep when it goes on: all that decides the result, but its end."""
     return {
         "images_sha256": dataset.sha256,
         "size": start.size,
@@ -175,16 +176,16 @@ class _Run:
         self.config, self.dataset, self.start, self.folder = config, dataset, start, folder
         self.here, self.progress, self.white = here, progress, white
         self.settings = _settings(config, dataset, white, start)
-        standing = folder.standing(self.settings, config.length, overwrite=config.overwrite)
-        self.resumes = standing is not None
-        self.done = int(standing["step"]) if standing else 0
-        self.seconds = float(standing["seconds"]) if standing else 0.0  # of earlier sessions
+        state = folder.state_to_continue(self.settings, config.length, overwrite=config.overwrite)
+        self.resumes = state is not None
+        self.done = int(state["step"]) if state else 0
+        self.seconds = float(state["seconds"]) if state else 0.0  # of earlier sessions
         self.names = list(dataset.files)
         self.seen, self.held_out = split(len(self.names), config.recipe.seed)
-        self.precision = self._precision(standing.get("precision") if standing else None)
+        self.precision = self._precision(state.get("precision") if state else None)
         if config.compiled:
             check_compiler(here.device)
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def _precision(self, before: str | None) -> torch.dtype:
         """Return what is asked for, else what the run had before, else what this machine does best.
@@ -299,7 +300,8 @@ class _Run:
         return Training(*aim, self.here, self.precision, config.compiled)
 
     def _record(self, training: Training) -> Record:
-        config = self.config
+        config, say = self.config, self.progress.say
+        done = config.length.progress(self.done, self.seconds)
         return Record(
             self.folder,
             training,
@@ -309,9 +311,8 @@ class _Run:
             ),
             held_out=self._held_out() if self.here.first else None,
             save_seconds=config.save_seconds,
-            sheets=config.sheets,
-            progress=config.length.progress(self.done, self.seconds),
-            say=self.progress.say,
+            sheets=Sheets(self.folder, training, config.sheets, done, say),
+            say=say,
         )
 
     def _images(self, numbers: list[int], augmentation: Augmentation) -> TrainingImages:
@@ -375,8 +376,8 @@ class _Run:
             )
 
     def _warn_of_lost(self, images: TrainingImages) -> None:
-        for number in sorted(images.lost.keys() - self._told):
-            self._told.add(number)
+        for number in sorted(images.lost.keys() - self._reported):
+            self._reported.add(number)
             self.progress.warn(f"skipped from now on: {images.lost[number]}")
 
     def _summary(

@@ -1,4 +1,4 @@
-"""What ``dseg robustness`` is asked for, and what it tells of a run."""
+"""What ``dseg robustness`` takes and returns."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

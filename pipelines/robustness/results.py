@@ -4,11 +4,10 @@
 key          holds
 ===========  ======================================================================
 format       ``dseg-robustness``; ``version`` 1
-question     the `StudySettings`: cells of different settings never stand in one file
+question     the `StudySettings`; cells of other settings are never in the same file
 models       path and sha256 of each, in the order they came
 cells        one a model, corruption and severity; ``clean`` has severity 0
 ===========  ======================================================================
-
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,15 @@ from ...store.errors import InputError
 from ..console.result_file import ResultFile
 from .corruptions import GROUPS, group_of
 
-__all__ = ["CLEAN", "Cell", "CellKey", "StudySettings", "Results", "short_names"]
+__all__ = [
+    "CLEAN",
+    "Cell",
+    "CellKey",
+    "Results",
+    "StudySettings",
+    "mean_of_all",
+    "short_names",
+]
 
 CLEAN = "clean"
 _WORDS = {"data": "images or label maps", "classes": "the classes"}
@@ -90,10 +97,10 @@ class Results:
         self.settings, self.file = settings, ResultFile(folder, "robustness")
         self.models: dict[str, str] = {}
         self.cells: dict[CellKey, Cell] = {}
-        there = self.file.read(self._take, overwrite)
-        if there is not None:
-            here = asdict(settings) | {"classes": list(settings.classes)}
-            self.file.refuse_others(there, here, _WORDS)
+        stored = self.file.read(self._take, overwrite)
+        if stored is not None:
+            own = asdict(settings) | {"classes": list(settings.classes)}
+            self.file.refuse_others(stored, own, _WORDS)
 
     def _take(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Take the cells that are there already; return their settings."""
@@ -180,9 +187,21 @@ class Results:
 
     def averaged(self, model: str, severities: Sequence[int]) -> float | None:
         """Return the mean of mIoU over the shared corruptions and some severities."""
-        values = [self.mean_iou(model, name, s) for name in self.shared() for s in severities]
-        known = [value for value in values if value is not None]
-        return fmean(known) if known and len(known) == len(values) else None
+        return mean_of_all(
+            [self.mean_iou(model, name, s) for name in self.shared() for s in severities]
+        )
+
+
+def mean_of_all(scores: Sequence[float | None]) -> float | None:
+    """Return the mean of some scores; None if there are none or one of them is None.
+
+    Examples
+    --------
+    >>> mean_of_all([0.25, 0.75]), mean_of_all([0.25, None]), mean_of_all([])
+    (0.5, None, None)
+    """
+    known = [score for score in scores if score is not None]
+    return fmean(known) if known and len(known) == len(scores) else None
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

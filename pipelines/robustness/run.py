@@ -8,7 +8,6 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 import time
 from collections.abc import Sequence
 from functools import partial
-from statistics import fmean
 
 import torch
 
@@ -33,7 +32,7 @@ from .corrupted_runs import CorruptedRuns, Pair
 from .corruptions import SEVERITIES, SMALLEST, chosen, library
 from .plot import draw_results
 from .report import report_text
-from .results import CLEAN, Results, StudySettings
+from .results import CLEAN, Results, StudySettings, mean_of_all
 from .scored_images import ScoredImages, read_scored_images
 
 __all__ = ["robustness"]
@@ -68,14 +67,16 @@ def _robustness(
     pairs, known_as = _passes(config), library()
     require("matplotlib")
     device = choose_device(config.device)
-    scored, learnt = _scored(config, images, device, progress)
+    scored, trained_on = _scored(config, images, device, progress)
     results = _results(config, scored, known_as)
     models = [fingerprint(model) for model in config.models]
     results.enter(zip(models, (model.as_posix() for model in config.models), strict=True))
     todo = {model: [p for p in pairs if (model, *p) not in results.cells] for model in models}
     passes, n_images = sum(map(len, todo.values())), len(scored.labels)
     unchanged = len(models) * len(pairs) - passes
-    summary = RobustnessSummary(str(config.out), n_images, passes, unchanged, learnt_from=learnt)
+    summary = RobustnessSummary(
+        str(config.out), n_images, passes, unchanged, learnt_from=trained_on
+    )
     progress.say(
         f"{n_images} images on {device}, {len(pairs)} passes for each of {len(models)} "
         f"models, {unchanged} done already; results to '{config.out}'"
@@ -117,7 +118,7 @@ def _passes(config: RobustnessConfig) -> list[Pair]:
 def _scored(
     config: RobustnessConfig, images: ImageFiles, device: torch.device, progress: Progress
 ) -> tuple[ScoredImages, dict[str, int | None]]:
-    """Read what is scored against; return it with how many images each model has learnt from."""
+    """Read images and label maps; count the images in each model's training set, if it is known."""
     n_classes, extras, names, whites = 0, {}, {}, set()
     for folder in config.models:
         model = load_model(folder, device)
@@ -134,21 +135,23 @@ def _scored(
         n_classes=n_classes,
         progress=progress,
     )
-    _tell_of_images(images, scored, whites, progress)
+    _warn_of_images(images, scored, whites, progress)
     for name, known in names.items():
         _warn_of_names(name, known, scored.classes.names, progress)
-    learnt = {name: _learnt(TrainingSet.of(extra), scored) for name, extra in extras.items()}
-    for name, count in learnt.items():
+    trained_on = {
+        name: _count_trained_on(TrainingSet.of(extra), scored) for name, extra in extras.items()
+    }
+    for name, count in trained_on.items():
         if count:
             progress.warn(
                 f"the model '{name}' was trained on {count} of the {len(scored.labels)} "
                 "images, so its scores are higher than on other images: choose others with "
                 "--list"
             )
-    return scored, learnt
+    return scored, trained_on
 
 
-def _tell_of_images(
+def _warn_of_images(
     images: ImageFiles, scored: ScoredImages, whites: set[int], progress: Progress
 ) -> None:
     names = images.by_stem
@@ -173,9 +176,9 @@ def _warn_of_names(
             return
 
 
-def _learnt(model: TrainingSet, scored: ScoredImages) -> int | None:
-    told = [model.has(stem, sha256) for stem, sha256 in scored.sha256.items()]
-    return None if None in told else sum(map(bool, told))
+def _count_trained_on(model: TrainingSet, scored: ScoredImages) -> int | None:
+    known = [model.has(stem, sha256) for stem, sha256 in scored.sha256.items()]
+    return None if None in known else sum(map(bool, known))
 
 
 def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> Results:
@@ -222,10 +225,5 @@ def _means(
             str(severity): [results.mean_iou(model, name, severity) for name in names]
             for severity, names in sorted(by_severity.items())
         }
-        means[results.models[model]] = {s: _mean(values) for s, values in each.items()}
+        means[results.models[model]] = {s: mean_of_all(values) for s, values in each.items()}
     return means
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None

@@ -78,11 +78,11 @@ def read_scored_images(
         hardly classes.
     """
     files = {stem: images.files[name] for stem, name in images.by_stem.items()}
-    there = find_by_name(labels, images.files)
-    beside = images_among_labels(
-        labels, ((name, sha256_of(images.files[name]).hex()) for name in there)
+    same_names = find_by_name(labels, images.files)
+    not_labels = images_among_labels(
+        labels, ((name, sha256_of(images.files[name]).hex()) for name in same_names)
     )
-    paths = match_labels(files, labels, wanted, f"images in {images.where}", beside, progress)
+    paths = match_labels(files, labels, wanted, f"images in {images.where}", not_labels, progress)
     digest, named, sha256 = hashlib.sha256(), load_classes(labels, progress.say), dict[str, str]()
     survey = LabelSurvey(f"the label maps in '{labels}'", ignore)
     with progress.bar("label maps", len(paths), "images") as advance:

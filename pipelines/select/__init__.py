@@ -1,1 +1,1 @@
-"""``dseg select``: which layers of a store carry the classes."""
+"""``dseg select``: which layers of a store separate the classes best."""

@@ -93,8 +93,8 @@ def select(context: click.Context, /, **given: Any) -> int:
     dseg select ddpm.zarr mae.zarr labels/ --list train.txt
     """
     from .config import SelectConfig
+    from .report import short_words
     from .run import select as run
-    from .words import short_words
 
     if given["max_steps"] == 0:
         refuse_idle(context, {"members": "with --max-steps 0 no ensemble is trained"})

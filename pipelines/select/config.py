@@ -33,7 +33,7 @@ class SelectConfig:
     members : int
         Of those ensembles.
     measure_time : bool
-        Time the networks, where their checkpoints are at hand.
+        Time the networks whose checkpoints are available.
     memory : int, optional
         Bytes to take above what the imports take; by default half of what is free.
     seed : int
@@ -71,7 +71,7 @@ class Confirmed:
     interval : tuple of float
         95 %, by resampling images.
     iou : dict
-        By class; None of a class that is nowhere.
+        By class; None for a class that is in no mask and no label map.
     behind : float
         How far the mIoU is behind the best set that was tried.
     error : float
@@ -98,7 +98,7 @@ class ScoredSet:
     mean_iou : float
         Of the linear probe.
     iou : dict
-        By class, of the linear probe; None of a class that is nowhere.
+        By class, of the linear probe; None for a class that is nowhere.
     bytes_per_row : int
         In float16, before compression.
     bytes_share : float
@@ -142,8 +142,8 @@ class SelectSummary:
     sampled : int
         Pixels, an image at most so many.
     memory : int
-        Bytes that the search takes at most, above what the imports take; of a dry run, that all
-        takes.
+        Bytes that the search takes at most, above what the imports take; of a dry run, bytes that
+        the whole run would take.
     n_layers : int
     alone : tuple of ScoredSet
         Each layer by itself.

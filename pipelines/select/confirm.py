@@ -38,8 +38,8 @@ class Confirmation:
     interval: Interval
     classes: tuple[str, ...]
 
-    def beside(self, best: "Confirmation") -> Confirmed:
-        """Return them for the report."""
+    def compared_with(self, best: "Confirmation") -> Confirmed:
+        """Return the scores for the report, with how far they are behind the best set's."""
         return Confirmed(
             mean_iou=self.found.mean_iou,
             interval=(self.interval.low, self.interval.high),

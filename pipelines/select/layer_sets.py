@@ -88,7 +88,7 @@ class LayerSet:
 
     @property
     def parts(self) -> list[tuple[StorePart, FeatureSpec]]:
-        """Each store with the recipe of its layers."""
+        """Each store with the feature spec of its layers alone."""
         pairs = zip(self.stores, self.layers, strict=True)
         return [(store, replace(store.spec, layers=layers)) for store, layers in pairs]
 
@@ -131,7 +131,7 @@ class LayerSet:
     def extract_commands(self) -> list[str]:
         """Return the commands that make a small store with these layers, one a network.
 
-        They make every block at every step that stands among them.
+        They make every block of the set at every step of the set.
         """
         return [
             _extract_command(spec, f"small{number}.zarr" if number > 1 else "small.zarr")
@@ -169,7 +169,7 @@ def _extract_command(spec: FeatureSpec, out: str) -> str:
 def default_names(store: StorePart) -> tuple[str, ...] | None:
     """Return the layers that a store's checkpoint recommends.
 
-    None if the checkpoint is not at hand, or the store lacks one of them.
+    None if the checkpoint is not available, or the store lacks one of them.
     """
     try:
         wanted = {layer.name for layer in recommended_layers(store.spec)}
@@ -210,7 +210,7 @@ class NetworkTimes:
 
 
 def _grid(stored: FeatureSpec, spec: FeatureSpec) -> FeatureSpec:
-    """Return the recipe with every block at every step that stands among some layers."""
+    """Return a store's spec with every block and step that some layers have, combined."""
     steps, blocks = _timesteps(spec), set(spec.blocks)
     kept = [
         layer

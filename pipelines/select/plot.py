@@ -1,4 +1,4 @@
-"""The pictures of ``dseg select``: where in the network the classes are."""
+"""The pictures of ``dseg select``: which layers separate the classes."""
 
 import re
 from pathlib import Path

@@ -53,13 +53,13 @@ def compared(task: SelectTask, search: Search) -> list[Compared]:
 
 
 class Costs:
-    """What sets cost, beside all layers.
+    """What sets cost, also as a share of all layers.
 
     Parameters
     ----------
     task : SelectTask
     progress : Progress
-        Hears why times could not be measured.
+        Is told why times could not be measured.
     """
 
     def __init__(self, task: SelectTask, progress: Progress) -> None:
@@ -126,7 +126,8 @@ def ranked(
         return rows
     best = max(confirmed, key=lambda one: one.found.mean_iou)
     rows = [
-        replace(row, ensemble=one.beside(best)) for row, one in zip(rows, confirmed, strict=True)
+        replace(row, ensemble=one.compared_with(best))
+        for row, one in zip(rows, confirmed, strict=True)
     ]
     good = [
         row

@@ -1,4 +1,4 @@
-"""``dseg select``: which layers of a store carry the classes that are labelled.
+"""``dseg select``: which layers of a store separate the labelled classes best.
 
 A linear probe scores each layer alone, then sets of layers, on images held out; the ensemble
 confirms the best few on the same folds.
@@ -17,8 +17,8 @@ from ..training.memory import return_freed_memory
 from .config import SelectConfig, SelectSummary
 from .confirm import confirm_sets
 from .estimate import estimated
-from .files import write_selection
 from .rank import Costs, commands_of, compared, path_of, ranked, scored
+from .report import write_report
 from .search import searched
 from .task import SelectTask, prepare
 
@@ -26,7 +26,7 @@ __all__ = ["select"]
 
 
 def select(config: SelectConfig, progress: Progress | None = None) -> SelectSummary:
-    """Find the layers that carry the classes; write tables, pictures and the commands.
+    """Find the layers that separate the classes best; write tables, pictures and the commands.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def _select(config: SelectConfig, progress: Progress) -> SelectSummary:
         ensemble_seconds=time.monotonic() - probed,
         seconds=time.monotonic() - started,
     )
-    write_selection(summary, config.out, config.overwrite)
+    write_report(summary, config.out, config.overwrite)
     return summary
 
 

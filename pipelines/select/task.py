@@ -1,4 +1,4 @@
-"""What ``dseg select`` is asked, checked, with what is known of it before anything is read."""
+"""A run of ``dseg select``, checked and prepared before any feature is read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from ..inputs.labelled_pixels import Labelled, read_labelled
 from ..training.cross_validation import Folds, deal, others
 from ..training.memory import default_memory
 from .config import SelectConfig
-from .files import check_select_out
 from .layer_sets import LayerSet
+from .report import check_report_folder
 from .sample import SamplePlan
 
 __all__ = ["SelectTask", "prepare"]
@@ -27,7 +27,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True)
 class SelectTask:
-    """One task.
+    """What one run compares, on what, and with what means.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
     files = [FeatureStore.open(path) for path in config.stores]
     stores = tuple(store_parts(files))
     features, names = join_features(files), layer_names([store.spec for store in files])
-    check_select_out(config.out, config.overwrite)
+    check_report_folder(config.out, config.overwrite)
     if len(names) < 2:
         raise InputError(
             f"{features.where} has a single layer, '{names[0]}': extract more --steps and "

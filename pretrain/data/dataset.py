@@ -65,7 +65,7 @@ def read_dataset(
 ) -> Dataset:
     """Hash each image and decode it once; leave out those that cannot be decoded.
 
-    A run would else meet a file that is cut short in its midst. Several processes share the work.
+    Otherwise a run would fail at a truncated file in its middle. Several processes share the work.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def read_dataset(
     white : int
         The value of images of 16 bits a channel that is white.
     advance : callable
-        Is told how many files were read meanwhile.
+        Takes the number of files read since the last call.
     """
-    mine, look = [], partial(_hash_or_reason, known, white)
+    own, look = [], partial(_hash_or_reason, known, white)
     with ThreadPoolExecutor(_THREADS) as pool:
         for outcome in pool.map(look, paths[here.rank :: here.world]):
-            mine.append(outcome)
+            own.append(outcome)
             advance(1)
-    parts = here.gathered(mine)
+    parts = here.gathered(own)
     outcomes = [parts[number % here.world][number // here.world] for number in range(len(paths))]
     names = [path.relative_to(folder).as_posix() for path in paths]
     files, hashes, refused = {}, {}, {}

@@ -51,7 +51,7 @@ class RunFolder:
         """The list of its images."""
         return self.path / _IMAGES
 
-    def standing(
+    def state_to_continue(
         self, settings: Mapping[str, Any], length: Length, *, overwrite: bool
     ) -> dict[str, Any] | None:
         """Return the values of the state that a run goes on from; None if it begins.

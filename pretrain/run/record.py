@@ -4,20 +4,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..network.samples import DDIM_STEPS, write_samples
 from ..train.heldout_loss import HeldOut
 from ..train.step import Training
 from .folder import RunFolder
 from .loop import Diverged, TrainingStatus
+from .sheets import Sheets
 
 __all__ = ["Record", "shortfall"]
 
 _EVALUATE_EVERY = 60.0  # seconds
 _SHARE = 20  # of which at most one part goes into evaluation
-_SHEETS = 4  # over a run
-_ON_SHEET = 16
-_SHORT_RUN = 600.0  # seconds; one of less is drawn at its end only
-_LONG_SHEET, _LONG_SHARE = 60.0, 0.1  # seconds, and share of a run, beyond which none is drawn
 
 _LEAST_GAIN = 0.01
 """Of the held-out loss: what has to be gained. The images and their noise are the same before and
@@ -38,12 +34,9 @@ class Record:
     held_out : HeldOut, optional
     save_seconds : float
         Between two saves.
-    sheets : int, optional
-        How many sheets of samples over the run; by default as many as it has time for.
-    progress : float
-        Share of the run that is done.
+    sheets : Sheets
     say : callable
-        Tells a person.
+        Shows a line to the user.
     """
 
     def __init__(
@@ -55,24 +48,18 @@ class Record:
         card: Mapping[str, Any],
         held_out: HeldOut | None,
         save_seconds: float,
-        sheets: int | None,
-        progress: float,
+        sheets: Sheets,
         say: Callable[[str], None],
     ) -> None:
         self._folder, self._training, self._held_out = folder, training, held_out
         self._settings, self._card, self._say = settings, card, say
-        self._save_seconds, self._wanted = save_seconds, sheets
-        self._drawn = int(progress * self._sheets)
-        self._saved = self._told = time.monotonic()
+        self._save_seconds, self._sheets = save_seconds, sheets
+        self._saved = self._reported = time.monotonic()
         self._cost = 0.0  # of an evaluation, seconds
         last = folder.result(training.done)
         self.loss: float | None = last.get("loss")
         self.held_out_loss: float | None = last.get("held_out_loss")
         self.first_loss = folder.first_loss() if training.done else None
-
-    @property
-    def _sheets(self) -> int:
-        return _SHEETS if self._wanted is None else self._wanted
 
     def begin(self) -> None:
         """Measure what the run begins from, where that is a network and images are held out."""
@@ -108,18 +95,18 @@ class Record:
         self.loss = self.loss if moment.loss is None else moment.loss
         now = time.monotonic()
         finished = moment.last and not moment.stopped  # one asked to stop may have little time
-        if finished or now - self._told >= max(_EVALUATE_EVERY, _SHARE * self._cost):
+        if finished or now - self._reported >= max(_EVALUATE_EVERY, _SHARE * self._cost):
             if self._held_out is not None:
                 line["held_out_loss"] = self._evaluate(self._held_out)
-            self._tell(moment)
+            self._report(moment)
         if moment.loss is not None:
             self._folder.log(line)
-        draws = self._draws(moment)
+        draws = self._sheets.due(moment)
         due = now - self._saved >= self._save_seconds
         if due or moment.last or (draws and self._folder.holds_older):
             self._save(moment)
         if draws:
-            self._draw(moment.step)
+            self._sheets.draw(moment.step)
 
     def _evaluate(self, held_out: HeldOut) -> float:
         training, start = self._training, time.monotonic()
@@ -128,47 +115,11 @@ class Record:
         self.held_out_loss, self._cost = loss, time.monotonic() - start
         return loss
 
-    def _tell(self, moment: TrainingStatus) -> None:
-        self._told = time.monotonic()
+    def _report(self, moment: TrainingStatus) -> None:
+        self._reported = time.monotonic()
         losses = {"loss": self.loss, "held-out": self.held_out_loss}
-        told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
-        self._say(f"step {moment.step}, {moment.seconds / 60:.1f} minutes: {told}")
-
-    def _draws(self, moment: TrainingStatus) -> bool:
-        """Say whether it is time for a sheet of samples."""
-        place = int(moment.progress * self._sheets)
-        if place <= self._drawn or moment.stopped:
-            return False
-        if self._wanted is None:
-            if not moment.last and moment.seconds / moment.progress < _SHORT_RUN:
-                return False
-            takes = self._seconds_a_sheet(moment)
-            if takes > max(_LONG_SHEET, _LONG_SHARE * moment.seconds):
-                self._say(
-                    f"no sheet of samples: drawing it would take {takes / 60:.0f} minutes; "
-                    f"--sheets {_SHEETS} draws it anyway"
-                )
-                self._drawn = place
-                return False
-        self._drawn = place
-        return True
-
-    def _seconds_a_sheet(self, moment: TrainingStatus) -> float:
-        """Estimate by the training steps, which take about three passes an image."""
-        here, batch = self._training.here, self._training.recipe.batch_size
-        a_pass = moment.seconds / moment.step * here.world / batch / 3
-        return a_pass * _ON_SHEET * DDIM_STEPS
-
-    def _draw(self, step: int) -> None:
-        training = self._training
-        with training.autocast():
-            write_samples(
-                training.averaged,
-                training.schedule,
-                _ON_SHEET,
-                self._folder.sheet(step),
-                at_once=training.recipe.batch_size,
-            )
+        words = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
+        self._say(f"step {moment.step}, {moment.seconds / 60:.1f} minutes: {words}")
 
     def _save(self, moment: TrainingStatus) -> None:
         if not self._training.is_finite():

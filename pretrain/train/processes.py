@@ -33,7 +33,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this one writes and talks."""
+        """Whether this one writes files and messages."""
         return self.rank == 0
 
     def share(self, batch_size: int) -> tuple[int, int]:
@@ -45,9 +45,9 @@ class Processes:
         """Return the largest of each value over all processes, the same in all of them."""
         if self.world == 1:
             return values
-        told = torch.tensor(values, dtype=torch.float64)  # by the CPU: no wait for what a GPU does
-        distributed.all_reduce(told, distributed.ReduceOp.MAX)
-        return tuple(told.tolist())
+        largest = torch.tensor(values, dtype=torch.float64)  # by the CPU: no wait for a GPU's work
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        return tuple(largest.tolist())
 
     def gathered(self, value: Any) -> list[Any]:
         """Return every process's value, in the order of their numbers."""
@@ -63,7 +63,7 @@ class Processes:
 
 
 def is_first() -> bool:
-    """Say whether this process is the one that talks."""
+    """Say whether this process is the one that writes messages."""
     return "LOCAL_RANK" not in os.environ or int(os.environ.get("RANK", "0")) == 0
 
 

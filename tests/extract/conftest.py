@@ -1,7 +1,6 @@
-"""Small checkpoints, made here, and the published implementation's, unpacked."""
+"""Small checkpoints of several formats, made here."""
 
 import json
-import lzma
 import shutil
 from collections.abc import Callable, Iterator
 from math import prod
@@ -153,23 +152,6 @@ def diffusers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "scheduler").mkdir()
     (folder / "scheduler/scheduler_config.json").write_text(json.dumps(scheduler))
     return folder
-
-
-@pytest.fixture(scope="session")
-def golden_checkpoint(
-    golden: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
-    """Unpack a checkpoint of the published implementation to the file a user would have."""
-    folder = tmp_path_factory.mktemp("golden")
-
-    def unpack(variant: str) -> Path:
-        path = folder / f"{variant}.pt"
-        if not path.exists():
-            packed = golden / "guided_diffusion" / variant / "model.pt.xz"
-            path.write_bytes(lzma.decompress(packed.read_bytes()))
-        return path
-
-    return unpack
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Small images and small networks to train."""
 
-import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,23 +38,6 @@ def unet() -> Callable[..., Any]:
 @pytest.fixture
 def here() -> Processes:
     return HERE
-
-
-@pytest.fixture(scope="session")
-def golden_checkpoint(
-    golden: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
-    """Unpack a checkpoint of the published implementation."""
-    folder = tmp_path_factory.mktemp("golden")
-
-    def unpack(variant: str) -> Path:
-        path = folder / f"{variant}.pt"
-        if not path.exists():
-            packed = golden / "guided_diffusion" / variant / "model.pt.xz"
-            path.write_bytes(lzma.decompress(packed.read_bytes()))
-        return path
-
-    return unpack
 
 
 def picture(number: int, height: int = 8, width: int = 8) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A small recipe, images of it, and a store filled with them."""
+"""A small feature spec, images of it, and a store filled with them."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,10 +1,8 @@
 """A process that extracts: run by the tests, which kill it. Not a test itself.
 
-worker.py STORE N PART PARTS KILL_AT
-    Plan N images and write every PARTS-th from PART. After KILL_AT keys have been written,
-    die by SIGKILL in the middle of the next; -1 lives.
-worker.py STORE N
-    Plan N images of one's own, half of them shared with the others.
+worker.py STORE N PART PARTS [KEY]
+    Plan the images 0 to N - 1 and write every PARTS-th of them from PART. With a KEY of the store,
+    such as "complete/c/0", die by SIGKILL when that key is half written.
 """
 
 import hashlib

@@ -45,7 +45,7 @@ def save(folder, training, settings=SETTINGS):
 def run(tmp_path, trained):
     """A folder with a run of two steps."""
     folder = RunFolder(tmp_path / "run")
-    assert folder.standing(SETTINGS, LENGTH, overwrite=False) is None
+    assert folder.state_to_continue(SETTINGS, LENGTH, overwrite=False) is None
     folder.prepare("listing", step=None)
     for step in (1, 2):
         folder.log({"step": step, "loss": 0.5})
@@ -54,8 +54,8 @@ def run(tmp_path, trained):
     return folder.path
 
 
-def standing(path, settings=SETTINGS, *, overwrite=False, length=LENGTH):
-    return RunFolder(path).standing(settings, length, overwrite=overwrite)
+def state_to_continue(path, settings=SETTINGS, *, overwrite=False, length=LENGTH):
+    return RunFolder(path).state_to_continue(settings, length, overwrite=overwrite)
 
 
 def log(path):
@@ -110,7 +110,7 @@ def test_a_kill_at_any_moment_of_a_save_loses_at_most_that(run, trained, monkeyp
                 break
             except Killed:
                 pass
-        values = standing(path)
+        values = state_to_continue(path)
         assert values["step"] in (2, 3)
         steps.add(values["step"])
         if RunFolder(path).result(values["step"]):  # nothing would be left to do
@@ -130,7 +130,7 @@ def test_a_kill_at_any_moment_of_a_save_loses_at_most_that(run, trained, monkeyp
 
 
 def assert_whole(path, step):
-    assert standing(path)["step"] == step
+    assert state_to_continue(path)["step"] == step
     assert RunFolder(path).result(step)
     assert all(bool((p == step).all()) for p in load_unet(path).unet.parameters())
     assert {part.name for part in path.iterdir()} == {
@@ -149,7 +149,7 @@ def test_a_kill_of_the_first_save_leaves_a_run_to_begin(trained, monkeypatch, tm
             kill_at(patched, operation)
             with pytest.raises(Killed):
                 save(folder, trained(1))
-        values = standing(path)
+        values = state_to_continue(path)
         again = RunFolder(path)
         again.prepare("listing", step=values and values["step"])
         assert log(path) == ([1] if values else [])
@@ -176,27 +176,27 @@ def test_another_run_is_named_by_its_differences(run):
     with pytest.raises(
         InputError, match=r"differs in seed \(0 there, 1 here\): use the same option"
     ):
-        standing(run, OTHER)
-    assert standing(run, OTHER, overwrite=True) is None
-    assert standing(run)["step"] == 2
-    assert standing(run, {**SETTINGS, "of a later version": 1})["step"] == 2
+        state_to_continue(run, OTHER)
+    assert state_to_continue(run, OTHER, overwrite=True) is None
+    assert state_to_continue(run)["step"] == 2
+    assert state_to_continue(run, {**SETTINGS, "of a later version": 1})["step"] == 2
 
 
 def test_overwriting_goes_on_with_the_same_run_until_it_is_finished(run):
-    assert standing(run, overwrite=True)["step"] == 2
-    assert standing(run, overwrite=True, length=Length(steps=2)) is None
-    assert standing(run, length=Length(steps=2))["step"] == 2
+    assert state_to_continue(run, overwrite=True)["step"] == 2
+    assert state_to_continue(run, overwrite=True, length=Length(steps=2)) is None
+    assert state_to_continue(run, length=Length(steps=2))["step"] == 2
 
 
 def test_an_older_run_stays_until_the_first_save(run, trained):
     (run / "notes.txt").write_text("mine")
-    assert standing(run, OTHER, overwrite=True) is None
+    assert state_to_continue(run, OTHER, overwrite=True) is None
     folder = RunFolder(run)
     folder.prepare("other listing", step=None)
     folder.log({"step": 1, "loss": 0.1})
     folder.log({"step": 7, "loss": 0.1})
     assert folder.holds_older
-    assert standing(run)["step"] == 2  # killed here, the older run goes on
+    assert state_to_continue(run)["step"] == 2  # killed here, the older run goes on
     assert RunFolder(run).result(2)
     assert log(run) == [1, 2]
     assert (run / "images.sha256").read_text() == "listing"
@@ -205,7 +205,7 @@ def test_an_older_run_stays_until_the_first_save(run, trained):
     assert log(run) == [1, 7]
     assert list((run / "samples").iterdir()) == []
     assert (run / "images.sha256").read_text() == "other listing"
-    assert standing(run, OTHER)["step"] == 7
+    assert state_to_continue(run, OTHER)["step"] == 7
     assert (run / "notes.txt").read_text() == "mine"
     (run / "notes.txt").unlink()
     folder.log({"step": 8})
@@ -215,19 +215,19 @@ def test_an_older_run_stays_until_the_first_save(run, trained):
 def test_what_is_not_ours_is_refused(tmp_path, run):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file' is a file: give another --out"):
-        standing(tmp_path / "file")
+        state_to_continue(tmp_path / "file")
     (tmp_path / "thesis").mkdir()
-    assert standing(tmp_path / "thesis") is None
+    assert state_to_continue(tmp_path / "thesis") is None
     (tmp_path / "thesis/thesis.tex").write_text("years of work")
     (tmp_path / "thesis/images.sha256").write_text("")
     for overwrite in (False, True):
         with pytest.raises(InputError, match="contains files that are not of `dseg pretrain`"):
-            standing(tmp_path / "thesis", overwrite=overwrite)
+            state_to_continue(tmp_path / "thesis", overwrite=overwrite)
     foreign = tmp_path / "downloaded"
     shutil.copytree(run, foreign, ignore=shutil.ignore_patterns("training"))
     (foreign / "dseg.json").write_text('{"blocks": [1]}')
     with pytest.raises(InputError, match="contains a network that dseg did not train"):
-        standing(foreign, overwrite=True)
+        state_to_continue(foreign, overwrite=True)
 
 
 def test_a_network_without_its_state(run):
@@ -235,8 +235,8 @@ def test_a_network_without_its_state(run):
     with pytest.raises(
         InputError, match="a trained network without the state to continue from: us"
     ):
-        standing(run)
-    assert standing(run, overwrite=True) is None
+        state_to_continue(run)
+    assert state_to_continue(run, overwrite=True) is None
 
 
 @pytest.mark.parametrize("part", ["state.json", "state.safetensors"])
@@ -249,8 +249,8 @@ def test_a_damaged_state(run, trained, part):
         RunFolder(run).restore(training)
     if part == "state.json":
         with pytest.raises(DsegError, match=words):
-            standing(run)
-        assert standing(run, overwrite=True) is None
+            state_to_continue(run)
+        assert state_to_continue(run, overwrite=True) is None
 
 
 def test_a_finished_run_whose_network_is_older_is_not_done(run):
@@ -264,4 +264,4 @@ def test_a_run_begins_beside_the_locks_that_a_killed_one_left(tmp_path):
     (tmp_path / "images.sha256").write_text("")
     for name in (".lock", ".dseg.lock", f".dseg.{16 * 'a'}.{16 * 'b'}.lock"):
         (tmp_path / name).write_text("")
-    assert standing(tmp_path) is None
+    assert state_to_continue(tmp_path) is None

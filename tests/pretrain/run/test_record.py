@@ -1,4 +1,4 @@
-"""What is due when: sheets of samples, evaluations, saves."""
+"""What is due when: evaluations, the log, saves."""
 
 import json
 
@@ -8,6 +8,7 @@ from diffusers import DDPMScheduler
 from dseg.pretrain.run.folder import RunFolder
 from dseg.pretrain.run.loop import TrainingStatus
 from dseg.pretrain.run.record import Record
+from dseg.pretrain.run.sheets import Sheets
 from dseg.pretrain.train.heldout_loss import HeldOut
 from dseg.pretrain.train.recipe import Recipe
 from dseg.pretrain.train.step import Training
@@ -17,63 +18,24 @@ from dseg.pretrain.train.step import Training
 def record(unet, here, tmp_path):
     """A record of a new run in a batch of 16; ``said`` is what it tells."""
 
-    def make(sheets=None, progress=0.0, save_seconds=1e9, held_out=None):
+    def make(sheets, held_out):
         folder, said = RunFolder(tmp_path / "run"), []
         folder.prepare("", step=None)
+        training = Training(unet(1), DDPMScheduler(), Recipe(), here)
         made = Record(
             folder,
-            Training(unet(1), DDPMScheduler(), Recipe(), here),
+            training,
             settings={},
             card={"made_by": "dseg 0"},
             held_out=held_out,
-            save_seconds=save_seconds,
-            sheets=sheets,
-            progress=progress,
+            save_seconds=1e9,
+            sheets=Sheets(folder, training, sheets, 0.0, said.append),
             say=said.append,
         )
         made.said = said
         return made
 
     return make
-
-
-def moments(whole, n_steps, stopped=False):
-    """Ten moments of a run of so many seconds and steps."""
-    for tenth in range(1, 11):
-        share = tenth / 10
-        last = tenth == 10
-        done = (int(n_steps * share), whole * share, share)
-        yield TrainingStatus(*done, 0.1, 1e-3, last, stopped and last)
-
-
-def drawn(record, *given, **named):
-    return [moment.progress for moment in moments(*given, **named) if record._draws(moment)]
-
-
-def test_sheets_are_spread_over_a_long_run_and_end_a_short_one(record):
-    assert drawn(record(), 3600, 10**5) == [0.3, 0.5, 0.8, 1.0]
-    assert drawn(record(), 599, 10**5) == [1.0]
-    assert drawn(record(), 599, 10**5, stopped=True) == []
-    assert drawn(record(progress=0.6), 3600, 10**5)[:2] == [0.8, 1.0]
-
-
-def test_as_many_sheets_as_asked_for(record):
-    assert drawn(record(sheets=2), 10, 10**5) == [0.5, 1.0]
-    assert drawn(record(sheets=0), 3600, 10**5) == []
-    assert drawn(record(sheets=1), 3600, 5) == [1.0]  # however long it takes
-
-
-def test_sheets_that_would_take_too_long_are_not_drawn(record):
-    """A step of 60 s for 16 images: 800 passes of a third of their share take 1000 s."""
-    slow = record()
-    assert drawn(slow, 6000, 100) == []
-    assert slow.said[-1].startswith("no sheet of samples: drawing it would take 17 minutes; --shee")
-    assert drawn(record(), 100_000, 1667) == [
-        0.3,
-        0.5,
-        0.8,
-        1.0,
-    ]  # a tenth of the time is well spent
 
 
 def test_what_is_noted_is_logged_evaluated_and_saved(record, tmp_path):

@@ -1,15 +1,47 @@
-"""What ``dseg select`` found, for a reader: a page of tables, and a short one for the terminal."""
+"""The report of ``dseg select``: its folder, the page of tables, the text for the terminal."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from ...classify.evaluation.forward_selection import MIN_GAIN
+from ...store.atomic_folder import atomic_folder, is_free
+from ...store.errors import InputError
 from ..console.markdown import score, table
 from ..inputs.image_list import duration
 from .config import ScoredSet, SelectSummary
+from .plot import draw_classes, draw_layers
 
-__all__ = ["page", "short_words"]
+__all__ = ["check_report_folder", "short_words", "write_report"]
 
+_RESULTS = "select.json"
 _MOST_NAMED = 8
+
+
+def check_report_folder(out: Path, overwrite: bool) -> None:
+    """Refuse a folder of other things, or a report that may not be replaced."""
+    if is_free(out):
+        return
+    if not (out / _RESULTS).is_file():
+        raise InputError(
+            f"'{out}' exists and does not contain a report of `dseg select`, so it is not "
+            "replaced: give another --out"
+        )
+    if not overwrite:
+        raise InputError(
+            f"'{out}' contains a report already: give another --out, or replace it (--overwrite)"
+        )
+
+
+def write_report(summary: SelectSummary, out: Path, overwrite: bool) -> None:
+    """Write all results, the page and the pictures: the whole folder, or nothing."""
+    check_report_folder(out, overwrite)  # again: the search took a while
+    with atomic_folder(out) as made:
+        text = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
+        (made / _RESULTS).write_text(text, encoding="utf-8")
+        (made / "select.md").write_text(_page(summary), encoding="utf-8")
+        draw_layers(summary, made / "select")
+        draw_classes(summary, made / "select-classes")
 
 
 def short_words(summary: SelectSummary) -> str:
@@ -54,7 +86,7 @@ def _named(layers: Sequence[str]) -> str:
     return ",".join(layers[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def page(summary: SelectSummary) -> str:
+def _page(summary: SelectSummary) -> str:
     """Return the page, in Markdown."""
     parts = [
         _head(summary),
