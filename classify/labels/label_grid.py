@@ -3,13 +3,11 @@
 Features are interpolated, so a labelled pixel needs no cell of the network's input: it is read at
 its own position in the image. The published code instead resizes label maps to the network's input,
 where thin strokes and small objects of a large image vanish. Here the grid is a multiple of the
-input's, fine enough that every pixel of every label map has a cell. All images have the same grid,
-and at most as many training pixels as the network's input has: a large image does not outweigh a
-small one.
+input's, fine enough that every pixel of the label map has a cell. An image has at most as many
+training pixels as the network's input has: a large image does not outweigh a small one.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 from zlib import crc32
@@ -31,12 +29,13 @@ _LEAST_PIXELS = 100
 
 @dataclass(frozen=True)
 class LabelGrid:
-    """A grid over the rows of all images.
+    """A grid over the rows of an image.
 
     Parameters
     ----------
     factor : int
-        Cells along the side of each pixel of the network's input.
+        Cells along the side of each pixel of the network's input; a power of two, so that images
+        of many sizes have few grids.
     minimum_pixels : int
         A class with fewer cells in an image is not trained on there.
     """
@@ -50,23 +49,23 @@ class LabelGrid:
         return cls(1, MINIMUM_PIXELS)
 
     @classmethod
-    def of(cls, geometries: Iterable[Geometry]) -> Self:
-        """Return a grid on which each pixel of each image has a cell, if it is not too large.
+    def of(cls, geometry: Geometry) -> Self:
+        """Return a grid on which each pixel of an image has a cell, if it is not too large.
 
         Examples
         --------
         >>> from dseg.store.geometry import plan_tiles
-        >>> LabelGrid.of([plan_tiles((300, 200), (64, 64), "squash")]).factor
-        5
-        >>> LabelGrid.of([plan_tiles((300, 200), (64, 64), "tile", 16)]).factor
+        >>> LabelGrid.of(plan_tiles((300, 200), (64, 64), "squash")).factor
+        8
+        >>> LabelGrid.of(plan_tiles((300, 200), (64, 64), "tile", 16)).factor
         1
         """
-        factor = 1
-        for geometry in geometries:
-            sides = zip(geometry.size, geometry.resized, strict=True)
-            wanted = max(-(-own // seen) for own, seen in sides)
-            most = max(1, math.isqrt(_MOST_CELLS // math.prod(geometry.row_shape)))
-            factor = max(factor, min(wanted, most))
+        factor, cells = 1, math.prod(geometry.row_shape)
+        sides = list(zip(geometry.size, geometry.resized, strict=True))
+        while (
+            any(own > factor * seen for own, seen in sides) and 4 * factor**2 * cells <= _MOST_CELLS
+        ):
+            factor *= 2
         return cls(factor)
 
     def shape(self, row_shape: tuple[int, int]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from ...classify.labels.checks import check_ids, check_label_maps, check_size
 from ...classify.labels.classes import Classes, default_classes, load_classes
 from ...classify.labels.label_grid import LabelGrid
 from ...classify.labels.label_maps import (
+    MINIMUM_PIXELS,
     describe_skipped_labels,
     find_labels,
     read_label_file,
@@ -232,15 +233,16 @@ def read_labelled(
     survey = LabelSurvey(where, ignore)
     rows, image_numbers, files = list[int](), list[int](), list[LabelFile]()
     places, y = list[NDArray[np.int64]](), list[NDArray[np.uint16]]()  # of each tile
-    every = (images[stem].geometry for stem in paths)
-    grid = LabelGrid.published() if as_published else LabelGrid.of(every)
+    factors = list[int]()
     with progress.bar("labels", len(paths), "images") as advance:
         for stem, path in paths.items():
             image, (label, palette) = images[stem], read_label_file(path)
             check_size(label.shape, image.geometry.size, path.name, image.name)
             stats = survey.add(path, label, palette)
             check_ids(label, stats.pixels, ignore, classes, f"label map '{path.name}'")
+            grid = LabelGrid.published() if as_published else LabelGrid.of(image.geometry)
             cells = grid.cells(label, image.geometry, ignore, stem)
+            factors += [grid.factor] * len(cells)
             files.append(LabelFile.of(label, stats, [ids for _, ids in cells], image.geometry))
             places += [tile for tile, _ in cells]
             y += [ids for _, ids in cells]
@@ -253,14 +255,14 @@ def read_labelled(
     every_y = np.concatenate(y)
     scored = classes or unnamed_classes(survey.highest + 1, where)
     network_size = None if store.spec.fit == "tile" else store.spec.row_shape
-    facts = LabelFacts(tuple(files), scored, network_size, grid.minimum_pixels)
+    facts = LabelFacts(tuple(files), scored, network_size, MINIMUM_PIXELS if as_published else 1)
     if classes is None:
         classes = unnamed_classes(int(every_y.max()) + 1 if len(every_y) else 1, where)
     facts.check_trainable(np.bincount(every_y, minlength=len(classes)), where)
     for words in (facts.describe_lost(), facts.describe_absent(len(classes))):
         if words:
             progress.warn(words)
-    pixels = PixelSet(rows, image_numbers, places, grid.shape(store.spec.row_shape))
+    pixels = PixelSet(rows, image_numbers, places, store.spec.row_shape, factors)
     return Labelled(pixels, every_y, classes, tuple(paths), ignore, facts)
 
 

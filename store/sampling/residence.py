@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..read.interpolation import mix, taps
+from ..read.interpolation import mix
 from ..spec import FeatureSpec
 from .pixel_set import PixelSet
 
@@ -167,7 +167,7 @@ class MapTables:
         vectors = torch.empty(len(index), self._spec.dims, device=self._device)
         block_size = _BLOCK_PIXELS if self._device.type == "cpu" else max(1, len(index))
         for size, shape in self._shapes.items():
-            cell, weight = taps(yx, self._pixels.grid, shape)
+            cell, weight = self._pixels.taps(position, yx, shape)
             cell = cell + (position * shape[0] * shape[1])[:, None]
             cells = torch.from_numpy(cell).to(self._device)
             weights = torch.from_numpy(weight).to(self._device)

@@ -193,18 +193,17 @@ class PixelSampler:
             if advance and jobs[i].first:
                 advance(1)
 
-        grid = self._pixels.grid
-        calls = [(self._store, job.row, job.size, yx[job.output], grid) for job in jobs]
+        calls = [(self._store, job.row, job.size, yx[job.output], job.grid) for job in jobs]
         self._runner.run(read_vectors, calls, use, stop)
         return vectors
 
     def _make_jobs(self, position: int, output: NDArray[np.int64]) -> Iterator["_Job"]:
         """Yield one task for each map size of a row, or several if it would return much data."""
-        row = int(self._pixels.rows[position])
+        row, grid = int(self._pixels.rows[position]), self._pixels.grid(position)
         for size in self._store.spec.map_sizes:
             max_pixels = max(1, PIECE_BYTES // (2 * _channels(self._store.spec, size)))
             for start in range(0, len(output), max_pixels):
-                yield _Job(row, size, output[start : start + max_pixels], start == 0)
+                yield _Job(row, size, grid, output[start : start + max_pixels], start == 0)
 
     def _scatter(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
         """Copy the channels of one task into the feature vectors."""
@@ -269,8 +268,9 @@ def sample_vectors(
     }
     jobs = [(size, slice(a, b)) for a, b in pairwise(starts) for size in sizes]
     calls = [
-        (store, int(pixels.rows[position[part.start]]), size, yx[part], pixels.grid)
+        (store, int(pixels.rows[at]), size, yx[part], pixels.grid(at))
         for size, part in jobs
+        for at in [position[part.start]]
     ]
 
     def use(i: int, read: NDArray[np.float16]) -> None:
@@ -293,5 +293,6 @@ class _Job:
 
     row: int
     size: str
+    grid: tuple[int, int]  # on which its pixels are numbered
     output: NDArray[np.int64]  # (k,) their rows in the array of vectors that is filled
     first: bool  # of its row and map size: progress counts those, not the tasks

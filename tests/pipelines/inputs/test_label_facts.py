@@ -84,7 +84,7 @@ def test_by_default_no_class_is_too_small(dseg, large, write):
     done = dseg("fit", large, "labels", "--members", 2, "--max-steps", 2, "--json")
     assert done.code == 0, done.err
     assert "wheel" not in done.err
-    assert json.loads(done.out)["classes"]["wheel"] == 2
+    assert json.loads(done.out)["classes"]["wheel"] >= 2
 
 
 def test_one_class_left_is_not_one_class_there(dseg, large, write):

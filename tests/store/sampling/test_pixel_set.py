@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from dseg.store.read.interpolation import taps
 from dseg.store.sampling.pixel_set import PixelSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,3 +70,23 @@ def test_a_subset_has_the_chosen_pixels_in_order(masks, data):
     assert np.array_equal(some.rows[position], pixels.rows[before])
     assert np.array_equal(yx, yx_before)
     assert set(some.rows) == set(pixels.rows[before])
+
+
+def test_rows_may_have_finer_grids():
+    """A pixel of a grid twice as fine reads between those of the row's own."""
+    places = [np.array([0, 5]), np.array([3, 12])]
+    pixels = PixelSet([7, 9], [0, 1], places, (2, 3), [1, 2])
+    position, yx = pixels.locate(np.arange(4))
+    assert position.tolist() == [0, 0, 1, 1]
+    assert yx.tolist() == [[0, 0], [1, 2], [0, 3], [2, 0]]
+    assert [pixels.grid(0), pixels.grid(1)] == [(2, 3), (4, 6)]
+    index, weight = pixels.taps(position, yx, (2, 3))
+    for number, (row, grid) in enumerate(zip(yx, [(2, 3)] * 2 + [(4, 6)] * 2, strict=True)):
+        one = taps(row[None], grid, (2, 3))
+        assert np.array_equal(index[number], one[0][0])
+        assert np.array_equal(weight[number], one[1][0])
+    alone = pixels.of_images([1])
+    assert (alone.grid(0), alone.n) == ((4, 6), 2)
+    assert np.array_equal(alone.locate(np.arange(2))[1], yx[2:])
+    some = pixels.subset(np.array([1, 3]))
+    assert np.array_equal(some.locate(np.arange(2))[1], yx[[1, 3]])

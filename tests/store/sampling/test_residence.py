@@ -46,8 +46,13 @@ def filled(request, tmp_path_factory):
     images = [image for image in store.images if image.index != 1]  # one image has no labels
     rows = [row for image in images for row in store.rows(image.index)]
     owners = [image.index for image in images for _ in store.rows(image.index)]
-    masks = [rng.random(ROW) < (0.02, 0.6, 1.0)[i % 3] for i in range(len(rows))]
-    return store, PixelSet.of_masks(rows, owners, masks), masks
+    factors = [1 if request.param == "tile" else 1 + i % 2 for i in range(len(rows))]
+    masks = [
+        rng.random((factor * ROW[0], factor * ROW[1])) < (0.02, 0.6, 1.0)[i % 3]
+        for i, factor in enumerate(factors)
+    ]
+    places = map(np.flatnonzero, masks)
+    return store, PixelSet(rows, owners, places, ROW, factors), masks
 
 
 def channels(spec, size):
@@ -63,7 +68,7 @@ def reference(store, pixels, masks):
                 torch.from_numpy(store.activations(int(row), layer.timestep, layer.block)).float()[
                     None
                 ],
-                size=ROW,
+                size=mask.shape,
                 mode="bilinear",
                 align_corners=False,
             )[0]
