@@ -13,6 +13,7 @@ from itertools import accumulate, pairwise
 from operator import mul
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -51,20 +52,29 @@ class _Convolution(nn.Module):
         super().__init__()
         out, into, size, _ = weight.shape
         groups = out if into == 1 and size > 1 else 1
-        convolution = nn.Conv2d(into * groups, out, size, stride, groups=groups, bias=False)
+        # of even sides, which all maps have: "same" pads one cell less before a stride of 2
+        before = (size - stride) // 2
+        symmetric = before == size - stride - before
+        convolution = nn.Conv2d(
+            into * groups,
+            out,
+            size,
+            stride,
+            padding=before if symmetric else 0,
+            groups=groups,
+            bias=False,
+        )
         convolution.load_state_dict({"weight": weight})
         normalisation = nn.BatchNorm2d(out, eps=_EPSILON)
         normalisation.load_state_dict(norm)
         # one operation for two: normalisation in evaluation mode is linear
         self.convolution = fuse_conv_bn_eval(convolution.eval(), normalisation.eval())
-        # of even sides, which all maps have: "same" pads one cell less before a stride of 2
-        before = (size - stride) // 2
-        self.padding = (before, size - stride - before) * 2
+        self.padding = None if symmetric else (before, size - stride - before) * 2
         self.active = active
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → (B, C', h / stride, w / stride)."""
-        x = self.convolution(nn.functional.pad(x, self.padding) if any(self.padding) else x)
+        x = self.convolution(nn.functional.pad(x, self.padding) if self.padding else x)
         return nn.functional.relu6(x, inplace=True) if self.active else x
 
 
@@ -98,10 +108,12 @@ class EfficientNetTrunk(MapTrunk):
         channels = (len(state["_bn0.weight"]), *widths)
         outputs = list(zip(channels, accumulate((2, *strides), mul), strict=True))
         super().__init__([stem, *blocks], (3, 1), outputs)
+        # channels last: depthwise convolutions on a CPU are twice as fast
+        self.to(memory_format=torch.channels_last)
 
     def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the normalised image: the stem is a block."""
-        return x, {}
+        return x.contiguous(memory_format=torch.channels_last), {}
 
     @property
     def run_ends(self) -> tuple[int, ...]:
