@@ -4,7 +4,8 @@ A linear layer commutes with interpolation, ``W · upsample(F) = upsample(W · F
 Linear of all M members is applied to each native map F, one matrix product over its cells; the M·H1
 hidden values of a cell are then interpolated to the pixels of the tile and summed over the map
 sizes, and the other layers follow. The scores are those of upsampling the D channels first, to
-float rounding, for a fraction of the operations and memory.
+float rounding, for a fraction of the operations and memory. Maps that are larger than the tile are
+interpolated to its pixels first, for the same reason.
 
 Everything runs in bands of lines of the tile. The hidden values of a map are computed in blocks of
 lines when a band needs them, and a new block overwrites the oldest one (a ring buffer). Where
@@ -12,13 +13,14 @@ blocks begin does not depend on the bands: a matrix product of other lines may r
 and the height of the bands must not change a score.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...store.errors import InputError
 from ...store.read.interpolation import mix, rectangle, taps
@@ -37,13 +39,13 @@ CELLS_ACCELERATOR = 65536
 
 @dataclass(frozen=True)
 class _MapStage:
-    """The first layer on the maps of one size, and where its hidden values lie in the table.
+    """The first layer on maps of one shape, and where its hidden values lie in the table.
 
     Line y of the map lies in block ``y // lines``; block b in slot ``b % slots``.
     """
 
-    key: str
-    shape: tuple[int, int, int]  # channels, height, width
+    stored: Mapping[str, tuple[int, int, int]]  # channels, height, width of maps, by map size
+    shape: tuple[int, int, int]  # of all of them where the first layer is applied
     weight: Tensor  # (channels, M·H1)
     lines: int
     slots: int
@@ -125,15 +127,31 @@ class FactorisedEnsemble:
 
     def _map_stages(self, first_layer: Tensor) -> list[_MapStage]:
         stages: list[_MapStage] = []
-        for key in self.spec.map_sizes:
-            weight = _first_weight(first_layer, self.spec, key).to(self.device)
+        for shape, keys in self._keys_by_shape().items():
+            weights = [_first_weight(first_layer, self.spec, key) for key in keys]
             base = sum(stage.cells for stage in stages)
-            stages.append(self._map_stage(key, weight, base))
+            stages.append(self._map_stage(shape, keys, weights, base))
         return stages
 
-    def _map_stage(self, key: str, weight: Tensor, base: int) -> _MapStage:
-        layer = self.spec.layers[self.spec.layers_of(key)[0]]
-        height, width = layer.height, layer.width
+    def _keys_by_shape(self) -> dict[tuple[int, int], list[str]]:
+        """Return the map sizes by the shape in which the first layer is applied to them."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for key in self.spec.map_sizes:
+            layer = self.spec.layers[self.spec.layers_of(key)[0]]
+            seen = min((layer.height, layer.width), self.spec.row_shape, key=math.prod)
+            found.setdefault(seen, []).append(key)
+        return found
+
+    def _map_stage(
+        self, shape: tuple[int, int], keys: list[str], weights: list[Tensor], base: int
+    ) -> _MapStage:
+        weight = torch.cat(weights).to(self.device)
+        layers = [self.spec.layers[self.spec.layers_of(key)[0]] for key in keys]
+        stored = {
+            key: (len(own), layer.height, layer.width)
+            for key, own, layer in zip(keys, weights, layers, strict=True)
+        }
+        height, width = shape
         first, last = self._lines_read((height, width))
         lines = min(height, max(1, self.cells // width))
         # The lines that a band reads must be in the table at once. A span of s lines that may start
@@ -141,8 +159,7 @@ class FactorisedEnsemble:
         ends = np.minimum(np.arange(len(first)) + self.band, len(first)) - 1
         span = int((last[ends] - first).max()) + 1
         slots = min(-(-height // lines), 2 + (span - 2) // lines)
-        shape = (weight.shape[0], height, width)
-        return _MapStage(key, shape, weight, lines, slots, base, first, last)
+        return _MapStage(stored, (len(weight), *shape), weight, lines, slots, base, first, last)
 
     def _lines_read(self, map_shape: tuple[int, int]) -> tuple[NDArray[np.int64], ...]:
         """Return, for each line of the tile, the first and last map line that it reads."""
@@ -151,12 +168,14 @@ class FactorisedEnsemble:
         return index[:, 0] // map_shape[1], index[:, 3] // map_shape[1]
 
     def _row_taps(self) -> tuple[Tensor, Tensor]:
-        """Return rows of the table and weights of each pixel: (H, W, 4 · map sizes)."""
+        """Return rows of the table and weights of each pixel: (H, W, taps of all stages)."""
         H, W = self.spec.row_shape
         grid = rectangle(range(H), range(W))
         index, weight = [], []
         for stage in self._stages:
             cells, share = taps(grid, (H, W), stage.shape[1:])
+            if stage.shape[1:] == (H, W):  # a pixel reads its own cell
+                cells, share = cells[:, :1], share[:, :1]
             index.append(stage.cell(cells).astype(np.int32))
             weight.append(share)
         stacked = [np.concatenate(part, axis=1).reshape(H, W, -1) for part in (index, weight)]
@@ -177,10 +196,19 @@ class FactorisedEnsemble:
         InputError
             If a map is missing or has another shape than the spec's.
         """
-        tensors = [_checked(maps, stage).to(self.device) for stage in self._stages]
+        tensors = [self._seen(maps, stage) for stage in self._stages]
         cells = sum(stage.cells for stage in self._stages)
         table = torch.empty(cells, len(self._bias), device=self.device)
         return HiddenMaps(tensors, table, [stage.slots for stage in self._stages])
+
+    def _seen(self, maps: Mapping[str, Map], stage: _MapStage) -> Tensor:
+        """Return the maps of a stage side by side, larger ones interpolated to its shape."""
+        tensors = [
+            _checked(maps, key, shape).to(self.device) for key, shape in stage.stored.items()
+        ]
+        size = stage.shape[1:]
+        seen = [one if one.shape[1:] == size else _resized(one, size) for one in tensors]
+        return seen[0] if len(seen) == 1 else torch.cat([one.float() for one in seen])
 
     @torch.no_grad()
     def logits(self, hidden: HiddenMaps, y0: int, y1: int) -> Tensor:
@@ -269,19 +297,27 @@ def _after_batchnorm(stack: MemberStack, i: int) -> tuple[Tensor, Tensor]:
     return (scale.unsqueeze(2) * weight).float(), bias.float()
 
 
-def _checked(maps: Mapping[str, Map], stage: _MapStage) -> Tensor:
+def _checked(maps: Mapping[str, Map], key: str, shape: tuple[int, int, int]) -> Tensor:
     try:
-        values = maps[stage.key]
+        values = maps[key]
     except KeyError:
         raise InputError(
-            f"a row lacks its maps of size {stage.key}: it has {', '.join(maps) or 'none'}"
+            f"a row lacks its maps of size {key}: it has {', '.join(maps) or 'none'}"
         ) from None
-    if tuple(values.shape) != stage.shape:
+    if tuple(values.shape) != shape:
         raise InputError(
-            f"the maps of size {stage.key} have shape {tuple(values.shape)}, "
-            f"the model expects {stage.shape} (channels, height, width)"
+            f"the maps of size {key} have shape {tuple(values.shape)}, "
+            f"the model expects {shape} (channels, height, width)"
         )
     if isinstance(values, Tensor):
         return values.detach()
     # torch warns about read-only memory
     return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+def _resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Interpolate maps (C, h, w) as `taps` does: (C, *size), float32."""
+    resized: Tensor = nn.functional.interpolate(
+        maps[None].float(), size=size, mode="bilinear", align_corners=False
+    )[0]
+    return resized
