@@ -9,7 +9,7 @@ images are not touched. The same command goes on where it stopped, and prints th
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -60,31 +60,41 @@ class Candidate:
     training: dict[str, object] = field(default_factory=dict)
 
 
-def _lite(number: int, blocks: Sequence[int] = (0, 1, 3, 5, 8, 11, 15, 16)) -> Iterator[str]:
+EVERY = (0, 1, 3, 5, 8, 11, 15, 16)
+"""Blocks of the ImageNet network: the stem, and the last of each width."""
+
+LEAN = EVERY[2:]
+"""Without the two at half of the input's size."""
+
+
+def _lite(number: int, blocks: Sequence[int] = EVERY) -> tuple[str, ...]:
     """Names of the layers of the ImageNet network that is the candidate's n-th."""
-    return (f"{number}/{block}" for block in blocks)
+    return tuple(f"{number}/{block}" for block in blocks)
 
 
-BOTH = (*_lite(1), *_lite(2))
+def _beside(*diffusion: str) -> Candidate:
+    """Return two sizes on the grid of the diffusion model, with some of its layers."""
+    layers = (*(f"1/{name}" for name in diffusion), *_lite(2), *_lite(3, LEAN))
+    return Candidate(("ddpm", "256", "512"), ("1/filters", "1/pixels", *layers))
+
+
 CANDIDATES = {
     "built-in": Candidate(("ddpm",)),
     "256": Candidate(("256",)),
     "512": Candidate(("512",)),
     "two sizes": Candidate(("256", "512")),
+    "two sizes, lean": Candidate(("256", "512"), ("1/pixels", *_lite(1), *_lite(2, LEAN))),
+    "two sizes, lean, grid of 128": Candidate(
+        ("128", "256", "512"), ("1/pixels", *_lite(2), *_lite(3, LEAN))
+    ),
+    "filters": _beside(),
+    "filters, 50:2": _beside("50:2"),
+    "filters, 50:4": _beside("50:4"),
+    "filters, 50:2 and 50:4": _beside("50:2", "50:4"),
+    "filters, 50:0, 2, 4, 6": _beside("50:0", "50:2", "50:4", "50:6"),
     "128 + 256": Candidate(("128", "256")),
     "192 + 384": Candidate(("192", "384")),
     "three sizes": Candidate(("128", "256", "512")),
-    "two sizes, filters": Candidate(("256f", "512")),
-    "two sizes, built-in": Candidate(("256", "512", "ddpm")),
-    "two sizes, built-in 1 step": Candidate(
-        ("256", "512", "ddpm"), (*BOTH, *(f"3/50:{b}" for b in (0, 2, 4, 6)), "filters", "pixels")
-    ),
-    "two sizes, built-in 1 block": Candidate(
-        ("256", "512", "ddpm"), (*BOTH, "3/50:4", "filters", "pixels")
-    ),
-    "two sizes, built-in 2 blocks": Candidate(
-        ("256", "512", "ddpm"), (*BOTH, "3/50:4", "3/50:6", "filters", "pixels")
-    ),
 }
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from ...extract.checkpoints.builtin import BUILTIN
 from ..console.options import device_option, folder, output_options, overwrite_option
 from ..console.output import console_of, report
 from ..console.scores import score_table
@@ -21,7 +20,7 @@ __all__ = ["demo"]
     show_default=True,
     help="Output folder.",
 )
-@click.option("--checkpoint", default=BUILTIN, show_default=True, help="Another diffusion model.")
+@click.option("--checkpoint", help="Another network than the default of `dseg extract`.")
 @device_option
 @overwrite_option
 @output_options

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...extract.checkpoints.builtin import BUILTIN
-
 __all__ = ["DemoConfig", "DemoSummary"]
 
 
@@ -16,8 +14,8 @@ class DemoConfig:
     ----------
     out : path
         Folder of all that is made: new, empty, or one of an earlier run, which then goes on.
-    checkpoint : str
-        File, folder, hub id or ``builtin:`` name of a diffusion model.
+    checkpoint : str, optional
+        File, folder, hub id or ``builtin:`` name of a network; by default those of `dseg extract`.
     size : tuple of 2 ints
         Height and width of the scenes in pixels.
     labelled, predicted : int
@@ -30,7 +28,7 @@ class DemoConfig:
     """
 
     out: Path = Path("dseg-demo")
-    checkpoint: str = BUILTIN
+    checkpoint: str | None = None
     size: tuple[int, int] = (128, 128)
     labelled: int = 12
     predicted: int = 60

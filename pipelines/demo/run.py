@@ -17,7 +17,6 @@ from ...classify.inference.mask_files import read_mask, write_encoded, write_mas
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
 from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
-from ...extract.backbone import load_backbone
 from ...extract.images.reading import read_image
 from ...extract.networks.options import BackboneOptions
 from ...store.atomic_folder import is_free, remove_temporary_files
@@ -28,6 +27,7 @@ from ..console.progress import Progress
 from ..evaluate.config import EvaluateConfig, EvaluateSummary
 from ..evaluate.run import evaluate
 from ..extract.config import ExtractConfig
+from ..extract.feature_choice import features_of
 from ..extract.run import extract
 from ..fit.config import FitConfig
 from ..fit.run import fit
@@ -56,7 +56,7 @@ def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
     """
     progress = progress or Progress()
     _check(config)
-    load_backbone(config.checkpoint, device=config.device)  # a wrong one leaves no folder
+    features_of(_extraction(config))  # a wrong checkpoint leaves no folder
     tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, None, "dseg demo", in_parent=True, tidy=tidy, warn=progress.warn):
         return _demo(config, progress)
@@ -210,17 +210,17 @@ def _png(image: Any) -> bytes:
 
 
 def _extract(config: DemoConfig, progress: Progress) -> None:
-    out = config.out
-    done = extract(
-        ExtractConfig(
-            out / "photos",
-            out / "feats.zarr",
-            (config.checkpoint,),
-            backbone=BackboneOptions(device=config.device),
-        ),
-        progress,
-    )
+    done = extract(_extraction(config), progress)
     _refuse_failures(getattr(done, "failed", {}), "extracted")
+
+
+def _extraction(config: DemoConfig) -> ExtractConfig:
+    return ExtractConfig(
+        config.out / "photos",
+        config.out / "feats.zarr",
+        () if config.checkpoint is None else (config.checkpoint,),
+        backbone=BackboneOptions(device=config.device),
+    )
 
 
 def _fit(config: DemoConfig, progress: Progress) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ...extract.checkpoints.builtin import BUILTIN
+from ...extract.checkpoints.builtin import BUILTIN, IMAGENET
 from ..console.options import (
     NUMBERS,
     SEED,
@@ -42,7 +42,8 @@ __all__ = ["extract"]
     "checkpoints",
     multiple=True,
     help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE, SwAV or "
-    f"EfficientNet (.pth), DINO (transformers folder), or a hub id; default: {BUILTIN}, or with "
+    "EfficientNet (.pth), DINO (transformers folder), or a hub id; default: the ImageNet network "
+    f"and the diffusion model that come with dseg ({IMAGENET}, {BUILTIN}), or with "
     "--layers-from the model's. Several, each perhaps at its own sizes (net.pt@256,512), make "
     "one store.",
 )

@@ -21,7 +21,8 @@ class ExtractConfig:
         The store: new, or one of the same feature spec, which is then completed.
     checkpoints : tuple of str
         Files, folders or hub ids of the networks, each perhaps with sizes (``net.pt@256,512``); by
-        default the one that comes with dseg, or with ``layers_from`` the model's, where it was.
+        default those of `networks.default_networks`, or with ``layers_from`` the model's, where it
+        was.
     sizes : tuple of (height, width)
         Of the networks' input, for those without their own; by default the checkpoint's. The
         features of several networks or sizes are joined in one store.

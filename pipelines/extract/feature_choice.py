@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from ...extract.checkpoints.builtin import BUILTIN
 from ...extract.concatenated import ConcatenatedBackbone
 from ...extract.feature_spec import feature_spec
 from ...extract.from_spec import restore_backbone
@@ -17,7 +16,7 @@ from ...store.spec import FeatureSpec
 from ..features.sources import white_of
 from ..masks.segmenter import load_model
 from .config import ExtractConfig
-from .networks import load_networks, network_inputs
+from .networks import default_networks, load_networks, network_inputs
 
 __all__ = ["features_of"]
 
@@ -42,7 +41,8 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
                 "the position in the image"
             )
         options = replace(options, pixels=False)
-    inputs = network_inputs(config.checkpoints or (BUILTIN,), config.sizes)
+    given = network_inputs(config.checkpoints, config.sizes)
+    inputs = given or default_networks(config.sizes, config.fit)
     backbones = load_networks(inputs, options, config.optional)
     overlap = config.overlap if config.overlap is not None else min(backbones[0].row_shape) // 4
     several = len(backbones) > 1

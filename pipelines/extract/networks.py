@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...extract.backbone import open_backbone
+from ...extract.checkpoints.builtin import BUILTIN, IMAGENET
 from ...extract.networks.options import BackboneOptions, UnsupportedOptionError
 from ...extract.protocol import Backbone
 from ...store.errors import InputError
+from ...store.spec import Fit
 from ..console.options import parse_sizes
 
-__all__ = ["NetworkInput", "load_networks", "network_inputs"]
+__all__ = ["NetworkInput", "default_networks", "load_networks", "network_inputs"]
 
 Size = tuple[int, int]
+_SCALES, _TILE = ((256, 256), (512, 512)), (256, 256)
+_DIFFUSION = (50,), (4, 6)  # timesteps and blocks
 _WITH_SIZES = re.compile(r"(.+)@(\d+(?:x\d+)?(?:,\d+(?:x\d+)?)*)")
 
 
@@ -26,10 +30,20 @@ class NetworkInput:
     checkpoint : str
     size : (height, width), optional
         By default the checkpoint's.
+    steps, blocks : tuple of int, optional
+        By default those of the options, else the checkpoint's.
     """
 
     checkpoint: str
     size: Size | None = None
+    steps: tuple[int, ...] | None = None
+    blocks: tuple[int, ...] | None = None
+
+    def options(self, common: BackboneOptions) -> BackboneOptions:
+        """Return the options of all networks with what is this one's own."""
+        own = {"size": self.size, "blocks": self.blocks}
+        own |= {"steps": self.steps} if common.steps is None else {}
+        return replace(common, **{name: value for name, value in own.items() if value is not None})
 
 
 def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[NetworkInput]:
@@ -65,6 +79,24 @@ def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[Ne
     return found
 
 
+def default_networks(sizes: Sequence[Size], fit: Fit) -> list[NetworkInput]:
+    """Return the networks that are used where none is named.
+
+    An ImageNet network at two scales, which knows what things are, and one noise step of the
+    diffusion model, which knows texture; chosen by cross-validation (docs/default-features.md).
+
+    Parameters
+    ----------
+    sizes : sequence of (height, width)
+        Of each network; none for the default.
+    fit : {"squash", "pad", "tile"}
+        Tiles have one size, which all networks share.
+    """
+    common = sizes or ([_TILE] if fit == "tile" else [])
+    imagenet = [NetworkInput(IMAGENET, size) for size in common or _SCALES]
+    return imagenet + [NetworkInput(BUILTIN, size, *_DIFFUSION) for size in common[:1] or [None]]
+
+
 def load_networks(
     inputs: Sequence[NetworkInput], options: BackboneOptions, optional: frozenset[str]
 ) -> list[Backbone]:
@@ -90,13 +122,15 @@ def load_networks(
     for name in ("blocks", "backbone") if several else ():
         if getattr(options, name) is not None:
             raise InputError(
-                f"--{name} describes one network, but {len(inputs)} are given: extract them into "
-                "stores of their own, and give `dseg fit` all of these"
+                f"--{name} describes one network, but there are {len(inputs)}: "
+                f"{', '.join(dict.fromkeys(one.checkpoint for one in inputs))}. Name one with "
+                "--checkpoint; to use several, extract them into stores of their own, and give "
+                "`dseg fit` all of these"
             )
     backbones: list[Backbone] = []
     unsupported: list[set[str]] = []
     for one in inputs:
-        own = options if one.size is None else replace(options, size=one.size)
+        own = one.options(options)
         layers = [layer for backbone in backbones for layer in backbone.layers]
         if any(layer.is_filters for layer in layers):
             own = replace(own, filters=False)

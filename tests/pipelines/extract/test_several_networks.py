@@ -124,7 +124,10 @@ def test_settings_may_name_them(dseg, world, ddpm, tmp_path):
     [
         (("--size", "32,32"), "is given twice at one size"),
         (("--size", "32,0"), "'32,0' is not a size: give a side such as 256, or HxW"),
-        (("--checkpoint", "OTHER", "--blocks", "1"), "--blocks describes one network, but 2 are"),
+        (
+            ("--checkpoint", "OTHER", "--blocks", "1"),
+            "--blocks describes one network, but there are 2: ",
+        ),
         (("--checkpoint", "OTHER", "--backbone", "diffusers"), "--backbone describes one network"),
         (("--checkpoint", "OTHER", "--heads", "2"), "heads cannot be set for these checkpoints"),
         (("--checkpoint", "none.pt"), "checkpoint 'none.pt' does not exist"),
