@@ -132,8 +132,8 @@ class FactorisedEnsemble:
         return stages
 
     def _map_stage(self, key: str, weight: Tensor, base: int) -> _MapStage:
-        layer = self.spec.layers[self.spec.layers_of(key)[0]]
-        height, width = layer.height, layer.width
+        shape = self.spec.map_shape(key)
+        _, height, width = shape
         first, last = self._lines_read((height, width))
         lines = min(height, max(1, self.cells // width))
         # The lines that a band reads must be in the table at once. A span of s lines that may start
@@ -141,7 +141,6 @@ class FactorisedEnsemble:
         ends = np.minimum(np.arange(len(first)) + self.band, len(first)) - 1
         span = int((last[ends] - first).max()) + 1
         slots = min(-(-height // lines), 2 + (span - 2) // lines)
-        shape = (weight.shape[0], height, width)
         return _MapStage(key, shape, weight, lines, slots, base, first, last)
 
     def _lines_read(self, map_shape: tuple[int, int]) -> tuple[NDArray[np.int64], ...]:
@@ -247,10 +246,7 @@ class FactorisedEnsemble:
 def _first_weight(weight: Tensor, spec: FeatureSpec, key: str) -> Tensor:
     """(M, D, H1) -> (C, M·H1): the columns of one map size's channels, for all members."""
     members, _, width = weight.shape
-    parts = [
-        weight[:, spec.offsets[layer] : spec.offsets[layer + 1]].transpose(0, 1)
-        for layer in spec.layers_of(key)
-    ]
+    parts = [weight[:, inputs].transpose(0, 1) for inputs, _ in spec.columns_of(key)]
     return torch.cat(parts).reshape(-1, members * width).contiguous()
 
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..read.protocol import Features
-from ..spec import FeatureSpec
 from .batch import Batch
 from .dask_tasks import PIECE_BYTES, TaskRunner, read_maps, read_vectors
 from .permutation import KeyedPermutation, derive_key
@@ -201,16 +200,16 @@ class PixelSampler:
         """Yield one task for each map size of a row, or several if it would return much data."""
         row = int(self._pixels.rows[position])
         for size in self._store.spec.map_sizes:
-            max_pixels = max(1, PIECE_BYTES // (2 * _channels(self._store.spec, size)))
+            channels, _, _ = self._store.spec.map_shape(size)
+            max_pixels = max(1, PIECE_BYTES // (2 * channels))
             for start in range(0, len(output), max_pixels):
                 yield _Job(row, size, output[start : start + max_pixels], start == 0)
 
     def _scatter(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
         """Copy the channels of one task into the feature vectors."""
-        spec, output = self.spec, torch.from_numpy(job.output)
-        for layer in spec.layers_of(job.size):
-            target = vectors[:, spec.offsets[layer] : spec.offsets[layer + 1]]
-            target.index_copy_(0, output, part[:, spec.channel_slices[layer]])
+        output = torch.from_numpy(job.output)
+        for columns, channels in self.spec.columns_of(job.size):
+            vectors[:, columns].index_copy_(0, output, part[:, channels])
 
     def _read_maps(self, advance: Advance | None) -> MapTables:
         spec, rows = self.spec, self._pixels.rows
@@ -264,7 +263,7 @@ def sample_vectors(
     starts = np.flatnonzero(np.diff(position, prepend=-1, append=-1))
     sizes = store.spec.map_sizes
     sample = {
-        size: np.empty((len(position), _channels(store.spec, size)), np.float16) for size in sizes
+        size: np.empty((len(position), store.spec.map_shape(size)[0]), np.float16) for size in sizes
     }
     jobs = [(size, slice(a, b)) for a, b in pairwise(starts) for size in sizes]
     calls = [(store, int(pixels.rows[position[part.start]]), size, yx[part]) for size, part in jobs]
@@ -277,10 +276,6 @@ def sample_vectors(
 
     runner.run(read_vectors, calls, use)
     return sample
-
-
-def _channels(spec: FeatureSpec, size: str) -> int:
-    return sum(spec.layers[layer].channels for layer in spec.layers_of(size))
 
 
 @dataclass(frozen=True)
