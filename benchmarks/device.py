@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from dseg import PixelEnsemble, load_backbone
 from dseg.classify.inference.factorised import FactorisedEnsemble
-from dseg.classify.inference.prediction import predict_image
+from dseg.classify.inference.prediction import Outputs, predict_image
 from dseg.extract.feature_spec import feature_spec
 from dseg.extract.networks.devices import choose_device
 from dseg.store.geometry import plan_tiles
@@ -84,7 +84,7 @@ def main() -> None:
         model = FactorisedEnsemble(models[cpu].stack_.cpu(), spec, d)
         masks[d] = predict_image(model, geometry, [row]).mask
         seconds[d] = timed(
-            lambda m=model: predict_image(m, geometry, [row], want_uncertainty=True),
+            lambda m=model: predict_image(m, geometry, [row], outputs=Outputs(uncertainty=True)),
             given.rounds,
             d,
         )

@@ -29,12 +29,30 @@ from .reduction import Reduction
 from .residence import MapTables, ResidencePlan, Table, VectorTable
 from .rounds import rounds_of_epoch
 
-__all__ = ["PixelSampler", "sample_vectors"]
+__all__ = ["BatchOrder", "PixelSampler", "sample_vectors"]
 
 # Positions per evaluation of a keyed permutation: numpy's overhead is paid once for many batches.
 _BLOCK = 4096
 
 Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """Which pixels lie in which batch.
+
+    Parameters
+    ----------
+    members : int
+        Each batch has one part for each member, drawn in the member's own order.
+    batch_size : int
+        Pixels a batch; where there are fewer pixels, one batch of all.
+    seed : int
+    """
+
+    members: int = 10
+    batch_size: int = 64
+    seed: int = 0
 
 
 class PixelSampler:
@@ -47,12 +65,8 @@ class PixelSampler:
         The labelled pixels.
     plan : ResidencePlan
         What to hold; from `plan_residence`.
-    members : int
-        Each batch has one part for each member, drawn in the member's own order.
-    batch_size : int
-        Pixels a batch; where there are fewer pixels, one batch of all.
-    seed : int
-    runner : TaskRunner
+    order : BatchOrder
+    runner : TaskRunner, optional
         Where the reading tasks run.
     device : torch.device
     reduction : Reduction, optional
@@ -64,19 +78,17 @@ class PixelSampler:
         store: Features,
         pixels: PixelSet,
         plan: ResidencePlan,
+        order: BatchOrder,
         *,
-        members: int = 10,
-        batch_size: int = 64,
-        seed: int = 0,
         runner: TaskRunner | None = None,
         device: str | torch.device = "cpu",
         reduction: Reduction | None = None,
     ) -> None:
-        self.plan, self.members, self.seed = plan, members, seed
+        self.plan, self.members, self.seed = plan, order.members, order.seed
         self.spec = store.spec if reduction is None else reduction.spec
         self.n, self.dims = pixels.n, self.spec.dims
         self._reduction = reduction
-        self.batch_size = min(batch_size, pixels.n)
+        self.batch_size = min(order.batch_size, pixels.n)
         self._store, self._pixels = store, pixels
         self._runner = runner or TaskRunner()
         self._device = torch.device(device)
