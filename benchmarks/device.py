@@ -17,7 +17,7 @@ import torch
 from dseg import PixelEnsemble, load_backbone
 from dseg.classify.ensemble.members import MemberStack
 from dseg.classify.inference.factorised import FactorisedEnsemble
-from dseg.classify.inference.prediction import predict_image
+from dseg.classify.inference.prediction import Outputs, predict_image
 from dseg.extract.feature_spec import feature_spec
 from dseg.extract.networks.devices import choose_device
 from dseg.store.geometry import plan_tiles
@@ -81,7 +81,7 @@ def compare_predict(
         model = FactorisedEnsemble(stack, spec, device)
         masks[device] = predict_image(model, geometry, [row]).mask
         taken[device] = median_seconds(
-            lambda m=model: predict_image(m, geometry, [row], want_uncertainty=True),
+            lambda m=model: predict_image(m, geometry, [row], outputs=Outputs(uncertainty=True)),
             device,
             rounds,
         )

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from dseg.classify.ensemble.members import MemberStack, hidden_widths
 from dseg.classify.inference.factorised import FactorisedEnsemble
-from dseg.classify.inference.prediction import predict_image
+from dseg.classify.inference.prediction import Outputs, predict_image
 from dseg.store.geometry import plan_tiles
 from dseg.store.spec import FeatureSpec, LayerSpec
 from timing import seconds
@@ -105,7 +105,9 @@ def compare_time(rounds: int) -> None:
     model, geometry = FactorisedEnsemble(stack, spec), plan_tiles(ROW, ROW, "squash")
     ways: dict[str, Callable[[], object]] = {
         "published": lambda: published(stack, spec, maps),
-        "with uncertainty": lambda: predict_image(model, geometry, [maps], want_uncertainty=True),
+        "with uncertainty": lambda: predict_image(
+            model, geometry, [maps], outputs=Outputs(uncertainty=True)
+        ),
         "mask only": lambda: predict_image(model, geometry, [maps]),
     }
     ways["mask only"]()  # the first call is slower
@@ -126,7 +128,9 @@ def compare_results() -> None:
     scores, vote, uncertainty = published(stack, spec, maps)
     model = FactorisedEnsemble(stack, spec)
     ours = model.logits(model.prepare(maps), 0, ROW[0]).flatten(1, 2)
-    prediction = predict_image(model, plan_tiles(ROW, ROW, "squash"), [maps], want_uncertainty=True)
+    prediction = predict_image(
+        model, plan_tiles(ROW, ROW, "squash"), [maps], outputs=Outputs(uncertainty=True)
+    )
     off = np.abs(prediction.uncertainty.ravel() - uncertainty.numpy()).max()
     print(
         f"scores (std {scores.std():.2f}) differ by at most {(ours - scores).abs().max():.1e}, "
@@ -150,7 +154,9 @@ def measure_memory(way: str) -> None:
     else:
         model = FactorisedEnsemble(stack, spec)
         del stack
-        predict_image(model, plan_tiles(ROW, ROW, "squash"), [maps], want_uncertainty=True)
+        predict_image(
+            model, plan_tiles(ROW, ROW, "squash"), [maps], outputs=Outputs(uncertainty=True)
+        )
     print(peak_mb() - before)
 
 

@@ -6,6 +6,7 @@ compatible if and only if their specs have the same `FeatureSpec.hash`.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
@@ -101,7 +102,7 @@ class LayerSpec:
 
     @property
     def name(self) -> str:
-        """Its name in options: "<timestep>:<block>", without noise "<block>", or "filters"."""
+        """Its name in options: "<timestep>:<block>", "<block>" (no noise), "filters", "pixels"."""
         if self.is_extra:
             return self.kind
         return str(self.block) if self.timestep is None else f"{self.timestep}:{self.block}"
@@ -162,7 +163,7 @@ class FeatureSpec:
     preprocessing : mapping
         How pixel values become network input; plain JSON values.
     parts : tuple of FeatureSpec
-        If the features of several stores are joined: the spec of each. Else empty.
+        If the features of several networks are joined: the spec of each. Else empty.
     """
 
     backbone: Mapping[str, Any]
@@ -200,10 +201,14 @@ class FeatureSpec:
         """
         return tuple(i for i, layer in enumerate(self.layers) if layer.map_size == map_size)
 
+    def map_shape(self, map_size: str) -> tuple[int, int, int]:
+        """Return channels, height and width of a row's maps of one size, of all its layers."""
+        layers = [self.layers[number] for number in self.layers_of(map_size)]
+        return sum(layer.channels for layer in layers), layers[0].height, layers[0].width
+
     def map_bytes(self, map_size: str) -> int:
         """Return the bytes of a row's maps of one size in float16, before compression."""
-        layers = (self.layers[number] for number in self.layers_of(map_size))
-        return sum(2 * layer.channels * layer.height * layer.width for layer in layers)
+        return 2 * math.prod(self.map_shape(map_size))
 
     @property
     def channel_slices(self) -> tuple[slice, ...]:
@@ -215,6 +220,17 @@ class FeatureSpec:
             ends[layer.map_size] = start + layer.channels
             found.append(slice(start, start + layer.channels))
         return tuple(found)
+
+    def columns_of(self, map_size: str) -> list[tuple[slice, slice]]:
+        """Return where each layer of one map size lies: in the feature vector, and in its array.
+
+        The array is ``features/<map_size>``; the second slice is along its channels.
+        """
+        offsets, channels = self.offsets, self.channel_slices
+        return [
+            (slice(offsets[number], offsets[number + 1]), channels[number])
+            for number in self.layers_of(map_size)
+        ]
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -308,9 +324,9 @@ class FeatureSpec:
                 words.append(f"{key}: {own} here, {other_value} there")
         if len(self.parts) != len(other.parts):
             n_own, n_other = (len(spec.parts) or 1 for spec in (self, other))
-            words.append(f"features of {n_own} stores here, of {n_other} there")
+            words.append(f"features of {n_own} networks here, of {n_other} there")
         for number, (own, other_part) in enumerate(zip(self.parts, other.parts, strict=False), 1):
-            words += [f"store {number}: {word}" for word in own.differences(other_part)]
+            words += [f"network {number}: {word}" for word in own.differences(other_part)]
         for kind, name in _EXTRAS.items():
             if (name in self.extras) != (name in other.extras):
                 has = "here" if name in self.extras else "there"

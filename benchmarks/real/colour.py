@@ -13,7 +13,7 @@ import torch
 from dseg import PixelEnsemble
 from dseg.classify.inference.factorised import FactorisedEnsemble
 from dseg.classify.inference.mask_files import write_array, write_mask
-from dseg.classify.inference.prediction import predict_image
+from dseg.classify.inference.prediction import Outputs, predict_image
 from dseg.classify.labels.label_maps import IGNORED, label_tiles, read_label_map
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import read_image
@@ -75,7 +75,7 @@ def segment_by_colour(
                 [{spec.map_sizes[0]: numbers}],
                 classes=classes,
                 voting=ensemble.voting,
-                want_uncertainty=True,
+                outputs=Outputs(uncertainty=True),
             )
             write_mask(masks / f"{stem}.png", prediction.mask, data.classes.colours)
             write_array(masks / "uncertainty" / f"{stem}.npy", prediction.uncertainty)

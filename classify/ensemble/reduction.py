@@ -4,8 +4,8 @@ Activations of one map size are strongly correlated, above all those of one bloc
 timesteps, and the time of a training step is proportional to the number of channels. So the
 ensemble may be trained on their leading principal components. They are found on standardised
 channels, with the same total variance for each layer (see `scaling`), and are not whitened: small
-components stay small. The extra layers (filters, colour and place) have few channels, which are
-kept.
+components stay small. The extra layers (filters, colour and position) have few channels, which
+are kept.
 
 With ``z = Aᵀ x - b`` a linear layer on z is one on x, ``W z + c = (A W)ᵀ x + (c - W b)``: the
 trained ensemble is converted to take all channels. Neither stores nor prediction have to know of
@@ -80,7 +80,7 @@ class ReductionPlan:
             If ``dims`` is not less than all channels, or a map size would get none.
         """
         extras = {size: _extras(spec, size) for size in spec.map_sizes}
-        activations = {size: _channels(spec, size) - extras[size] for size in spec.map_sizes}
+        activations = {size: spec.map_shape(size)[0] - extras[size] for size in spec.map_sizes}
         least = sum(extras.values()) + sum(count > 0 for count in activations.values())
         if not least <= dims < spec.dims:
             raise InputError(
@@ -103,7 +103,7 @@ class ReductionPlan:
 
     def sample_bytes(self, full: FeatureSpec) -> int:
         """Return the bytes of the sample and of the PCA, which runs for one map size at a time."""
-        widest = max(_channels(full, size) for size in full.map_sizes)
+        widest = max(full.map_shape(size)[0] for size in full.map_sizes)
         max_components = max(self.components.values())
         working_columns = self.pixels + _COPIES_OF_COMPONENTS * max_components
         return 2 * full.dims * self.pixels + 4 * widest * working_columns
@@ -124,10 +124,6 @@ def _apportion(count: int, parts: Mapping[str, int]) -> dict[str, int]:
     for name in by_remainder[: count - sum(shares.values())]:
         shares[name] += 1
     return {name: shares.get(name, 0) for name in parts}
-
-
-def _channels(spec: FeatureSpec, size: str) -> int:
-    return sum(spec.layers[i].channels for i in spec.layers_of(size))
 
 
 def _extras(spec: FeatureSpec, size: str) -> int:
@@ -209,7 +205,6 @@ def expand(stack: MemberStack, reduction: Reduction) -> MemberStack:
         matrix = reduction.matrices[size].to(weight.device)
         shift = reduction.shifts[size].to(weight.device)
         expanded.biases[0].sub_(torch.einsum("k,mkh->mh", shift, weight))
-        for layer in full.layers_of(size):
-            rows = matrix[full.channel_slices[layer]]
-            expanded.weights[0][:, full.offsets[layer] : full.offsets[layer + 1]] = rows @ weight
+        for inputs, channels in full.columns_of(size):
+            expanded.weights[0][:, inputs] = matrix[channels] @ weight
     return expanded

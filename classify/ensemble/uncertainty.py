@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 
-__all__ = ["image_uncertainty", "jensen_shannon"]
+__all__ = ["check_can_disagree", "image_uncertainty", "jensen_shannon"]
 
 
 def jensen_shannon(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -38,15 +38,26 @@ def jensen_shannon(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> jensen_shannon(two_against_each_other).round(4)
     array([0.6931], dtype=float32)
     """
-    if len(probabilities) < 2:
-        raise InputError(
-            f"the ensemble has {len(probabilities)} member: uncertainty measures how far "
-            "members disagree, so it needs at least two"
-        )
+    check_can_disagree(len(probabilities))
     mean_entropy = np.mean([_entropy(p) for p in probabilities], axis=0)
     divergence = _entropy(np.mean(probabilities, axis=0, dtype=np.float64)) - mean_entropy
     divergence = np.maximum(divergence, 0)  # rounding can leave -1e-17
     return np.asarray(divergence, dtype=np.float32)
+
+
+def check_can_disagree(n_members: int) -> None:
+    """Refuse to measure the disagreement of fewer than two members.
+
+    Raises
+    ------
+    InputError
+        If there are fewer.
+    """
+    if n_members < 2:
+        raise InputError(
+            f"the ensemble has {n_members} member: uncertainty measures how far members disagree, "
+            "so it needs at least two. Fit an ensemble of more members"
+        )
 
 
 def _entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -137,8 +137,8 @@ class FactorisedEnsemble:
         """Return the map sizes by the shape in which the first layer is applied to them."""
         found: dict[tuple[int, int], list[str]] = {}
         for key in self.spec.map_sizes:
-            layer = self.spec.layers[self.spec.layers_of(key)[0]]
-            seen = min((layer.height, layer.width), self.spec.row_shape, key=math.prod)
+            _, height, width = self.spec.map_shape(key)
+            seen = min((height, width), self.spec.row_shape, key=math.prod)
             found.setdefault(seen, []).append(key)
         return found
 
@@ -146,11 +146,7 @@ class FactorisedEnsemble:
         self, shape: tuple[int, int], keys: list[str], weights: list[Tensor], base: int
     ) -> _MapStage:
         weight = torch.cat(weights).to(self.device)
-        layers = [self.spec.layers[self.spec.layers_of(key)[0]] for key in keys]
-        stored = {
-            key: (len(own), layer.height, layer.width)
-            for key, own, layer in zip(keys, weights, layers, strict=True)
-        }
+        stored = {key: self.spec.map_shape(key) for key in keys}
         height, width = shape
         first, last = self._lines_read((height, width))
         lines = min(height, max(1, self.cells // width))
@@ -275,10 +271,7 @@ class FactorisedEnsemble:
 def _first_weight(weight: Tensor, spec: FeatureSpec, key: str) -> Tensor:
     """(M, D, H1) -> (C, M·H1): the columns of one map size's channels, for all members."""
     members, _, width = weight.shape
-    parts = [
-        weight[:, spec.offsets[layer] : spec.offsets[layer + 1]].transpose(0, 1)
-        for layer in spec.layers_of(key)
-    ]
+    parts = [weight[:, inputs].transpose(0, 1) for inputs, _ in spec.columns_of(key)]
     return torch.cat(parts).reshape(-1, members * width).contiguous()
 
 

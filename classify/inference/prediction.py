@@ -18,12 +18,12 @@ from torch import Tensor
 
 from ...store.errors import DsegError, InputError
 from ...store.geometry import Geometry, blend_weight
-from ..ensemble.uncertainty import image_uncertainty
+from ..ensemble.uncertainty import check_can_disagree, image_uncertainty
 from ..ensemble.voting import count_votes, disagreement, shifted_softmax, tempered
 from .bilinear import resize_bands
 from .factorised import FactorisedEnsemble, Map
 
-__all__ = ["At", "Prediction", "Voting", "predict_image"]
+__all__ = ["At", "Outputs", "Prediction", "Voting", "predict_image"]
 
 Voting = Literal["majority", "mean"]
 At = Literal["image", "row"]
@@ -31,15 +31,39 @@ Rows = Iterable[Mapping[str, Map]]
 
 
 @dataclass(frozen=True)
+class Outputs:
+    """What to compute of an image besides its mask.
+
+    Parameters
+    ----------
+    probabilities, uncertainty : bool
+        Whether to fill these fields of the `Prediction`.
+    sample : array of shape (n,), int64, optional
+        Pixels whose probabilities are returned as float32, without keeping those of all: indices
+        ``y * W + x`` into the mask, ascending.
+    temperature : float
+        Of ``probabilities``, see `calibration`; nothing else depends on it.
+    """
+
+    probabilities: bool = False
+    uncertainty: bool = False
+    sample: NDArray[np.int64] | None = None
+    temperature: float = 1.0
+
+
+MASK_ONLY = Outputs()
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """What the ensemble says of one image.
+    """The prediction of the ensemble for one image.
 
     Parameters
     ----------
     mask : array of shape (H, W), uint8 or, if a class id is above 255, uint16
         Class ids.
     probabilities : array of shape (C, H, W), float16, or None
-        Softmax of the scores, mean of the members, at the temperature asked for.
+        Softmax of the scores, mean of the members, at `Outputs.temperature`.
     uncertainty : array of shape (H, W), float32, or None
         Jensen-Shannon divergence of the members, in nats.
     score : float or None
@@ -64,10 +88,7 @@ def predict_image(
     classes: Sequence[int] | None = None,
     voting: Voting = "majority",
     at: At = "image",
-    want_probabilities: bool = False,
-    want_uncertainty: bool = False,
-    sample: NDArray[np.int64] | None = None,
-    temperature: float = 1.0,
+    outputs: Outputs = MASK_ONLY,
 ) -> Prediction:
     """Segment one image from the activations of its rows.
 
@@ -86,19 +107,14 @@ def predict_image(
         highest mean probability wins.
     at : {"image", "row"}
         The mask's grid: the image's own, or the row's, as published.
-    want_probabilities, want_uncertainty : bool
-        Fill these fields of the result, else None.
-    sample : array of shape (n,), int64, optional
-        Pixels whose probabilities are returned as float32, without keeping those of all: indices
-        ``y * W + x`` into the mask, ascending.
-    temperature : float
-        Of the probabilities, see `calibration`; mask and uncertainty do not depend on it.
+    outputs : Outputs
+        What to compute besides the mask; by default nothing.
 
     Raises
     ------
     InputError
-        If the rows do not fit the model or the geometry, an argument has no such value, or
-        uncertainty is asked of a single member.
+        If the rows do not fit the model or the geometry, an argument has no such value, or the
+        uncertainty of a single member is wanted.
     DsegError
         If scores are not finite: the activations hold NaN or infinity.
 
@@ -106,19 +122,19 @@ def predict_image(
     ----------
     Baranchuk et al., ICLR 2022: the released ``predict_labels``, which votes on the row grid.
     """
-    _check_call(model, geometry, voting, at, want_uncertainty)
+    _check_call(model, geometry, voting, at)
+    if outputs.uncertainty:
+        check_can_disagree(model.members)
     ids = _class_ids(range(model.n_classes) if classes is None else classes, model.n_classes)
     size = geometry.size if at == "image" else geometry.resized
-    canvas = _Canvas(model, size, voting, want_probabilities, want_uncertainty, sample, temperature)
+    canvas = _Canvas(model, size, voting, outputs)
     lines = max(1, model.cells // size[1])
     for band in resize_bands(_resized_scores(model, geometry, rows), geometry.resized, size, lines):
         canvas.draw(band)
     return canvas.finish(ids)
 
 
-def _check_call(
-    model: FactorisedEnsemble, geometry: Geometry, voting: str, at: str, want_uncertainty: bool
-) -> None:
+def _check_call(model: FactorisedEnsemble, geometry: Geometry, voting: str, at: str) -> None:
     if voting not in ("majority", "mean"):
         raise InputError(f"voting must be 'majority' or 'mean', got {voting!r}")
     if at not in ("image", "row"):
@@ -132,11 +148,6 @@ def _check_call(
         raise InputError(
             f"the image was cut into rows of {geometry.row_shape}, the model's features have rows "
             f"of {model.spec.row_shape}"
-        )
-    if want_uncertainty and model.members < 2:
-        raise InputError(
-            "the ensemble has 1 member: uncertainty measures how far members disagree, so it "
-            "needs at least two"
         )
 
 
@@ -229,26 +240,25 @@ def _blended_scores(
 
 
 class _Canvas:
-    """Collects what an image's bands of scores amount to, from the top."""
+    """Fills the arrays of a `Prediction`, band after band from the top."""
 
     def __init__(
         self,
         model: FactorisedEnsemble,
         size: tuple[int, int],
         voting: Voting,
-        want_probabilities: bool,
-        want_uncertainty: bool,
-        sample: NDArray[np.int64] | None,
-        temperature: float,
+        outputs: Outputs,
     ) -> None:
         self._model, self._voting, self._y = model, voting, 0
-        self._winner = np.empty(size, np.uint16)  # places in the list of classes
+        self._winner = np.empty(size, np.uint16)  # indices into the list of classes
         shape = (model.n_classes, *size)
-        self._probabilities = np.empty(shape, np.float16) if want_probabilities else None
-        self._uncertainty = np.empty(size, np.float32) if want_uncertainty else None
-        self._sample, self._temperature = sample, temperature
+        self._probabilities = np.empty(shape, np.float16) if outputs.probabilities else None
+        self._uncertainty = np.empty(size, np.float32) if outputs.uncertainty else None
+        self._sample, self._temperature = outputs.sample, outputs.temperature
         self._sampled = (
-            None if sample is None else np.empty((len(sample), model.n_classes), np.float32)
+            None
+            if outputs.sample is None
+            else np.empty((len(outputs.sample), model.n_classes), np.float32)
         )
 
     def draw(self, band: Tensor) -> None:
@@ -263,16 +273,16 @@ class _Canvas:
                 "because the activations there contain NaN or infinity. Extract the image "
                 "again, or leave it out"
             )
-        mean = self._look_closer(scores, best, lines)
+        mean = self._fill_outputs(scores, best, lines)
         ballot = count_votes(winners, self._model.n_classes) if mean is None else mean
         self._winner[lines] = ballot.argmax(-1).view(height, width).cpu().numpy()
         self._y += height
 
-    def _look_closer(self, scores: Tensor, best: Tensor, lines: slice) -> Tensor | None:
-        """Fill what was asked for besides the mask; return the mean probability if it decides."""
+    def _fill_outputs(self, scores: Tensor, best: Tensor, lines: slice) -> Tensor | None:
+        """Fill what is wanted besides the mask; return the mean probability if it decides."""
         decides = self._voting == "mean"
-        asked = (self._probabilities, self._uncertainty, self._sampled)
-        if not decides and all(one is None for one in asked):
+        wanted = (self._probabilities, self._uncertainty, self._sampled)
+        if not decides and all(one is None for one in wanted):
             return None
         height, width = lines.stop - lines.start, self._winner.shape[1]
         shifted, probabilities = shifted_softmax(scores, best)
@@ -286,8 +296,8 @@ class _Canvas:
         if self._sample is not None and self._sampled is not None:
             start = lines.start * width
             first, last = np.searchsorted(self._sample, [start, start + len(mean)])
-            places = torch.from_numpy(self._sample[first:last] - start).to(mean.device)
-            self._sampled[first:last] = mean[places].cpu().numpy()
+            pixels = torch.from_numpy(self._sample[first:last] - start).to(mean.device)
+            self._sampled[first:last] = mean[pixels].cpu().numpy()
         return mean if decides else None
 
     def finish(self, ids: NDArray[np.unsignedinteger]) -> Prediction:

@@ -41,9 +41,12 @@ class NetworkInput:
 
     def options(self, common: BackboneOptions) -> BackboneOptions:
         """Return the options of all networks with what is this one's own."""
-        own = {"size": self.size, "blocks": self.blocks}
-        own |= {"steps": self.steps} if common.steps is None else {}
-        return replace(common, **{name: value for name, value in own.items() if value is not None})
+        return replace(
+            common,
+            size=self.size or common.size,
+            steps=common.steps or self.steps,
+            blocks=common.blocks or self.blocks,
+        )
 
 
 def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[NetworkInput]:
@@ -92,9 +95,9 @@ def default_networks(sizes: Sequence[Size], fit: Fit) -> list[NetworkInput]:
     fit : {"squash", "pad", "tile"}
         Tiles have one size, which all networks share.
     """
-    common = sizes or ([_TILE] if fit == "tile" else [])
-    imagenet = [NetworkInput(IMAGENET, size) for size in common or _SCALES]
-    return imagenet + [NetworkInput(BUILTIN, size, *_DIFFUSION) for size in common[:1] or [None]]
+    common = sizes or ((_TILE,) if fit == "tile" else ())
+    diffusion = NetworkInput(BUILTIN, common[0] if common else None, *_DIFFUSION)
+    return [*(NetworkInput(IMAGENET, size) for size in common or _SCALES), diffusion]
 
 
 def load_networks(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.ensemble.model_files import MODEL_JSON, model_files
 from ...classify.inference.factorised import FactorisedEnsemble
-from ...classify.inference.prediction import At, Prediction, predict_image
+from ...classify.inference.prediction import At, Outputs, Prediction, predict_image
 from ...store.errors import DsegError, InputError
 from ...store.spec import FeatureSpec
 from ..features.sources import Segmentable
@@ -99,10 +99,12 @@ class Segmenter:
             classes=[int(c) for c in self._model.classes_],
             voting=self._model.voting,
             at=self._at,
-            want_probabilities=want_probabilities,
-            want_uncertainty=want_uncertainty and self._model.n_members > 1,
-            sample=sample,
-            temperature=self._temperature,
+            outputs=Outputs(
+                probabilities=want_probabilities,
+                uncertainty=want_uncertainty and self._model.n_members > 1,
+                sample=sample,
+                temperature=self._temperature,
+            ),
         )
 
 

@@ -19,7 +19,7 @@ from ...store.sampling.dask_tasks import TaskRunner
 from ...store.sampling.pixel_set import PixelSet
 from ...store.sampling.reduction import Reduction
 from ...store.sampling.residence import ResidencePlan, plan_residence
-from ...store.sampling.sampler import PixelSampler
+from ...store.sampling.sampler import BatchOrder, PixelSampler
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import Labelled
 from .feature_reduction import TrainingFeatures, find_reduction
@@ -162,13 +162,12 @@ class Training:
         self, pixels: PixelSet, plan: ResidencePlan, reduction: Reduction | None
     ) -> PixelSampler:
         """Return what draws batches of some pixels."""
+        options = self.options
         return PixelSampler(
             self.store,
             pixels,
             plan,
-            members=self.options.members,
-            batch_size=self.options.batch_size,
-            seed=self.options.seed,
+            BatchOrder(options.members, options.batch_size, options.seed),
             runner=self.runner,
             device=self.device,
             reduction=reduction,

@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from ...classify.inference.factorised import FactorisedEnsemble
-from ...classify.inference.prediction import predict_image
+from ...classify.inference.prediction import Outputs, predict_image
 from ...store.sampling.pixel_set import PixelSet
 from ..features.sources import Segmentable, StoreSource
 from .feature_reduction import find_reduction
@@ -53,8 +53,8 @@ def masks_seconds(training: Training, stems: Sequence[str]) -> float:
     start = time.perf_counter()
     for image in StoreSource(store).images(some, lambda *_: False):
         if isinstance(image, Segmentable) and image.geometry is not None:
-            asked = model.members > 1
-            predict_image(model, image.geometry, image.maps, want_uncertainty=asked)
+            outputs = Outputs(uncertainty=model.members > 1)
+            predict_image(model, image.geometry, image.maps, outputs=outputs)
     return (time.perf_counter() - start) * len(stems) / len(some)
 
 

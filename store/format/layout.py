@@ -195,11 +195,12 @@ def array_layouts(header: Header) -> dict[str, ArrayLayout]:
 def _features(spec: FeatureSpec, codec: Codec, rows: int) -> dict[str, ArrayLayout]:
     layouts = {}
     for size in spec.map_sizes:
-        members = [spec.layers[i] for i in spec.layers_of(size)]
-        channels, (height, width) = sum(m.channels for m in members), _shape(spec, size)
+        channels, height, width = spec.map_shape(size)
         itemsize = np.dtype(codec.dtype).itemsize
         channels_per_chunk = channel_chunk(
-            [m.channels for m in members], height * width * itemsize, CHUNK_LIMIT
+            [spec.layers[i].channels for i in spec.layers_of(size)],
+            height * width * itemsize,
+            CHUNK_LIMIT,
         )
         layouts[f"features/{size}"] = ArrayLayout(
             codec.dtype,
@@ -294,11 +295,6 @@ def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int) -> in
     max_channels = max(1, limit // bytes_per_channel)
     divisor = int(np.gcd.reduce(channels))
     return max_channels - max_channels % divisor if max_channels >= divisor else max_channels
-
-
-def _shape(spec: FeatureSpec, size: str) -> tuple[int, int]:
-    layer = spec.layers[spec.layers_of(size)[0]]
-    return layer.height, layer.width
 
 
 def store_bytes(spec: FeatureSpec, n_rows: int) -> int:

@@ -168,9 +168,8 @@ def feature_vectors(
         activation = maps(size)
         height, width = activation.shape[1:]
         read = gather(activation, *taps(yx, spec.row_shape, (height, width)))
-        for layer in spec.layers_of(size):
-            start, stop = spec.offsets[layer : layer + 2]
-            vectors[:, start:stop] = read[:, spec.channel_slices[layer]]
+        for columns, channels in spec.columns_of(size):
+            vectors[:, columns] = read[:, channels]
     return vectors
 
 

@@ -107,7 +107,7 @@ class PixelSet:
         if not len(selected):
             raise ValueError(f"no row is of the images {sorted(images)}")
         starts = self._line_starts[self._first_lines]
-        places = (self._places(np.arange(*starts[at : at + 2]), at) for at in selected)
+        places = (self._places(np.arange(*starts[at : at + 2]), at) for at in selected.tolist())
         return self._of_rows(selected, places)
 
     def subset(self, index: NDArray[np.integer[Any]]) -> Self:
@@ -120,7 +120,7 @@ class PixelSet:
         ends = np.searchsorted(index, self._line_starts[self._first_lines])
         held = np.flatnonzero(np.diff(ends))
         return self._of_rows(
-            held, (self._places(index[ends[at] : ends[at + 1]], at) for at in held)
+            held, (self._places(index[ends[at] : ends[at + 1]], at) for at in held.tolist())
         )
 
     def _of_rows(self, positions: NDArray[np.int64], places: Iterable[NDArray[np.int64]]) -> Self:

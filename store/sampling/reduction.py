@@ -79,6 +79,6 @@ def reduced_spec(full: FeatureSpec, channels: Mapping[str, int]) -> FeatureSpec:
     """
     layers = []
     for number, size in enumerate(full.map_sizes):
-        layer = full.layers[full.layers_of(size)[0]]
-        layers.append(LayerSpec(0, number, channels[size], layer.height, layer.width))
+        _, height, width = full.map_shape(size)
+        layers.append(LayerSpec(0, number, channels[size], height, width))
     return replace(full, layers=tuple(layers))

@@ -139,20 +139,13 @@ class MapTables:
         self, spec: FeatureSpec, pixels: PixelSet, dtype: torch.dtype, device: torch.device
     ) -> None:
         self._spec, self._pixels, self._device = spec, pixels, device
-        self._shapes = {
-            size: (layer.height, layer.width)
-            for size in spec.map_sizes
-            for layer in [spec.layers[spec.layers_of(size)[0]]]
-        }
+        self._shapes = {size: spec.map_shape(size) for size in spec.map_sizes}
+        # Looked up once: `gather` runs for every batch, in many blocks.
+        self._columns = {size: spec.columns_of(size) for size in spec.map_sizes}
         self._tables = {
-            size: torch.empty(
-                len(pixels.rows) * h * w, self._channels(size), dtype=dtype, device=device
-            )
-            for size, (h, w) in self._shapes.items()
+            size: torch.empty(len(pixels.rows) * h * w, channels, dtype=dtype, device=device)
+            for size, (channels, h, w) in self._shapes.items()
         }
-
-    def _channels(self, size: str) -> int:
-        return sum(self._spec.layers[i].channels for i in self._spec.layers_of(size))
 
     def put(self, position: int, size: str, array: NDArray[np.float16]) -> None:
         """Store the maps (C, h, w) of one row, given by its index into ``pixels.rows``."""
@@ -166,9 +159,9 @@ class MapTables:
         position, yx = self._pixels.locate(index)
         vectors = torch.empty(len(index), self._spec.dims, device=self._device)
         block_size = _BLOCK_PIXELS if self._device.type == "cpu" else max(1, len(index))
-        for size, shape in self._shapes.items():
-            cell, weight = self._pixels.taps(position, yx, shape)
-            cell = cell + (position * shape[0] * shape[1])[:, None]
+        for size, (_, height, width) in self._shapes.items():
+            cell, weight = self._pixels.taps(position, yx, (height, width))
+            cell = cell + (position * height * width)[:, None]
             cells = torch.from_numpy(cell).to(self._device)
             weights = torch.from_numpy(weight).to(self._device)
             for start in range(0, len(index), block_size):
@@ -187,6 +180,5 @@ class MapTables:
 
     def _scatter(self, size: str, mixed: Tensor, vectors: Tensor) -> None:
         """Copy the channels of one map size into the feature vectors."""
-        offsets, slices = self._spec.offsets, self._spec.channel_slices
-        for layer in self._spec.layers_of(size):
-            vectors[:, offsets[layer] : offsets[layer + 1]] = mixed[:, slices[layer]]
+        for columns, channels in self._columns[size]:
+            vectors[:, columns] = mixed[:, channels]

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..read.protocol import Features
-from ..spec import FeatureSpec
 from .batch import Batch
 from .dask_tasks import PIECE_BYTES, TaskRunner, read_maps, read_vectors
 from .permutation import KeyedPermutation, derive_key
@@ -30,12 +29,30 @@ from .reduction import Reduction
 from .residence import MapTables, ResidencePlan, Table, VectorTable
 from .rounds import rounds_of_epoch
 
-__all__ = ["PixelSampler", "sample_vectors"]
+__all__ = ["BatchOrder", "PixelSampler", "sample_vectors"]
 
 # Positions per evaluation of a keyed permutation: numpy's overhead is paid once for many batches.
 _BLOCK = 4096
 
 Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """Which pixels lie in which batch.
+
+    Parameters
+    ----------
+    members : int
+        Each batch has one part for each member, drawn in the member's own order.
+    batch_size : int
+        Pixels a batch; where there are fewer pixels, one batch of all.
+    seed : int
+    """
+
+    members: int = 10
+    batch_size: int = 64
+    seed: int = 0
 
 
 class PixelSampler:
@@ -48,12 +65,8 @@ class PixelSampler:
         The labelled pixels.
     plan : ResidencePlan
         What to hold; from `plan_residence`.
-    members : int
-        Each batch has one part for each member, drawn in the member's own order.
-    batch_size : int
-        Pixels a batch; where there are fewer pixels, one batch of all.
-    seed : int
-    runner : TaskRunner
+    order : BatchOrder
+    runner : TaskRunner, optional
         Where the reading tasks run.
     device : torch.device
     reduction : Reduction, optional
@@ -65,19 +78,17 @@ class PixelSampler:
         store: Features,
         pixels: PixelSet,
         plan: ResidencePlan,
+        order: BatchOrder,
         *,
-        members: int = 10,
-        batch_size: int = 64,
-        seed: int = 0,
         runner: TaskRunner | None = None,
         device: str | torch.device = "cpu",
         reduction: Reduction | None = None,
     ) -> None:
-        self.plan, self.members, self.seed = plan, members, seed
+        self.plan, self.members, self.seed = plan, order.members, order.seed
         self.spec = store.spec if reduction is None else reduction.spec
         self.n, self.dims = pixels.n, self.spec.dims
         self._reduction = reduction
-        self.batch_size = min(batch_size, pixels.n)
+        self.batch_size = min(order.batch_size, pixels.n)
         self._store, self._pixels = store, pixels
         self._runner = runner or TaskRunner()
         self._device = torch.device(device)
@@ -201,16 +212,16 @@ class PixelSampler:
         """Yield one task for each map size of a row, or several if it would return much data."""
         row, grid = int(self._pixels.rows[position]), self._pixels.grid(position)
         for size in self._store.spec.map_sizes:
-            max_pixels = max(1, PIECE_BYTES // (2 * _channels(self._store.spec, size)))
+            channels, _, _ = self._store.spec.map_shape(size)
+            max_pixels = max(1, PIECE_BYTES // (2 * channels))
             for start in range(0, len(output), max_pixels):
                 yield _Job(row, size, grid, output[start : start + max_pixels], start == 0)
 
     def _scatter(self, vectors: Tensor, job: "_Job", part: Tensor) -> None:
         """Copy the channels of one task into the feature vectors."""
-        spec, output = self.spec, torch.from_numpy(job.output)
-        for layer in spec.layers_of(job.size):
-            target = vectors[:, spec.offsets[layer] : spec.offsets[layer + 1]]
-            target.index_copy_(0, output, part[:, spec.channel_slices[layer]])
+        output = torch.from_numpy(job.output)
+        for columns, channels in self.spec.columns_of(job.size):
+            vectors[:, columns].index_copy_(0, output, part[:, channels])
 
     def _read_maps(self, advance: Advance | None) -> MapTables:
         spec, rows = self.spec, self._pixels.rows
@@ -264,7 +275,7 @@ def sample_vectors(
     starts = np.flatnonzero(np.diff(position, prepend=-1, append=-1))
     sizes = store.spec.map_sizes
     sample = {
-        size: np.empty((len(position), _channels(store.spec, size)), np.float16) for size in sizes
+        size: np.empty((len(position), store.spec.map_shape(size)[0]), np.float16) for size in sizes
     }
     jobs = [(size, slice(a, b)) for a, b in pairwise(starts) for size in sizes]
     calls = [
@@ -281,10 +292,6 @@ def sample_vectors(
 
     runner.run(read_vectors, calls, use)
     return sample
-
-
-def _channels(spec: FeatureSpec, size: str) -> int:
-    return sum(spec.layers[layer].channels for layer in spec.layers_of(size))
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,7 @@ def make_maps(spec: FeatureSpec, seed: int = 0) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     maps = {}
     for key in spec.map_sizes:
-        layers = [spec.layers[i] for i in spec.layers_of(key)]
-        shape = (sum(layer.channels for layer in layers), layers[0].height, layers[0].width)
-        maps[key] = random.standard_normal(shape).astype(np.float16)
+        maps[key] = random.standard_normal(spec.map_shape(key)).astype(np.float16)
     return maps
 
 

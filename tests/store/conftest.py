@@ -27,9 +27,7 @@ def _maps(spec: FeatureSpec, seed: int) -> Maps:
     generator = np.random.default_rng(seed)
     found = {}
     for size in spec.map_sizes:
-        members = [spec.layers[i] for i in spec.layers_of(size)]
-        shape = (sum(m.channels for m in members), members[0].height, members[0].width)
-        found[size] = generator.normal(0, 3, shape).astype(np.float16)
+        found[size] = generator.normal(0, 3, spec.map_shape(size)).astype(np.float16)
     return found
 
 

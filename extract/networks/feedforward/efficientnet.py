@@ -109,7 +109,7 @@ class EfficientNetTrunk(MapTrunk):
         outputs = list(zip(channels, accumulate((2, *strides), mul), strict=True))
         super().__init__([stem, *blocks], (3, 1), outputs)
         # channels last: depthwise convolutions on a CPU are twice as fast
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def begin(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Return the normalised image: the stem is a block."""

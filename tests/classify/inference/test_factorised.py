@@ -7,7 +7,7 @@ import pytest
 import torch
 from dseg.classify.ensemble.members import MemberStack
 from dseg.classify.inference.factorised import FactorisedEnsemble
-from dseg.classify.inference.prediction import predict_image
+from dseg.classify.inference.prediction import Outputs, predict_image
 from dseg.store.errors import InputError
 from dseg.store.geometry import plan_tiles
 from dseg.store.spec import FeatureSpec, LayerSpec
@@ -72,7 +72,8 @@ class TestAgainstThePlainWay:
         scores = model.logits(model.prepare(maps), 0, 16).flatten(1, 2)
         torch.testing.assert_close(scores, expected["logits"], rtol=0, atol=1e-5)
         geometry = plan_tiles((16, 16), (16, 16), "squash")
-        prediction = predict_image(model, geometry, [maps], at="row", want_uncertainty=True)
+        outputs = Outputs(uncertainty=True)
+        prediction = predict_image(model, geometry, [maps], at="row", outputs=outputs)
         assert (prediction.mask == expected["seg"].numpy()).all()
         assert prediction.score == pytest.approx(float(expected["uncertainty"]), abs=1e-6)
 

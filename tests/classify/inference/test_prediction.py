@@ -1,6 +1,7 @@
 """Masks equal those made the plain way, and do not depend on how the work is cut up."""
 
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from dseg.classify.ensemble.uncertainty import image_uncertainty, jensen_shannon
 from dseg.classify.ensemble.voting import count_votes, disagreement, shifted_softmax
 from dseg.classify.inference.factorised import FactorisedEnsemble
-from dseg.classify.inference.prediction import predict_image
+from dseg.classify.inference.prediction import Outputs, predict_image
 from dseg.store.errors import DsegError, InputError
 from dseg.store.geometry import blend_weight, plan_tiles
 from dseg.store.spec import FeatureSpec, LayerSpec
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-ALL = {"want_probabilities": True, "want_uncertainty": True}
+ALL = Outputs(probabilities=True, uncertainty=True)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ class TestAgainstThePlainWay:
     @pytest.mark.parametrize("size", [(32, 32), (50, 41), (20, 100), (7, 5), (1, 1)])
     def test_squash(self, plain, stack, spec, model, size):
         maps = plain.maps(spec)
-        prediction = predict_image(model, plan_tiles(size, (32, 32), "squash"), [maps], **ALL)
+        prediction = predict_image(model, plan_tiles(size, (32, 32), "squash"), [maps], outputs=ALL)
         check(plain, prediction, plain.resize_scores(plain.scores(stack, spec, maps), size))
 
     @pytest.mark.parametrize("size", [(64, 40), (10, 30), (33, 34)])
@@ -77,7 +78,7 @@ class TestAgainstThePlainWay:
         maps, geometry = plain.maps(spec), plan_tiles(size, (32, 32), "pad")
         height, width = geometry.resized
         scores = plain.scores(stack, spec, maps)[:, :height, :width]
-        prediction = predict_image(model, geometry, [maps], **ALL)
+        prediction = predict_image(model, geometry, [maps], outputs=ALL)
         check(plain, prediction, plain.resize_scores(scores, size))
 
     @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ class TestAgainstThePlainWay:
     ):
         geometry = plan_tiles(size, (32, 32), "tile", overlap)
         rows = [plain.maps(spec, seed) for seed in range(len(geometry.offsets))]
-        prediction = predict_image(model, geometry, iter(rows), **ALL)
+        prediction = predict_image(model, geometry, iter(rows), outputs=ALL)
         scores = blended(plain, stack, spec, geometry, rows)
         check(plain, prediction, plain.resize_scores(scores, size))
 
     def test_row_grid_as_published(self, plain, stack, spec, model):
         maps, geometry = plain.maps(spec), plan_tiles((50, 41), (32, 32), "squash")
-        prediction = predict_image(model, geometry, [maps], at="row", **ALL)
+        prediction = predict_image(model, geometry, [maps], at="row", outputs=ALL)
         check(plain, prediction, plain.scores(stack, spec, maps))
 
     def test_mean_probability_decides(self, plain, stack, spec, model):
@@ -133,14 +134,14 @@ class TestHowTheWorkIsCut:
             patch.setattr("dseg.classify.inference.factorised.CELLS_CPU", cells)
             narrow = FactorisedEnsemble(stack, spec)
         same(
-            predict_image(narrow, geometry, rows, **ALL),
-            predict_image(model, geometry, rows, **ALL),
+            predict_image(narrow, geometry, rows, outputs=ALL),
+            predict_image(model, geometry, rows, outputs=ALL),
         )
 
     def test_one_exact_tile_is_the_untiled_image(self, plain, spec, model):
         rows = [plain.maps(spec)]
         results = [
-            predict_image(model, plan_tiles((32, 32), (32, 32), fit), rows, **ALL)
+            predict_image(model, plan_tiles((32, 32), (32, 32), fit), rows, outputs=ALL)
             for fit in ("squash", "pad", "tile")
         ]
         for other in results[1:]:
@@ -255,7 +256,7 @@ class TestRefusals:
         with pytest.raises(
             InputError, match="the ensemble has 1 member: uncertainty measures how far"
         ):
-            predict_image(model, self.square, [plain.maps(spec)], want_uncertainty=True)
+            predict_image(model, self.square, [plain.maps(spec)], outputs=ALL)
 
 
 def test_rows_wider_than_high(plain):
@@ -263,7 +264,7 @@ def test_rows_wider_than_high(plain):
     spec = FeatureSpec({}, "", (16, 24), "squash", 0, 0, layers)
     stack, maps = plain.stack(5), plain.maps(spec)
     model = FactorisedEnsemble(stack, spec)
-    prediction = predict_image(model, plan_tiles((37, 29), (16, 24), "squash"), [maps], **ALL)
+    prediction = predict_image(model, plan_tiles((37, 29), (16, 24), "squash"), [maps], outputs=ALL)
     check(plain, prediction, plain.resize_scores(plain.scores(stack, spec, maps), (37, 29)))
 
 
@@ -271,7 +272,8 @@ def test_rows_wider_than_high(plain):
 def test_a_temperature_changes_the_probabilities_and_nothing_else(plain, spec, model, voting):
     maps, geometry = plain.maps(spec), plan_tiles((50, 41), (32, 32), "squash")
     one, other = (
-        predict_image(model, geometry, [maps], voting=voting, temperature=t, **ALL) for t in (1, 3)
+        predict_image(model, geometry, [maps], voting=voting, outputs=replace(ALL, temperature=t))
+        for t in (1, 3)
     )
     assert np.array_equal(one.mask, other.mask)
     assert np.array_equal(one.uncertainty, other.uncertainty)
@@ -282,7 +284,7 @@ def test_a_temperature_changes_the_probabilities_and_nothing_else(plain, spec, m
 def test_sampled_probabilities_are_those_of_the_whole(plain, spec, model):
     maps, geometry = plain.maps(spec), plan_tiles((50, 41), (32, 32), "squash")
     places = np.array([0, 7, 41, 1000, 50 * 41 - 1])
-    whole = predict_image(model, geometry, [maps], **ALL).probabilities.reshape(-1, 50 * 41)
-    few = predict_image(model, geometry, [maps], sample=places)
+    whole = predict_image(model, geometry, [maps], outputs=ALL).probabilities.reshape(-1, 50 * 41)
+    few = predict_image(model, geometry, [maps], outputs=Outputs(sample=places))
     assert few.probabilities is None
     assert np.allclose(few.sampled, whole[:, places].T, atol=1e-3)

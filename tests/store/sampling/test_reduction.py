@@ -10,7 +10,7 @@ from dseg.store.sampling.dask_tasks import TaskRunner
 from dseg.store.sampling.pixel_set import PixelSet
 from dseg.store.sampling.reduction import Reduction
 from dseg.store.sampling.residence import ResidencePlan
-from dseg.store.sampling.sampler import PixelSampler, sample_vectors
+from dseg.store.sampling.sampler import BatchOrder, PixelSampler, sample_vectors
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,7 @@ def test_batches_are_reduced_vectors(store, pixels, reduction, residence):
         store,
         pixels,
         ResidencePlan(residence, 0, pool),
-        members=2,
-        batch_size=16,
+        BatchOrder(members=2, batch_size=16),
         reduction=reduction,
     )
     batches = list(islice(sampler.batches(), 8))

@@ -8,7 +8,7 @@ from dseg.store.read.reader import FeatureStore
 from dseg.store.sampling.dask_tasks import TaskRunner
 from dseg.store.sampling.pixel_set import PixelSet
 from dseg.store.sampling.residence import ResidencePlan, minimum_memory, plan_residence
-from dseg.store.sampling.sampler import PixelSampler
+from dseg.store.sampling.sampler import BatchOrder, PixelSampler
 from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 from hypothesis import given, settings
@@ -34,9 +34,7 @@ def filled(request, tmp_path_factory):
     for image in FeatureStore.open(path).images:
         rows = [
             {
-                size: rng.normal(0, 5, (channels(spec, size), *map(int, size.split("x")))).astype(
-                    np.float16
-                )
+                size: rng.normal(0, 5, spec.map_shape(size)).astype(np.float16)
                 for size in spec.map_sizes
             }
             for _ in range(image.row_count)
@@ -53,10 +51,6 @@ def filled(request, tmp_path_factory):
     ]
     places = map(np.flatnonzero, masks)
     return store, PixelSet(rows, owners, places, ROW, factors), masks
-
-
-def channels(spec, size):
-    return sum(spec.layers[i].channels for i in spec.layers_of(size))
 
 
 def reference(store, pixels, masks):
@@ -92,7 +86,7 @@ def everything(store, pixels, residence, pool=0):
     """Draw one epoch for two members: each drawn pixel's number and float16 vector."""
     plan = ResidencePlan(residence, 0, pool or pixels.n)
     sampler = PixelSampler(
-        store, pixels, plan, members=2, batch_size=64, runner=TaskRunner(workers=3)
+        store, pixels, plan, BatchOrder(2, batch_size=64), runner=TaskRunner(workers=3)
     )
     numbers, vectors = [], []
     for batch in sampler.batches():
@@ -138,7 +132,7 @@ def test_tasks_that_would_return_a_lot_are_cut(filled, monkeypatch):
     store, pixels, _ = filled
     whole = everything(store, pixels, "vectors")
     monkeypatch.setattr(sampling, "PIECE_BYTES", 700)
-    sampler = PixelSampler(store, pixels, ResidencePlan("vectors", 0, pixels.n))
+    sampler = PixelSampler(store, pixels, ResidencePlan("vectors", 0, pixels.n), BatchOrder())
     seen = []
     sampler.load(seen.append)
     assert sum(seen) == sampler.tasks  # the bar ends at its end, however tasks are cut

@@ -14,7 +14,7 @@ from dseg.store.sampling.dask_tasks import TaskRunner
 from dseg.store.sampling.pixel_set import PixelSet
 from dseg.store.sampling.residence import ResidencePlan
 from dseg.store.sampling.rounds import rounds_of_epoch
-from dseg.store.sampling.sampler import PixelSampler
+from dseg.store.sampling.sampler import BatchOrder, PixelSampler
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
 
 RESIDENT = ("vectors", "maps32", "maps")
@@ -39,9 +39,7 @@ def pixels(spec) -> PixelSet:
 def sampler_of(store, pixels, residence, *, pool=0, members=3, seed=0, workers=2, batch=BATCH):
     plan = ResidencePlan(residence, 0, pool or pixels.n)
     runner = TaskRunner(workers=workers)
-    return PixelSampler(
-        store, pixels, plan, members=members, batch_size=batch, seed=seed, runner=runner
-    )
+    return PixelSampler(store, pixels, plan, BatchOrder(members, batch, seed), runner=runner)
 
 
 def drawn(sampler, batches):

@@ -35,9 +35,9 @@ def anything(spec, generator):
     """Return one row of any float16 values, not-numbers and infinities among them."""
     found = {}
     for size in spec.map_sizes:
-        members = [spec.layers[i] for i in spec.layers_of(size)]
-        shape = (sum(m.channels for m in members), members[0].height, members[0].width)
-        found[size] = generator.integers(0, 2**16, shape).astype(np.uint16).view(np.float16)
+        found[size] = (
+            generator.integers(0, 2**16, spec.map_shape(size)).astype(np.uint16).view(np.float16)
+        )
     return found
 
 
