@@ -92,6 +92,12 @@ CANDIDATES = {
     "filters, 50:4": _beside("50:4"),
     "filters, 50:2 and 50:4": _beside("50:2", "50:4"),
     "filters, 50:0, 2, 4, 6": _beside("50:0", "50:2", "50:4", "50:6"),
+    "256 + 384, grid of 128": Candidate(
+        ("128", "256", "384"), ("1/pixels", *_lite(2), *_lite(3, LEAN))
+    ),
+    "leaner, grid of 128": Candidate(
+        ("128", "256", "512"), ("1/pixels", *_lite(2, LEAN), *_lite(3, LEAN))
+    ),
     "128 + 256": Candidate(("128", "256")),
     "192 + 384": Candidate(("192", "384")),
     "three sizes": Candidate(("128", "256", "512")),

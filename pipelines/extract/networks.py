@@ -16,8 +16,6 @@ from ..console.options import parse_sizes
 __all__ = ["NetworkInput", "default_networks", "load_networks", "network_inputs"]
 
 Size = tuple[int, int]
-_SCALES, _TILE = ((256, 256), (512, 512)), (256, 256)
-_DIFFUSION = (50,), (4, 6)  # timesteps and blocks
 _WITH_SIZES = re.compile(r"(.+)@(\d+(?:x\d+)?(?:,\d+(?:x\d+)?)*)")
 
 
@@ -49,6 +47,14 @@ class NetworkInput:
         )
 
 
+_DIFFUSION = NetworkInput(BUILTIN, None, (50,), (4,))
+_SCALES = (
+    NetworkInput(IMAGENET, (256, 256)),
+    NetworkInput(IMAGENET, (512, 512), blocks=(3, 5, 8, 11, 15, 16)),
+)
+_TILE = (256, 256)
+
+
 def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[NetworkInput]:
     """Return the networks of some checkpoints, each at its sizes.
 
@@ -58,11 +64,6 @@ def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[Ne
         Each as `open_backbone` takes it, perhaps with sizes of its own: ``net.pt@256,512``.
     sizes : sequence of (height, width)
         Of those without their own; none for the checkpoint's.
-
-    Raises
-    ------
-    InputError
-        If a network is given twice at one size.
 
     Examples
     --------
@@ -76,17 +77,14 @@ def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[Ne
         match = None if Path(text).exists() else _WITH_SIZES.fullmatch(text)
         name, own = (text, sizes) if match is None else (match[1], parse_sizes(match[2]))
         found += [NetworkInput(name, size) for size in own] or [NetworkInput(name)]
-    doubles = [one for one in found if found.count(one) > 1]
-    if doubles:
-        raise InputError(f"checkpoint '{doubles[0].checkpoint}' is given twice at one size")
     return found
 
 
 def default_networks(sizes: Sequence[Size], fit: Fit) -> list[NetworkInput]:
     """Return the networks that are used where none is named.
 
-    An ImageNet network at two scales, which knows what things are, and one noise step of the
-    diffusion model, which knows texture; chosen by cross-validation (docs/default-features.md).
+    One noise step of the diffusion model, which knows texture, and an ImageNet network at two
+    scales, which knows what things are; chosen by cross-validation (docs/default-features.md).
 
     Parameters
     ----------
@@ -96,8 +94,9 @@ def default_networks(sizes: Sequence[Size], fit: Fit) -> list[NetworkInput]:
         Tiles have one size, which all networks share.
     """
     common = sizes or ((_TILE,) if fit == "tile" else ())
-    diffusion = NetworkInput(BUILTIN, common[0] if common else None, *_DIFFUSION)
-    return [*(NetworkInput(IMAGENET, size) for size in common or _SCALES), diffusion]
+    if not common:
+        return [_DIFFUSION, *_SCALES]
+    return [replace(_DIFFUSION, size=common[0]), *(NetworkInput(IMAGENET, s) for s in common)]
 
 
 def load_networks(
@@ -118,17 +117,20 @@ def load_networks(
     Raises
     ------
     InputError
-        If a checkpoint cannot be used; an `UnsupportedOptionError` for an option that no network
+        If a checkpoint cannot be used, or is given twice at one size; an `UnsupportedOptionError` for an option that no network
         supports.
     """
-    several = len({one.checkpoint for one in inputs}) > 1
+    doubles = [one for one in inputs if inputs.count(one) > 1]
+    if doubles:
+        raise InputError(f"checkpoint '{doubles[0].checkpoint}' is given twice at one size")
+    names = list(dict.fromkeys(one.checkpoint for one in inputs))
+    several = len(names) > 1
     for name in ("blocks", "backbone") if several else ():
         if getattr(options, name) is not None:
             raise InputError(
-                f"--{name} describes one network, but there are {len(inputs)}: "
-                f"{', '.join(dict.fromkeys(one.checkpoint for one in inputs))}. Name one with "
-                "--checkpoint; to use several, extract them into stores of their own, and give "
-                "`dseg fit` all of these"
+                f"--{name} describes one network, but there are {len(names)}: "
+                f"{', '.join(names)}. Name one with --checkpoint; to use several, extract them "
+                "into stores of their own, and give `dseg fit` all of these"
             )
     backbones: list[Backbone] = []
     unsupported: list[set[str]] = []
