@@ -117,8 +117,8 @@ def load_networks(
     Raises
     ------
     InputError
-        If a checkpoint cannot be used, or is given twice at one size; an `UnsupportedOptionError` for an option that no network
-        supports.
+        If a checkpoint cannot be used, or is given twice at one size; an `UnsupportedOptionError`
+        for an option that no network supports.
     """
     doubles = [one for one in inputs if inputs.count(one) > 1]
     if doubles:
