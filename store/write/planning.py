@@ -217,11 +217,8 @@ def _open_planned(folder: Path, spec: FeatureSpec) -> "_StoreTables | None":
     if header.spec.hash != spec.hash:
         raise SpecMismatchError(
             f"the store '{folder}' was extracted with another feature spec: "
-            + "; ".join(header.spec.differences(spec))
-            + (
-                " ('here' is the store, 'there' this command). Use the same options, or give "
-                "another folder"
-            )
+            + "; ".join(header.spec.differences(spec, ("the store", "this command")))
+            + ". Use the same options, or give another folder"
         )
     return _StoreTables(folder)
 
