@@ -269,8 +269,7 @@ def _facts(spec: FeatureSpec, images: int) -> dict[str, ArrayLayout]:
         "facts/nonfinite": fact("int64", layer, fill=UNKNOWN),
         "facts/clipped": fact("int64", layer, fill=UNKNOWN),
         "facts/reason": fact("string", fill=""),
-        # False is the fill value and is not stored, so listing the keys yields all flags that are
-        # set.
+        # False is the fill value and is not stored: listing the keys yields the flags that are set.
         "complete": fact("bool", fill=False),
         "failed": fact("bool", fill=False),
     }
@@ -316,9 +315,9 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
     Raises
     ------
     InputError
-        If nothing is there.
+        If the folder does not exist.
     NoStoreError
-        If what is there is no Zarr v3 group.
+        If it is no Zarr v3 group.
     StoreError
         If it is damaged.
     """

@@ -64,7 +64,7 @@ class HasLayers(Protocol):
 
 
 def joined_order(parts: Sequence[HasLayers]) -> list[tuple[int, int]]:
-    """Return, for each layer of `joined_spec`, the index of its part and its number there."""
+    """Return, for each layer of `joined_spec`, the index of its part and its number in it."""
     every = [(n, at, layer) for n, part in enumerate(parts) for at, layer in enumerate(part.layers)]
     extras: dict[int, tuple[int, int]] = {}
     for number, at, layer in every:

@@ -138,8 +138,8 @@ def _find_contradictions(
         "images/first_row": (first_row < 0) | (first_row + count > header.rows),
     }
     # One entry for each tile of all images: the image's number, and the tile's number within it.
-    # Vectorised, as a store may have millions of rows; a row out of range is clipped here, and told
-    # by images/first_row above.
+    # Vectorised, as a store may have millions of rows; a row out of range is clipped here, and
+    # reported by images/first_row above.
     image = np.repeat(np.arange(len(size_index)), count)
     within = np.arange(len(image)) - np.repeat(count.cumsum() - count, count)
     row = np.minimum(np.maximum(np.repeat(first_row, count), 0) + within, header.rows - 1)
