@@ -29,7 +29,6 @@ __all__ = [
     "open_group",
     "read_header",
     "initial_attributes",
-    "store_bytes",
 ]
 
 TABLE_CHUNK = 16384
@@ -292,11 +291,6 @@ def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int) -> in
     max_channels = max(1, limit // bytes_per_channel)
     divisor = int(np.gcd.reduce(channels))
     return max_channels - max_channels % divisor if max_channels >= divisor else max_channels
-
-
-def store_bytes(spec: FeatureSpec, n_rows: int) -> int:
-    """Return the bytes of rows in float16 before compression: an upper bound of the disk space."""
-    return spec.bytes_per_row * n_rows
 
 
 def create_store(group: zarr.Group, header: Header) -> None:
