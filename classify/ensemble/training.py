@@ -27,7 +27,6 @@ from .scaling import Scaling
 
 __all__ = [
     "MemberLog",
-    "Recipe",
     "Sampler",
     "Trainer",
     "TrainingLog",

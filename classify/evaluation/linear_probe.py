@@ -1,4 +1,4 @@
-"""A linear probe: how well classes can be told from some layers, cross-validated by image.
+"""A linear probe: how well some layers separate the classes, cross-validated by image.
 
 Each layer's channels are standardised and turned into their leading principal components, at most
 32, each scaled to a deviation of 1; a multinomial logistic regression (scikit-learn's) predicts
@@ -184,7 +184,7 @@ class LinearProbe:
     def score(
         self, sets: Sequence[Sequence[str]], advance: Callable[[int], None] = lambda n: None
     ) -> list[IouEstimate]:
-        """Return how well each of some sets of layers tells the classes of held-out images.
+        """Return how well each of some sets of layers separates the classes of held-out images.
 
         Parameters
         ----------

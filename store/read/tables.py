@@ -189,7 +189,7 @@ def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[
         if other is not name:
             raise StoreError(
                 f"{where} contains the images '{other}' and '{name}', whose names differ only "
-                "in the extension, so their labels and masks could not be told apart. dseg "
+                "in the extension, so their labels and masks would have the same name. dseg "
                 f"does not write such stores. {ANEW}"
             )
     return names

@@ -170,8 +170,8 @@ def _check_distinct_stems(images: Sequence[PlannedImage]) -> None:
         if image.stem in seen:
             raise InputError(
                 f"the names of images '{seen[image.stem]}' and '{image.name}' differ only in "
-                "the extension or the Unicode form, so their labels and masks could not be "
-                "told apart: rename one"
+                "the extension or the Unicode form, so their labels and masks would have the same "
+                "name: rename one"
             )
         seen[image.stem] = image.name
 
