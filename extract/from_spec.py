@@ -79,8 +79,8 @@ def _restored(
     if remade.hash != spec.hash:
         raise SpecMismatchError(
             f"'{where}' is not the checkpoint that the features were made with: "
-            + "; ".join(remade.differences(spec))
-            + " ('here' is this checkpoint, 'there' the features). Give the right --checkpoint"
+            + "; ".join(remade.differences(spec, ("this checkpoint", "the features")))
+            + ". Give the right --checkpoint"
         )
     return backbone
 

@@ -30,9 +30,8 @@ __all__ = ["Claim", "claimed", "is_lock", "short_name"]
 
 PATIENCE = 60.0  # seconds; the guard is held for milliseconds, unless its process was stopped
 _POLL, _TRIES = 0.002, 50
-_MAX_NAME_BYTES = (
-    120  # bytes of a folder's name within that of a lock; file systems allow 255 in all
-)
+# Of a folder's name within that of a lock; file systems allow 255 in all.
+_MAX_NAME_BYTES = 120
 _LOCK_NAME = "dseg"
 _CLAIM = r"(\.[0-9a-f]{16}){2}\.lock"  # of a key, and of a run
 _LOCK = re.compile(rf"\.{_LOCK_NAME}(\.lock|{_CLAIM})")
@@ -54,12 +53,12 @@ class Claim:
     ----------
     guard : path or None
         File of the guard lock; None if the file system has no locks.
-    words : str
+    where : str
         The folder in quotes, for messages.
     """
 
     guard: Path | None
-    words: str
+    where: str
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -70,7 +69,7 @@ class Claim:
         DsegError
             If another process does not release the guard in time.
         """
-        with nullcontext() if self.guard is None else _hold_guard(self.guard, self.words):
+        with nullcontext() if self.guard is None else _hold_guard(self.guard, self.where):
             yield
 
 
@@ -107,24 +106,24 @@ def claimed(
     InputError
         If a run with another key is active in the folder.
     """
-    words, absolute = f"'{folder}'", folder.absolute()
+    where, absolute = f"'{folder}'", folder.absolute()
     parent, name = (
         (absolute.parent, short_name(absolute.name)) if in_parent else (absolute, _LOCK_NAME)
     )
     created = [path for path in (parent, *parent.parents) if not path.exists()]
     guard = parent / f".{name}.lock"
     try:
-        claim = _claim_in_new_folder(guard, key, doing, words, tidy)
+        claim = _claim_in_new_folder(guard, key, doing, where, tidy)
         if claim is None:
             warn(
                 f"locks are not available at '{parent}', so other runs are not kept from "
-                f"writing into {words} at the same time: make sure that none does"
+                f"writing into {where} at the same time: make sure that none does"
             )
         try:
-            yield Claim(None if claim is None else guard, words)
+            yield Claim(None if claim is None else guard, where)
         finally:
             if claim is not None:
-                with _hold_guard(guard, words, last_removes=True):
+                with _hold_guard(guard, where, last_removes=True):
                     claim.release()
     finally:
         for path in created:
@@ -139,13 +138,13 @@ def short_name(name: str) -> str:
 
 
 @contextmanager
-def _hold_guard(guard: Path, words: str, *, last_removes: bool = False) -> Iterator[None]:
+def _hold_guard(guard: Path, where: str, *, last_removes: bool = False) -> Iterator[None]:
     deadline = time.monotonic() + PATIENCE
     while (lock := try_lock(guard)) is None:
         if time.monotonic() >= deadline:
             held = ", ".join(str(Holder.read(path)) for path in _claims(guard))
             raise DsegError(
-                f"waited {PATIENCE:.0f} s for {words}, locked by {held or Holder()}: is that "
+                f"waited {PATIENCE:.0f} s for {where}, locked by {held or Holder()}: is that "
                 "process suspended? End it or resume it, then repeat this command"
             )
         time.sleep(_POLL)
@@ -158,15 +157,15 @@ def _hold_guard(guard: Path, words: str, *, last_removes: bool = False) -> Itera
 
 
 def _claim_in_new_folder(
-    guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
+    guard: Path, key: str | None, doing: str, where: str, tidy: Callable[[], object]
 ) -> FileLock | None:
     """Create the folder and claim it; try again if a run that ends has just removed it."""
     for tries_left in reversed(range(_TRIES)):
         try:
             # Despite `exist_ok`, mkdir raises FileExistsError if the folder exists when it tries
-            # and is gone when it checks.
+            # and another run removes it before it checks.
             guard.parent.mkdir(parents=True, exist_ok=True)
-            return _take_claim(guard, key, doing, words, tidy)
+            return _take_claim(guard, key, doing, where, tidy)
         except (FileNotFoundError, FileExistsError):
             if not tries_left:
                 raise
@@ -175,7 +174,7 @@ def _claim_in_new_folder(
 
 
 def _take_claim(
-    guard: Path, key: str | None, doing: str, words: str, tidy: Callable[[], object]
+    guard: Path, key: str | None, doing: str, where: str, tidy: Callable[[], object]
 ) -> FileLock | None:
     """Claim a folder; return the lock to hold, None if the file system has no locks."""
     key_digest = sha256((uuid4().hex if key is None else key).encode()).hexdigest()[:16]
@@ -183,12 +182,12 @@ def _take_claim(
         f"{guard.name.removesuffix('.lock')}.{key_digest}.{uuid4().hex[:16]}.lock"
     )
     try:
-        with _hold_guard(guard, words, last_removes=True):
+        with _hold_guard(guard, where, last_removes=True):
             others = [path for path in _claims(guard) if _is_live(path)]
             conflicting = [path for path in others if path.name.split(".")[-3] != key_digest]
             if conflicting:
                 raise InputError(
-                    f"{Holder.read(conflicting[0])} is writing into {words}: wait until it "
+                    f"{Holder.read(conflicting[0])} is writing into {where}: wait until it "
                     "has finished, or give another folder"
                 )
             if not others:

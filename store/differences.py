@@ -1,4 +1,4 @@
-"""How the settings of something that is there differ from those asked for, in words."""
+"""How the settings of existing results differ from those of this command, in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ __all__ = ["differences"]
 
 
 def differences(
-    there: Mapping[str, Any], here: Mapping[str, Any], words: Mapping[str, str] | None = None
+    before: Mapping[str, Any], now: Mapping[str, Any], words: Mapping[str, str] | None = None
 ) -> list[str]:
     """Name the settings that differ, those within a group one by one.
 
@@ -15,22 +15,22 @@ def differences(
 
     Parameters
     ----------
-    there, here : mapping
-        Plain JSON values.
+    before, now : mapping
+        Plain JSON values: the settings of the results, and those of this command.
     words : mapping, optional
         What to call a setting in place of its name and its two values.
 
     Examples
     --------
     >>> differences({"seed": 0, "images": "a3"}, {"seed": 1, "images": "b7"}, {"images": "images"})
-    ['images', 'seed (0 there, 1 here)']
+    ['images', 'seed (0 before, 1 now)']
     """
     found, words = [], words or {}
-    for key in there.keys() & here.keys():
-        before, value = there[key], here[key]
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            found += differences(before, value, words)
-        elif before != value:
-            name = f"{key.replace('_', ' ')} ({before} there, {value} here)"
+    for key in before.keys() & now.keys():
+        old, new = before[key], now[key]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, words)
+        elif old != new:
+            name = f"{key.replace('_', ' ')} ({old} before, {new} now)"
             found.append(words.get(key, name))
     return sorted(found)

@@ -49,7 +49,7 @@ class NoStoreError(StoreError):
 
 
 class SpecMismatchError(StoreError):
-    """Two recipes differ: features of one must not be mixed with features of the other."""
+    """Two feature specs differ: features of one must not be mixed with features of the other."""
 
     exit_code = 2
 

@@ -120,9 +120,8 @@ class FileLock:
         with suppress(OSError):
             if remove and os.name != "nt" and _is_same_file(self.descriptor, self.path):
                 self.path.unlink()
-        unlock_descriptor(
-            self.descriptor
-        )  # `close` is not enough: a forked process may share the descriptor
+        # `close` is not enough: a forked process may share the descriptor.
+        unlock_descriptor(self.descriptor)
         os.close(self.descriptor)
         if remove and os.name == "nt":  # Windows does not remove open files
             with suppress(OSError):  # another process has opened it, and will remove it

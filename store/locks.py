@@ -78,7 +78,7 @@ class _Attempt:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._soft_lock: SoftFileLock | None = None
-        self._observed: tuple[Holder, float] | None = None  # of a file not held here, since when
+        self._observed: tuple[Holder, float] | None = None  # who a file names, and since when
 
     @property
     def only_unsigned(self) -> bool:
@@ -125,7 +125,7 @@ class _Attempt:
         return lock.release
 
     def _may_be_alive(self, holder: Holder) -> bool:
-        """Whether the process that a file names may be alive, though nobody holds the file here."""
+        """Whether the process of a file that nobody holds on this machine may be alive."""
         now = time.monotonic()
         if self._observed is None or self._observed[0] != holder:
             self._observed = holder, now

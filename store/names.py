@@ -61,12 +61,9 @@ def why_unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "
     if name.startswith("/"):
         return "it begins with '/', so it is not a path within a folder"
     if windows:
-        for sign, why in (
-            ("\\", "separates folders on Windows"),
-            (":", "names a drive on Windows"),
-        ):
-            if sign in name:
-                return f"it has a '{sign}', which {why}"
+        for character, why in (("\\", "separates folders"), (":", "names a drive")):
+            if character in name:
+                return f"it has a '{character}', which {why} on Windows"
     parts = name.split("/")
     # Masks are named after the stem, and the stem of "...png" is "..".
     stem = (not is_stem and parts[-1].rpartition(".")[0]) or parts[-1]

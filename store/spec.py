@@ -301,36 +301,47 @@ class FeatureSpec:
                 "Was it written by a newer dseg, or edited?"
             ) from error
 
-    def differences(self, other: "FeatureSpec") -> list[str]:
-        """Return in words how another spec differs; empty if the hashes agree."""
+    def differences(self, other: "FeatureSpec", names: tuple[str, str]) -> list[str]:
+        """Return in words how another spec differs; empty if the hashes agree.
+
+        Parameters
+        ----------
+        other : FeatureSpec
+        names : tuple of two str
+            What the messages call this spec and the other, such as "the store" and "the model".
+        """
+
+        def differ(what: str, own: Any, others: Any) -> str:
+            return f"{what}: {_short(own)} in {names[0]}, {_short(others)} in {names[1]}"
+
         ours, theirs = self.to_dict(), other.to_dict()
         words = [
-            f"{key}: {_short(ours[key])} here, {_short(theirs[key])} there"
+            differ(key, ours[key], theirs[key])
             for key in ("row_shape", "fit", "overlap", "noise_seed")
             if ours[key] != theirs[key]
         ]
-        for key, own, other_value in _different(ours["preprocessing"], theirs["preprocessing"]):
-            values = ["not given" if v is None else _short(v) for v in (own, other_value)]
-            words.append(f"preprocessing {key}: {values[0]} here, {values[1]} there")
+        for key, *values in _different(ours["preprocessing"], theirs["preprocessing"]):
+            words.append(differ(f"preprocessing {key}", *values))
         networks = [ours["backbone"], theirs["backbone"]]
         if networks[0].get("kind") != networks[1].get("kind"):  # then all the rest differs too
             networks = [{k: n[k] for k in ("kind", "sha256") if k in n} for n in networks]
-        for key, own, other_value in _different(*networks):
-            name = "checkpoint sha256" if key == "sha256" else f"backbone {key}"
-            words.append(f"{name}: {_short(own)} here, {_short(other_value)} there")
+        for key, *values in _different(*networks):
+            words.append(
+                differ("checkpoint sha256" if key == "sha256" else f"backbone {key}", *values)
+            )
         for key in ("steps", "blocks"):
-            own, other_value = list(getattr(self, key)), list(getattr(other, key))
-            if own != other_value:
-                words.append(f"{key}: {own} here, {other_value} there")
+            own, others = list(getattr(self, key)), list(getattr(other, key))
+            if own != others:
+                words.append(f"{key}: {own} in {names[0]}, {others} in {names[1]}")
         if len(self.parts) != len(other.parts):
-            n_own, n_other = (len(spec.parts) or 1 for spec in (self, other))
-            words.append(f"features of {n_own} networks here, of {n_other} there")
-        for number, (own, other_part) in enumerate(zip(self.parts, other.parts, strict=False), 1):
-            words += [f"network {number}: {word}" for word in own.differences(other_part)]
+            counts = (len(spec.parts) or 1 for spec in (self, other))
+            words.append(differ("number of networks", *counts))
+        for number, (part, its) in enumerate(zip(self.parts, other.parts, strict=False), 1):
+            words += [f"network {number}: {word}" for word in part.differences(its, names)]
         for kind, name in _EXTRAS.items():
             if (name in self.extras) != (name in other.extras):
-                has = "here" if name in self.extras else "there"
-                words.append(f"{name} are among the layers only {has} (--{kind})")
+                has = names[0] if name in self.extras else names[1]
+                words.append(f"{name} are among the layers of {has} only (--{kind})")
         if not words and ours["layers"] != theirs["layers"]:
             words.append("the shapes of the layers")
         return words
@@ -374,5 +385,5 @@ def _different(
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = "not given" if value is None else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -136,8 +136,8 @@ def describe_skipped(found: Walk, suffixes: frozenset[str]) -> str:
     ----------
     found : Walk
     suffixes : collection of str
-        Of the files that are read. Another file of the same stem, such as a camera raw file beside
-        its photograph, is not listed.
+        Of the files that are read. Another file of the same stem, such as the camera's raw file
+        of a photograph, is not listed.
 
     Returns
     -------

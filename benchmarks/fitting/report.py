@@ -24,8 +24,9 @@ def tables(results: Results) -> str:
     lines = ["# mIoU by length of training", "", *_means(shown, sets), ""]
     lines += ["## How much sooner", "", *_sooner(shown, sets), ""]
     lines += [
+        "- Measured by `python benchmarks/fit_curves.py data/ --out docs`.",
         "- Ten members; mean of the seeds; seconds are those of training. Half of the images of "
-        "train.txt are learnt from, the others scored.",
+        "train.txt are trained on, the others scored.",
         "- How much sooner: the published loop's seconds over those of the shortest training whose "
         "mIoU is not below its own, by paired seeds: the median, and the lowest and highest.",
     ]

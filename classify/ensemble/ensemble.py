@@ -160,8 +160,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y : array-like of shape (sampler.n,)
             Class ids of the sampler's pixels.
         classes : Classes, optional
-            All classes; a class that no pixel has can then still be told apart from a missing one,
-            and class ids stay what they are. None: 0 to the highest in ``y``.
+            All classes, also those that no pixel has: class ids stay what they are. None: 0 to the
+            highest in ``y``.
         spec : FeatureSpec, optional
             Which features these are; saved with the model.
         reduction : Reduction, optional
@@ -210,8 +210,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Train one epoch on more feature vectors, at a constant learning rate.
 
-        Features are not standardised, for later calls may have another scale: bring channels to a
-        standard deviation of about 1 first.
+        Features are not standardised, because later calls may have another scale: bring channels to
+        a standard deviation of about 1 first.
 
         Parameters
         ----------
@@ -362,7 +362,7 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         extra : dict, optional
             Plain JSON values to keep with the model, besides its ``extra_``.
         overwrite : bool
-            Replace a model that is there; anything else is never replaced.
+            Replace an existing model; anything else is never replaced.
 
         Raises
         ------
@@ -370,8 +370,8 @@ class PixelEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If the folder exists and may not be replaced, or ``extra`` is no JSON.
         """
         parameters = {name: getattr(self, name) for name in PARAMETERS}
-        kept = {**self.extra_, **(extra or {})}
-        parts = (self.stack_, self.classes_, self.class_info_, self.spec_, self.log_, kept)
+        all_extra = {**self.extra_, **(extra or {})}
+        parts = (self.stack_, self.classes_, self.class_info_, self.spec_, self.log_, all_extra)
         write_model(SavedModel(parameters, *parts), folder, overwrite=overwrite)
 
     @classmethod

@@ -73,7 +73,7 @@ def train_stack(
     progress : callable, optional
     """
     if reduction is not None:
-        # Reduced features are standardised already; doing it again, channel by channel, would give
+        # Reduced features are standardised already. Doing it again, channel by channel, would give
         # the smallest component as much variance as the largest.
         recipe = replace(recipe, standardise=False)
     layers = None if spec is None else [layer.channels for layer in spec.layers]

@@ -109,7 +109,7 @@ def write_model(model: SavedModel, folder: str | Path, *, overwrite: bool = Fals
     folder : path
         Made, with its parents.
     overwrite : bool
-        Replace a model that is there; anything else is never replaced.
+        Replace an existing model; anything else is never replaced.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def write_model(model: SavedModel, folder: str | Path, *, overwrite: bool = Fals
 
 
 def check_target(target: Path, overwrite: bool) -> None:
-    """Refuse to save a model where something else stands, or a model that may not be replaced."""
+    """Refuse to save over something else, or over a model that may not be replaced."""
     if is_free(target):
         return
     if not (target / MODEL_JSON).is_file():
@@ -216,7 +216,7 @@ def read_model(folder: str | Path) -> SavedModel:
 
 
 def model_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files that make up a model, ours or a published one, whatever lies beside them."""
+    """Return the files of a model, ours or a published one, and no others of its folder."""
     own = tuple(folder / name for name in (TENSORS, MODEL_JSON))
     return own if own[1].is_file() else tuple(sorted(folder.glob(MEMBER_FILES)))
 
@@ -233,7 +233,7 @@ def _read_json(root: Path) -> dict[str, Any]:
         raise _damaged(root, f"'{MODEL_JSON}' is not valid JSON: {error}") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise InputError(
-            f"'{root}' is no model: its '{MODEL_JSON}' does not say \"format\": \"{FORMAT}\""
+            f"'{root}' is not a model: its '{MODEL_JSON}' does not say \"format\": \"{FORMAT}\""
         )
     if facts.get("version") != VERSION:
         raise InputError(

@@ -27,7 +27,6 @@ from .scaling import Scaling
 
 __all__ = [
     "MemberLog",
-    "Recipe",
     "Sampler",
     "Trainer",
     "TrainingLog",
@@ -73,6 +72,8 @@ class MemberLog:
         Why it ended.
     losses : list of (step, loss)
         The loss of some batches, evenly spread; the step counts from 1.
+    spacing : int
+        Steps between two of them, at least.
     """
 
     steps: int = 0
@@ -152,7 +153,7 @@ class Trainer:
         return torch.optim.Adam(self._active_stack.parameters(), lr=rate, fused=True)
 
     def step(self, features: Tensor, labels: Tensor, learning_rate: float | None = None) -> Tensor:
-        """Make one update of each live member.
+        """Make one update of each active member.
 
         Parameters
         ----------
@@ -163,7 +164,7 @@ class Trainer:
 
         Returns
         -------
-        tensor of shape (live members,)
+        tensor of shape (active members,)
             Each member's loss before the update: the mean over the batch, weighted.
         """
         if learning_rate is not None:
@@ -177,12 +178,12 @@ class Trainer:
         return losses.detach()
 
     def publish(self) -> None:
-        """Write all live members to the stack, and go on training them."""
+        """Write all active members to the stack, and go on training them."""
         if self._active_stack is not self.stack:
             self.stack.assign(self.active, self._active_stack)
 
     def retire(self, members: Sequence[int]) -> None:
-        """Write some live members back to the stack and train only the others from now on."""
+        """Write some active members back to the stack and train only the others from now on."""
         remaining = [i for i, member in enumerate(self.active) if member not in members]
         stopping = [i for i, member in enumerate(self.active) if member in members]
         if self._active_stack is not self.stack:
@@ -195,15 +196,14 @@ class Trainer:
         self.active = [self.active[i] for i in remaining]
 
     def _keep_members(self, remaining: list[int]) -> None:
-        """Keep the parameters and the optimiser's moments of some live members."""
+        """Keep the parameters and the optimiser's moments of some active members."""
         states = [self._adam.state[parameter] for parameter in self._active_stack.parameters()]
         rate = self._adam.param_groups[0]["lr"]
         self._active_stack = self._active_stack.select(remaining)
         self._adam = self._optimiser(rate)
         for parameter, state in zip(self._active_stack.parameters(), states, strict=True):
-            self._adam.state[
-                parameter
-            ] = {  # the moments have a member axis, the step count is a scalar
+            # The moments have a member axis, the step count is a scalar.
+            self._adam.state[parameter] = {
                 key: value[remaining] if value.ndim else value for key, value in state.items()
             }
 

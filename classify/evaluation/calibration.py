@@ -54,7 +54,7 @@ class PixelSample:
     y : array of shape (n,), integer
         The true classes.
     weights : array of shape (n,), float64
-        How many pixels each one stands for.
+        How many pixels each one represents.
     groups : array of shape (n,), integer
         The fold of each pixel.
     """
@@ -149,13 +149,10 @@ def calibrate(sample: PixelSample) -> Calibration:
     sample : PixelSample
         Of at least one group; with only one, its own temperature is used.
     """
-    tempered_parts, groups = [], sample.groups % _MAX_GROUPS
+    after, groups = np.empty_like(sample.probabilities), sample.groups % _MAX_GROUPS
     for group in np.unique(groups):
         own = groups == group
         temperature = find_temperature(sample if own.all() else sample.of(~own))
-        tempered_parts.append((own, temperature))
-    after = np.empty_like(sample.probabilities)
-    for own, temperature in tempered_parts:
         after[own] = tempered(sample.probabilities[own], temperature)
     calibrated = PixelSample(after, sample.y, sample.weights, sample.groups)
     nll, nll_calibrated = negative_log_likelihood(sample), negative_log_likelihood(calibrated)

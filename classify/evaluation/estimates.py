@@ -24,7 +24,7 @@ def weighted_counts(
     ----------
     y, predicted : arrays of shape (n,), integer
     weight : array of shape (n,), float64
-        How many pixels each stands for, see `DrawnPixels`.
+        How many pixels each represents, see `DrawnPixels`.
     image : array of shape (n,), integer
     shape : tuple of int
         Images, and classes C.

@@ -1,12 +1,12 @@
-"""A linear probe: how well classes can be told from some layers, cross-validated by image.
+"""A linear probe: how well some layers separate the classes, cross-validated by image.
 
 Each layer's channels are standardised and turned into their leading principal components, at most
 32, each scaled to a deviation of 1; a multinomial logistic regression (scikit-learn's) predicts
 the classes. All of it is fitted on the training folds only. So layers of 100 and of 1000
-channels get the same number of weights, and a fit takes a tenth of a second: on whitened components
-it needs 20 iterations instead of 50 to 100. The loss weights rare classes as `dseg fit` does.
+channels get the same number of weights, and a fit is fast: whitened components need few iterations.
+The loss weights rare classes as `dseg fit` does.
 
-Layers that are no activations (colour and place, filters) also get products of their leading
+Layers that are no activations (colour and position, filters) also get products of their leading
 components: classes are not linearly separable by position, but the ensemble, which is not linear,
 uses positions well. Without products the probe would find them useless (docs/design.md).
 """
@@ -74,9 +74,9 @@ class PixelTable:
         By the layer's name.
     y : array of shape (n,), integer
     weight : array of shape (n,), float64
-        How many pixels each stands for.
+        How many pixels each represents.
     image : array of shape (n,), integer
-        By its place.
+        The index of each one's image, 0 to ``n_images - 1``.
     n_images, n_classes : int
     raw : frozenset of str
         The layers that no network made.
@@ -158,7 +158,7 @@ class LinearProbe:
     ----------
     table : PixelTable
     folds : sequence of sequences of int
-        The images of each fold, by their places.
+        The images of each fold, by their indices.
     workers : int
         Fits at once.
     """
@@ -184,7 +184,7 @@ class LinearProbe:
     def score(
         self, sets: Sequence[Sequence[str]], advance: Callable[[int], None] = lambda n: None
     ) -> list[IouEstimate]:
-        """Return how well each of some sets of layers tells the classes of held-out images.
+        """Return how well each of some sets of layers separates the classes of held-out images.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """Colours that are seen over an image: none nearly black, none nearly another's.
 
 An overlay mixes an image half with the classes' colours. Black only darkens it, as shadow does, and
-what is alike on a mask is hardly told apart on half of a photograph.
+similar colours of a mask can hardly be distinguished over a photograph.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ __all__ = ["cielab", "overlay_colours"]
 
 _DARK = 25.0  # lightness, of 100; of navy 13, of maroon 26
 _NEAR, _APART = 20.0, 25.0
-_COMPARED = 256  # classes; nobody tells more apart by colour
+_COMPARED = 256  # classes; nobody distinguishes more by colour
 
 # In place of black, which is the first class's: far from all default colours.
 _VIOLET: Colour = (165, 0, 255)
@@ -73,25 +73,25 @@ def overlay_colours(colours: Sequence[Colour]) -> tuple[Colour, ...]:
     >>> overlay_colours([(0, 0, 0), (230, 159, 0)])
     ((165, 0, 255), (230, 159, 0))
     """
-    shown, places = list(colours), cielab(colours)
-    kept = list[int]()
-    for k, place in enumerate(places):
-        near = k < _COMPARED and _distance(places[kept], place) < _NEAR
-        if place[0] >= _DARK and not near:
-            kept.append(k)
+    shown, lab = list(colours), cielab(colours)
+    unchanged = list[int]()
+    for k, colour in enumerate(lab):
+        near = k < _COMPARED and _distance(lab[unchanged], colour) < _NEAR
+        if colour[0] >= _DARK and not near:
+            unchanged.append(k)
     others = [_VIOLET, *(default_colour(k) for k in range(1, _COMPARED))]
-    free = cielab(others)
-    room = np.array([_distance(places[kept][:_COMPARED], place) for place in free])
-    for k in sorted(set(range(len(shown))) - set(kept)):
+    others_lab = cielab(others)
+    room = np.array([_distance(lab[unchanged][:_COMPARED], colour) for colour in others_lab])
+    for k in sorted(set(range(len(shown))) - set(unchanged)):
         enough = np.flatnonzero(room >= _APART)
         chosen = int(enough[0]) if len(enough) else int(room.argmax())
-        if places[k][0] >= _DARK and _distance(places[kept], places[k]) > room[chosen]:
+        if lab[k][0] >= _DARK and _distance(lab[unchanged], lab[k]) > room[chosen]:
             continue  # of so many classes none is far from all
         shown[k] = others[chosen]
-        room = np.minimum(room, np.linalg.norm(free - free[chosen], axis=1))
+        room = np.minimum(room, np.linalg.norm(others_lab - others_lab[chosen], axis=1))
     return tuple(shown)
 
 
-def _distance(places: NDArray[np.float64], place: NDArray[np.float64]) -> float:
+def _distance(colours: NDArray[np.float64], colour: NDArray[np.float64]) -> float:
     """Return how far a colour is from the nearest of some; infinite from none."""
-    return float(np.linalg.norm(places - place, axis=1).min(initial=np.inf))
+    return float(np.linalg.norm(colours - colour, axis=1).min(initial=np.inf))

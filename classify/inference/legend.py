@@ -14,19 +14,20 @@ from .mask_files import write_encoded
 __all__ = ["write_legend"]
 
 _TEXT, _LINE, _PATCH, _GAP = 18, 28, 20, 10  # pixels
-_COLUMN, _MOST = 24, 40  # lines of a column, signs of a name
+_COLUMN, _MOST = 24, 40  # lines of a column, characters of a name
 _WHITE, _INK = (255, 255, 255), (30, 30, 30)
 
 
 def write_legend(path: Path, names: Sequence[str], colours: Sequence[Colour]) -> None:
-    """Draw a patch of each class's colour beside its number and name.
+    """Draw a patch of each class's colour, then its number and name.
 
     Parameters
     ----------
     path : path
         Of a PNG.
     names : sequence of str
-        Of any script; long ones are cut. Signs that the font lacks are boxes: hence the numbers.
+        Of any script; long ones are cut. Characters that the font lacks are drawn as boxes, so each
+        class has its number, too.
     colours : sequence of (red, green, blue)
 
     Raises
@@ -56,8 +57,8 @@ def write_legend(path: Path, names: Sequence[str], colours: Sequence[Colour]) ->
 
 
 def _shown(name: str) -> str:
-    """Return a name as it can stand on one line."""
-    plain = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
+    """Return a name that fits on one line."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     return plain if len(plain) <= _MOST else plain[: _MOST - 1] + "…"
 
 

@@ -7,8 +7,8 @@ probabilities   ``.npy``, float16 (C, H, W)
 uncertainty     ``.npy``, float32 (H, W), nats
 ==============  ==========================================================================
 
-Each is written under a temporary name beside its own and then renamed, so what has the name is
-whole.
+Each is written under a temporary name in its folder and then renamed, so a file with its final name
+is complete.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ def write_mask(
     colours : sequence of (red, green, blue)
         The colour of each class id.
     under : path, optional
-        A temporary name beside it, under which to leave the file for the caller to rename.
+        A temporary name in the same folder: the file keeps it, and the caller renames the file.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def encode_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> bytes:
 
 
 def write_encoded(path: Path | str, encoded: bytes) -> None:
-    """Write what `encode_mask` returned.
+    """Write an encoded file, such as `encode_mask` returns.
 
     Raises
     ------

@@ -38,7 +38,7 @@ _MANY = 8
 
 
 def check_size(label: tuple[int, ...], image: tuple[int, ...], name: str, image_name: str) -> None:
-    """Refuse a label map that has not its image's height and width.
+    """Refuse a label map whose height and width are not those of its image.
 
     Raises
     ------
@@ -89,18 +89,18 @@ def check_ids(
             f"{ignore}. If {first} marks unlabelled pixels, use --ignore {first}; if it is "
             "an object, renumber it: class ids are 0, 1, 2, …"
         )
-    there = f"there are {n} classes, 0 to {n - 1}, and the ignore label is {ignore}"
+    allowed = f"there are {n} classes, 0 to {n - 1}, and the ignore label is {ignore}"
     if classes is None:
-        there = f"a class id is at most {n - 1}, and the ignore label is {ignore}"
+        allowed = f"a class id is at most {n - 1}, and the ignore label is {ignore}"
     elif n == 1:
-        there = f"there is one class, 0, and the ignore label is {ignore}"
+        allowed = f"there is one class, 0, and the ignore label is {ignore}"
     why = (
         "Is a class missing in classes.txt? If the id is a mistake, give those pixels their "
         f"class id; if they are unlabelled, use --ignore {first}"
     )
     if Edges.of(label).softened:
         why = f"Many ids occur only along the borders of others. {_SOFTENED}"
-    raise InputError(f"{what} has the id {first} but {there}. {why}")
+    raise InputError(f"{what} has the id {first} but {allowed}. {why}")
 
 
 def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
@@ -115,7 +115,7 @@ def check_label_maps(survey: LabelSurvey, classes: Classes | None) -> list[str]:
     Returns
     -------
     list of str
-        What is odd and may be meant, to be told.
+        Messages about what is odd but may be intended.
 
     Raises
     ------
@@ -149,19 +149,19 @@ def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None
         _refuse_softened(masks)
         if _is_sparse(ids):
             _refuse_as_grey(masks)
-    told = []
+    notes = []
     if masks.softened or masks.edges.softened:
-        told.append(f"{_where_softened(masks)}. {_SOFTENED}")
+        notes.append(f"{_where_softened(masks)}. {_SOFTENED}")
     if masks.pixels[ignore] and not 0 <= ignore <= labels.highest:
-        told.append(
+        notes.append(
             f"{masks.pixels[ignore]} pixels of {masks.where} are {ignore}, the ignore label: "
             "they count as wrong where the label map has a class"
         )
-    return told
+    return notes
 
 
 def _is_binary(survey: LabelSurvey) -> bool:
-    """Say whether there are black and white only, white being the ignore label."""
+    """Whether there are black and white only, white being the ignore label."""
     return survey.ids == [0] and survey.ignore in (255, 65535) and survey.pixels[survey.ignore] > 0
 
 
@@ -187,14 +187,14 @@ def _refuse_grey_values(survey: LabelSurvey) -> None:
 
 
 def _refuse_as_grey(survey: LabelSurvey) -> None:
-    there, ignore = sorted(survey.pixels), survey.ignore
+    found, ignore = sorted(survey.pixels), survey.ignore
     if _is_binary(survey):
         raise InputError(
             f"{_binary(survey)}. If {ignore} is right, name the classes in classes.txt"
         )
-    shown = ", ".join(map(str, there))
-    if len(there) > _SHOWN:
-        shown = ", ".join(map(str, there[: _SHOWN - 1])) + f", … {there[-1]}"
+    shown = ", ".join(map(str, found))
+    if len(found) > _SHOWN:
+        shown = ", ".join(map(str, found[: _SHOWN - 1])) + f", … {found[-1]}"
     highest = survey.highest
     unlabelled = f" If {highest} marks unlabelled pixels, use --ignore {highest}."
     raise InputError(
@@ -221,16 +221,16 @@ def _where_softened(survey: LabelSurvey) -> str:
 
 
 def _odd_though_named(survey: LabelSurvey, classes: Classes) -> list[str]:
-    told = odd_colours(survey, classes)
+    notes = odd_colours(survey, classes)
     if survey.softened or survey.edges.softened:
-        told.append(f"{_where_softened(survey)}. {_SOFTENED}")
+        notes.append(f"{_where_softened(survey)}. {_SOFTENED}")
     if _is_binary(survey) and len(classes) > 1:
         ignore = survey.ignore
-        told.append(
+        notes.append(
             f"{survey.where} have only the ids 0 ('{classes.names[0]}') and {ignore}, which means "
             f"unlabelled: only '{classes.names[0]}' counts. If {ignore} is an object, renumber it"
         )
-    return told
+    return notes
 
 
 def _in_one_map(survey: LabelSurvey) -> list[str]:
@@ -240,8 +240,6 @@ def _in_one_map(survey: LabelSurvey) -> list[str]:
     if len(survey.maps) < 3 or len(ids) < _MANY or 2 * alone < len(ids):
         return []
     return [
-        (
-            f"{alone} of the {len(ids)} ids occur in one label map only: are they classes? If "
-            "so, name them in classes.txt"
-        )
+        f"{alone} of the {len(ids)} ids occur in one label map only: are they classes? If so, name "
+        "them in classes.txt"
     ]

@@ -30,20 +30,20 @@ _KEYS = frozenset({"id", "name", "colour", "color"})
 
 
 def names_of_lines(text: str) -> tuple[list[str], list[str]]:
-    r"""Return the names in the text of a ``classes.txt``, by class id, and what was made of it.
+    r"""Return the names in the text of a ``classes.txt``, by class id, and notes on the rest.
 
     Returns
     -------
     names : list of str
         An empty line between others is an empty name.
     notes : list of str
-        What was not taken as it stands, in words that follow the file's name.
+        What the text holds besides names, in words that follow the file's name.
 
     Raises
     ------
     InputError
-        If there is none, or it cannot be told which class a line names; the words follow the
-        file's name.
+        If there is none, or it is not clear which class a line names; the words follow the file's
+        name.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def _without_comments(lines: Sequence[str], notes: list[str]) -> list[str]:
     left = [line for line in stripped if not line.startswith("#")]
     if len(left) < len(stripped):
         notes.append("has comments (lines that begin with #), which are ignored")
-        while left and not left[0]:  # what parted them from the names
+        while left and not left[0]:  # empty lines between comments and names
             del left[0]
     return left
 
@@ -95,7 +95,7 @@ def _without_ignore(lines: list[str], notes: list[str]) -> list[str]:
     if not lines or _IGNORE in lines:
         raise InputError(
             f"has '{_IGNORE}' in an unexpected line: labelme writes it in the first line "
-            "only. Expected it there or nowhere, followed by one class per line"
+            "only. Expected it in the first line or nowhere, followed by one class per line"
         )
     return lines
 
@@ -166,9 +166,9 @@ def _refuse_other_order(lines: Sequence[str]) -> None:
 
 
 def entries_by_id(plain: Sequence[Any]) -> tuple[list[Any], list[str]]:
-    """Return the entries of a ``classes.json`` by class id, and what was made of it.
+    """Return the entries of a ``classes.json`` by class id, and notes on them.
 
-    Each may have an ``"id"``, which then says which class it is; else its place does.
+    Each may have an ``"id"``, which then says which class it is; else its position does.
 
     Raises
     ------
@@ -181,8 +181,8 @@ def entries_by_id(plain: Sequence[Any]) -> tuple[list[Any], list[str]]:
     [{'id': 0, 'name': 'sky'}, {'id': 1, 'name': 'tree'}]
     """
     entries, notes = list(plain), list[str]()
-    told = [entry for entry in entries if isinstance(entry, dict)]
-    ids = [entry["id"] for entry in told if "id" in entry]
+    mappings = [entry for entry in entries if isinstance(entry, dict)]
+    ids = [entry["id"] for entry in mappings if "id" in entry]
     if ids and (len(ids) < len(entries) or not all(type(one) is int for one in ids)):
         raise InputError(
             f'{len(ids)} of {len(entries)} entries have an "id", such as {ids[0]!r}: expected a '
@@ -193,26 +193,27 @@ def entries_by_id(plain: Sequence[Any]) -> tuple[list[Any], list[str]]:
         entries = sorted(entries, key=lambda entry: int(entry["id"]))
         if entries != list(plain):
             notes.append(f"is ordered by its ids: class 0 is {entries[0].get('name')!r}")
-    for place, entry in enumerate(entries):
-        _check_keys(place, entry)
-    others = sorted({str(key) for entry in told for key in entry} - _KEYS - set(_ID_KEYS))
+    for position, entry in enumerate(entries):
+        _check_keys(position, entry)
+    others = sorted({str(key) for entry in mappings for key in entry} - _KEYS - set(_ID_KEYS))
     if others:
         notes.append(f"has {', '.join(others)}, which are ignored")
     return entries, notes
 
 
-def _check_keys(place: int, entry: Any) -> None:
+def _check_keys(position: int, entry: Any) -> None:
     """Refuse an entry that says two things at once."""
     if not isinstance(entry, dict):
         return
     both = [entry[key] for key in ("colour", "color") if key in entry]
     if len(both) == 2 and both[0] != both[1]:
         raise InputError(
-            f'entry {place} has "colour" {both[0]!r} and "color" {both[1]!r}: keep one'
+            f'entry {position} has "colour" {both[0]!r} and "color" {both[1]!r}: keep one'
         )
     for key in _ID_KEYS:
-        if "id" not in entry and key in entry and entry[key] != place:
+        if "id" not in entry and key in entry and entry[key] != position:
             raise InputError(
-                f'entry {place} has "{key}": {entry[key]!r}, but its place says class {place}: '
-                'expected "id", which says which class it is, or entries in the classes\' order'
+                f'entry {position} has "{key}": {entry[key]!r}, but its position means class '
+                f'{position}: expected "id", which says which class it is, or entries in the '
+                "classes' order"
             )

@@ -14,7 +14,7 @@ __all__ = ["Classes", "Colour", "default_classes", "default_colour", "load_class
 
 Colour = tuple[int, int, int]
 
-# Okabe & Ito, "Color Universal Design" (2008): told apart by colour-blind eyes too.
+# Okabe & Ito, "Color Universal Design" (2008): colour-blind eyes can distinguish them, too.
 OKABE_ITO: tuple[Colour, ...] = (
     (0, 0, 0),
     (230, 159, 0),
@@ -157,19 +157,19 @@ def named_classes(names: Sequence[str]) -> Classes:
 
 
 def load_classes(
-    label_folder: str | Path, tell: Callable[[str], None] | None = None
+    label_folder: str | Path, say: Callable[[str], None] | None = None
 ) -> Classes | None:
     """Read the classes that belong to a folder of label maps.
 
-    Looked for in the folder, then beside it (in its parent): ``classes.json``, a list with one
-    entry a class, or ``classes.txt``, whose line k, counted from 0, names class k. Where both
-    stand in one place, the JSON counts, since it can hold colours too, and must not contradict.
+    They are in the folder, or else in its parent: ``classes.json``, a list with one entry a class,
+    or ``classes.txt``, whose line k, counted from 0, names class k. If a folder has both, they must
+    have the same names, and the JSON is used, because it can hold colours too.
 
     Parameters
     ----------
     label_folder : path
-    tell : callable, optional
-        Takes in words what of the file was not taken as it stands, see `class_lines`.
+    say : callable, optional
+        Called with a message about what the file holds besides names, see `class_lines`.
 
     Returns
     -------
@@ -182,11 +182,11 @@ def load_classes(
         If a file cannot be read as described, names a class twice, or the two disagree.
     """
     folder = Path(label_folder).resolve()
-    for place in (folder, folder.parent):
+    for parent in (folder, folder.parent):
         found = [
             (path, *read(path))
             for name, read in (("classes.json", _read_json), ("classes.txt", _read_text))
-            if (path := place / name).is_file()
+            if (path := parent / name).is_file()
         ]
         if len(found) == 2 and found[0][1].names != found[1][1].names:
             raise InputError(
@@ -194,8 +194,8 @@ def load_classes(
             )
         if found:
             path, classes, notes = found[0]
-            if tell is not None and notes:
-                tell(f"'{path}' {', and '.join(notes)}")
+            if say is not None and notes:
+                say(f"'{path}' {', and '.join(notes)}")
             return classes
     return None
 

@@ -4,9 +4,8 @@ Anti-aliased drawing, resizing with interpolation and JPEG create values between
 border, which are then read as ids of their own. Two features tell such maps from real ones:
 
 - Steps: pixels whose id lies between those of their two neighbours. At a sharp border the id
-changes
-  at once; a thin third class at the border has an id outside the two as often as between them. At a
-  softened border, most pixels in between have ids in between.
+  changes at once; a thin third class at the border has an id outside the two as often as between
+  them. At a softened border, most pixels in between have ids in between.
 - Crumbs: ids of which hardly any pixel is surrounded by its own id, and that touch several other
   ids. A thin class that somebody drew touches one or two others.
 """
@@ -68,9 +67,9 @@ class Edges:
         differs = [side != centre for side in sides]
         edge_pixels = np.flatnonzero(differs[0] | differs[1] | differs[2] | differs[3])
         neighbourhood = np.stack([side.ravel()[edge_pixels] for side in (centre, *sides)])  # (5, n)
+        differing = int(np.count_nonzero(neighbourhood[1:] != neighbourhood[0]))
         return cls(
-            int(np.count_nonzero(neighbourhood[1:] != neighbourhood[0]))
-            / 2,  # each is counted twice
+            differing / 2,  # each pair is counted from both its pixels
             sum(int(np.count_nonzero(differs[k] & differs[k + 1])) for k in (0, 2)),
             _table(
                 _histogram(centre.ravel()),
@@ -114,7 +113,7 @@ class Edges:
 def _mixed_and_between(
     neighbourhood: NDArray[np.integer],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count, by id, pixels beside two and more other ids, and those between their neighbours.
+    """Count, by id, pixels next to two or more other ids, and those between their neighbours.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Stratified folds of images: the images of each class are spread over the folds.
 
-Images are the unit, for pixels of one image are correlated: an image with pixels in both training
-and test would be scored by what was learnt from itself.
+Images are the unit, because pixels of one image are correlated: an image with pixels in both
+training and test would be scored by what was learned from itself.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def image_folds(counts: NDArray[np.integer], k: int, seed: int = 0) -> tuple[tup
     References
     ----------
     Sechidis, Tsoumakas, Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011:
-    rarest first; here the folds' sizes are kept equal besides.
+    rarest first; here the folds' sizes are also equal.
 
     Examples
     --------
@@ -79,21 +79,21 @@ def _rarest_first(
     present: NDArray[np.bool_], order: NDArray[np.integer]
 ) -> list[tuple[int, int | None]]:
     """Return the images in order of assignment, each with the class it is assigned by, if any."""
-    remaining, order_dealt = [int(image) for image in order], list[tuple[int, int | None]]()
+    remaining, assigned = [int(image) for image in order], list[tuple[int, int | None]]()
     while remaining:
         images_with = present[remaining].sum(axis=0)
         if not images_with.any():
-            return order_dealt + [(image, None) for image in remaining]
+            return assigned + [(image, None) for image in remaining]
         rarest = int(np.where(images_with > 0, images_with, len(present) + 1).argmin())
-        order_dealt += [(image, rarest) for image in remaining if present[image, rarest]]
+        assigned += [(image, rarest) for image in remaining if present[image, rarest]]
         remaining = [image for image in remaining if not present[image, rarest]]
-    return order_dealt
+    return assigned
 
 
 def classes_in_one_fold(
     counts: NDArray[np.integer], folds: Sequence[Sequence[int]]
 ) -> tuple[int, ...]:
-    """Return the classes all of whose images are in one fold: never learnt when it is held out.
+    """Return the classes all of whose images are in one fold: unknown when it is held out.
 
     Parameters
     ----------

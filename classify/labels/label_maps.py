@@ -33,7 +33,7 @@ IGNORED = 65535
 """What `label_tiles` writes where a pixel has no class: no class id is as high."""
 
 MINIMUM_PIXELS = 20
-"""Published: a class of fewer pixels in a resized image is not trained on there."""
+"""As published: a class of fewer pixels in a resized image is ignored in that image."""
 
 SUFFIXES = (".png", ".npy")
 _JPEG = (".jpg", ".jpeg")
@@ -53,7 +53,7 @@ def find_labels(
     ----------
     folder : path
     images : collection of path
-        Files known to be images: where labels stand beside the images, they are no labels.
+        Files known to be images, which are no labels: both may be in one folder.
     what : str
         What errors call one.
 
@@ -98,12 +98,12 @@ def describe_skipped_labels(
     ----------
     folder : path
     labels : collection of str
-        Stems of the label maps that `find_labels` found; what has one is nothing apart.
+        Stems of the label maps that `find_labels` found; other files of these stems are not named.
     images : collection of path
         Files known to be images.
     stems : collection of str
-        Of the images that label maps are wanted for; where there is any label map, other names
-        are of no concern.
+        Of the images that label maps are wanted for; if there is any label map, files of other
+        stems are not named.
 
     Returns
     -------
@@ -255,7 +255,7 @@ def label_tiles(
 
 
 def check_trainable(counts: Sequence[int] | NDArray[np.integer], names: Sequence[str]) -> None:
-    """Refuse labels that nothing can be learnt from.
+    """Refuse labels that nothing can be learned from.
 
     Parameters
     ----------

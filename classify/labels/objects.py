@@ -74,9 +74,9 @@ def _own_numbers(ids_by_map: list[NDArray[np.integer]]) -> bool:
 def _pieces(seen: LabelMapStats, ids: NDArray[np.integer]) -> tuple[int, int]:
     """Return how many of the ids of a map are one piece, and how many there are."""
     label, single_piece = read_label_map(seen.path), 0
-    places = ndimage.find_objects(np.where(np.isin(label, ids), label, 0).astype(np.int64))
+    boxes = ndimage.find_objects(np.where(np.isin(label, ids), label, 0).astype(np.int64))
     for k in ids:
-        own = label[places[int(k) - 1]] == k
+        own = label[boxes[int(k) - 1]] == k
         parts, n = ndimage.label(own, np.ones((3, 3)))
         largest = np.bincount(parts.ravel())[1:].max() if n else 0
         single_piece += int(largest >= _PIECE * own.sum())

@@ -26,7 +26,7 @@ class DrawnPixels:
     weight : array of shape (n,), float64
         How many pixels each represents; over a class in an image they add up to its pixels there.
     image : array of shape (n,), int64
-        The image of each, by its place.
+        The index of each one's image.
     """
 
     index: NDArray[np.int64]

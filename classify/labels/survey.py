@@ -88,7 +88,7 @@ class LabelSurvey:
         *,
         borders: bool = True,
     ) -> LabelMapStats:
-        """Take in one map.
+        """Add one map.
 
         Parameters
         ----------
@@ -98,20 +98,20 @@ class LabelSurvey:
         palette : bytes, optional
             The file's, see `read_label_file`.
         borders : bool
-            Look at them too.
+            Compute the statistics of its borders, too.
         """
         pixels = pixels_of(label)
         self.pixels.update(pixels)
         pixels.pop(self.ignore, None)
         if palette is not None:
-            palette = self._palettes.setdefault(palette, palette)  # one object of equal ones
+            palette = self._palettes.setdefault(palette, palette)  # equal ones share one object
         seen = LabelMapStats(path, pixels, palette)
         self.maps.append(seen)
         if borders:
-            self._look_at_borders(path, label)
+            self._add_borders(path, label)
         return seen
 
-    def _look_at_borders(self, path: Path, label: NDArray[np.integer]) -> None:
+    def _add_borders(self, path: Path, label: NDArray[np.integer]) -> None:
         edges = Edges.of(label)
         self.edges += edges
         if edges.softened:

@@ -11,7 +11,7 @@ from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
 from ...extract.protocol import Backbone
 from ...store.errors import DsegError, InputError
-from ...store.format.layout import initial_attributes, open_group, store_bytes
+from ...store.format.layout import initial_attributes, open_group
 from ...store.geometry import plan_tiles
 from ...store.names import composed, stem_of
 from ...store.read.reader import FeatureStore
@@ -204,7 +204,7 @@ def _free(out: Path) -> int:
 def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
     """Return the size before compression; a dense export is made from a native store."""
     dense = dense_bytes(spec, rows) if config.layout == "dense" else 0
-    return store_bytes(spec, rows) + dense
+    return spec.bytes_per_row * rows + dense
 
 
 def _existing(config: ExtractConfig) -> FeatureStore | None:

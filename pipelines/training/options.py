@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from ...classify.ensemble.training import Recipe
+from ...classify.ensemble.recipes import Recipe
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
 from ...store.read.view import join_features

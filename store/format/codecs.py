@@ -57,7 +57,7 @@ class Codec:
 
     @property
     def quantised(self) -> bool:
-        """Whether maps are stored as levels, with scales beside them."""
+        """Whether maps are stored as levels, and their scales in an array of their own."""
         return self.dtype == "uint8"
 
 

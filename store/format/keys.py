@@ -33,8 +33,8 @@ PARTIAL = ".partial"  # zarr's suffix of a key that is still being written
 def _loop() -> asyncio.AbstractEventLoop:
     """Return an event loop that runs in a thread of its own.
 
-    A thread, for the caller's may run a loop already, as in a notebook; one for all calls, for to
-    start one takes five times as long as to look for a key.
+    A thread of its own, because the caller's may run a loop already, as in a notebook. One for all
+    calls, because starting it takes longer than looking for a key.
     """
     loop = asyncio.new_event_loop()
     Thread(target=loop.run_forever, name="dseg store", daemon=True).start()
@@ -50,7 +50,7 @@ def _result(operation: Coroutine[Any, Any, T]) -> T:
 
 
 def exists(store: Store, key: str) -> bool:
-    """Say whether a key is there."""
+    """Whether a key exists."""
     return _result(store.exists(key))
 
 

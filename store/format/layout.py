@@ -29,7 +29,6 @@ __all__ = [
     "open_group",
     "read_header",
     "initial_attributes",
-    "store_bytes",
 ]
 
 TABLE_CHUNK = 16384
@@ -271,8 +270,7 @@ def _facts(spec: FeatureSpec, images: int) -> dict[str, ArrayLayout]:
         "facts/nonfinite": fact("int64", layer, fill=UNKNOWN),
         "facts/clipped": fact("int64", layer, fill=UNKNOWN),
         "facts/reason": fact("string", fill=""),
-        # False is the fill value and is not stored, so listing the keys yields all flags that are
-        # set.
+        # False is the fill value and is not stored: listing the keys yields the flags that are set.
         "complete": fact("bool", fill=False),
         "failed": fact("bool", fill=False),
     }
@@ -297,11 +295,6 @@ def channel_chunk(channels: list[int], bytes_per_channel: int, limit: int) -> in
     return max_channels - max_channels % divisor if max_channels >= divisor else max_channels
 
 
-def store_bytes(spec: FeatureSpec, n_rows: int) -> int:
-    """Return the bytes of rows in float16 before compression: an upper bound of the disk space."""
-    return spec.bytes_per_row * n_rows
-
-
 def create_store(group: zarr.Group, header: Header) -> None:
     """Create all arrays of a store, and fill the table of layers; not the attributes.
 
@@ -318,9 +311,9 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
     Raises
     ------
     InputError
-        If nothing is there.
+        If the folder does not exist.
     NoStoreError
-        If what is there is no Zarr v3 group.
+        If it is no Zarr v3 group.
     StoreError
         If it is damaged.
     """

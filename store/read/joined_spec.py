@@ -25,13 +25,12 @@ def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
     first = parts[0]
     for other in parts[1:]:
         squashed = first.fit == other.fit == "squash"
-        rows = [(part.fit, part.overlap, part.row_shape) for part in (first, other)]
-        if not squashed and rows[0] != rows[1]:
+        tiles = [(part.fit, part.overlap, part.row_shape) for part in (first, other)]
+        if not squashed and tiles[0] != tiles[1]:
             raise InputError(
-                "features can be joined only if all images are squashed, or if all have the "
-                f"same tiles: here one store has --fit {first.fit} and passes of "
-                f"{first.row_shape[0]}x{first.row_shape[1]}, another --fit {other.fit} and "
-                f"{other.row_shape[0]}x{other.row_shape[1]}"
+                "features can be joined only if all images are squashed, or if all are cut into "
+                f"the same tiles: got {_tiles(first)}, and {_tiles(other)}. Extract both with the "
+                "same --fit, --size and --overlap, or with --fit squash"
             )
     return FeatureSpec(
         backbone={"kind": "joined"},
@@ -43,6 +42,12 @@ def joined_spec(parts: Sequence[FeatureSpec]) -> FeatureSpec:
         layers=tuple(parts[number].layers[at] for number, at in joined_order(parts)),
         parts=tuple(parts),
     )
+
+
+def _tiles(spec: FeatureSpec) -> str:
+    height, width = spec.row_shape
+    overlap = f" and --overlap {spec.overlap}" if spec.fit == "tile" else ""
+    return f"--fit {spec.fit} with tiles of {height}x{width}{overlap}"
 
 
 def parts_of(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
@@ -59,7 +64,7 @@ class HasLayers(Protocol):
 
 
 def joined_order(parts: Sequence[HasLayers]) -> list[tuple[int, int]]:
-    """Return, for each layer of `joined_spec`, the index of its part and its number there."""
+    """Return, for each layer of `joined_spec`, the index of its part and its number in it."""
     every = [(n, at, layer) for n, part in enumerate(parts) for at, layer in enumerate(part.layers)]
     extras: dict[bool, tuple[int, int]] = {}  # filters, then colour and position
     for number, at, layer in every:

@@ -60,9 +60,9 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If nothing is there, or it is a dense export.
+            If the folder does not exist, or is a dense export.
         StoreError
-            If what is there is no feature store, is of another version, or is damaged.
+            If it is no feature store, is of another version, or is damaged.
         """
         folder, where = Path(path), f"'{path}'"
         group = open_group(folder)
@@ -117,10 +117,10 @@ class FeatureStore:
         """
         if isinstance(which, str):
             if composed(which) not in self._by_name:
-                raise InputError(f"'{self.path}' has no image '{which}'")
+                raise InputError(f"{self.where} has no image '{which}'")
             return self._by_name[composed(which)]
         if not 0 <= which < len(self.images):
-            raise InputError(f"'{self.path}' has {len(self.images)} images, so no number {which}")
+            raise InputError(f"{self.where} has {len(self.images)} images, so no number {which}")
         return self.images[which]
 
     def rows(self, image: int | str) -> range:
@@ -137,10 +137,10 @@ class FeatureStore:
             If there is no such row, or it belongs to no image any more.
         """
         if not 0 <= row < self.n_rows:
-            raise InputError(f"'{self.path}' has {self.n_rows} rows, so no row {row}")
+            raise InputError(f"{self.where} has {self.n_rows} rows, so no row {row}")
         number = int(self._image_of[row])
         if number == NO_IMAGE:
-            raise InputError(f"row {row} of '{self.path}' no longer belongs to an image")
+            raise InputError(f"row {row} of {self.where} no longer belongs to an image")
         return self.images[number]
 
     def map(self, row: int, map_size: str) -> NDArray[np.float16]:
@@ -166,11 +166,7 @@ class FeatureStore:
         ChunkCorruptError
             If a chunk is missing or does not match its checksum.
         """
-        if map_size not in self.spec.map_sizes:
-            raise InputError(
-                f"'{self.path}' has no maps of {map_size}, only {', '.join(self.spec.map_sizes)}"
-            )
-        channels = self._arrays[f"features/{map_size}"].shape[1]
+        channels, _, _ = self._map_shape(map_size)
         return self._read(row, map_size, slice(0, channels))
 
     def activations(self, row: int, step: int | None, block: int) -> NDArray[np.float16]:
@@ -196,17 +192,13 @@ class FeatureStore:
             if (layer.timestep, layer.block) == (step, block):
                 return self._read(row, layer.map_size, self.spec.channel_slices[number])
         raise InputError(
-            f"'{self.path}' has no block {block} at step {step}: its steps are "
+            f"{self.where} has no block {block} at step {step}: its steps are "
             f"{list(self.spec.steps)}, its blocks {list(self.spec.blocks)}"
         )
 
     def array(self, map_size: str) -> dask.array.Array:
         """Return all maps of one size as a Dask array (rows, C, h, w), one chunk a row."""
-        if map_size not in self.spec.map_sizes:
-            raise InputError(
-                f"'{self.path}' has no maps of {map_size}, only {', '.join(self.spec.map_sizes)}"
-            )
-        shape = self._arrays[f"features/{map_size}"].shape[1:]
+        shape = self._map_shape(map_size)
         return dask.array.map_blocks(
             _map_block,
             store=self,
@@ -301,13 +293,19 @@ class FeatureStore:
             owner[image.first_row : image.first_row + image.row_count] = image.index
         return owner
 
+    def _map_shape(self, map_size: str) -> tuple[int, int, int]:
+        if map_size not in self.spec.map_sizes:
+            raise InputError(
+                f"{self.where} has no maps of {map_size}, only {', '.join(self.spec.map_sizes)}"
+            )
+        return self.spec.map_shape(map_size)
+
     def _read(self, row: int, size: str, channels: slice) -> NDArray[np.float16]:
         self._check_row(row)
-        name = f"features/{size}"
+        values = self._chunks(f"features/{size}", row, size, channels)
         if not codec_named(self.codec).quantised:
-            return np.asarray(self._chunks(name, row, size, channels))
-        levels = self._chunks(name, row, size, channels)
-        return dequantise(levels, self._chunks(f"scales/{size}", row, size, channels))
+            return values
+        return dequantise(values, self._chunks(f"scales/{size}", row, size, channels))
 
     def _chunks(self, name: str, row: int, size: str, channels: slice) -> NDArray[Any]:
         """Read channels of a row, chunk by chunk: an error of zarr does not name its chunk."""
@@ -336,7 +334,7 @@ class FeatureStore:
             raise StoreError(f"image '{image.name}' could not be extracted: {image.failed}")
         if not image.complete:
             raise StoreError(
-                f"image '{image.name}' is not complete in '{self.path}': run extract again"
+                f"image '{image.name}' is not complete in {self.where}: run extract again"
             )
 
     def _broken(self, row: int, size: str, key: str, problem: str) -> str:
@@ -345,7 +343,7 @@ class FeatureStore:
         layers = ", ".join(map(str, members))
         return (
             f"image '{image.name}', map size {size} ({layers}): chunk '{key}' of "
-            f"'{self.path}' {problem}. {VERIFY}: it extracts this image again"
+            f"{self.where} {problem}. {VERIFY}: it extracts this image again"
         )
 
 

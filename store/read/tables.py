@@ -139,8 +139,8 @@ def _find_contradictions(
         "images/first_row": (first_row < 0) | (first_row + count > header.rows),
     }
     # One entry for each tile of all images: the image's number, and the tile's number within it.
-    # Vectorised, as a store may have millions of rows; a row out of range is clipped here, and told
-    # by images/first_row above.
+    # Vectorised, as a store may have millions of rows; a row out of range is clipped here, and
+    # reported by images/first_row above.
     image = np.repeat(np.arange(len(size_index)), count)
     within = np.arange(len(image)) - np.repeat(count.cumsum() - count, count)
     row = np.minimum(np.maximum(np.repeat(first_row, count), 0) + within, header.rows - 1)
@@ -190,7 +190,7 @@ def read_names(arrays: Mapping[str, Array], header: Header, where: str) -> list[
         if other is not name:
             raise StoreError(
                 f"{where} contains the images '{other}' and '{name}', whose names differ only "
-                "in the extension, so their labels and masks could not be told apart. dseg "
+                "in the extension, so their labels and masks would have the same name. dseg "
                 f"does not write such stores. {ANEW}"
             )
     return names

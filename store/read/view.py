@@ -123,9 +123,9 @@ def features_for_spec(stores: Sequence[FeatureStore], spec: FeatureSpec) -> Feat
     if len(stores) > len(wanted) or len(parts) < len(wanted):
         networks = ", ".join(f"'{part.source}'" for part in wanted)
         raise SpecMismatchError(
-            f"the model was fitted on the features of {_counted(len(wanted))} (extracted with "
-            f"{networks}), but got {_counted(len(parts))}: {_quoted(stores)}. Give "
-            "the same number of stores, one for each network"
+            f"the model was fitted on the features of {_counted(len(wanted))} ({networks}), but "
+            f"got those of {_counted(len(parts))}: {_quoted(stores)}. Give stores with the "
+            "features of exactly these networks"
         )
     matched = _match_parts(parts, wanted)
     if matched is None:
@@ -163,8 +163,8 @@ def _mismatch(parts: Sequence[StorePart], wanted: Sequence[FeatureSpec]) -> str:
         "holds" if len(unmatched) == 1 else "hold"
     )
     if len(missing) == len(unmatched) == 1:
-        words += ": " + "; ".join(unmatched[0].spec.differences(missing[0]))
-        words += " ('here' is the store, 'there' the model)"
+        names = ("the store", "the model")
+        words += ": " + "; ".join(unmatched[0].spec.differences(missing[0], names))
     elif missing:
         words += ": none of them was extracted with " + ", ".join(
             f"'{part.source}'" for part in missing
@@ -180,13 +180,12 @@ def _check_distinct_specs(parts: Sequence[StorePart]) -> None:
         if match is not part:
             raise InputError(
                 f"{match.store.where} and {part.store.where} contain features of the same "
-                "feature spec: "
-                "give only one of them"
+                "feature spec: give only one of them"
             )
 
 
 def _counted(n: int) -> str:
-    return "one store" if n == 1 else f"{n} stores"
+    return "one network" if n == 1 else f"{n} networks"
 
 
 def _quoted(stores: Sequence[FeatureStore]) -> str:
@@ -333,7 +332,7 @@ class FeatureView:
     def _find_channel_slots(
         self, specs: Sequence[FeatureSpec]
     ) -> dict[str, list[tuple[int, slice]]]:
-        """Return, by map size, the store and the channels there of each layer, in feature order."""
+        """Return, by map size, each layer's store (its index) and channels, in feature order."""
         channel_slots: dict[str, list[tuple[int, slice]]] = {
             size: [] for size in self.spec.map_sizes
         }

@@ -22,8 +22,7 @@ __all__ = ["PIECE_BYTES", "TaskRunner", "read_maps", "read_vectors"]
 PIECE_BYTES = 2**24
 """Bytes that one task of vectors returns at most."""
 
-# Bytes of maps that are transposed at a time: they fit in the cache and are small next to the
-# chunk.
+# Bytes of maps that are transposed at a time: they fit in the processor's cache.
 _BLOCK_BYTES = 2**21
 
 UseResult = Callable[[int, Any], None]
@@ -73,14 +72,15 @@ class TaskRunner:
         def call(number: int) -> None:
             use(number, function(*calls[number]))
 
-        # In windows: `stop` is asked in between, and Dask's graph stays small.
+        # In windows, so that `stop` is called in between, and Dask's graph stays small.
         window = 8 * self.workers
         for first in range(0, len(calls), window):
             if stop():
                 return
             numbers = range(first, min(first + window, len(calls)))
             tasks = [dask.delayed(call, pure=False)(number) for number in numbers]
-            # by its name Dask would look for a cluster first, for which it imports distributed
+            # Not scheduler="threads": by a name Dask looks for a cluster first, and for that
+            # imports distributed, which is slow and may not be installed.
             dask.compute(*tasks, scheduler=threaded.get, num_workers=self.workers)
 
     def _on_cluster(

@@ -1,7 +1,8 @@
 """``--layout dense``: export the feature vector of every pixel, upsampled.
 
-For programs that cannot interpolate. About 22 times larger than the store it is made from, without
-more information; dseg itself reads the native layout only.
+For programs that cannot interpolate. Far larger than the store it is made from (`dense_bytes`
+over `FeatureSpec.bytes_per_row`), without more information; dseg itself reads the native layout
+only.
 """
 
 import shutil

@@ -170,8 +170,8 @@ def _check_distinct_stems(images: Sequence[PlannedImage]) -> None:
         if image.stem in seen:
             raise InputError(
                 f"the names of images '{seen[image.stem]}' and '{image.name}' differ only in "
-                "the extension or the Unicode form, so their labels and masks could not be "
-                "told apart: rename one"
+                "the extension or the Unicode form, so their labels and masks would have the same "
+                "name: rename one"
             )
         seen[image.stem] = image.name
 
@@ -217,11 +217,8 @@ def _open_planned(folder: Path, spec: FeatureSpec) -> "_StoreTables | None":
     if header.spec.hash != spec.hash:
         raise SpecMismatchError(
             f"the store '{folder}' was extracted with another feature spec: "
-            + "; ".join(header.spec.differences(spec))
-            + (
-                " ('here' is the store, 'there' this command). Use the same options, or give "
-                "another folder"
-            )
+            + "; ".join(header.spec.differences(spec, ("the store", "this command")))
+            + ". Use the same options, or give another folder"
         )
     return _StoreTables(folder)
 

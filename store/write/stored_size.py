@@ -100,15 +100,14 @@ class MeasuringWriter(FeatureWriter):
         self._n_finished += 1
 
     def store_bytes(self, images: int, rows: int, row_bytes: float | None = None) -> int:
-        """Return the bytes of a new store, if its images are like those written here.
+        """Return the bytes of a new store, if its images are like those written to this one.
 
         Parameters
         ----------
         images, rows : int
             Numbers of that store.
         row_bytes : float, optional
-            Bytes of a row; by default the mean of the rows written
-            (at least one).
+            Bytes of a row; by default the mean of the rows written (at least one).
         """
         facts = (self._memory.bytes_under() - self._empty_bytes) / max(1, self._n_finished)
         per_row_bytes = float(np.mean(self.row_bytes)) if row_bytes is None else row_bytes

@@ -74,7 +74,7 @@ def test_a_store_of_another_recipe(dseg, world, ddpm, other_ddpm):
     assert extract(dseg, world.photos, ddpm).code == 0
     again = extract(dseg, world.photos, ddpm, "--steps", "10")
     assert_refused(
-        again, "was extracted with another feature spec", "steps: [50, 150, 250] here, [10]"
+        again, "was extracted with another feature spec", "steps: [50, 150, 250] in the store, [10]"
     )
     again = extract(dseg, world.photos, other_ddpm)
     assert_refused(again, "checkpoint sha256")
@@ -385,7 +385,7 @@ def test_a_difference_deep_in_the_architecture_is_named(golden, dseg, world, tmp
     assert_refused(refused, "cannot be split by 64 head channels", "--head-channels or --heads")
     assert extract(dseg, world.photos, "net.pt", "--head-channels", 16).code == 0
     refused = extract(dseg, world.photos, "net.pt", "--head-channels", 32)
-    assert_refused(refused, "backbone head_channels: 16 here, 32 there")
+    assert_refused(refused, "backbone head_channels: 16 in the store, 32 in this command")
 
 
 def test_a_size_beyond_the_memory_is_told_so(dseg, world, ddpm):

@@ -208,7 +208,10 @@ class TestWhatNamesAClass:
             ([{"id": 0, "name": "a"}, "b"], '1 of 2 entries have an "id"'),
             ([{"id": "0", "name": "a"}], "such as '0': expected a whole number"),
             ([{"id": True, "name": "a"}], "such as True: expected a whole number"),
-            ([{"trainId": 7, "name": "a"}], 'entry 0 has "trainId": 7, but its place says class 0'),
+            (
+                [{"trainId": 7, "name": "a"}],
+                'entry 0 has "trainId": 7, but its position means class 0',
+            ),
             ([{"name": "a", "colour": "#000000", "color": "#000001"}], "keep one"),
         ],
     )

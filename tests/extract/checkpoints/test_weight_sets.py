@@ -83,7 +83,8 @@ def test_specs_of_the_two_differ_and_each_finds_its_own_again(
     specs = [feature_spec(backbone, "squash") for backbone in (average, raw)]
     assert specs[0].backbone["weights"] == "ema"
     assert specs[0].hash != specs[1].hash
-    assert 'backbone weights: "ema" here, null there' in specs[0].differences(specs[1])
+    words = specs[0].differences(specs[1], ("a", "b"))
+    assert 'backbone weights: "ema" in a, not given in b' in words
     moved = both.rename(tmp_path / "moved.pt")
     for spec, told in zip(specs, ("ema", "model"), strict=True):
         again = restore_backbone(FeatureSpec.from_dict(spec.to_dict()), moved, "cpu")

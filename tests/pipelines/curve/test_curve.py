@@ -114,11 +114,11 @@ def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_pat
     words = ("curve", store, world.truth, "--out", folder, "--dry-run")
     refused = dseg(*words, "--members", 2, "--max-steps", 61)
     assert refused.code == 2
-    assert "contains results that differ in max steps (60 there, 61 here): give" in refused.err
+    assert "contains results that differ in max steps (60 before, 61 now): give" in refused.err
     assert dseg(*words, "--members", 2, "--max-steps", 61, "--overwrite").code == 0
     (tmp_path / "test.txt").write_text("p1\np2\n")
     for told, what in (
-        (("--ignore", 2), "ignore (255 there, 2 here)"),
+        (("--ignore", 2), "ignore (255 before, 2 now)"),
         (("--test-list", "test.txt"), "--test-list"),
         (("--layers", FeatureStore.open(store).spec.layers[0].name), "the features"),
     ):

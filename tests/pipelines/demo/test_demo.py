@@ -171,10 +171,10 @@ def test_a_changed_scene_is_drawn_again(config):
 def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
     demo(config)
     before = files(config.out)
-    words = r"other settings \(labelled \(3 there, 2 here\)\).*--overwrite to start again"
+    words = r"other settings \(labelled \(3 before, 2 now\)\).*--overwrite to start again"
     with pytest.raises(DsegError, match=words):
         demo(replace(config, labelled=2))
-    with pytest.raises(DsegError, match=r"checkpoint \(.* there, .* here\)"):
+    with pytest.raises(DsegError, match=r"checkpoint \(.* before, .* now\)"):
         demo(replace(config, checkpoint=str(other_ddpm)))
     assert files(config.out) == before
     summary = demo(replace(config, labelled=2, checkpoint=str(other_ddpm), overwrite=True))

@@ -172,8 +172,8 @@ def test_stores_that_do_not_suit_a_joined_model_are_refused(dseg, world, store, 
     assert dseg("fit", store, mae_store, world.labels, "--members", 2, "--max-steps", 9).code == 0
     refused = dseg("predict", store)
     assert refused.code == 2
-    assert "on the features of 2 stores (extracted with '" in refused.err
-    assert "but got one store: " in refused.err
+    assert "on the features of 2 networks ('" in refused.err
+    assert "but got those of one network: " in refused.err
     twice = dseg("fit", store, store, world.labels, "--out", "m2")
     assert twice.code == 2
     assert "contain features of the same feature spec: give only one of them" in twice.err

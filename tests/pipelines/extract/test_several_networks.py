@@ -71,7 +71,7 @@ def test_it_goes_on_and_takes_in_new_images(dseg, world, both, ddpm, other_ddpm,
     assert "0 images extracted, 6 unchanged" in again.out
     other = dseg(*call, "--no-pixels")
     assert other.code == 2
-    assert "colour and position are among the layers only here" in other.err
+    assert "colour and position are among the layers of the store only" in other.err
 
 
 def test_layers_are_named_by_their_network(dseg, world, both, tmp_path):

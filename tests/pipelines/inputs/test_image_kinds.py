@@ -123,7 +123,9 @@ def test_a_brighter_image_than_white_is_refused_alone(dseg, of_12_bits, ddpm):
 def test_another_white_is_another_recipe(dseg, of_12_bits, ddpm):
     assert extract(dseg, of_12_bits, ddpm).code == 0
     refused = extract(dseg, of_12_bits, ddpm, "--white", 16383)
-    assert_refused(refused, "another feature spec", "preprocessing white: 4095 here, 16383 there")
+    assert_refused(
+        refused, "another feature spec", "white: 4095 in the store, 16383 in this command"
+    )
 
 
 def test_features_of_ordinary_images_keep_their_hash(dseg, own_world, ddpm, store, tmp_path):

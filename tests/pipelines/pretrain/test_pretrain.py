@@ -323,7 +323,7 @@ def test_a_run_of_other_settings(train, photos, tmp_path):
     assert train("--steps", 2).code == 0
     (out / "notes.txt").write_text("mine")
     before = weights(out)
-    assert_refused(train("--steps", 2, "--flip"), "differs in flip (False there, True here)")
+    assert_refused(train("--steps", 2, "--flip"), "differs in flip (False before, True now)")
     Image.new("RGB", (9, 9)).save(photos / "new.png")
     assert_refused(
         train("--steps", 4), "contains a run that differs in the images: use the same", "--init"
@@ -345,7 +345,7 @@ def test_what_a_pt_does_not_show_must_stay(golden, train, tmp_path):
     assert told.code == 0, told.err
     assert json.loads((tmp_path / "out/unet/config.json").read_text())["out_channels"] == 6
     other = train(*quick, "--head-channels", 32, "--diffusion-steps", 500, init="net.pt")
-    assert_refused(other, "diffusion steps (1000 there, 500 here); head channels (16 there, 32")
+    assert_refused(other, "diffusion steps (1000 before, 500 now); head channels (16 before, 32")
 
 
 def test_two_runs_at_once_in_one_folder(train, tmp_path):

@@ -212,7 +212,7 @@ def test_results_of_other_things_are_not_mixed(dseg, own_world, study, model, se
     assert "0 passes over 6 images, 5 from earlier runs" in dseg(*words, "--model", "m").out
     assert_refused(
         dseg(*words, "--model", "m", "--seed", 3),
-        "contains results that differ in seed (0 there, 3 here): give another --out, or",
+        "contains results that differ in seed (0 before, 3 now): give another --out, or",
     )
     for file in (tmp_path / "m").iterdir():
         shutil.copy(second / file.name, file)

@@ -174,7 +174,7 @@ def test_log_and_sheets_of_a_future_that_never_came_are_forgotten(run):
 
 def test_another_run_is_named_by_its_differences(run):
     with pytest.raises(
-        InputError, match=r"differs in seed \(0 there, 1 here\): use the same option"
+        InputError, match=r"differs in seed \(0 before, 1 now\): use the same option"
     ):
         state_to_continue(run, OTHER)
     assert state_to_continue(run, OTHER, overwrite=True) is None

@@ -156,10 +156,10 @@ def test_the_store_that_is_not_of_the_recipe_is_named(stores, other, write_all, 
     joined = join_features(stores).spec
     write_all(tmp_path / "c.zarr", replace(other, noise_seed=7))
     wrong = FeatureStore.open(tmp_path / "c.zarr")
-    words = r"than '.*c.zarr' holds: noise_seed: 7 here, \d+ there \('here' is the store"
+    words = r"than '.*c.zarr' holds: noise_seed: 7 in the store, \d+ in the model\."
     with pytest.raises(SpecMismatchError, match=words):
         features_for_spec([stores[0], wrong], joined)
-    with pytest.raises(SpecMismatchError, match=r"backbone kind: \"vit\" here, [^;]*; checkpoint"):
+    with pytest.raises(SpecMismatchError, match=r"kind: \"vit\" in the store, [^;]*; checkpoint"):
         features_for_spec([stores[1]], stores[0].spec)
 
 
@@ -233,7 +233,7 @@ def test_a_store_of_which_nothing_is_chosen_is_refused(stores):
 
 
 def test_tiles_of_another_shape_cannot_be_joined(spec, other):
-    with pytest.raises(InputError, match="--fit squash and passes of 16x16, another --fit tile"):
+    with pytest.raises(InputError, match="--fit squash with tiles of 16x16, and --fit tile"):
         joined_spec([spec, replace(other, fit="tile")])
 
 
@@ -241,7 +241,7 @@ def test_tiles_of_another_shape_cannot_be_joined(spec, other):
 def test_rows_that_do_not_cover_each_other_cannot_be_joined(spec, other, fit):
     one, two = (replace(part, fit=fit) for part in (spec, other))
     with pytest.raises(
-        InputError, match=f"--fit {fit} and passes of 16x16, another --fit {fit} and"
+        InputError, match=f"--fit {fit} with tiles of 16x16.*, and --fit {fit} with"
     ):
         joined_spec([one, two])
     assert joined_spec([one, replace(two, row_shape=(16, 16))]).fit == fit

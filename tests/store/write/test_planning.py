@@ -98,14 +98,14 @@ def test_a_failed_image_says_why_until_it_is_written(tmp_path, spec, write_all, 
     assert (image.failed, image.complete) == (None, True)
 
 
-def test_another_recipe_is_refused_by_its_differences(tmp_path, spec, write_all):
+def test_another_spec_is_refused_by_its_differences(tmp_path, spec, write_all):
     write_all(tmp_path / "s", spec, n=1)
     other = replace(spec, noise_seed=7, backbone={"kind": "test", "sha256": "ff"})
     with pytest.raises(SpecMismatchError) as caught:
         plan_store(tmp_path / "s", other, images("sub/0.png"))
     words = str(caught.value)
-    assert "noise_seed: 0 here, 7 there" in words
-    assert 'checkpoint sha256: "00" here, "ff" there' in words
+    assert "noise_seed: 0 in the store, 7 in this command" in words
+    assert 'checkpoint sha256: "00" in the store, "ff" in this command' in words
     assert "give another folder" in words
     assert FeatureStore.open(tmp_path / "s").image(0).complete
 

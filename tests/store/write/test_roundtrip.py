@@ -9,7 +9,7 @@ import pytest
 import torch
 from dseg.store.errors import InputError, StoreError
 from dseg.store.format.codecs import dequantise, quantise
-from dseg.store.format.layout import channel_chunk, store_bytes
+from dseg.store.format.layout import channel_chunk
 from dseg.store.read.reader import FeatureStore
 from dseg.store.spec import FeatureSpec, LayerSpec
 from dseg.store.write.writer import FeatureWriter, PlannedImage, plan_store
@@ -293,7 +293,7 @@ def test_a_chunk_keeps_within_its_limit(channels, limit):
 
 
 def test_the_bytes_of_a_store(spec):
-    assert store_bytes(spec, 10) == 10 * 2 * (18 * 16 + 4 * 64)
+    assert spec.bytes_per_row == 2 * (18 * 16 + 4 * 64)
 
 
 def test_rows_may_come_one_by_one(tmp_path, spec, make_maps):

@@ -317,7 +317,9 @@ def test_an_extra_layer_makes_another_recipe(guided_file: Path, name: str, words
     assert getattr(one, name)
     assert not getattr(other, name)
     assert (one.steps, one.blocks) == (other.steps, other.blocks) == ((7,), (0,))
-    assert one.differences(other) == [f"{words} are among the layers only here (--{name})"]
+    assert one.differences(other, ("a", "b")) == [
+        f"{words} are among the layers of a only (--{name})"
+    ]
     assert FeatureSpec.from_dict(one.to_dict()) == one
     assert restore_backbone(one, device="cpu").layers == one.layers
 
@@ -376,7 +378,7 @@ def test_half_precision_is_near_and_other_features(
     assert errors[-1] == 0  # the filters are not of the network
     specs = [feature_spec(backbone, "squash") for backbone in (whole, half)]
     assert specs[0].hash != specs[1].hash
-    assert "precision" in "; ".join(specs[0].differences(specs[1]))
+    assert "precision" in "; ".join(specs[0].differences(specs[1], ("a", "b")))
     assert "precision" not in specs[0].backbone  # features of old have the hash they had
     again = restore_backbone(specs[1], device="cpu")
     assert_same(again(rows(2)), half(rows(2)))
