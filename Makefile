@@ -3,6 +3,7 @@
 #   make install                    set up .venv, with the tools for tests and checks
 #   make demo                       set up .venv and run the main job on drawn scenes
 #   make test                       set up .venv and run the tests
+#   make test-slow                  those that take long: memory, kills between any two keys, …
 #   make test-robustness            the tests that need dseg[robustness], which it installs: 400 MB
 #   make test-lowest                the tests with the lowest versions that pyproject.toml allows
 #   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
@@ -46,6 +47,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest tests $(TWO) $(ARGS)
+
+test-slow: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest tests -m slow $(TWO) $(ARGS)
 
 test-robustness: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,robustness]'

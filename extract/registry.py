@@ -12,6 +12,7 @@ from .checkpoints.diffusers_folder import WEIGHTS
 from .checkpoints.opening import Checkpoint, open_checkpoint
 from .checkpoints.state_dict import some_keys
 from .checkpoints.weight_sets import NoChoiceError
+from .networks import handcrafted
 from .networks.base import LoadedNetwork
 from .networks.diffusion import diffusers_unet, guided_diffusion, latent
 from .networks.diffusion.unet import LoadedUNet
@@ -36,6 +37,7 @@ class Network(Protocol):
 
 
 NETWORKS: tuple[Network, ...] = (
+    handcrafted,
     guided_diffusion,
     latent,  # before those of RGB images, for its U-Net may look like theirs
     diffusers_unet,

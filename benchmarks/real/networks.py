@@ -83,8 +83,11 @@ def pretrain_network(
 
 
 def checkpoints_of(checkpoint: str) -> tuple[str, ...]:
-    """Return the checkpoints of a row: several, joined by "+", give their features together."""
-    return tuple(checkpoint.split("+"))
+    """Return the checkpoints of a row: several, joined by "+", give their features together.
+
+    "default" is what `dseg extract` uses where none is named.
+    """
+    return () if checkpoint == "default" else tuple(checkpoint.split("+"))
 
 
 def describe(checkpoint: str, options: NetworkOptions) -> Network:

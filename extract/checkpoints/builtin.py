@@ -8,13 +8,16 @@ from pathlib import Path
 
 from ...store.errors import InputError
 
-__all__ = ["BUILTIN", "IMAGENET", "builtin_path", "is_builtin"]
+__all__ = ["BUILTIN", "FILTERS", "IMAGENET", "builtin_path", "is_builtin"]
 
 _PREFIX = "builtin:"
 _FOLDER = Path(__file__).parents[1] / "builtin_checkpoints"
 
 BUILTIN = f"{_PREFIX}dseg-64"
 """The diffusion model."""
+
+FILTERS = f"{_PREFIX}filters"
+"""No network: classical filters, colour and position."""
 
 IMAGENET = f"{_PREFIX}efficientnet-lite0"
 """The network that was trained with ImageNet's labels."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ...extract.checkpoints.builtin import BUILTIN, IMAGENET
+from ...extract.checkpoints.builtin import BUILTIN, FILTERS, IMAGENET
 from ..console.options import (
     NUMBERS,
     SEED,
@@ -42,10 +42,10 @@ __all__ = ["extract"]
     "checkpoints",
     multiple=True,
     help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE, SwAV or "
-    "EfficientNet (.pth), DINO (transformers folder), or a hub id; default: the ImageNet network "
-    f"and the diffusion model that come with dseg ({IMAGENET}, {BUILTIN}), or with "
-    "--layers-from the model's. Several, each perhaps at its own sizes (net.pt@256,512), make "
-    "one store.",
+    "EfficientNet (.pth), DINO (transformers folder), a hub id, or what comes with dseg: "
+    f"{BUILTIN} (diffusion), {IMAGENET} (ImageNet), {FILTERS} (no network). Default: "
+    f"{FILTERS} and {IMAGENET}@256,512, or with --layers-from the model's. Several, each perhaps "
+    "at its own sizes (net.pt@256,512), make one store.",
 )
 @click.option(
     "--layers-from",
@@ -69,6 +69,7 @@ __all__ = ["extract"]
             "mae",
             "swav",
             "efficientnet-lite",
+            "handcrafted",
             "dinov2",
             "dinov3",
         ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...extract.backbone import open_backbone
-from ...extract.checkpoints.builtin import BUILTIN, IMAGENET
+from ...extract.checkpoints.builtin import FILTERS, IMAGENET
 from ...extract.networks.options import BackboneOptions, UnsupportedOptionError
 from ...extract.protocol import Backbone
 from ...store.errors import InputError
@@ -28,31 +28,13 @@ class NetworkInput:
     checkpoint : str
     size : (height, width), optional
         By default the checkpoint's.
-    steps, blocks : tuple of int, optional
-        By default those of the options, else the checkpoint's.
     """
 
     checkpoint: str
     size: Size | None = None
-    steps: tuple[int, ...] | None = None
-    blocks: tuple[int, ...] | None = None
-
-    def options(self, common: BackboneOptions) -> BackboneOptions:
-        """Return the options of all networks with what is this one's own."""
-        return replace(
-            common,
-            size=self.size or common.size,
-            steps=common.steps or self.steps,
-            blocks=common.blocks or self.blocks,
-        )
 
 
-_DIFFUSION = NetworkInput(BUILTIN, None, (50,), (4,))
-_SCALES = (
-    NetworkInput(IMAGENET, (256, 256)),
-    NetworkInput(IMAGENET, (512, 512), blocks=(3, 5, 8, 11, 15, 16)),
-)
-_TILE = (256, 256)
+_GRID, _SCALES, _TILE = (128, 128), ((256, 256), (512, 512)), (256, 256)
 
 
 def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[NetworkInput]:
@@ -81,22 +63,21 @@ def network_inputs(checkpoints: Sequence[str], sizes: Sequence[Size]) -> list[Ne
 
 
 def default_networks(sizes: Sequence[Size], fit: Fit) -> list[NetworkInput]:
-    """Return the networks that are used where none is named.
+    """Return what is used where no checkpoint is named.
 
-    One noise step of the diffusion model, which knows texture, and an ImageNet network at two
-    scales, which knows what things are; chosen by cross-validation (docs/default-features.md).
+    Filters, colour and position, on whose grid masks are made, and an ImageNet network at two
+    scales; chosen by cross-validation (docs/default-features.md).
 
     Parameters
     ----------
     sizes : sequence of (height, width)
-        Of each network; none for the default.
+        Of the network's input; none for the default.
     fit : {"squash", "pad", "tile"}
-        Tiles have one size, which all networks share.
+        Tiles have one size.
     """
-    common = sizes or ((_TILE,) if fit == "tile" else ())
-    if not common:
-        return [_DIFFUSION, *_SCALES]
-    return [replace(_DIFFUSION, size=common[0]), *(NetworkInput(IMAGENET, s) for s in common)]
+    scales = sizes or ((_TILE,) if fit == "tile" else _SCALES)
+    grid = scales[0] if sizes or fit == "tile" else _GRID
+    return [NetworkInput(FILTERS, grid), *(NetworkInput(IMAGENET, size) for size in scales)]
 
 
 def load_networks(
@@ -135,7 +116,7 @@ def load_networks(
     backbones: list[Backbone] = []
     unsupported: list[set[str]] = []
     for one in inputs:
-        own = one.options(options)
+        own = options if one.size is None else replace(options, size=one.size)
         layers = [layer for backbone in backbones for layer in backbone.layers]
         if any(layer.is_filters for layer in layers):
             own = replace(own, filters=False)

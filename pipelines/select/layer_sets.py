@@ -154,7 +154,7 @@ def _extract_command(spec: FeatureSpec, out: str) -> str:
     words += ["--size", f"{height}x{width}", "--fit", spec.fit]
     words += ["--overlap", str(spec.overlap)] if spec.fit == "tile" else []
     words += ["--steps", ",".join(map(str, spec.steps))] if spec.steps else []
-    words += ["--blocks", ",".join(map(str, sorted(spec.blocks)))]
+    words += ["--blocks", ",".join(map(str, sorted(spec.blocks)))] if spec.blocks else []
     words += ["--filters" if spec.filters else "--no-filters"]
     words += ["--pixels" if spec.pixels else "--no-pixels"]
     words += ["--seed", str(spec.noise_seed)] if spec.noise_seed else []

@@ -94,6 +94,7 @@ def test_it_says_it_in_words(dseg, world, ddpm):
 
 
 @linux
+@pytest.mark.slow
 def test_the_memory_told_is_what_the_run_takes(measured, pile, ddpm, tmp_path):
     """Batches of large rows, a good part of what the process holds."""
     (tmp_path / "list.txt").write_text("\n".join(f"{i:02}" for i in range(8)))

@@ -107,6 +107,7 @@ def run(commands, folder, cwd):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_three_commands_need_no_extra(plain, world, ddpm, tmp_path):
     commands = [
         ("extract", "--images", world.photos, "--out", "builtin.zarr", "--size", 32),

@@ -81,8 +81,8 @@ def tables_of(store):
     ("which", "hurt", "hurt_keys"),
     [
         ("new", Path.unlink, keys_of),
-        ("new", empty, keys_of),
-        ("new", cut, chunks_of),
+        pytest.param("new", empty, keys_of, marks=pytest.mark.slow),
+        pytest.param("new", cut, chunks_of, marks=pytest.mark.slow),
         ("old", Path.unlink, tables_of),
         ("old-squash", Path.unlink, tables_of),
     ],
@@ -187,7 +187,7 @@ class Killed(BaseException):
     """Stands for a kill between two keys: each is written whole or not at all."""
 
 
-@pytest.mark.parametrize("taller", [1, 16])
+@pytest.mark.parametrize("taller", [1, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_plan_killed_between_any_two_keys_goes_on(sample, whole, tmp_path, monkeypatch, taller):
     """Of image 1 the size changes, and with 16 its number of rows; image 5 is new."""
     write_key, path = local._put, tmp_path / "s.zarr"

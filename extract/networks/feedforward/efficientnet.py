@@ -117,10 +117,13 @@ class EfficientNetTrunk(MapTrunk):
 
     @property
     def run_ends(self) -> tuple[int, ...]:
-        """The last block of each run of equal width."""
+        """The last block of each run of equal width, from a quarter of the input's size on.
+
+        Maps of half the input's size know little, and are half of a store.
+        """
         widths = [channels for channels, _ in self._outputs]
         ends = [n for n, (one, other) in enumerate(pairwise(widths)) if one != other]
-        return (*ends, len(widths) - 1)
+        return tuple(n for n in (*ends, len(widths) - 1) if self._outputs[n][1] >= 4)
 
 
 def matches(checkpoint: Checkpoint) -> str | None:

@@ -95,6 +95,7 @@ def check(told, taken, imports, model):
 
 
 @linux
+@pytest.mark.slow
 def test_memory_bounds_a_fit_in_rounds(small, foretold):
     _, taken, words = foretold(small, 200, "--members", 4, "--max-steps", 120, *WHOLE)
     assert "read in rounds of" in words
@@ -102,6 +103,7 @@ def test_memory_bounds_a_fit_in_rounds(small, foretold):
 
 
 @linux
+@pytest.mark.slow
 def test_memory_bounds_a_resident_fit(small, foretold, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(40))))
     words = ("--members", 4, "--max-steps", 50, "--list", tmp_path / "list.txt", *WHOLE)
@@ -136,6 +138,7 @@ def corners(data, folder, side, count):
 
 
 @linux
+@pytest.mark.slow
 def test_memory_bounds_the_published_recipe(small, fitted, tmp_path):
     """Its members stop one by one, and each time those left are copied."""
     few = corners(small, tmp_path / "labels", 64, 1)
@@ -146,6 +149,7 @@ def test_memory_bounds_the_published_recipe(small, fitted, tmp_path):
 
 
 @linux
+@pytest.mark.slow
 def test_a_dry_run_tells_the_memory_of_resident_vectors(small, foretold, tmp_path):
     """Some pixels of wide maps: 2304 of 16384 an image."""
     few = corners(small, tmp_path / "labels", 48, 10)

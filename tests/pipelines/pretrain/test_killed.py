@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -45,6 +46,7 @@ for number in range(5):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_bit_for_bit(ddpm, tmp_path):
     """Killed again and again while it saves after every step."""
     photos = tmp_path / "photos"

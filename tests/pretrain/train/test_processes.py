@@ -38,6 +38,7 @@ def test_one_process_is_alone(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(unet, photos, tmp_path):
     """A batch of five, so that the parts differ; up to rounding, and only the first one talks."""
     network = unet(1, block_out_channels=(8, 16))

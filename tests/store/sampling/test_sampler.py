@@ -210,6 +210,7 @@ def mean_iou(stack, vectors, truth):
     return (both / either).mean()
 
 
+@pytest.mark.slow
 def test_rounds_learn_as_well_as_everything_resident(learnable):
     """Pools of a tenth of the pixels: the same mIoU within half a point, mean of paired seeds."""
     store, pixels, y, vectors, truth = learnable

@@ -41,11 +41,11 @@ def test_it_equals_the_port(size):
         torch.testing.assert_close(got, one, atol=1e-4 * float(one.abs().max()), rtol=0)
 
 
-def test_the_last_block_of_each_width_is_recorded_by_default():
+def test_the_last_block_of_each_width_is_recorded_by_default_but_at_half_the_size():
     backbone = load_backbone(NAME, device="cpu")
     *layers, last = backbone.layers
-    assert [layer.block for layer in layers] == [0, 1, 3, 5, 8, 11, 15, 16]
-    assert [layer.channels for layer in layers] == [32, 16, 24, 40, 80, 112, 192, 320]
+    assert [layer.block for layer in layers] == [3, 5, 8, 11, 15, 16]
+    assert [layer.channels for layer in layers] == [24, 40, 80, 112, 192, 320]
     assert [layer.height for layer in layers] == [128, 128, 64, 32, 16, 16, 8, 8]
     assert last.is_pixels
     assert backbone.row_shape == (256, 256)
