@@ -23,6 +23,7 @@ from ...store.atomic_folder import is_free, remove_temporary_files
 from ...store.claims import claimed
 from ...store.differences import differences
 from ...store.errors import DsegError, InputError
+from ..console.optional_packages import require
 from ..console.progress import Progress
 from ..evaluate.config import EvaluateConfig, EvaluateSummary
 from ..evaluate.run import evaluate
@@ -55,6 +56,7 @@ def demo(config: DemoConfig, progress: Progress | None = None) -> DemoSummary:
         range, or one of the steps fails.
     """
     progress = progress or Progress()
+    require("matplotlib")
     _check(config)
     features_of(_extraction(config))  # a wrong checkpoint leaves no folder
     tidy = partial(remove_temporary_files, config.out)
