@@ -133,6 +133,7 @@ def test_what_needs_an_extra_names_it(plain, world, store, model, mae, tmp_path)
             ("curve", store, world.truth, *QUICK),
             ("select", store, world.truth, "--max-steps", 5),
             ("fit", store, world.labels, "--folds", 2, "--folds-out", "held-out", *QUICK),
+            ("demo", "--out", "scenes"),
         ],
         "cluster": [("fit", store, world.labels, "--scheduler", "tcp://127.0.0.1:1", *QUICK)],
         "transformers": [
