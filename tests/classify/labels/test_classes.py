@@ -11,7 +11,7 @@ from dseg.classify.labels.classes import (
     named_classes,
 )
 from dseg.store.errors import InputError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 COLOUR = st.tuples(*[st.integers(0, 255)] * 3)
@@ -22,6 +22,7 @@ def test_all_default_colours_differ():
 
 
 @given(st.lists(st.tuples(st.text(min_size=1).map(str.strip), COLOUR), min_size=1))
+@settings(deadline=None)
 def test_from_list_inverts_to_list(entries):
     classes = Classes(tuple(n for n, _ in entries), tuple(c for _, c in entries))
     assert Classes.from_list(json.loads(json.dumps(classes.to_list()))) == classes

@@ -106,7 +106,7 @@ def test_a_size_at_which_a_class_is_lost_makes_no_grey_values(dseg, own_world, s
         return few
 
     change(own_world.labels, rare)
-    refused = fit(dseg, store, own_world.labels)
+    refused = dseg("fit", store, own_world.labels, "--recipe", "paper")
     assert_refused(refused, "only one class remains for training, 'class 0'", "27 pixels")
     assert "grey values" not in refused.err
 
