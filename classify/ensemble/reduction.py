@@ -165,16 +165,22 @@ def _components_of_size(
     rotation = torch.eye(x.shape[1])[:, n_activations:]
     count = min(plan.components[size], len(x))
     if count:
-        # imported here: it is slow, and not needed without reduction
-        from sklearn.decomposition import PCA
-
-        pca = PCA(count, copy=False, svd_solver="randomized", random_state=0)
-        pca_fit = pca.fit(x[:, :n_activations].numpy())
         components = torch.zeros(x.shape[1], count)
-        components[:n_activations] = torch.from_numpy(pca_fit.components_.T)
+        components[:n_activations] = _principal_components(x[:, :n_activations], count)
         rotation = torch.cat([components, rotation], dim=1)
     matrix = scaling.factor.unsqueeze(1) * rotation
     return matrix, scaling.shift @ matrix
+
+
+def _principal_components(x: Tensor, count: int) -> Tensor:
+    """Return orthonormal directions (C, count) of most variance of a sample (n, C)."""
+    if bool((x == x[0]).all()):  # as of maps of one cell in one image: any directions will do
+        return torch.eye(x.shape[1], count)
+    # imported here: it is slow, and not needed without reduction
+    from sklearn.decomposition import PCA
+
+    pca = PCA(count, copy=False, svd_solver="randomized", random_state=0)
+    return torch.from_numpy(pca.fit(x.numpy()).components_.T)
 
 
 @torch.no_grad()

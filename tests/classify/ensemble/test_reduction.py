@@ -125,6 +125,14 @@ def test_an_expanded_stack_scores_all_channels_as_the_small_one_the_reduced(spec
     torch.testing.assert_close(scores, expected, atol=5e-3, rtol=5e-3)  # z was rounded to float16
 
 
+def test_a_map_size_that_is_the_same_in_all_pixels(spec, sample):
+    """As maps of a single cell are where only one image is labelled."""
+    constant = {**sample, "4x4": np.full_like(sample["4x4"], 3.5)}
+    reduction = fit_reduction(constant, spec, ReductionPlan.of(spec, 18))
+    assert (reduction.vectors("4x4", constant["4x4"]) == 0).all()
+    assert all(torch.isfinite(matrix).all() for matrix in reduction.matrices.values())
+
+
 def test_a_map_size_of_extras_alone_is_kept_whole(spec, sample):
     layers = [layer for layer in spec.layers if layer.is_extra or layer.map_size == "4x4"]
     some = replace(spec, layers=tuple(layers))

@@ -46,7 +46,7 @@ def test_the_last_block_of_each_width_is_recorded_by_default_but_at_half_the_siz
     *layers, last = backbone.layers
     assert [layer.block for layer in layers] == [3, 5, 8, 11, 15, 16]
     assert [layer.channels for layer in layers] == [24, 40, 80, 112, 192, 320]
-    assert [layer.height for layer in layers] == [128, 128, 64, 32, 16, 16, 8, 8]
+    assert [layer.height for layer in layers] == [64, 32, 16, 16, 8, 8]
     assert last.is_pixels
     assert backbone.row_shape == (256, 256)
 

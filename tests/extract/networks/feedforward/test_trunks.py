@@ -366,7 +366,10 @@ def mae_state() -> dict[str, Tensor]:
         ({"heads": 4}, "heads cannot be set for this checkpoint: a transformers folder states it"),
         ({"schedule": "cosine"}, "schedule cannot be set"),
         ({"backbone": "swav"}, r"is a masked autoencoder \(MAE\), not a ResNet"),
-        ({"backbone": "clip"}, "unknown backbone 'clip': use one of guided-diffusion, "),
+        (
+            {"backbone": "clip"},
+            "unknown backbone 'clip': use one of handcrafted, guided-diffusion, ",
+        ),
     ],
 )
 def test_what_a_trunk_cannot_do_is_refused(options: dict, words: str, mae_folder: Path) -> None:
