@@ -63,13 +63,13 @@ __all__ = ["extract"]
     "--backbone",
     type=click.Choice(
         [
+            "handcrafted",
             "guided-diffusion",
             "latent-diffusion",
             "diffusers",
             "mae",
             "swav",
             "efficientnet-lite",
-            "handcrafted",
             "dinov2",
             "dinov3",
         ]

@@ -286,8 +286,7 @@ def test_filters_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
     assert "filters, colour and position" in made.err
     store = FeatureStore.open(tmp_path / "feats.zarr")
     assert store.spec.extras == ("filters", "colour and position")
-    assert store.activations(0, -2, -2).shape == (36, 32, 32)
-    assert store.activations(0, -1, -1).shape == (5, 32, 32)
+    assert [layer.channels for layer in store.spec.layers[-2:]] == [36, 5]
     assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 200).code == 0
     assert dseg("predict", "feats.zarr", "--out", "a").code == 0
     assert dseg("predict", world.photos, "--out", "b").code == 0
@@ -296,14 +295,15 @@ def test_filters_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
     assert ", filters, pixels\n" in dseg("info", "feats.zarr").out
     other = dseg(*words[:-1], "--out", "feats.zarr")
     assert other.code == 2
-    assert "colour and position are among the layers only here (--pixels)" in other.err
+    assert "colour and position are among the layers of" in other.err
     tiled = dseg(*words, "--out", "tiles.zarr", "--tile")
     assert tiled.code == 2
     assert "--pixels cannot be combined with --tile" in tiled.err
 
 
-def test_the_built_in_checkpoint_is_the_default(dseg, world, tmp_path):
-    made = dseg("extract", "--images", world.photos, "--out", "feats.zarr", "--size", 32)
+def test_the_built_in_diffusion_model(dseg, world, tmp_path):
+    words = ("--checkpoint", "builtin:dseg-64", "--size", 32)
+    made = dseg("extract", "--images", world.photos, "--out", "feats.zarr", *words)
     assert made.code == 0, made.err
     assert FeatureStore.open(tmp_path / "feats.zarr").spec.source == "builtin:dseg-64"
     assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 100).code == 0

@@ -301,7 +301,7 @@ def test_averaged_weights_and_listed_betas_from_end_to_end(dseg, world, two_sets
     assert_same_masks(tmp_path / "a", tmp_path / "b")
     refused = dseg(*extract, "--out", "raw.zarr")
     assert refused.code == 2
-    assert "backbone weights: null" in refused.err
+    assert "backbone weights: not given" in refused.err
     assert '"unet_ema"' in refused.err
     again = dseg("extract", "--images", world.photos, "--out", "c.zarr", "--layers-from", "model")
     assert again.code == 0, again.err

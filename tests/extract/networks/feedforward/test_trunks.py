@@ -368,7 +368,7 @@ def mae_state() -> dict[str, Tensor]:
         ({"backbone": "swav"}, r"is a masked autoencoder \(MAE\), not a ResNet"),
         (
             {"backbone": "clip"},
-            "unknown backbone 'clip': use one of handcrafted, guided-diffusion, ",
+            "unknown backbone 'clip': use one of handcrafted, ",
         ),
     ],
 )
