@@ -2,6 +2,7 @@
 #
 #   make demo                       set up .venv and run the main job on drawn scenes
 #   make test                       set up .venv and run the tests
+#   make test-slow                  the exhaustive tests, which it leaves out: every key, every page
 #   make test-robustness            the tests that need dseg[robustness], which it installs: 400 MB
 #   make test-lowest                the tests with the lowest versions that pyproject.toml allows
 #   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
@@ -24,7 +25,7 @@ LOWEST := $(VENV)-lowest
 # Older builds of PyTorch bring gigabytes of CUDA: by default it stays at the pinned version.
 LOWEST_TORCH ?= $(TORCH)
 
-.PHONY: install demo test test-robustness test-lowest coverage check bench bench-fit clean
+.PHONY: install demo test test-slow test-robustness test-lowest coverage check bench bench-fit clean
 
 install: $(STAMP)
 
@@ -41,6 +42,9 @@ demo: $(STAMP)
 # Two processes, each with one thread: many small networks gain nothing from more.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -n 2 --dist worksteal $(ARGS)
+
+test-slow: $(STAMP)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -m slow -n 2 --dist worksteal $(ARGS)
 
 test-robustness: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,robustness]'

@@ -40,7 +40,12 @@ def estimate(dseg, *words):
     return json.loads(told.out)
 
 
-@pytest.mark.parametrize("codec", ["lz4", "zstd", "none", "uint8"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "codec", ["lz4", "uint8", *(pytest.param(name, marks=SLOW) for name in ("zstd", "none"))]
+)
 def test_the_bytes_told_are_those_on_disk(dseg, pile, ddpm, codec):
     words = ("--images", pile, "--out", "f.zarr", "--checkpoint", ddpm, "--codec", codec)
     told = estimate(dseg, *words)
@@ -94,6 +99,7 @@ def test_it_says_it_in_words(dseg, world, ddpm):
 
 
 @linux
+@pytest.mark.slow
 def test_the_memory_told_is_what_the_run_takes(measured, pile, ddpm, tmp_path):
     """Batches of large rows, a good part of what the process holds."""
     (tmp_path / "list.txt").write_text("\n".join(f"{i:02}" for i in range(8)))

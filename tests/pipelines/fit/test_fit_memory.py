@@ -102,6 +102,7 @@ def test_memory_bounds_a_fit_in_rounds(small, foretold):
 
 
 @linux
+@pytest.mark.slow
 def test_memory_bounds_a_resident_fit(small, foretold, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(map(str, range(40))))
     words = ("--members", 4, "--max-steps", 50, "--list", tmp_path / "list.txt", *WHOLE)
@@ -136,6 +137,7 @@ def corners(data, folder, side, count):
 
 
 @linux
+@pytest.mark.slow
 def test_memory_bounds_the_published_recipe(small, fitted, tmp_path):
     """Its members stop one by one, and each time those left are copied."""
     few = corners(small, tmp_path / "labels", 64, 1)
@@ -146,6 +148,7 @@ def test_memory_bounds_the_published_recipe(small, fitted, tmp_path):
 
 
 @linux
+@pytest.mark.slow
 def test_a_dry_run_tells_the_memory_of_resident_vectors(small, foretold, tmp_path):
     """Some pixels of wide maps: 2304 of 16384 an image."""
     few = corners(small, tmp_path / "labels", 48, 10)
@@ -202,6 +205,7 @@ def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
 
 
 @linux
+@pytest.mark.slow
 def test_memory_bounds_a_fit_of_reduced_features(small, foretold):
     """Reduced, the features of all images fit in what reading in rounds took before."""
     _, taken, words = foretold(small, 290, "--members", 4, "--max-steps", 100, "--reduce", 64)
