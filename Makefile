@@ -3,7 +3,7 @@
 #   make install                    set up .venv, with the tools for tests and checks
 #   make demo                       set up .venv and run the main job on drawn scenes
 #   make test                       set up .venv and run the tests
-#   make test-slow                  those that take long: memory, kills between any two keys, …
+#   make test-slow                  the exhaustive tests, which it leaves out: every key, every page
 #   make test-robustness            the tests that need dseg[robustness], which it installs: 400 MB
 #   make test-lowest                the tests with the lowest versions that pyproject.toml allows
 #   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
@@ -31,7 +31,7 @@ LOWEST := $(VENV)-lowest
 # Older builds of PyTorch bring gigabytes of CUDA: by default it stays at the pinned version.
 LOWEST_TORCH ?= $(TORCH)
 
-.PHONY: install demo test test-robustness test-lowest coverage check bench bench-fit clean
+.PHONY: install demo test test-slow test-robustness test-lowest coverage check bench bench-fit clean
 
 install: $(STAMP)
 

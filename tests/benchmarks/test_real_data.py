@@ -414,10 +414,9 @@ def test_untrained_networks_differ_by_seed_and_not_in_kind(network, tmp_path):
     assert len({given.sha256, made[0].sha256, made[2].sha256}) == 3
 
 
-@pytest.mark.slow
-def test_pretraining_leaves_test_images_out_and_is_done_once(shapes, tmp_path):
+def test_pretraining_leaves_test_images_out_and_is_done_once(shapes, network, tmp_path):
     words = ("--rows", "pretrained,untrained", "--seeds", 1, "--pretrain-time", "1s")
-    words = (*words, "--pretrain-size", 32, "--size", 32)
+    words = (*words, "--pretrain-size", 32, "--size", 32, "--pretrain-init", network)
     run = compute(shapes, tmp_path / "out", *words)
     assert run.failed == []
     assert [key.row for key in run.computed] == ["pretraining", "pretrained", "untrained"]

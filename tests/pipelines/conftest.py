@@ -72,10 +72,9 @@ def measured():
 class Running:
     """A command line that runs in a process of its own; see `forked`."""
 
-    def __init__(self, ask: Callable[..., int | None], files: Path, folder: Path, words: object):
+    def __init__(self, ask: Callable[..., int | None], files: Path, order: dict[str, object]):
         self._ask, self._out, self._err = ask, files / "out", files / "err"
-        texts = {"out": str(self._out), "err": str(self._err)}
-        self.pid = ask(folder=str(folder), words=list(map(str, words)), **texts)
+        self.pid = ask(out=str(self._out), err=str(self._err), **order)
         self.code: int | None = None
 
     @property
@@ -124,8 +123,10 @@ def forked(tmp_path_factory):
             server.stdin.flush()
             return json.loads(server.stdout.readline())
 
-        def start(folder: Path, *words: object) -> Running:
-            return Running(ask, tmp_path_factory.mktemp("forked"), folder, words)
+        def start(folder: Path, *words: object, **env: object) -> Running:
+            variables = {name: str(value) for name, value in env.items()}
+            order = {"folder": str(folder), "words": list(map(str, words)), "env": variables}
+            return Running(ask, tmp_path_factory.mktemp("forked"), order)
 
         yield start
         server.stdin.close()

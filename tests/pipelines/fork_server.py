@@ -3,8 +3,8 @@
 Started once by the tests of killed and simultaneous runs (`forked` in conftest.py), no test
 itself: the imports of a process take longer than what it does there. One JSON line in, one out:
 
-    {"folder": F, "words": [...], "out": FILE, "err": FILE}
-        Start dseg with these words in that folder; its process id.
+    {"folder": F, "words": [...], "out": FILE, "err": FILE, "env": {NAME: VALUE}}
+        Start dseg with these words in that folder and these variables; its process id.
     {"wait": PID}
         Its exit code, minus the signal that ended it; null while it runs.
 """
@@ -17,13 +17,13 @@ import sys
 import torch
 from dseg.pipelines import main as cli
 
-for command in ("curve", "extract", "fit", "predict"):
+for command in ("curve", "extract", "fit", "predict", "pretrain"):
     importlib.import_module(f"dseg.pipelines.{command}.run")
 importlib.import_module("diffusers.models.unets.unet_2d")
-torch.optim.Adam([torch.zeros(1)])  # imports much more
+torch.optim.AdamW([torch.zeros(1)])  # imports much more
 
 
-def child(folder: str, words: list[str], out: str, err: str) -> None:
+def child(folder: str, words: list[str], out: str, err: str, env: dict[str, str]) -> None:
     """Run a command in this process, which then ends."""
     for number, (path, flags) in enumerate(
         (
@@ -34,6 +34,7 @@ def child(folder: str, words: list[str], out: str, err: str) -> None:
     ):
         os.dup2(os.open(path, flags, 0o600), number)
     os.chdir(folder)
+    os.environ.update(env)
     sys.argv, code = ["dseg", *words], 0
     try:
         cli.main()

@@ -40,7 +40,12 @@ def estimate(dseg, *words):
     return json.loads(told.out)
 
 
-@pytest.mark.parametrize("codec", ["lz4", "zstd", "none", "uint8"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "codec", ["lz4", "uint8", *(pytest.param(name, marks=SLOW) for name in ("zstd", "none"))]
+)
 def test_the_bytes_told_are_those_on_disk(dseg, pile, ddpm, codec):
     words = ("--images", pile, "--out", "f.zarr", "--checkpoint", ddpm, "--codec", codec)
     told = estimate(dseg, *words)

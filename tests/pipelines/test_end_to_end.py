@@ -19,7 +19,7 @@ def test_three_commands_make_masks(dseg, world, ddpm, tmp_path):
     assert (made.code, made.err.count("Warning")) == (0, 0), made.err
     assert "6 images extracted, 0 unchanged, 0 failed" in made.out
 
-    made = dseg("fit", "feats.zarr", world.labels, "--members", 4, "--max-steps", 300)
+    made = dseg("fit", "feats.zarr", world.labels, "--members", 4, "--max-steps", 100)
     assert made.code == 0, made.err
     assert "model: fitted on" in made.out
 
@@ -210,7 +210,7 @@ def test_extracting_again_extracts_nothing(dseg, own_world, ddpm, tmp_path):
 def test_padded_and_tiled_images_go_all_the_way(dseg, world, ddpm, fit, tmp_path):
     words = ("--images", world.photos, "--out", "f.zarr", "--checkpoint", ddpm, "--fit", fit)
     assert dseg("extract", *words).code == 0
-    fitted = dseg("fit", "f.zarr", world.labels, "--members", 3, "--max-steps", 200)
+    fitted = dseg("fit", "f.zarr", world.labels, "--members", 3, "--max-steps", 80)
     assert fitted.code == 0, fitted.err
     assert dseg("predict", "f.zarr", "--out", "a").code == 0
     assert dseg("predict", world.photos, "--out", "b").code == 0
@@ -287,7 +287,7 @@ def test_filters_colour_and_place_go_all_the_way(dseg, world, ddpm, tmp_path):
     store = FeatureStore.open(tmp_path / "feats.zarr")
     assert store.spec.extras == ("filters", "colour and position")
     assert [layer.channels for layer in store.spec.layers[-2:]] == [36, 5]
-    assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 200).code == 0
+    assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 10).code == 0
     assert dseg("predict", "feats.zarr", "--out", "a").code == 0
     assert dseg("predict", world.photos, "--out", "b").code == 0
     for stem in world.stems:
@@ -306,13 +306,13 @@ def test_the_built_in_diffusion_model(dseg, world, tmp_path):
     made = dseg("extract", "--images", world.photos, "--out", "feats.zarr", *words)
     assert made.code == 0, made.err
     assert FeatureStore.open(tmp_path / "feats.zarr").spec.source == "builtin:dseg-64"
-    assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 100).code == 0
+    assert dseg("fit", "feats.zarr", world.labels, "--members", 2, "--max-steps", 10).code == 0
     assert dseg("predict", world.photos).code == 0
 
 
 def test_a_model_of_reduced_features_takes_them_all(dseg, world, store, tmp_path):
     """Store and prediction know nothing of the reduction, and the masks are as good."""
-    words = ("fit", store, world.labels, "--members", 4, "--max-steps", 300)
+    words = ("fit", store, world.labels, "--members", 4, "--max-steps", 120)
     assert dseg(*words, "--out", "whole").code == 0
     reduced = dseg(*words, "--out", "reduced", "--reduce", 24)
     assert reduced.code == 0, reduced.err

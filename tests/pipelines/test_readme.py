@@ -24,12 +24,12 @@ PAGES = [
 TEXT = "\n".join(page.read_text() for page in PAGES)
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+def blocks(language, text=TEXT):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def command_lines():
-    lines = "\n".join(blocks("console")).splitlines()
+def command_lines(text=TEXT):
+    lines = "\n".join(blocks("console", text)).splitlines()
     return [line.removeprefix("$ ").split("#")[0] for line in lines if line.startswith("$ dseg ")]
 
 
@@ -78,10 +78,22 @@ def job(world, tmp_path):
     return tmp_path
 
 
+def test_the_commands_of_the_readme_run_in_the_order_shown(dseg, job):
+    """The three commands, and what it shows beside them."""
+    lines = command_lines(README.read_text())
+    assert [shlex.split(line)[1] for line in lines[:3]] == ["extract", "fit", "predict"]
+    _run(dseg, job, lines)
+
+
+@pytest.mark.slow
 def test_all_commands_run_in_the_order_shown(dseg, job):
     """The lines of all pages, in one folder; only the time of a training is shorter."""
     lines = command_lines()
     assert len(lines) > 15
+    _run(dseg, job, lines)
+
+
+def _run(dseg, job, lines):
     for line in lines:
         _, *words = shlex.split(line.replace("--time 2h", "--time 1s"))
         _foreseen(dseg, job, words)

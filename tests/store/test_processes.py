@@ -6,6 +6,7 @@ The children are real processes, and the kills real SIGKILLs.
 import importlib.util
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,23 @@ def worker():
     return module
 
 
-def start(path, n, part=0, parts=1, fatal=None):
-    words = [sys.executable, WORKER, path, n, part, parts, *([fatal] if fatal else [])]
-    return subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE)
+def start(path, n, *words, **pipes):
+    line = [str(word) for word in (sys.executable, WORKER, path, n, *words)]
+    return subprocess.Popen(line, stderr=subprocess.PIPE, **pipes)
+
+
+@contextmanager
+def killed(path, n):
+    """Yield a function that has a run killed in the midst of a key."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with start(path, n, "--killed", **pipes) as runs:
+
+        def run(fatal):
+            runs.stdin.write(fatal + "\n")
+            runs.stdin.flush()
+            return int(runs.stdout.readline())
+
+        yield run
 
 
 def arrays_of(path):
@@ -69,13 +84,12 @@ def unbroken(worker, tmp_path_factory):
 
 def test_a_run_killed_again_and_again_equals_an_unbroken_one(worker, tmp_path, unbroken):
     path = tmp_path / "s.zarr"
-    for fatal in FATAL:
-        child = start(path, 4, fatal=fatal)
-        child.communicate()
-        assert child.returncode == KILLED
-        for image in readable(path):
-            if image.complete:
-                assert_whole(worker, path, image)
+    with killed(path, 4) as run:
+        for fatal in FATAL:
+            assert run(fatal) == KILLED
+            for image in readable(path):
+                if image.complete:
+                    assert_whole(worker, path, image)
     assert not all(image.complete for image in readable(path))
     assert worker.work(path, 4)  # something was left to do
     assert worker.work(path, 4) == []
@@ -103,7 +117,7 @@ def assert_whole(worker, path, image):
 
 def test_two_processes_write_different_images_at_once(tmp_path, unbroken):
     path = tmp_path / "s.zarr"
-    children = [start(path, 4, part=part, parts=2) for part in (0, 1)]
+    children = [start(path, 4, part, 2) for part in (0, 1)]
     for child in children:
         words = child.communicate()[1]
         assert child.returncode == 0, words.decode()

@@ -1,8 +1,10 @@
 """A process that extracts: run by the tests, which kill it. Not a test itself.
 
-worker.py STORE N PART PARTS [KEY]
-    Plan the images 0 to N - 1 and write every PARTS-th of them from PART. With a KEY of the store,
-    such as "complete/c/0", die by SIGKILL when that key is half written.
+worker.py STORE N [PART PARTS]
+    Plan N images and write every PARTS-th from PART.
+worker.py STORE N --killed
+    For each line on standard input, a key: do so in a fork that dies by SIGKILL in the middle of
+    writing that key, and print its exit code. Forks, for the imports take longer than the work.
 """
 
 import hashlib
@@ -73,7 +75,14 @@ def die_writing(fatal: Path) -> None:
 
 
 if __name__ == "__main__":
-    store = Path(sys.argv[1])
-    if len(sys.argv) > 5:
-        die_writing(store / sys.argv[5])
-    work(store, *map(int, sys.argv[2:5]))
+    store, n, *rest = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+    if rest == ["--killed"]:
+        for line in sys.stdin:
+            pid = os.fork()
+            if not pid:
+                die_writing(store / line.strip())
+                work(store, n)
+                os._exit(0)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    else:
+        work(store, n, *map(int, rest))

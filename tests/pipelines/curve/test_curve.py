@@ -17,7 +17,7 @@ from dseg.pipelines.main import cli
 from dseg.store.errors import InputError
 from PIL import Image
 
-WORDS = ("--members", 2, "--max-steps", 60)
+WORDS = ("--members", 2, "--max-steps", 20)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_all_is_written_and_said(made):
     text = (folder / "curve.md").read_text()
     assert summary["verdict"] in text
     assert "| boat |" in text
-    assert "Recipe 'default' of 60 steps, 2 members, seed 0" in text
+    assert "Recipe 'default' of 20 steps, 2 members, seed 0" in text
     assert sorted(path.name for path in folder.iterdir()) == [
         "curve.json",
         "curve.md",
@@ -112,10 +112,10 @@ def test_other_numbers_of_images_join_the_curve(dseg, made, world, store, tmp_pa
 def test_other_curves_are_not_mixed(dseg, made, own_world, world, store, tmp_path):
     folder, _ = made
     words = ("curve", store, world.truth, "--out", folder, "--dry-run")
-    refused = dseg(*words, "--members", 2, "--max-steps", 61)
+    refused = dseg(*words, "--members", 2, "--max-steps", 21)
     assert refused.code == 2
-    assert "contains results that differ in max steps (60 before, 61 now): give" in refused.err
-    assert dseg(*words, "--members", 2, "--max-steps", 61, "--overwrite").code == 0
+    assert "contains results that differ in max steps (20 before, 21 now): give" in refused.err
+    assert dseg(*words, "--members", 2, "--max-steps", 21, "--overwrite").code == 0
     (tmp_path / "test.txt").write_text("p1\np2\n")
     for told, what in (
         (("--ignore", 2), "ignore (255 before, 2 now)"),

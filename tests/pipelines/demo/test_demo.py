@@ -1,6 +1,7 @@
 """``dseg demo``: every command on drawn scenes, in a folder of its own."""
 
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
@@ -46,6 +47,14 @@ def whole(ddpm, tmp_path_factory):
     return demo(config), config.out
 
 
+@pytest.fixture
+def made(config, whole):
+    """The configuration of a demo that is complete, in a folder of its own, and what it came to."""
+    summary, folder = whole
+    shutil.copytree(folder, config.out)
+    return config, summary
+
+
 def files(folder):
     """Every file with its bytes."""
     return {
@@ -59,9 +68,9 @@ def stems(folder):
     return sorted(path.stem for path in folder.glob("*.png"))
 
 
-def test_a_demo_writes_scenes_masks_scores_and_a_picture(config):
-    summary = demo(config)
-    out, train, test = config.out, [0, 1, 2], [3, 4, 5, 6, 7]
+def test_a_demo_writes_scenes_masks_scores_and_a_picture(whole):
+    summary, out = whole
+    train, test = [0, 1, 2], [3, 4, 5, 6, 7]
     assert stems(out / "photos") == [f"scene_{seed:02d}" for seed in train + test]
     assert stems(out / "labels") == [f"scene_{seed:02d}" for seed in train]
     assert stems(out / "truth") == stems(out / "masks") == [f"scene_{seed:02d}" for seed in test]
@@ -84,16 +93,16 @@ def test_a_demo_writes_scenes_masks_scores_and_a_picture(config):
     assert summary.picture == str(out / "demo.png")
 
 
-def test_the_picture_shows_scenes_evenly_spaced(config):
-    summary, shown = demo(config), []
+def test_the_picture_shows_scenes_evenly_spaced(whole):
+    (summary, out), shown = whole, []
     for seed in (3, 4, 6, 7):  # of 3 to 7
         scene, stem = draw_scene(seed, SIZE), f"scene_{seed:02d}"
-        mask = read_mask(config.out / "masks" / f"{stem}.png")
-        uncertainty = np.load(config.out / "masks/uncertainty" / f"{stem}.npy")
+        mask = read_mask(out / "masks" / f"{stem}.png")
+        uncertainty = np.load(out / "masks/uncertainty" / f"{stem}.npy")
         shown.append(Example(scene.image, mask, scene.label, uncertainty))
     note = f"3 labelled scenes; mIoU {summary.mean_iou:.2f} on 5 others"
     expected = draw_picture(shown, CLASSES, COLOURS, note)
-    assert (config.out / "demo.png").read_bytes() == expected
+    assert (out / "demo.png").read_bytes() == expected
     assert draw_picture(shown[::-1], CLASSES, COLOURS, note) != expected
 
 
@@ -138,8 +147,8 @@ def test_an_interrupted_demo_goes_on(config, whole, stage, after):
         assert np.array_equal(one, other)
 
 
-def test_a_demo_that_is_complete_is_left_as_it_is(config):
-    first = demo(config)
+def test_a_demo_that_is_complete_is_left_as_it_is(made):
+    config, first = made
     before = files(config.out)
     progress = Stops()
     again = demo(config, progress)
@@ -148,8 +157,8 @@ def test_a_demo_that_is_complete_is_left_as_it_is(config):
     assert any("exists already" in text for text in progress.said)
 
 
-def test_a_lost_part_is_made_again(config):
-    first = demo(config)
+def test_a_lost_part_is_made_again(made):
+    config, first = made
     for path in (config.out / "model").iterdir():
         path.unlink()
     (config.out / "model").rmdir()
@@ -159,8 +168,8 @@ def test_a_lost_part_is_made_again(config):
     assert (config.out / "demo.png").is_file()
 
 
-def test_a_changed_scene_is_drawn_again(config):
-    demo(config)
+def test_a_changed_scene_is_drawn_again(made):
+    config, _ = made
     path = config.out / "photos/scene_04.png"
     before = path.read_bytes()
     Image.new("RGB", SIZE[::-1]).save(path)
@@ -168,8 +177,8 @@ def test_a_changed_scene_is_drawn_again(config):
     assert path.read_bytes() == before
 
 
-def test_other_settings_are_refused_until_overwrite(config, other_ddpm):
-    demo(config)
+def test_other_settings_are_refused_until_overwrite(made, other_ddpm):
+    config, _ = made
     before = files(config.out)
     words = r"other settings \(labelled \(3 before, 2 now\)\).*--overwrite to start again"
     with pytest.raises(DsegError, match=words):
@@ -207,12 +216,12 @@ def test_what_the_demo_did_not_write_is_never_replaced(config):
     assert files(config.out) == {"photos/holiday.jpg": b"irreplaceable"}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"size": "large"}'])
-def test_a_damaged_mark_is_refused_until_overwrite(config, content):
+def test_a_damaged_mark_is_refused_until_overwrite(config):
     config.out.mkdir()
-    (config.out / "dseg-demo.json").write_text(content)
-    with pytest.raises(DsegError, match="--overwrite"):
-        demo(config)
+    for content in ("{", "[]", '{"size": "large"}'):
+        (config.out / "dseg-demo.json").write_text(content)
+        with pytest.raises(DsegError, match="--overwrite"):
+            demo(config)
     demo(replace(config, overwrite=True))
     assert json.loads((config.out / "dseg-demo.json").read_text())["labelled"] == 3
 

@@ -206,6 +206,7 @@ def test_the_number_of_images_does_not_change_the_least(dseg, small, tmp_path):
 
 
 @linux
+@pytest.mark.slow
 def test_memory_bounds_a_fit_of_reduced_features(small, foretold):
     """Reduced, the features of all images fit in what reading in rounds took before."""
     _, taken, words = foretold(small, 290, "--members", 4, "--max-steps", 100, "--reduce", 64)

@@ -494,7 +494,7 @@ def test_one_that_brought_much_does_not(train, with_card, photos, tmp_path):
     options = ("--learning-rate", 0.003, "--precision", "float32")
     assert train("--steps", 2, *options, init=with_card).code == 0
     before = json.loads((tmp_path / "out/dseg.json").read_text())["init"]["held_out_loss"]
-    done = train("--steps", 60, *options, init=with_card)
+    done = train("--steps", 24, *options, init=with_card)
     assert done.code == 0, done.err
     assert "better than" not in done.err
     assert "held-out loss of" not in done.err

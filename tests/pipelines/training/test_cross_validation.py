@@ -15,7 +15,7 @@ from PIL import Image
 
 SIZES = ((40, 56), (32, 32), (64, 48), (33, 47), (50, 50), (48, 72))  # of the world's images
 
-WORDS = ("--members", 3, "--max-steps", 120)
+WORDS = ("--members", 3, "--max-steps", 40)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_an_unnamed_class_of_a_few_pixels_counts_as_in_evaluate(dseg, own_world,
 
 
 def test_a_single_member_has_no_uncertainty(dseg, world, store, tmp_path):
-    words = ("--members", 1, "--max-steps", 60, "--folds", 2, "--folds-out", "cv", "--json")
+    words = ("--members", 1, "--max-steps", 20, "--folds", 2, "--folds-out", "cv", "--json")
     made = dseg("fit", store, world.labels, *words)
     assert made.code == 0, made.err
     found = json.loads(made.out)["cross_validation"]

@@ -34,7 +34,7 @@ def least_that_works(dseg, *words):
     return f"{10 * works}k"
 
 
-@pytest.mark.parametrize("memory", ["1GB", "rounds"])
+@pytest.mark.parametrize("memory", ["1GB", pytest.param("rounds", marks=pytest.mark.slow)])
 def test_a_cluster_gives_the_same_model(dseg, world, store, cluster, memory, tmp_path):
     if memory == "rounds":
         memory = least_that_works(dseg, "fit", store, world.labels, *FIT)
@@ -56,7 +56,9 @@ def test_workers_find_a_store_given_by_a_relative_path(dseg, world, store, clust
     assert made.code == 0, made.err
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x"])
+@pytest.mark.parametrize(
+    "address", ["nonsense://x", pytest.param("tcp://127.0.0.1:9", marks=pytest.mark.slow)]
+)
 def test_a_scheduler_that_does_not_answer(dseg, world, store, address, tmp_path):
     made = dseg("fit", store, world.labels, "--scheduler", address)
     assert made.code == 1

