@@ -107,7 +107,6 @@ def run(commands, folder, cwd):
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
 def test_the_three_commands_need_no_extra(plain, world, ddpm, tmp_path):
     commands = [
         ("extract", "--images", world.photos, "--out", "f.zarr", "--checkpoint", ddpm),

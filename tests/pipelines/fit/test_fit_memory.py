@@ -95,7 +95,6 @@ def check(told, taken, imports, model):
 
 
 @linux
-@pytest.mark.slow
 def test_memory_bounds_a_fit_in_rounds(small, foretold):
     _, taken, words = foretold(small, 200, "--members", 4, "--max-steps", 120, *WHOLE)
     assert "read in rounds of" in words

@@ -487,7 +487,6 @@ def test_a_training_that_brought_nothing_says_so(train, with_card, photos, tmp_p
     assert (summary["note"], summary["first_held_out_loss"]) == (card["note"], before)
 
 
-@pytest.mark.slow
 def test_one_that_brought_much_does_not(train, with_card, photos, tmp_path):
     """Its first sessions count too: what it began from is not measured again."""
     add_images(photos, range(12, 24))
