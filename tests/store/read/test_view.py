@@ -143,7 +143,7 @@ def test_the_features_of_a_recipe_are_found_in_larger_stores_given_in_any_order(
 def test_other_stores_are_refused(stores):
     joined = join_features(stores)
     with pytest.raises(
-        SpecMismatchError, match=r"of 2 stores \(extracted with .*, but got one store"
+        SpecMismatchError, match=r"of 2 networks \(.*, but got those of one network"
     ):
         features_for_spec(stores[:1], joined.spec)
     with pytest.raises(SpecMismatchError, match=r"of one store \(.*, but got 2 stores"):
