@@ -363,6 +363,7 @@ def test_seeds_of_one_checkpoint_share_its_features(shapes, network, tmp_path):
     assert held == {*TRAIN, *TEST}
 
 
+@pytest.mark.slow
 def test_further_networks_have_rows_alone_and_together(shapes, network, tmp_path):
     from real.networks import describe
     from real.options import NetworkOptions

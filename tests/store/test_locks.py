@@ -142,7 +142,10 @@ def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-@pytest.mark.parametrize(("more", "times"), [("", 500), (NO_LOCKS, 20)])
+@pytest.mark.parametrize(
+    ("more", "times"),
+    [("", 120), (NO_LOCKS, 20), pytest.param("", 500, marks=pytest.mark.slow)],
+)
 def test_nobody_holds_a_lock_beside_another(tmp_path, more, times):
     """Each adds to a number that it read before: two at once lose a step.
 

@@ -2,16 +2,20 @@
 
 import pytest
 from dseg import PixelEnsemble
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+SMALL = PixelEnsemble(n_members=3, hidden_layer_sizes=(32, 16), max_steps=80)
 
-@parametrize_with_checks(
-    [
-        PixelEnsemble(n_members=3, hidden_layer_sizes=(32, 16), max_steps=150, voting=voting)
-        for voting in ("majority", "mean")
-    ]
-)
+
+@parametrize_with_checks([SMALL])
 def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([clone(SMALL).set_params(voting="mean")])
+def test_scikit_learns_own_checks_of_another_vote(estimator, check):
     check(estimator)
 
 

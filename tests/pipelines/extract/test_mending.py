@@ -66,9 +66,21 @@ def test_what_is_called_complete_and_failed_is_extracted_again(
     assert dseg("predict", own_store, "--model", model).code == 0
 
 
-@pytest.mark.parametrize("hurt", [Path.unlink, empty])
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
-    "key", ["features", "facts/sha256/c/2/0", "facts/clipped/c/2/0", "complete/c/2"]
+    ("key", "hurt"),
+    [
+        ("features", Path.unlink),
+        ("facts/sha256/c/2/0", empty),
+        ("complete/c/2", Path.unlink),
+        ("complete/c/2", empty),
+        pytest.param("features", empty, marks=SLOW),
+        pytest.param("facts/sha256/c/2/0", Path.unlink, marks=SLOW),
+        pytest.param("facts/clipped/c/2/0", Path.unlink, marks=SLOW),
+        pytest.param("facts/clipped/c/2/0", empty, marks=SLOW),
+    ],
 )
 def test_what_is_missing_or_empty_is_extracted_again(extract, own_store, store, hurt, key):
     hurt(chunk_of(own_store, 2) if key == "features" else own_store / key)
@@ -119,8 +131,17 @@ def test_nothing_is_verified_that_is_about_to_be_replaced(extract, more):
     assert (run.code, run.err.count("--verify checks an existing store")) == (2, 1)
 
 
-@pytest.mark.parametrize("hurt", [Path.unlink, empty])
-@pytest.mark.parametrize("key", ["images/first_row/c/0", "images/size/c/0/0", "layers/block/c/0"])
+@pytest.mark.parametrize(
+    ("key", "hurt"),
+    [
+        ("images/first_row/c/0", Path.unlink),
+        ("images/size/c/0/0", empty),
+        ("layers/block/c/0", Path.unlink),
+        pytest.param("images/first_row/c/0", empty, marks=SLOW),
+        pytest.param("images/size/c/0/0", Path.unlink, marks=SLOW),
+        pytest.param("layers/block/c/0", empty, marks=SLOW),
+    ],
+)
 def test_a_lost_table_ends_every_command_in_words(
     dseg, extract, own_store, model, world, key, hurt
 ):
