@@ -30,14 +30,18 @@ from dseg.store.read.view import join_features
 from real.layout import DataSet, find_sets, write_list
 
 LITE = "builtin:efficientnet-lite0"
+EVERY = (0, 1, 3, 5, 8, 11, 15, 16)
+"""Blocks of the ImageNet network: the stem, and the last of each width."""
+
+LEAN = EVERY[2:]
+"""Without the two at half of the input's size."""
+
 NETWORKS: dict[str, tuple[str, BackboneOptions]] = {
     "ddpm": (BUILTIN, BackboneOptions(filters=True, pixels=True)),
-    "ddpm256": (BUILTIN, BackboneOptions(filters=True, pixels=True, size=256)),
     **{
-        str(size): (LITE, BackboneOptions(size=size, pixels=True))
+        str(size): (LITE, BackboneOptions(size=size, blocks=EVERY, pixels=True))
         for size in (128, 192, 256, 320, 384, 512)
     },
-    "256f": (LITE, BackboneOptions(size=256, pixels=True, filters=True)),
 }
 
 
@@ -58,13 +62,6 @@ class Candidate:
     networks: tuple[str, ...]
     layers: tuple[str, ...] | None = None
     training: dict[str, object] = field(default_factory=dict)
-
-
-EVERY = (0, 1, 3, 5, 8, 11, 15, 16)
-"""Blocks of the ImageNet network: the stem, and the last of each width."""
-
-LEAN = EVERY[2:]
-"""Without the two at half of the input's size."""
 
 
 def _lite(number: int, blocks: Sequence[int] = EVERY) -> tuple[str, ...]:
