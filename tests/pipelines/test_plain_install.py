@@ -163,6 +163,7 @@ def test_what_needs_an_extra_names_it(plain, world, store, model, mae, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_packages_of_extras_are_not_imported_without_need(world, store, model, tmp_path):
     commands = [
         ("info", store),

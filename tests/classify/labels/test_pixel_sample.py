@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from dseg.classify.evaluation.estimates import IouEstimate, weighted_counts
 from dseg.classify.labels.pixel_sample import allocate, draw_pixels
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=8), st.integers(1, 600))
+@example([442], 442)
 def test_each_class_gives_some_and_none_more_than_it_has(counts, most):
     counts = np.array(counts)
     taken = allocate(counts, most)

@@ -336,6 +336,7 @@ def test_a_run_of_other_settings(train, photos, tmp_path):
     assert (out / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_what_a_pt_does_not_show_must_stay(golden, train, tmp_path):
     packed = (golden / "guided_diffusion/adm64/model.pt.xz").read_bytes()
     (tmp_path / "net.pt").write_bytes(lzma.decompress(packed))

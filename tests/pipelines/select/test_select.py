@@ -203,6 +203,7 @@ def test_several_stores_are_compared_and_one_that_is_not_needed_is_left_out(
     assert dseg(*line, *QUICK).code == 0
 
 
+@pytest.mark.slow
 def test_with_a_real_network_time_is_measured(dseg, store, world, tmp_path):
     result = dseg("select", store, world.labels, *QUICK)
     assert result.code == 0, result.err

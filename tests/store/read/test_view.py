@@ -146,7 +146,9 @@ def test_other_stores_are_refused(stores):
         SpecMismatchError, match=r"of 2 networks \(.*, but got those of one network"
     ):
         features_for_spec(stores[:1], joined.spec)
-    with pytest.raises(SpecMismatchError, match=r"of one store \(.*, but got 2 stores"):
+    with pytest.raises(
+        SpecMismatchError, match=r"of one network \(.*, but got those of 2 networks"
+    ):
         features_for_spec(stores, stores[0].spec)
     with pytest.raises(SpecMismatchError, match="checkpoint sha256"):
         features_for_spec(stores[1:], stores[0].spec)
