@@ -158,7 +158,7 @@ def _model_words(facts: dict[str, Any]) -> list[str]:
 
 def _feature_words(features: dict[str, Any], name: str = "features") -> list[str]:
     if "parts" in features:
-        lines = [f"  features  {features['channels']} channels per pixel, from several stores:"]
+        lines = [f"  features  {features['channels']} channels per pixel, of several networks:"]
         for number, part in enumerate(features["parts"], 1):  # as --part and --layers count them
             lines += _feature_words(part, f"part {number}")
         return lines

@@ -89,7 +89,7 @@ def test_features_of_two_networks_are_joined(dseg, world, store, mae_store, tmp_
     assert_same_masks(tmp_path / "recorded", tmp_path / "given")
     assert_same_masks(tmp_path / "recorded", tmp_path / "images")
     told = dseg("info", "model").out
-    assert all(words in told for words in ("from several stores", "  part 1    ", "  part 2    "))
+    assert all(words in told for words in ("of several networks", "  part 1    ", "  part 2    "))
 
 
 def test_another_network_in_place_of_a_models_own(dseg, world, model, mae):
