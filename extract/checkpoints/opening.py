@@ -10,7 +10,7 @@ from .builtin import BUILTIN, builtin_path, is_builtin
 from .card import read_json
 from .diffusers_folder import choose_network
 from .hub import download, is_hub_id
-from .state_dict import StateDict, load_weights, without_module
+from .state_dict import StateDict, load_weights
 from .weight_sets import Choice
 
 __all__ = ["Checkpoint", "open_checkpoint"]
@@ -62,8 +62,9 @@ def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Check
     name, path = str(checkpoint), Path(checkpoint)
     if not (path.exists() or is_builtin(name) or is_hub_id(name)):
         raise InputError(
-            f"checkpoint '{checkpoint}' does not exist: give a file (.pt, .pth), a diffusers or "
-            f"transformers folder, a hub id such as organisation/name, or {BUILTIN}"
+            f"checkpoint '{checkpoint}' does not exist: give a file (.pt, .pth, .ckpt, "
+            f".safetensors), a diffusers or transformers folder, a hub id such as "
+            f"organisation/name, or {BUILTIN}"
         )
     if is_builtin(name):
         path, source = builtin_path(name), name
@@ -77,7 +78,7 @@ def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Check
 
 def _opened_file(path: Path, source: str, weights: str | None) -> Checkpoint:
     state, choice = load_weights(path, weights)
-    return Checkpoint(path, source, without_module(state), weights=choice)
+    return Checkpoint(path, source, state, weights=choice)
 
 
 def _opened_folder(folder: Path, source: str, weights: str | None) -> Checkpoint:

@@ -6,10 +6,13 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ...store.errors import InputError
@@ -21,7 +24,7 @@ __all__ = [
     "load_state_dict",
     "load_weights",
     "some_keys",
-    "without_module",
+    "under_prefixes",
 ]
 
 StateDict = dict[str, Tensor]
@@ -39,7 +42,11 @@ SIGNATURES: dict[bytes, str] = {
     b"7z\xbc\xaf": "a 7-Zip archive",
     b"\x93NUMPY": "a NumPy array",
 }
-EXPECTED = "expected the weights of a network (.pt or .pth, a state dict of torch.save)"
+EXPECTED = (
+    "expected the weights of a network (.pt, .pth or .ckpt, a state dict of torch.save; or "
+    ".safetensors)"
+)
+_DEEPEST_PREFIX = 4  # names before those of the network itself
 
 
 def load_state_dict(path: Path) -> StateDict:
@@ -48,7 +55,7 @@ def load_state_dict(path: Path) -> StateDict:
 
 
 def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choice]:
-    """Read the tensors of a ``torch.save``d state dict as float32, on the CPU.
+    """Read the tensors of a file, ``torch.save``d or safetensors, as float32, on the CPU.
 
     A state dict within a dict, such as under ``state_dict``, ``model`` or ``ema``, is unwrapped;
     of several the averaged one is taken. Nothing but tensors and plain containers is unpickled
@@ -73,8 +80,10 @@ def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choi
         If the file is something else, is damaged, unpickling it would run code, or it does not
         show which of several sets of weights is meant.
     """
-    _refuse_foreign(path)
-    content, choice = choose_state(_torch_load(path), wanted, str(path))
+    head = _head(path)
+    _refuse_foreign(path, head)
+    read = _load_safetensors if _is_safetensors(head) else _torch_load
+    content, choice = choose_state(read(path), wanted, str(path))
     if not isinstance(content, Mapping):
         raise InputError(
             f"'{path}' contains a {type(content).__name__}, not a state dict: {EXPECTED}"
@@ -90,11 +99,43 @@ def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choi
     return state, choice
 
 
-def without_module(state: StateDict) -> StateDict:
-    """Return a state dict without the ``module.`` that training in several processes adds."""
-    if all(key.startswith("module.") for key in state):
-        return {key.removeprefix("module."): value for key, value in state.items()}
-    return state
+def under_prefixes(state: StateDict) -> Iterator[tuple[str, StateDict]]:
+    """Yield the parts of a state dict whose names begin alike, without what they begin with.
+
+    Programs that train put a network's tensors under a name of theirs: ``module.``, ``model.``,
+    ``ema_model.module.``. A prefix counts if at least half of the tensors have it, so there is one
+    of each length at most: shorter ones first.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+
+    Yields
+    ------
+    prefix : str
+        Ends in a dot.
+    part : dict of str to tensor
+
+    Examples
+    --------
+    >>> one = torch.zeros(1)
+    >>> part = {"loss.scale": one, "model.net.a": one, "model.net.b": one}
+    >>> [(prefix, list(found)) for prefix, found in under_prefixes(part)]
+    [('model.', ['net.a', 'net.b']), ('model.net.', ['a', 'b'])]
+    """
+    prefix = ""
+    for _ in range(_DEEPEST_PREFIX):
+        heads = Counter(key.partition(".")[0] for key in state if "." in key)
+        head, count = heads.most_common(1)[0] if heads else ("", 0)
+        if 2 * count < len(state) or not count:
+            return
+        prefix += f"{head}."
+        state = {
+            key.removeprefix(f"{head}."): value
+            for key, value in state.items()
+            if key.startswith(f"{head}.")
+        }
+        yield prefix, state
 
 
 def some_keys(keys: object) -> str:
@@ -126,14 +167,19 @@ def digest(files: Mapping[str, Path]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _refuse_foreign(path: Path) -> None:
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        head = file.read(512)
+        return file.read(512)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
     what = next((name for start, name in SIGNATURES.items() if head.startswith(start)), None)
     if not head:
         what = "empty"
-    elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
-        what = "a safetensors file; give the diffusers or transformers folder that holds it"
     elif head.startswith(b"PK") and not _is_torch_zip(path):
         what = "a ZIP archive"
     elif what is None and _is_text(head):
@@ -158,6 +204,16 @@ def _is_text(head: bytes) -> bool:
     return all(char.isprintable() or char.isspace() for char in text)
 
 
+def _load_safetensors(path: Path) -> object:
+    try:
+        # cloned: those of the file lie unaligned in memory, where convolutions round otherwise
+        return {name: one.clone() for name, one in safetensors.torch.load_file(path).items()}
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(
+            f"'{path}' is damaged or cut short: {EXPECTED}. Was the download complete?"
+        ) from error
+
+
 def _torch_load(path: Path) -> object:
     try:
         # training leaves its options in many checkpoints; a Namespace only holds values
@@ -170,7 +226,9 @@ def _torch_load(path: Path) -> object:
         if found:
             raise InputError(
                 f"'{path}' would run code when read (it calls for {found[1]}), so it was not read: "
-                f"{EXPECTED}, tensors only"
+                f"{EXPECTED}, tensors only. If you trust the file, save its tensors alone, of a "
+                "Lightning checkpoint: torch.save(torch.load(path, weights_only=False)"
+                "['state_dict'], 'weights.pt')"
             ) from error
         raise InputError(
             f"'{path}' is damaged, or contains other objects than tensors: {EXPECTED}"

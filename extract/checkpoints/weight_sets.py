@@ -211,8 +211,22 @@ def _by_prefix(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if len(heads) == 1:
         name = heads.pop()
         plain = {key.partition(".")[2]: v for key, v in rest.items() if "." in key}
+    averaged = {k: _with_dots(v, plain) for k, v in averaged.items()}
     twice = {k: v for k, v in averaged.items() if 2 * len(v.keys() & plain.keys()) >= len(plain)}
     return {name: plain, **twice} if twice and plain else {}
+
+
+def _with_dots(averaged: dict[str, Tensor], plain: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return averaged tensors under the names of the others, where theirs lack the dots.
+
+    So the averages of latent-diffusion's ``LitEma`` do, which are buffers. A name of theirs may
+    lack the others' first part, too.
+    """
+    names = {}
+    for name in plain:
+        names[name.partition(".")[2].replace(".", "")] = name
+        names[name.replace(".", "")] = name
+    return {names.get(key, key) if "." not in key else key: v for key, v in averaged.items()}
 
 
 def _is_averaged(name: str) -> bool:

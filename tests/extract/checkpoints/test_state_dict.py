@@ -57,8 +57,6 @@ def write_foreign(kind: str, path: Path) -> None:
     elif kind == "npy":
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
-    elif kind == "safetensors":
-        save_file({"a": torch.zeros(1)}, path)
     else:
         contents = {"text": "größer\n".encode(), "empty": b"", "xz": b"\xfd7zXZ\x00\x00\x04"}
         path.write_bytes(contents[kind])
@@ -72,7 +70,6 @@ def write_foreign(kind: str, path: Path) -> None:
         ("GIF", r"an image \(GIF\)"),
         ("zip", "a ZIP archive"),
         ("npy", "a NumPy array"),
-        ("safetensors", "a safetensors file; give the diffusers or transformers folder"),
         ("text", "text"),
         ("empty", "empty"),
         ("xz", "compressed with xz"),
@@ -127,6 +124,17 @@ def test_a_wrapped_half_precision_state_dict_is_read_as_float32(
     assert read["weight"].dtype == torch.float32
     assert torch.equal(read["weight"], state["weight"].float())
     assert read["count"].dtype == torch.int64
+
+
+def test_a_safetensors_file_is_read_as_a_torch_file_is(guided_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file(load_state_dict(guided_file), path)
+    rows = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    found, expected = (load_backbone(p, [5], [1], size=32)(rows) for p in (path, guided_file))
+    assert torch.equal(found[0], expected[0])
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"damaged or cut short.*Was the download complete"):
+        load_state_dict(path)
 
 
 def test_digest_depends_on_roles_and_bytes_not_on_folders(tmp_path: Path) -> None:

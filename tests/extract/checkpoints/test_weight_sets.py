@@ -75,6 +75,40 @@ def test_the_averaged_weights_of_a_file(
     assert load_backbone(plain["r.pt"]).weights is None
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model.", "ema_model.module.", "_orig_mod.net."])
+def test_names_before_those_of_a_network_are_left_out_and_told(
+    prefix: str, states: tuple[State, State], tmp_path: Path
+) -> None:
+    raw, _ = states
+    alone = saved(raw, tmp_path / "alone.pt")
+    wrapped = saved(
+        {"state_dict": prefixed(prefix, raw) | {"loss.scale": torch.ones(1)}, "epoch": 3},
+        tmp_path / "wrapped.ckpt",
+    )
+    assert torch.equal(taken(wrapped), taken(alone))
+    assert load_backbone(wrapped).weights == f"the weights under '{prefix}' (1 left out)"
+
+
+def test_the_averages_of_latent_diffusion_lack_dots(
+    states: tuple[State, State], tmp_path: Path
+) -> None:
+    """Its ``LitEma`` keeps ``model.diffusion_model.a.b`` as ``model_ema.diffusion_modelab``."""
+    raw, average = states
+    prefix = "diffusion_model."
+    undotted = {f"{prefix}{key}".replace(".", ""): value for key, value in average.items()}
+    whole = {
+        **prefixed(f"model.{prefix}", raw),
+        **prefixed("model_ema.", undotted),
+        "model_ema.decay": torch.tensor(0.9999),
+        "model_ema.num_updates": torch.tensor(5),
+        "betas": torch.ones(1000),
+    }
+    both = saved({"state_dict": whole, "global_step": 3}, tmp_path / "both.ckpt")
+    assert torch.equal(taken(both), taken(saved(average, tmp_path / "a.pt")))
+    assert torch.equal(taken(both, weights="state_dict.model"), taken(saved(raw, tmp_path / "r")))
+    assert "the averaged weights, 'state_dict.model_ema'" in str(load_backbone(both).weights)
+
+
 def test_specs_of_the_two_differ_and_each_finds_its_own_again(
     states: tuple[State, State], tmp_path: Path
 ) -> None:
