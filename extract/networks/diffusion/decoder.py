@@ -6,6 +6,7 @@ level has it, then the upsampler if it is the level's last (Dhariwal & Nichol, N
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from .inplace_resblock import work_in_place
 
-__all__ = ["Decoder", "DecoderBlock", "decoder_blocks", "output_strides"]
+__all__ = ["BlockShape", "Decoder", "DecoderBlock", "block_shapes", "decoder_blocks"]
 
 
 class DecoderBlock(nn.Module):
@@ -134,11 +135,30 @@ def _text_arguments(part: Any, text: Tensor | None) -> dict[str, Tensor]:
     return {"encoder_hidden_states": text}
 
 
-def output_strides(blocks: Sequence[DecoderBlock]) -> tuple[int, ...]:
-    """Return image pixels per cell of each decoder block's output."""
+@dataclass(frozen=True)
+class BlockShape:
+    """The shapes of a decoder block's maps.
+
+    Parameters
+    ----------
+    channels_in, channels_out : int
+        Of its input, the concatenation, and of its output.
+    stride_in, stride : int
+        Image pixels per cell of these; the second is half of the first where it upsamples.
+    """
+
+    channels_in: int
+    channels_out: int
+    stride_in: int
+    stride: int
+
+
+def block_shapes(unet: Any) -> list[BlockShape]:
+    """Return the shapes of the decoder blocks of diffusers' U-Net, in order."""
+    blocks = list(decoder_blocks(unet))
     stride = 2 ** sum(block.upsampler is not None for block in blocks)
-    strides = []
+    shapes = []
     for block in blocks:
-        stride //= 1 if block.upsampler is None else 2
-        strides.append(stride)
-    return tuple(strides)
+        before, stride = stride, stride // (1 if block.upsampler is None else 2)
+        shapes.append(BlockShape(block.channels_in, block.channels_out, before, stride))
+    return shapes

@@ -9,6 +9,7 @@ from ...checkpoints.diffusers_folder import DiffusersFolder, load_model, read_fo
 from ...checkpoints.opening import Checkpoint
 from ...checkpoints.state_dict import digest
 from ..options import CheckpointOptions
+from .class_embedding import choose_class
 from .noise import NoiseSchedule
 from .unet import LoadedUNet
 
@@ -48,22 +49,27 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
         configuration, or an option does not fit it.
     """
     states = "a diffusers folder states it itself"
-    options.refuse_all_but(("schedule", "diffusion_steps"), states)
+    options.refuse_all_but(("schedule", "diffusion_steps", "class_number"), states)
     found = read_unet_folder(checkpoint, latent=False)
     schedule = stated_schedule(found)
     if schedule is not None:
         options.refuse(("schedule", "diffusion_steps"), states)
+    unet = load_model(found.config["_class_name"], found.network)
+    classes = getattr(unet, "class_embedding", None)
+    table = None if classes is None else classes.weight
+    number, addition = choose_class(table, options.class_number)
     return LoadedUNet(
         kind="diffusers",
         source=checkpoint.source,
         sha256=digest(found.files),
-        architecture=found.architecture(),
+        architecture=found.architecture() | ({} if number is None else {"class_number": number}),
         size=found.sample_size(),
         card=found.card,
         weights=checkpoint.weights,
-        unet=load_model(found.config["_class_name"], found.network),
+        unet=unet,
         schedule=schedule or NoiseSchedule.of_options(options.schedule, options.diffusion_steps),
         prediction=found.prediction,
+        addition=addition,
     )
 
 
@@ -114,10 +120,13 @@ def _refuse_config(config: Mapping[str, Any], network: Path, latent: bool) -> No
             f"the network in '{network}' needs more than a text, an image's size and a timestep "
             f"({', '.join(needed)}): such networks are not supported"
         )
-    if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
+    if config.get("class_embed_type") is not None or (
+        latent and config.get("num_class_embeds") is not None
+    ):
         raise InputError(
-            f"the network in '{network}' is class-conditional, it needs a class for each image: "
-            "expected one without classes"
+            f"the network in '{network}' is class-conditional in a form that is not supported: "
+            "expected one without classes, or of RGB images with a table of their embeddings "
+            "(num_class_embeds alone)"
         )
     if config.get("time_embedding_type", "positional") != "positional":
         raise InputError(

@@ -16,6 +16,7 @@ from ....store.errors import InputError
 from ...checkpoints.opening import Checkpoint
 from ...checkpoints.state_dict import digest, some_keys
 from ..options import CheckpointOptions
+from .class_embedding import choose_class
 from .guided_diffusion_weights import Architecture, AttentionOrder, build
 from .noise import NoiseSchedule
 from .unet import LoadedUNet
@@ -47,8 +48,9 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     InputError
         If the weights are not those of such a network, or an option does not fit it.
     """
-    options.refuse(("prompt",), "it takes none")
-    state = checkpoint.state or {}
+    options.refuse(("prompt", "norm_groups"), "it takes none")
+    state = dict(checkpoint.state or {})
+    number, addition = choose_class(state.pop("label_emb.weight", None), options.class_number)
     architecture = read_architecture(
         state,
         head_channels=options.head_channels,
@@ -60,11 +62,12 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
         kind="guided-diffusion",
         source=checkpoint.source,
         sha256=digest({"weights": checkpoint.path}),
-        architecture=architecture.describe(),
+        architecture=architecture.describe() | ({} if number is None else {"class_number": number}),
         size=(side, side),
         weights=checkpoint.weights,
         unet=build(state, architecture),
         schedule=NoiseSchedule.of_options(options.schedule, options.diffusion_steps),
+        addition=addition,
     )
 
 
@@ -141,11 +144,6 @@ def _refuse_other_networks(state: Mapping[str, Tensor]) -> None:
         raise InputError(
             f"the checkpoint is another network's, with keys such as {some_keys(state)}: {expected}"
             f", with keys such as {some_keys(SIGNS)}"
-        )
-    if "label_emb.weight" in state:
-        raise InputError(
-            "the checkpoint is of a class-conditional network, which needs a class for each image: "
-            f"{expected} without classes"
         )
     in_shape = tuple(state[FIRST_CONV].shape)
     if len(in_shape) != 4 or in_shape[1] != 3:

@@ -1,14 +1,14 @@
 """The weights of a guided-diffusion U-Net as those of diffusers: the same network, other names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ....store.errors import InputError
-from ...checkpoints.state_dict import StateDict, some_keys
+from ...checkpoints.state_dict import StateDict
+from .weights import refuse_other_weights
 
 __all__ = ["Architecture", "AttentionOrder", "build"]
 
@@ -114,7 +114,7 @@ def build(state: StateDict, architecture: Architecture) -> Any:
     if architecture.heads is not None:
         _fix_heads(unet, architecture.heads)
     remapped = _remap(state, architecture)
-    _refuse_shapes(remapped, unet.state_dict())
+    refuse_other_weights(remapped, unet.state_dict(), "a guided-diffusion U-Net")
     unet.load_state_dict(remapped, strict=True, assign=True)
     return unet.eval().requires_grad_(False)
 
@@ -150,18 +150,6 @@ def _fix_heads(unet: Any, heads: int) -> None:
         if type(module).__name__ == "Attention":
             module.heads = heads
             module.scale = (module.to_q.in_features / heads) ** -0.5
-
-
-def _refuse_shapes(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    missing = [key for key in wanted if key not in given]
-    left_over = [key for key in given if key not in wanted]
-    other = [k for k in wanted if k in given and given[k].shape != wanted[k].shape]
-    faults = {"missing": missing, "left over": left_over, "of another shape": other}
-    words = [f"{len(keys)} {what} ({some_keys(keys)})" for what, keys in faults.items() if keys]
-    if words:
-        raise InputError(
-            f"the checkpoint is no guided-diffusion U-Net as expected: weights {'; '.join(words)}"
-        )
 
 
 def _remap(state: StateDict, architecture: Architecture) -> StateDict:

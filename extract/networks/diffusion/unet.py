@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....store.spec import LayerSpec
 from ...layers.averaging import mean_over
@@ -20,11 +20,14 @@ from ..defaults import (
 )
 from ..options import BackboneOptions
 from ..precision import at_precision, halve_weights
-from .decoder import Decoder, DecoderBlock, decoder_blocks, output_strides
+from .decoder import BlockShape, Decoder, block_shapes
 from .latent_space import LatentSpace
 from .noise import NoiseSchedule, q_sample, shared_noise
 
 __all__ = ["LoadedUNet", "UNetBackbone", "recommended_layers"]
+
+LUMA = (0.299, 0.587, 0.114)
+"""Of R, G and B, for networks of grey images: ITU-R BT.601, as Pillow's mode L."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +43,32 @@ class LoadedUNet(LoadedNetwork):
         Where it works on latents: how images become such.
     prediction : str
         What it was trained to predict, as diffusers names it: "epsilon" is the noise.
+    addition : tensor of shape (1, channels), optional
+        Of a class-conditional network the class's embedding, which is added to the timestep's.
     """
 
     unet: Any
     schedule: NoiseSchedule
     latents: LatentSpace | None = None
     prediction: str = "epsilon"
+    addition: Tensor | None = None
 
     def backbone(self, options: BackboneOptions) -> "UNetBackbone":
         """Return the backbone that records what the options say."""
         return UNetBackbone(self, options)
+
+    @property
+    def channels(self) -> int:
+        """Of its input: 3, of grey images 1, or of latents."""
+        return int(self.unet.config.in_channels)
+
+    def blocks(self) -> list[BlockShape]:
+        """Return the shapes of the decoder's blocks."""
+        return block_shapes(self.unet)
+
+    def decoder(self, blocks: Sequence[int], inputs: bool, addition: Tensor | None) -> nn.Module:
+        """Return the part of it that some blocks need, see `Decoder`."""
+        return Decoder(self.unet, blocks, inputs, addition)
 
 
 class UNetBackbone(NetworkBackbone):
@@ -68,8 +87,8 @@ class UNetBackbone(NetworkBackbone):
     """
 
     def __init__(self, loaded: LoadedUNet, options: BackboneOptions) -> None:
-        every = list(decoder_blocks(loaded.unet))
-        strides = output_strides(every)
+        every = loaded.blocks()
+        strides = [block.stride for block in every]
         card, latents = loaded.card, loaded.latents
         factor = 1 if latents is None else latents.factor
         steps = card.steps if options.steps is None else options.steps
@@ -79,12 +98,12 @@ class UNetBackbone(NetworkBackbone):
             strides,
             default_blocks if latents is None else small_network_blocks,
         )
-        own, cell = card.size or loaded.size, factor * 2 ** (len(loaded.unet.up_blocks) - 1)
+        own, cell = card.size or loaded.size, factor * max(block.stride_in for block in every)
         row_shape = choose_size(options.size, own, cell)
         seen = row_shape[0] // factor, row_shape[1] // factor  # by the U-Net
         inputs = bool(options.inputs)
         recorded = {number: every[number] for number in self.blocks}
-        layers = _layers(self.steps, recorded, strides, seen, inputs)
+        layers = _layers(self.steps, recorded, seen, inputs)
         super().__init__(loaded, options, layers, row_shape, inputs)
         self._schedule = loaded.schedule
         self._description["schedule"] = dict(loaded.schedule.description)
@@ -92,25 +111,31 @@ class UNetBackbone(NetworkBackbone):
             self._description["draws"] = options.draws
         if latents is not None:
             self._description |= latents.describe()
-        addition = None if latents is None else latents.addition(loaded.unet, row_shape)
-        self._decoder = self._prepared(loaded.unet, addition)
+        addition = loaded.addition
+        if latents is not None:
+            addition = latents.addition(loaded.unet, row_shape)
+        self._decoder = self._prepared(loaded, addition)
         self._latents = None if latents is None else latents.to(self.device)
-        channels = 3 if latents is None else latents.channels
+        channels = loaded.channels if latents is None else latents.channels
+        self._grey = latents is None and channels == 1
         self._noise = shared_noise(self.seed, seen, channels, options.draws).to(self.device)
 
-    def _prepared(self, unet: Any, addition: Tensor | None) -> Decoder:
+    def _prepared(self, loaded: LoadedUNet, addition: Tensor | None) -> nn.Module:
         """Return the part of the network that is needed, on its device."""
         # On a CPU, convolutions run 1.15 times faster with the channel axis last in memory; tensor
         # cores, which compute in 16 bits, want it so.
         last = self.device.type == "cpu" or self._precision != "float32"
         self._format = torch.channels_last if last else torch.contiguous_format
-        decoder = Decoder(unet, self.blocks, self._inputs, addition)
-        halve_weights(decoder, self._precision, but=decoder.time_embedding)
+        decoder = loaded.decoder(self.blocks, self._inputs, addition)
+        of_timesteps: Any = decoder.time_embedding  # of every decoder
+        halve_weights(decoder, self._precision, but=of_timesteps)
         return decoder.to(self.device, memory_format=self._format)  # type: ignore[call-overload,no-any-return]
 
     def _activations(self, x: Tensor) -> list[Tensor]:
         with at_precision("float32", self.device):  # autoencoders overflow in float16
             seen = x if self._latents is None else self._latents.encode(x)
+            if self._grey:
+                seen = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         return mean_over(self._noised(seen, noise.unsqueeze(0)) for noise in self._noise)
 
     def _noised(self, x: Tensor, noise: Tensor) -> list[Tensor]:
@@ -128,23 +153,21 @@ class UNetBackbone(NetworkBackbone):
 
 def recommended_layers(unet: Any, timesteps: int) -> dict[str, Any]:
     """Return what a card states of a U-Net that dseg has trained: steps, blocks, extras."""
-    blocks = small_network_blocks(output_strides(list(decoder_blocks(unet))))
+    blocks = small_network_blocks([block.stride for block in block_shapes(unet)])
     steps = [step * timesteps // 1000 for step in SMALL_NETWORK_STEPS]
     return {"steps": steps, "blocks": list(blocks), "filters": True, "pixels": True}
 
 
 def _layers(
     steps: Sequence[int],
-    blocks: Mapping[int, DecoderBlock],
-    strides: Sequence[int],
+    blocks: Mapping[int, BlockShape],
     seen: tuple[int, int],
     inputs: bool,
 ) -> tuple[LayerSpec, ...]:
     """Return the layers of some blocks, by number, of inputs that the U-Net sees in a size."""
     shapes = []
     for number, block in blocks.items():
-        # a block's input has the resolution before its upsampler
-        stride = strides[number] * (2 if inputs and block.upsampler is not None else 1)
+        stride = block.stride_in if inputs else block.stride
         channels = block.channels_in if inputs else block.channels_out
         shapes.append((number, channels, seen[0] // stride, seen[1] // stride))
     return tuple(LayerSpec(step, *shape) for step in steps for shape in shapes)

@@ -120,7 +120,7 @@ def test_old_attention_names_are_understood(folder: Path) -> None:
     ("changes", "words"),
     [
         ({"_class_name": "UNet1DModel"}, "is a UNet1DModel: expected a UNet2DModel"),
-        ({"num_class_embeds": 10}, "class-conditional"),
+        ({"class_embed_type": "timestep"}, "class-conditional in a form that is not supported"),
         ({"time_embedding_type": "fourier"}, "has a fourier time embedding: expected positional"),
         ({"in_channels": 4}, r"takes 4 channels: expected 3 \(RGB\)"),
         ({"up_block_types": ["SkipUpBlock2D", "UpBlock2D"]}, "type SkipUpBlock2D: expected only"),

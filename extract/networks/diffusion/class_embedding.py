@@ -1,0 +1,51 @@
+"""Class-conditional networks: the class whose embedding goes to that of the timestep.
+
+Such a network was trained with the class of each image. All images of a store get one class: that
+of the pile, or the null class where the network was trained with one (Ho and Salimans, 2022).
+"""
+
+from torch import Tensor
+
+from ....store.errors import InputError
+
+__all__ = ["choose_class"]
+
+
+def choose_class(table: Tensor | None, wanted: int | None) -> tuple[int | None, Tensor | None]:
+    """Return the class of all images, and its embedding, which is added to the timestep's.
+
+    Parameters
+    ----------
+    table : tensor of shape (classes, channels), optional
+        None of a network without classes.
+    wanted : int, optional
+
+    Returns
+    -------
+    number : int, optional
+    embedding : tensor of shape (1, channels), optional
+
+    Raises
+    ------
+    InputError
+        If the network needs a class and none is given, it has none of that number, or takes none.
+    """
+    if table is None:
+        if wanted is not None:
+            raise InputError(
+                f"the checkpoint is of a network without classes: leave out --class-number {wanted}"
+            )
+        return None, None
+    count = len(table)
+    if wanted is None:
+        raise InputError(
+            f"the checkpoint is of a class-conditional network of {count} classes, which needs the "
+            "class of the images: give one for all of them, --class-number 0 to "
+            f"{count - 1}. If it was trained for classifier-free guidance, its null class, usually "
+            "the last, fits any image; else choose an unconditional network"
+        )
+    if not 0 <= wanted < count:
+        raise InputError(
+            f"the checkpoint's network has classes 0 to {count - 1}, so there is no class {wanted}"
+        )
+    return wanted, table[wanted : wanted + 1].clone()
