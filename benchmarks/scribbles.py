@@ -15,7 +15,6 @@ from statistics import fmean
 from zlib import crc32
 
 import numpy as np
-from dseg.classify.inference.mask_files import write_mask
 from dseg.classify.labels.label_maps import read_label_map
 from dseg.extract.networks.devices import choose_device
 from dseg.pipelines.console.progress import Progress
@@ -47,9 +46,11 @@ def scribbled(label: np.ndarray, seed: int, share: float) -> np.ndarray:
 
 
 def write_scribbles(data: DataSet, folder: Path, share: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for stem in data.train:
         label = read_label_map(data.label_paths[stem])
-        write_mask(folder / f"{stem}.png", scribbled(label, crc32(stem.encode()), share))
+        drawn = scribbled(label, crc32(stem.encode()), share)
+        Image.fromarray(drawn).save(folder / f"{stem}.png")
     names = "\n".join(data.classes.names)
     (folder / "classes.txt").write_text(f"{names}\n", encoding="utf-8")
 

@@ -15,16 +15,26 @@ from .concatenated import ConcatenatedBackbone
 from .feature_spec import feature_spec
 from .images.levels import white_in
 from .networks.options import BackboneOptions, CheckpointOptions
+from .networks.own import KIND, factory_names
 from .protocol import Backbone
 from .subset import LayerSubset
 
-__all__ = ["checkpoint_options_of", "restore_backbone"]
+__all__ = ["checkpoint_options_of", "factory_of", "restore_backbone"]
+
+# By kind, what of an architecture the checkpoint does not show, under the names of the options.
+_UNSEEN = {
+    "guided-diffusion": ("head_channels", "heads", "attention_order", "class_number"),
+    "monai": ("head_channels", "norm_groups", "class_number"),
+    "lucidrains": (),
+    "diffusers": ("class_number",),
+}
 
 
 def restore_backbone(
     spec: FeatureSpec,
     checkpoint: str | Path | None = None,
     device: str | torch.device | None = None,
+    factory: str | None = None,
 ) -> Backbone:
     """Load the backbone of a feature spec.
 
@@ -34,17 +44,40 @@ def restore_backbone(
     checkpoint : path or str, optional
         Where the checkpoint is now; by default where it was.
     device : str or torch.device, optional
+    factory : str, optional
+        Of networks of one's own, see `networks.own`: the one that the caller trusts.
 
     Raises
     ------
     InputError
-        If there is no checkpoint any more.
+        If there is no checkpoint any more, or a network of one's own is not trusted.
     SpecMismatchError
         If it is another one, or for another reason gives other features.
     """
+    _refuse_factories(spec, factory)
     if spec.parts:
         return _restore_parts(spec, checkpoint, device)
     return _restored(spec, checkpoint, device, "Give its new location with --checkpoint")
+
+
+def _refuse_factories(spec: FeatureSpec, trusted: str | None) -> None:
+    """Refuse factories that a spec names, and neither the caller nor this installation does."""
+    for part in spec.parts or (spec,):
+        named = factory_of(part)
+        if named is not None and named != trusted and named not in factory_names():
+            told = (
+                f"--backbone {trusted} is another" if trusted else "which is not imported unasked"
+            )
+            raise InputError(
+                f"the features are of a network of one's own, '{named}', {told}: name it with "
+                f"--backbone {named} if you trust it"
+            )
+
+
+def factory_of(spec: FeatureSpec) -> str | None:
+    """Return the factory of a spec's network of one's own; None of another network."""
+    named = spec.backbone.get("architecture", {}).get("factory")
+    return str(named) if spec.backbone.get("kind") == KIND else None
 
 
 def _restored(
@@ -58,7 +91,7 @@ def _restored(
     try:
         backbone = open_backbone(where, options)
     except InputError as error:
-        if checkpoint is None and not Path(where).exists():
+        if checkpoint is None and not Path(where).exists() and factory_of(spec) is None:
             raise InputError(
                 f"the checkpoint that the features were made with was at '{where}': {error}. "
                 + advice
@@ -112,6 +145,7 @@ def _options_of(spec: FeatureSpec, device: str | torch.device | None) -> Backbon
     read = checkpoint_options_of(spec)
     return BackboneOptions(
         **{**vars(read), "weights": AS_BEFORE if read.weights is None else read.weights},
+        backbone=factory_of(spec),
         steps=spec.steps or None,
         blocks=spec.blocks or None,
         size=spec.row_shape,
@@ -138,10 +172,12 @@ def checkpoint_options_of(spec: FeatureSpec) -> CheckpointOptions:
     # a MAE of a file; a transformers folder, with a model type, states its heads
     if kind == "mae" and "model_type" not in network["architecture"]:
         return replace(options, heads=network["architecture"]["num_attention_heads"])
-    if kind == "guided-diffusion":
+    if kind in _UNSEEN:
         architecture = network["architecture"]
-        unseen = {key: architecture[key] for key in ("head_channels", "heads", "attention_order")}
-        return replace(options, **unseen, **_schedule_of(network))
+        unseen = {key: architecture.get(key) for key in _UNSEEN[kind]}
+        named = network["schedule"]["name"] in ("linear", "cosine") and kind != "diffusers"
+        schedule = _schedule_of(network) if named else {}
+        return replace(options, **unseen, **schedule)
     return options
 
 

@@ -3,23 +3,40 @@
 A further network is a module with `KINDS`, `matches` and `load`, and its name in `NETWORKS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from ..store.errors import InputError
 from .checkpoints.diffusers_folder import WEIGHTS
 from .checkpoints.opening import Checkpoint, open_checkpoint
-from .checkpoints.state_dict import some_keys
+from .checkpoints.state_dict import some_keys, under_prefixes
 from .checkpoints.weight_sets import NoChoiceError
 from .networks import handcrafted
 from .networks.base import LoadedNetwork
-from .networks.diffusion import diffusers_unet, guided_diffusion, latent
+from .networks.diffusion import diffusers_unet, guided_diffusion, latent, lucidrains, monai_unet
 from .networks.diffusion.unet import LoadedUNet
-from .networks.feedforward import efficientnet, mae_published, resnet, transformers_model
+from .networks.feedforward import (
+    efficientnet,
+    mae_published,
+    pyramid,
+    resnet,
+    sam,
+    transformers_model,
+)
 from .networks.options import CheckpointOptions, UnsupportedOptionError
+from .networks.own import KIND, factory_names, is_factory, load_own
 
-__all__ = ["KINDS", "NETWORKS", "Network", "load_network", "load_unet"]
+__all__ = [
+    "KINDS",
+    "NETWORKS",
+    "Network",
+    "load_network",
+    "load_unet",
+    "refuse_unknown",
+    "words_of",
+]
 
 
 class Network(Protocol):
@@ -41,14 +58,18 @@ NETWORKS: tuple[Network, ...] = (
     guided_diffusion,
     latent,  # before those of RGB images, for its U-Net may look like theirs
     diffusers_unet,
+    monai_unet,
+    lucidrains,
+    sam,  # before MAE, of which some names are the same
     mae_published,
     resnet,
     efficientnet,
     transformers_model,
+    pyramid,  # after those whose blocks are known
 )
 
 KINDS: Mapping[str, str] = {kind: words for n in NETWORKS for kind, words in n.KINDS.items()}
-"""All kinds of networks, in words."""
+"""All kinds of networks that checkpoints show, in words."""
 
 _RGB_DIFFUSION = (*guided_diffusion.KINDS, *diffusers_unet.KINDS)
 
@@ -71,7 +92,8 @@ def load_network(
         A file, a folder, ``builtin:name``, or ``organisation/name`` on the Hugging Face hub.
     options : CheckpointOptions
     kind : str, optional
-        What it must be, of `KINDS`.
+        What it must be, of `KINDS`; or the factory of a network of one's own, see `own`, which
+        takes the checkpoint in place of a path.
 
     Raises
     ------
@@ -79,13 +101,28 @@ def load_network(
         If there is no such checkpoint, it is of another kind, or damaged; an
         `UnsupportedOptionError` if an option does not fit it.
     """
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"unknown backbone '{kind}': use one of {', '.join(KINDS)}")
+    if kind is not None and is_factory(kind):
+        return load_own(kind, None if str(checkpoint) == kind else str(checkpoint), options)
+    refuse_unknown(kind)
     opened = _opened(checkpoint, options.weights)
-    network, found = _identified(opened)
+    network, found, opened = _identified(opened)
     if kind not in (None, found):
         raise InputError(f"checkpoint '{checkpoint}' is {KINDS[found]}, not {KINDS[kind]}")
     return network.load(opened, options)
+
+
+def refuse_unknown(kind: str | None) -> None:
+    """Raise `InputError` if there is no such kind of networks, and no such factory."""
+    if kind is not None and kind not in KINDS and not is_factory(kind):
+        raise InputError(
+            f"unknown backbone '{kind}': use one of {', '.join((*KINDS, *factory_names()))}, or "
+            "package.module:factory"
+        )
+
+
+def words_of(kind: str) -> str:
+    """Return a kind of networks in words, of one's own too."""
+    return "a network of your own" if kind == KIND else KINDS[kind]
 
 
 def load_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) -> LoadedUNet:
@@ -103,12 +140,13 @@ def load_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) 
     """
     options = options or CheckpointOptions()
     opened = _opened(checkpoint, options.weights)
-    network, found = _identified(opened)
+    network, found, opened = _identified(opened)
     loaded = network.load(opened, options) if found in _RGB_DIFFUSION else None
-    if not isinstance(loaded, LoadedUNet):
+    if not isinstance(loaded, LoadedUNet) or loaded.addition is not None:
+        what = KINDS[found] if loaded is None else "of a class-conditional network"
         raise InputError(
-            f"checkpoint '{checkpoint}' is {KINDS[found]}: expected a diffusion U-Net for RGB "
-            "images"
+            f"checkpoint '{checkpoint}' is {what}: expected an unconditional diffusion U-Net for "
+            "RGB images"
         )
     return loaded
 
@@ -120,14 +158,25 @@ def _opened(checkpoint: str | Path, weights: str | None) -> Checkpoint:
         raise UnsupportedOptionError(str(error), ("weights",)) from error
 
 
-def _identified(checkpoint: Checkpoint) -> tuple[Network, str]:
-    """Return which network a checkpoint holds, and of which kind."""
-    for network in NETWORKS:
-        kind = network.matches(checkpoint)
-        if kind is not None:
-            return network, kind
+def _identified(checkpoint: Checkpoint) -> tuple[Network, str, Checkpoint]:
+    """Return which network a checkpoint holds, of which kind, and the part of it that is that."""
+    for part in (checkpoint, *_parts(checkpoint)):
+        for network in NETWORKS:
+            kind = network.matches(part)
+            if kind is not None:
+                return network, kind, part
     why = _why_unknown_file if checkpoint.state is not None else _why_unknown_folder
     raise InputError(why(checkpoint))
+
+
+def _parts(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    """Yield what a file has under a prefix."""
+    whole = checkpoint.state or {}
+    for prefix, state in under_prefixes(whole):
+        left_out = len(whole) - len(state)
+        words = f"the weights under '{prefix}'" + (f" ({left_out} left out)" if left_out else "")
+        said = "; ".join(text for text in (checkpoint.weights.words, words) if text)
+        yield replace(checkpoint, state=state, weights=replace(checkpoint.weights, words=said))
 
 
 def _why_unknown_file(checkpoint: Checkpoint) -> str:
@@ -138,8 +187,9 @@ def _why_unknown_file(checkpoint: Checkpoint) -> str:
             "configuration: give the folder that has its config.json"
         )
     return (
-        f"'{path}' holds no network that dseg knows: expected a guided-diffusion U-Net, a MAE, a "
-        f"ResNet-50 of SwAV or an EfficientNet-Lite; its tensors are {some_keys(state)}, …"
+        f"'{path}' holds no network that dseg knows: expected a diffusion U-Net of "
+        "guided-diffusion, MONAI or denoising-diffusion-pytorch, a MAE, a ResNet-50 of SwAV, an "
+        f"EfficientNet-Lite or a SAM; its tensors are {some_keys(state)}, …"
     )
 
 
@@ -153,7 +203,8 @@ def _why_unknown_folder(checkpoint: Checkpoint) -> str:
     if "model_type" in config:
         return (
             f"the network in '{folder}' is a transformers model of type '{config['model_type']}': "
-            f"expected one of {', '.join(transformers_model.MODELS)}"
+            f"expected one of {', '.join((*transformers_model.MODELS, *sam.MODELS))}, sam2, or one "
+            "that has a class of backbones (AutoBackbone), such as convnextv2, swin or resnet"
         )
     return (
         f"'{network / 'config.json'}' does not name a network: expected a _class_name "

@@ -1,6 +1,7 @@
 """A folder of transformers: how its model is loaded, and how its input is normalised."""
 
 import textwrap
+from collections.abc import Collection
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "PROCESSOR",
+    "UNUSED",
     "WEIGHTS",
+    "architecture_of",
     "loaded_quietly",
     "normalisation",
 ]
@@ -25,6 +28,10 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 PROCESSOR = "preprocessor_config.json"
 
 _SILENT = 50  # logging.CRITICAL
+UNUSED = frozenset({"architectures", "dtype", "torch_dtype", "transformers_version", "mask_ratio"})
+"""What of a configuration does not change activations."""
+CHOSEN = frozenset({"id2label", "label2id", "out_features", "out_indices", "stage_names"})
+"""More of that, of classifiers and backbones."""
 
 
 def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -59,7 +66,15 @@ def _colours(stated: Any, default: tuple[float, ...]) -> tuple[float, ...] | Non
     return tuple(map(float, values))
 
 
-def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
+def architecture_of(config: Any, but: Collection[str] = UNUSED | CHOSEN) -> dict[str, Any]:
+    """Return what of a configuration differs from the library's defaults, in plain JSON values."""
+    plain = config.to_diff_dict()
+    return {key: plain[key] for key in sorted(plain) if key not in but and key[0] != "_"}
+
+
+def loaded_quietly(
+    kind: Any, what: str, *where: Any, may_lack: str | None = None, **how: Any
+) -> Any:
     """Load a model of transformers, without its words, and refuse it where weights are missing.
 
     Parameters
@@ -69,6 +84,8 @@ def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
         The weights, for messages.
     *where, **how
         Of ``from_pretrained``.
+    may_lack : str, optional
+        A part of names: weights of such names may be missing.
 
     Returns
     -------
@@ -104,7 +121,9 @@ def loaded_quietly(kind: Any, what: str, *where: Any, **how: Any) -> Any:
         words.set_verbosity(verbosity)
         if bars:
             words.enable_progress_bar()
-    faults = {name: len(report.get(name) or ()) for name in ("missing_keys", "mismatched_keys")}
+    missing = [k for k in report.get("missing_keys") or () if may_lack not in k.split(".")]
+    mismatched = report.get("mismatched_keys") or ()
+    faults = {"missing_keys": len(missing), "mismatched_keys": len(mismatched)}
     if any(faults.values()):
         counts = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in faults.items() if n)
         raise InputError(f"{what} are not those of the configuration ({counts})")

@@ -37,8 +37,8 @@ class CheckpointOptions:
     Parameters
     ----------
     head_channels, heads : int, optional
-        Of a ``.pt`` or a published MAE: channels of an attention head (64), or a fixed number of
-        heads.
+        Of a ``.pt`` or a published MAE: channels of an attention head (64; of MONAI 8), or a fixed
+        number of heads.
     attention_order : {"legacy", "new"}, optional
         Of a ``.pt``: the order of query, key and value ("legacy").
     schedule : {"linear", "cosine"}, optional
@@ -51,6 +51,10 @@ class CheckpointOptions:
     weights : str, optional
         Which of several sets of weights, such as "model" or "ema" of a file, "unet" or "unet_ema"
         of a folder; by default the averaged one.
+    class_number : int, optional
+        Of a class-conditional network: the class of all images.
+    norm_groups : int, optional
+        Of MONAI's: groups of its normalisation (32).
     """
 
     head_channels: int | None = None
@@ -60,6 +64,8 @@ class CheckpointOptions:
     diffusion_steps: int | None = None
     prompt: str | None = None
     weights: str | None = None
+    class_number: int | None = None
+    norm_groups: int | None = None
 
     def refuse(self, names: Sequence[str], why: str) -> None:
         """Raise `UnsupportedOptionError` if one of the named options was given."""
@@ -93,7 +99,8 @@ class BackboneOptions(CheckpointOptions):
         latents: one at each size), of a MAE the last 12, of a DINO the last 4, of a ConvNeXt the
         last of each stage, of a ResNet every second of each stage.
     backbone : str, optional
-        Which network the checkpoint must hold, of `registry.KINDS`.
+        Which network the checkpoint must hold, of `registry.KINDS`; or the factory of a network of
+        one's own, see `own`.
     size : int or (height, width), optional
         Of the network's input, pixels; by default that of the card, else the one it was trained on.
     inputs : bool, optional

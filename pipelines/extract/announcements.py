@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from ...extract.concatenated import ConcatenatedBackbone
 from ...extract.protocol import Backbone
-from ...extract.registry import KINDS
+from ...extract.registry import words_of
 from ...store.spec import FeatureSpec
 from ..console.progress import Progress
 from ..inputs.image_list import named
@@ -32,7 +32,7 @@ def _describe_network(backbone: Backbone, spec: FeatureSpec, progress: Progress)
     blocks = f", blocks {', '.join(map(str, spec.blocks))}{at}" if spec.blocks else ""
     progress.say(
         f"{backbone.source}: "
-        f"{KINDS[spec.backbone['kind']]}{blocks}{''.join(f', {name}' for name in spec.extras)}; "
+        f"{words_of(spec.backbone['kind'])}{blocks}{''.join(f', {name}' for name in spec.extras)}; "
         f"{spec.dims} channels per pixel; network input {height}x{width}, "
         f"{spec.bytes_per_row / 1e6:.1f} MB per pass; on {backbone.device}"
     )
@@ -40,7 +40,8 @@ def _describe_network(backbone: Backbone, spec: FeatureSpec, progress: Progress)
     architecture, schedule = network["architecture"], network.get("schedule")
     if schedule is not None:
         settings.append(f"{schedule['name']} schedule of {schedule['timesteps']} steps")
-        for key in ("head_channels", "heads", "attention_order"):  # what a .pt cannot show
+        # what a file cannot show
+        for key in ("head_channels", "heads", "attention_order", "norm_groups", "class_number"):
             if architecture.get(key) is not None:
                 settings.append(f"{key.replace('_', ' ')} {architecture[key]}")
     if backbone.weights is not None:

@@ -41,8 +41,9 @@ __all__ = ["extract"]
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    help="The network: a diffusion model (guided-diffusion .pt, diffusers folder), MAE, SwAV or "
-    "EfficientNet (.pth), DINO (transformers folder), a hub id, or what comes with dseg: "
+    help="The network: a diffusion model (guided-diffusion, MONAI, lucidrains; diffusers folder), "
+    "MAE, SwAV, EfficientNet or SAM (.pth), DINO, Swin, … (transformers folder), a hub id, or what "
+    "comes with dseg: "
     f"{BUILTIN} (diffusion), {IMAGENET} (ImageNet), {FILTERS} (no network). Default: "
     f"{FILTERS} and {IMAGENET}@256,512, or with --layers-from the model's. Several, each perhaps "
     "at its own sizes (net.pt@256,512), make one store.",
@@ -61,20 +62,8 @@ __all__ = ["extract"]
 )
 @click.option(
     "--backbone",
-    type=click.Choice(
-        [
-            "handcrafted",
-            "guided-diffusion",
-            "latent-diffusion",
-            "diffusers",
-            "mae",
-            "swav",
-            "efficientnet-lite",
-            "dinov2",
-            "dinov3",
-        ]
-    ),
-    help="Required kind of the checkpoint; default: detected from its files.",
+    help="A network of your own, package.module:factory or the name of an installed one; or the "
+    "required kind of the checkpoint, such as mae. Default: detected from its files.",
 )
 @click.option(
     "--steps", type=NUMBERS, help="Noise timesteps; default: the checkpoint's, or 50,150,250."
@@ -83,7 +72,9 @@ __all__ = ["extract"]
     "--blocks", type=NUMBERS, help="Blocks (of a U-Net: of its decoder); default: the checkpoint's."
 )
 @click.option(
-    "--head-channels", type=click.IntRange(1), help=".pt, MAE: channels per attention head (64)."
+    "--head-channels",
+    type=click.IntRange(1),
+    help=".pt, MAE: channels per attention head (64; MONAI: 8).",
 )
 @click.option(
     "--heads",
@@ -104,6 +95,14 @@ __all__ = ["extract"]
     "--diffusion-steps",
     type=click.IntRange(2),
     help=".pt: number of timesteps of the noise schedule (1000).",
+)
+@click.option(
+    "--norm-groups", type=click.IntRange(1), help="MONAI: groups of the normalisation (32)."
+)
+@click.option(
+    "--class-number",
+    type=click.IntRange(0),
+    help="Of a class-conditional diffusion model: the class of all images, or its null class.",
 )
 @click.option(
     "--weights",
@@ -209,7 +208,8 @@ def extract(context: click.Context, /, **given: Any) -> int:
 
     names = [field.name for field in fields(BackboneOptions) if field.name in given]
     if given["layers_from"] is not None:
-        decided = [n for n in (*names, "sizes", "fit", "overlap", "white") if n != "device"]
+        told = ("device", "backbone")  # where it runs; which code may run
+        decided = [n for n in (*names, "sizes", "fit", "overlap", "white") if n not in told]
         _leave_to_model(context, given, decided)
     elif given["fit"] != "tile":
         refuse_idle(context, {"overlap": "only tiles overlap (--tile)"})

@@ -10,7 +10,9 @@ from ...extract.feature_spec import feature_spec
 from ...extract.from_spec import restore_backbone
 from ...extract.images.levels import white_in
 from ...extract.networks.options import BackboneOptions
+from ...extract.networks.own import is_factory
 from ...extract.protocol import Backbone
+from ...extract.registry import refuse_unknown
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
 from ..features.sources import white_of
@@ -41,7 +43,10 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
                 "the position in the image"
             )
         options = replace(options, pixels=False)
-    given = network_inputs(config.checkpoints, config.sizes)
+    refuse_unknown(options.backbone)
+    own = options.backbone if is_factory(options.backbone) else None
+    named = config.checkpoints or (() if own is None else (own,))
+    given = network_inputs(named, config.sizes)
     inputs = given or default_networks(config.sizes, config.fit)
     backbones = load_networks(inputs, options, config.optional)
     overlap = config.overlap if config.overlap is not None else min(backbones[0].row_shape) // 4
@@ -52,7 +57,8 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
 
 def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpec]:
     """Return what makes the features of a model: its spec decides all but the checkpoint's path."""
-    given = replace(config.backbone, device=None) != BackboneOptions() or config.sizes
+    options = replace(config.backbone, device=None, backbone=None)
+    given = options != BackboneOptions() or config.sizes
     if given or (config.fit, config.overlap) != ("squash", None):
         raise InputError(
             f"the model '{model}' determines which features are extracted: leave out the "
@@ -65,7 +71,8 @@ def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpe
         )
     checkpoint = config.checkpoints[0] if config.checkpoints else None
     spec = _part(_spec_of(model), config.part, model)
-    backbone = restore_backbone(spec, checkpoint, config.backbone.device)
+    told = config.backbone
+    backbone = restore_backbone(spec, checkpoint, told.device, told.backbone)
     return backbone, feature_spec(backbone, spec.fit, spec.overlap, white_of(spec))
 
 

@@ -135,6 +135,8 @@ class ImageSource:
         The value of images of 16 bits a channel that is white; by default the features' own.
     progress : Progress, optional
         Where to tell of the images what a user should know.
+    factory : str, optional
+        Of a network of one's own, see `restore_backbone`.
 
     Attributes
     ----------
@@ -152,12 +154,13 @@ class ImageSource:
         batch_size: int | None,
         white: int | None = None,
         progress: Progress | None = None,
+        factory: str | None = None,
     ) -> None:
         self.spec, self._progress = spec, progress or Progress()
         self.white, self._white_given = white or white_of(spec), white is not None
         self._names = files.by_stem
         self.paths = {stem: files.files[name] for stem, name in self._names.items()}
-        self._backbone: Backbone = restore_backbone(spec, checkpoint, device)
+        self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
         self._batch_size = tile_batch_size(batch_size, self._backbone)
 
     @property

@@ -45,6 +45,11 @@ __all__ = ["predict"]
     help="For images: new location of the network that the model's features come from.",
 )
 @click.option(
+    "--backbone",
+    help="For images: the network of your own that the model's features come from, "
+    "package.module:factory, if it is not an installed one.",
+)
+@click.option(
     "--images", type=existing_folder, help="For --overlay with a store: the folder of its images."
 )
 @click.option(
@@ -112,7 +117,7 @@ def _idle(given: dict[str, Any]) -> dict[str, str]:
     idle = {}
     if all((source / "zarr.json").is_file() for source in given["sources"]):
         why = "the features come from a store, and the option is for images"
-        idle = {"checkpoint": why, "batch_size": why}
+        idle = {"checkpoint": why, "backbone": why, "batch_size": why}
     if not given["overlay"]:
         idle["images"] = "it is used only with --overlay"
     return idle

@@ -21,6 +21,8 @@ class PredictConfig:
         Folder of the masks.
     checkpoint : str, optional
         For images: where the model's diffusion model is now.
+    backbone : str, optional
+        For images: the factory of a network of one's own that the features may be made by.
     images : path, optional
         For overlays from a store: the images' folder.
     probabilities, uncertainty, overlay : bool
@@ -46,6 +48,7 @@ class PredictConfig:
     model: Path = Path("model")
     out: Path = Path("masks")
     checkpoint: str | None = None
+    backbone: str | None = None
     images: Path | None = None
     probabilities: bool = False
     uncertainty: bool = False

@@ -269,7 +269,14 @@ def _source(
     report_skipped_files(files, progress)
     spec = spec_of(model, config.model)
     return ImageSource(
-        files, spec, config.checkpoint, device, config.batch_size, config.white, progress
+        files,
+        spec,
+        config.checkpoint,
+        device,
+        config.batch_size,
+        config.white,
+        progress,
+        config.backbone,
     )
 
 

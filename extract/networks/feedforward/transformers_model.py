@@ -9,7 +9,13 @@ from ....store.errors import InputError
 from ...checkpoints.card import CARD, Card
 from ...checkpoints.opening import Checkpoint
 from ...checkpoints.state_dict import digest
-from ...checkpoints.transformers_folder import WEIGHTS, loaded_quietly, normalisation
+from ...checkpoints.transformers_folder import (
+    UNUSED,
+    WEIGHTS,
+    architecture_of,
+    loaded_quietly,
+    normalisation,
+)
 from ...checkpoints.weight_files import are_safetensors, find_weights
 from ..options import CheckpointOptions
 from .convnext import ConvNextTrunk
@@ -97,18 +103,17 @@ def _load_trunk(folder: Path, model_type: str, model: _Model) -> tuple[Trunk, di
     """Load a network, and return it with what of its configuration changes its activations."""
     import transformers
 
+    how: dict[str, Any] = {"mask_ratio": 0.0} if model_type == "vit_mae" else {}
     network = loaded_quietly(
         getattr(transformers, model.class_name),
         f"the weights in '{folder}'",
         folder,
         local_files_only=True,
         use_safetensors=are_safetensors(find_weights(folder, WEIGHTS)),
-        **({"mask_ratio": 0.0} if model_type == "vit_mae" else {}),
+        **how,
     )
     _refuse_sizes(network.config, folder)
-    config = network.config.to_diff_dict()
-    ignored = ("architectures", "dtype", "torch_dtype", "transformers_version", "mask_ratio")
-    plain = {key: config[key] for key in sorted(config) if key not in ignored and key[0] != "_"}
+    plain = architecture_of(network.config, UNUSED)
     sizes = {s: getattr(network.config, s) for s in _SIZES if hasattr(network.config, s)}
     return model.trunk(network), {"model_type": model_type, **sizes, **plain}
 

@@ -224,14 +224,6 @@ def test_what_a_network_does_not_take_yields_in_settings_alone(
     assert FeatureStore.open(tmp_path / "x.zarr").spec.steps == ()
 
 
-def test_the_backbones_that_may_be_named_are_those_that_are_known():
-    from dseg.extract.registry import KINDS
-    from dseg.pipelines.extract.command import extract
-
-    (named,) = (p.type.choices for p in extract.params if p.name == "backbone")
-    assert list(named) == list(KINDS)
-
-
 def test_some_layers_of_a_store(dseg, world, store, tmp_path):
     names = [layer.name for layer in FeatureStore.open(store).layers]
     few = f"{names[0]},{names[-1]}"
