@@ -15,7 +15,8 @@ _OPTIONAL = {
     "imagecorruptions": ("corrupting images needs", "imagecorruptions-imaug", "robustness"),
     "matplotlib": ("drawing plots needs", "matplotlib", "plots"),
     "transformers": (
-        "MAE, SwAV, DINO and diffusion models with a text encoder need",
+        "MAE, SwAV, DINO, SAM, other networks of transformers and diffusion models with a text "
+        "encoder need",
         "transformers",
         "transformers",
     ),
