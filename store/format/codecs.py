@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numcodecs import Blosc, Zstd
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
@@ -55,6 +56,13 @@ class Codec:
     dtype: str
     compressors: tuple[Any, ...]
 
+    def compress(self, chunk: NDArray[Any]) -> bytes:
+        """Return a chunk's bytes, C-contiguous and little-endian, compressed; without checksum."""
+        data: Any = chunk
+        for one in _BYTES_TO_BYTES.get(self.name, ()):
+            data = one.encode(data)
+        return bytes(data) if self.name in _BYTES_TO_BYTES else chunk.tobytes()
+
     @property
     def quantised(self) -> bool:
         """Whether maps are stored as levels, and their scales in an array of their own."""
@@ -77,6 +85,14 @@ CODECS: Mapping[str, Codec] = {
         Codec("none", "float16", (Crc32cCodec(),)),
         Codec("uint8", "uint8", (ZstdCodec(level=1), Crc32cCodec())),
     )
+}
+
+
+# The same as the compressors of `CODECS`, without an event loop around them.
+_BYTES_TO_BYTES: Mapping[str, tuple[Any, ...]] = {
+    "lz4": (Blosc("lz4", 5, Blosc.BITSHUFFLE),),
+    "zstd": (Blosc("zstd", 1, Blosc.BITSHUFFLE),),
+    "uint8": (Zstd(1),),
 }
 
 

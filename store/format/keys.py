@@ -10,7 +10,9 @@ from functools import cache
 from threading import Thread
 from typing import Any, TypeVar
 
-from zarr.abc.store import Store
+from zarr.abc.store import Store, SupportsSetSync
+from zarr.buffer import cpu
+from zarr.storage import LocalStore
 
 __all__ = [
     "LOCK",
@@ -18,6 +20,7 @@ __all__ = [
     "exists",
     "list_folder",
     "list_numbers",
+    "put",
     "remove_folder",
     "remove_leftovers",
     "remove_partials",
@@ -51,7 +54,18 @@ def _result(operation: Coroutine[Any, Any, T]) -> T:
 
 def exists(store: Store, key: str) -> bool:
     """Whether a key exists."""
+    if isinstance(store, LocalStore):
+        return (store.root / key).exists()
     return _result(store.exists(key))
+
+
+def put(store: Store, key: str, data: bytes) -> None:
+    """Set a key."""
+    value = cpu.Buffer.from_bytes(data)
+    if isinstance(store, SupportsSetSync):
+        store.set_sync(key, value)
+    else:
+        _result(store.set(key, value))
 
 
 def list_folder(store: Store, folder: str) -> tuple[str, ...]:
@@ -73,7 +87,10 @@ def list_numbers(store: Store, folder: str) -> set[int]:
 
 def remove_folder(store: Store, folder: str) -> None:
     """Remove all keys under a folder; no error if there are none."""
-    _result(store.delete_dir(folder))
+    if isinstance(store, LocalStore):
+        store.delete_sync(folder)
+    else:
+        _result(store.delete_dir(folder))
 
 
 def remove_partials(store: Store, folder: str) -> None:

@@ -18,6 +18,7 @@ from ..format.codecs import codec_named, stored_arrays
 from ..format.keys import exists, remove_folder
 from ..format.layout import DENSE, open_arrays, open_group, read_header
 from ..read.tables import read_entries, read_table
+from .chunks import ChunkWriter
 from .planning import Plan, PlannedImage, plan_store
 
 __all__ = ["FeatureWriter", "Plan", "PlannedImage", "plan_store"]
@@ -56,11 +57,23 @@ class FeatureWriter:
         self._codec = codec_named(header.codec)
         self._store = group.store
         self._arrays = open_arrays(group, header, where)
+        self._chunks = self._chunk_writers()
         entries = read_entries(self._arrays, header, where)
         self._names, self._first_row = entries.names, entries.first_row
         self._inconsistent = entries.inconsistent
         self._row_count = [len(geometry.offsets) for geometry in entries.geometries]
         self._written: dict[int, set[int]] = {}  # rows of images that were started
+
+    def _chunk_writers(self) -> dict[str, ChunkWriter]:
+        """Return what writes the arrays of which each image or row has chunks of its own."""
+        facts = ("facts/sha256", "facts/nonfinite", "facts/clipped", "complete")
+        found = {name: ChunkWriter(self._store, name, self._arrays[name]) for name in facts}
+        for name, array in self._arrays.items():
+            if name.startswith("features/"):
+                found[name] = ChunkWriter(self._store, name, array, self._codec)
+            elif name.startswith("scales/"):
+                found[name] = ChunkWriter(self._store, name, array)
+        return found
 
     def is_current(self, image: int, sha256: bytes) -> bool:
         """Whether an image is complete and was extracted from the file with this sha256.
@@ -179,10 +192,10 @@ class FeatureWriter:
                 f"image '{self._names[image]}' has {self._count(image)} rows in the store, but "
                 f"{written} were written"
             )
-        self._arrays["facts/sha256"][image] = np.frombuffer(sha256, dtype=np.uint8)
-        self._arrays["facts/nonfinite"][image] = np.asarray(nonfinite, dtype=np.int64)
-        self._arrays["facts/clipped"][image] = np.asarray(clipped, dtype=np.int64)
-        self._arrays["complete"][image] = True
+        self._chunks["facts/sha256"].write(image, np.frombuffer(sha256, dtype=np.uint8))
+        self._chunks["facts/nonfinite"].write(image, np.asarray(nonfinite, dtype=np.int64))
+        self._chunks["facts/clipped"].write(image, np.asarray(clipped, dtype=np.int64))
+        self._chunks["complete"].write(image, np.array(True))
         del self._written[image]
 
     def fail_image(self, image: int, reason: str, sha256: bytes | None = None) -> None:
@@ -225,8 +238,8 @@ class FeatureWriter:
                 f"image '{self._names[image]}' has values that are not finite in its maps of "
                 f"{size}, which the codec uint8 cannot store: use lz4, zstd or none"
             )
-        for name, array in stored_arrays(self._codec, size, activation).items():
-            self._arrays[name][row] = array
+        for name, values in stored_arrays(self._codec, size, activation).items():
+            self._chunks[name].write(row, values)
 
     def _count(self, image: int) -> int:
         """Return how many rows an image has."""
