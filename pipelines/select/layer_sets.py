@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 
-from ...extract.from_spec import checkpoint_options_of
+from ...extract.from_spec import checkpoint_options_of, factory_of
 from ...extract.timing import recommended_layers, seconds_per_row
 from ...store.errors import DsegError
 from ...store.read.joined_spec import joined_order
@@ -150,7 +150,10 @@ def _timesteps(spec: FeatureSpec) -> set[int | None]:
 
 def _extract_command(spec: FeatureSpec, out: str) -> str:
     height, width = spec.row_shape
-    words = ["dseg", "extract", "--images", "photos/", "--out", out, "--checkpoint", spec.source]
+    words = ["dseg", "extract", "--images", "photos/", "--out", out]
+    factory = factory_of(spec)
+    words += ["--backbone", factory] if factory is not None else []
+    words += ["--checkpoint", spec.source] if spec.source != factory else []
     words += ["--size", f"{height}x{width}", "--fit", spec.fit]
     words += ["--overlap", str(spec.overlap)] if spec.fit == "tile" else []
     words += ["--steps", ",".join(map(str, spec.steps))] if spec.steps else []

@@ -112,3 +112,14 @@ def test_the_extracting_command_tells_what_a_file_cannot_show(tmp_path):
     told = "--heads 4 --attention-order new --schedule cosine --diffusion-steps 4000"
     assert line.endswith(told)
     assert "--head-channels" not in line
+
+
+@pytest.mark.parametrize("source", ["own:factory", "weights.pt"])
+def test_the_extracting_command_of_a_network_of_ones_own(source, tmp_path):
+    backbone = {"kind": "own", "architecture": {"factory": "own:factory"}}
+    layers = (LayerSpec.clean(1, 4, 8, 8),)
+    spec = FeatureSpec(backbone, source, (16, 16), "squash", 0, 0, layers)
+    plan_store(tmp_path / "a.zarr", spec, [PlannedImage("0.png", (16, 16))], codec="none")
+    (line,) = layer_set([FeatureStore.open(tmp_path / "a.zarr")], ("1",)).extract_commands()
+    checkpoint = "" if source == "own:factory" else " --checkpoint weights.pt"
+    assert f"--out small.zarr --backbone own:factory{checkpoint} --size 16x16" in line
