@@ -45,12 +45,14 @@ def restore_backbone(
         Where the checkpoint is now; by default where it was.
     device : str or torch.device, optional
     factory : str, optional
-        Of networks of one's own, see `networks.own`: the one that the caller trusts.
+        Of networks of one's own, see `networks.own`: the one that the caller trusts; several
+        joined by commas.
 
     Raises
     ------
     InputError
-        If there is no checkpoint any more, or a network of one's own is not trusted.
+        If there is no checkpoint any more, a network of one's own is not trusted, or a factory is
+        given that the features do not need.
     SpecMismatchError
         If it is another one, or for another reason gives other features.
     """
@@ -62,16 +64,20 @@ def restore_backbone(
 
 def _refuse_factories(spec: FeatureSpec, trusted: str | None) -> None:
     """Refuse factories that a spec names, and neither the caller nor this installation does."""
-    for part in spec.parts or (spec,):
-        named = factory_of(part)
-        if named is not None and named != trusted and named not in factory_names():
-            told = (
-                f"--backbone {trusted} is another" if trusted else "which is not imported unasked"
-            )
-            raise InputError(
-                f"the features are of a network of one's own, '{named}', {told}: name it with "
-                f"--backbone {named} if you trust it"
-            )
+    named = {factory_of(part) for part in spec.parts or (spec,)} - {None}
+    told = set(trusted.split(",")) if trusted else set()
+    unknown = sorted(map(str, named - told - set(factory_names())))
+    if unknown:
+        other = f", and --backbone {trusted} is another" if told else ""
+        raise InputError(
+            f"the features are of a network of one's own, '{', '.join(unknown)}', which is not "
+            f"imported unasked{other}: name it with --backbone {','.join(sorted(map(str, named)))} "
+            "if you trust it, or install it with an entry point"
+        )
+    if told - named:
+        raise InputError(
+            f"--backbone {trusted}: the features are not of such a network; leave it out"
+        )
 
 
 def factory_of(spec: FeatureSpec) -> str | None:

@@ -3,6 +3,7 @@
 A further network is a module with `KINDS`, `matches` and `load`, and its name in `NETWORKS`.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "NETWORKS",
     "Network",
     "load_network",
+    "is_own",
     "load_unet",
     "refuse_unknown",
     "words_of",
@@ -101,14 +103,25 @@ def load_network(
         If there is no such checkpoint, it is of another kind, or damaged; an
         `UnsupportedOptionError` if an option does not fit it.
     """
-    if kind is not None and is_factory(kind):
+    if kind is not None and is_own(kind):
         return load_own(kind, None if str(checkpoint) == kind else str(checkpoint), options)
     refuse_unknown(kind)
     opened = _opened(checkpoint, options.weights)
     network, found, opened = _identified(opened)
     if kind not in (None, found):
         raise InputError(f"checkpoint '{checkpoint}' is {KINDS[found]}, not {KINDS[kind]}")
-    return network.load(opened, options)
+    try:
+        return network.load(opened, options)
+    except InputError:
+        raise
+    except (LookupError, ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        if opened.state is None:
+            raise
+        # an architecture is read off the shapes, and any tensor of a damaged file may have another
+        raise InputError(
+            f"'{opened.path}' is not {KINDS[found]} as expected: a tensor is missing or has "
+            f"another shape ({type(error).__name__}: {textwrap.shorten(str(error), 200)})"
+        ) from error
 
 
 def refuse_unknown(kind: str | None) -> None:
@@ -118,6 +131,11 @@ def refuse_unknown(kind: str | None) -> None:
             f"unknown backbone '{kind}': use one of {', '.join((*KINDS, *factory_names()))}, or "
             "package.module:factory"
         )
+
+
+def is_own(kind: str | None) -> bool:
+    """Say whether this names a network of one's own: no kind that is known, but a factory."""
+    return kind not in KINDS and is_factory(kind)
 
 
 def words_of(kind: str) -> str:
@@ -141,9 +159,12 @@ def load_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) 
     options = options or CheckpointOptions()
     opened = _opened(checkpoint, options.weights)
     network, found, opened = _identified(opened)
-    loaded = network.load(opened, options) if found in _RGB_DIFFUSION else None
-    if not isinstance(loaded, LoadedUNet) or loaded.addition is not None:
-        what = KINDS[found] if loaded is None else "of a class-conditional network"
+    classes = "label_emb.weight" in (opened.state or {}) or opened.config.get("num_class_embeds")
+    loaded = None
+    if found in _RGB_DIFFUSION and not classes:
+        loaded = network.load(opened, options)
+    if not isinstance(loaded, LoadedUNet):
+        what = "of a class-conditional network" if classes else KINDS[found]
         raise InputError(
             f"checkpoint '{checkpoint}' is {what}: expected an unconditional diffusion U-Net for "
             "RGB images"

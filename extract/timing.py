@@ -4,13 +4,15 @@ import time
 
 import torch
 
+from ..store.errors import InputError
 from ..store.spec import FeatureSpec, LayerSpec
 from .backbone import load_backbone
-from .from_spec import restore_backbone
+from .from_spec import checkpoint_options_of, factory_of, restore_backbone
 
 __all__ = ["recommended_layers", "seconds_per_row"]
 
 _REPEATS = 2
+_SCHEDULE = ("schedule", "diffusion_steps")  # it does not change which layers there are
 
 
 def seconds_per_row(spec: FeatureSpec, device: torch.device) -> float:
@@ -50,4 +52,7 @@ def recommended_layers(spec: FeatureSpec) -> tuple[LayerSpec, ...]:
     DsegError
         If the checkpoint is not where it was.
     """
-    return load_backbone(spec.source, size=spec.row_shape, device="cpu").layers
+    if factory_of(spec) is not None:
+        raise InputError("a network of one's own recommends no layers")
+    told = {k: v for k, v in vars(checkpoint_options_of(spec)).items() if k not in _SCHEDULE}
+    return load_backbone(spec.source, size=spec.row_shape, device="cpu", **told).layers

@@ -103,7 +103,7 @@ def under_prefixes(state: StateDict) -> Iterator[tuple[str, StateDict]]:
     """Yield the parts of a state dict whose names begin alike, without what they begin with.
 
     Programs that train put a network's tensors under a name of theirs: ``module.``, ``model.``,
-    ``ema_model.module.``. A prefix counts if at least half of the tensors have it, so there is one
+    ``ema_model.module.``. A prefix counts if more than half of the tensors have it, so there is one
     of each length at most: shorter ones first.
 
     Parameters
@@ -127,7 +127,7 @@ def under_prefixes(state: StateDict) -> Iterator[tuple[str, StateDict]]:
     for _ in range(_DEEPEST_PREFIX):
         heads = Counter(key.partition(".")[0] for key in state if "." in key)
         head, count = heads.most_common(1)[0] if heads else ("", 0)
-        if 2 * count < len(state) or not count:
+        if 2 * count <= len(state):
             return
         prefix += f"{head}."
         state = {

@@ -29,9 +29,9 @@ PROCESSOR = "preprocessor_config.json"
 
 _SILENT = 50  # logging.CRITICAL
 UNUSED = frozenset({"architectures", "dtype", "torch_dtype", "transformers_version", "mask_ratio"})
-"""What of a configuration does not change activations."""
+"""Keys of a configuration that do not change activations."""
 CHOSEN = frozenset({"id2label", "label2id", "out_features", "out_indices", "stage_names"})
-"""More of that, of classifiers and backbones."""
+"""More such keys, of classifiers and backbones."""
 
 
 def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -67,9 +67,23 @@ def _colours(stated: Any, default: tuple[float, ...]) -> tuple[float, ...] | Non
 
 
 def architecture_of(config: Any, but: Collection[str] = UNUSED | CHOSEN) -> dict[str, Any]:
-    """Return what of a configuration differs from the library's defaults, in plain JSON values."""
+    """Return what of a configuration differs from the library's defaults, in plain JSON values.
+
+    Of a configuration within it all is returned but what every configuration has.
+    """
     plain = config.to_diff_dict()
-    return {key: plain[key] for key in sorted(plain) if key not in but and key[0] != "_"}
+    kept = {key: plain[key] for key in sorted(plain) if key not in but and key[0] != "_"}
+    return {key: _own_keys(value) for key, value in kept.items()}
+
+
+def _own_keys(value: Any) -> Any:
+    if not isinstance(value, dict) or "model_type" not in value:  # no configuration
+        return value
+    from transformers import PretrainedConfig
+
+    common = (PretrainedConfig().to_dict().keys() | CHOSEN) - {"model_type"}
+    found = {k: v for k, v in sorted(value.items()) if k not in common and k[0] != "_"}
+    return {key: _own_keys(v) for key, v in found.items()}
 
 
 def loaded_quietly(
@@ -85,7 +99,7 @@ def loaded_quietly(
     *where, **how
         Of ``from_pretrained``.
     may_lack : str, optional
-        A part of names: weights of such names may be missing.
+        Weights with this word between the dots of their name may be missing.
 
     Returns
     -------

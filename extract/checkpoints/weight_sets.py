@@ -22,6 +22,7 @@ AS_BEFORE = ""
 _AVERAGED = frozenset({"average", "averaged", "avg", "ema", "shadow", "swa", "target", "teacher"})
 _UNNAMED = "raw"  # tensors without a prefix, next to others that have one
 _BEFORE = ("state_dict", "model", "ema")  # unwrapped in this order
+_COUNTERS = frozenset({"decay", "num_updates"})  # of `LitEma`, beside the averages
 _DEEPEST = 4  # of one set within another
 
 
@@ -226,7 +227,8 @@ def _with_dots(averaged: dict[str, Tensor], plain: Mapping[str, Tensor]) -> dict
     for name in plain:
         names[name.partition(".")[2].replace(".", "")] = name
         names[name.replace(".", "")] = name
-    return {names.get(key, key) if "." not in key else key: v for key, v in averaged.items()}
+    named = {names.get(key, key) if "." not in key else key: v for key, v in averaged.items()}
+    return {key: value for key, value in named.items() if key not in _COUNTERS or key in plain}
 
 
 def _is_averaged(name: str) -> bool:

@@ -98,16 +98,21 @@ class MapsBackbone(NetworkBackbone):
         blank = torch.zeros(1, 3, height, width, device=self.device)
         try:
             with at_precision("float32", self.device):
-                maps = list(self._module(blank, None))
+                maps = self._module(blank, None)
         except Exception as error:  # the network's own
             raise InputError(
-                f"the network of '{source}' cannot take images of {height}x{width} pixels: "
-                f"{type(error).__name__}: {textwrap.shorten(str(error), 200)}. Choose another "
-                "--size"
+                f"the network of '{source}' failed for an image of {height}x{width} pixels: "
+                f"{type(error).__name__}: {textwrap.shorten(str(error), 200)}. If it cannot take "
+                "this size, choose another --size"
             ) from error
-        found = [tuple(one.shape) if isinstance(one, Tensor) else one for one in maps]
-        if not found or any(
-            not isinstance(shape, tuple) or len(shape) != 4 or shape[0] != 1 for shape in found
+        listed = maps if isinstance(maps, list | tuple) else [maps]
+        found = [tuple(one.shape) if isinstance(one, Tensor) else one for one in listed]
+        if (
+            listed is not maps
+            or not found
+            or any(
+                not isinstance(shape, tuple) or len(shape) != 4 or shape[0] != 1 for shape in found
+            )
         ):
             raise InputError(
                 f"the network of '{source}' returned {textwrap.shorten(str(found), 200)} for one "

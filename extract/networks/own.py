@@ -7,8 +7,9 @@ size by default. All else is dseg's: devices, precision, mirroring, filters, the
 lists its factories in the entry-point group ``dseg.backbones``, each under the name that
 ``--backbone`` takes.
 
-A feature spec holds the factory's name. It is imported again for images to predict only if it is an
-installed entry point or the call names it, too: a model from elsewhere must not choose what runs.
+A feature spec holds the factory's name. For the features of a model it is imported again only if it
+is an installed entry point or the call names it, too: a model from elsewhere must not choose what
+runs.
 """
 
 import hashlib
@@ -16,8 +17,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +87,13 @@ def load_own(name: str, checkpoint: str | None, options: CheckpointOptions) -> L
         raise InputError(
             f"the factory '{name}' returned a {type(module).__name__}: expected a torch.nn.Module"
         )
-    module = module.eval().requires_grad_(False)
+    module = deepcopy(module).eval().requires_grad_(False)  # it may be the factory's own, kept
     return LoadedMaps(
         kind=KIND,
         source=checkpoint or name,
         sha256=_digest(module),
         architecture={"factory": name},
-        size=_size(getattr(module, "size", _SIDE), name),
+        size=_size(module, name),
         module=_Own(module),
         every=True,
         mean=(0.5,) * 3,  # (x + 1) / 2, undone: colours stay in [-1, 1]
@@ -115,23 +117,30 @@ class _Own(MapsModule):
 def _factory(name: str) -> Factory:
     try:
         if ":" not in name:
-            (entry,) = entry_points(group=GROUP, name=name)
-            found: Any = entry.load()
+            found: Any = _entry_point(name).load()
         else:
             module, _, attribute = name.partition(":")
             with _current_folder_importable():
                 found = import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # of the module itself, too
         raise InputError(
-            f"the factory '{name}' cannot be imported: {error}. Expected package.module:factory, "
-            "installed, on PYTHONPATH or in the current folder"
+            f"the factory '{name}' cannot be imported: {type(error).__name__}: {error}. Expected "
+            "package.module:factory, installed, on PYTHONPATH or in the current folder"
         ) from error
     if not callable(found):
         raise InputError(f"'{name}' is a {type(found).__name__}: expected a function")
     factory: Factory = found
     return factory
+
+
+def _entry_point(name: str) -> EntryPoint:
+    found = tuple(entry_points(group=GROUP, name=name))
+    if len(found) != 1:
+        places = ", ".join(entry.value for entry in found)
+        raise ValueError(f"{len(found)} installed packages have a network of this name: {places}")
+    return found[0]
 
 
 @contextmanager
@@ -145,12 +154,13 @@ def _current_folder_importable() -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _size(size: Any, name: str) -> tuple[int, int]:
+def _size(module: nn.Module, name: str) -> tuple[int, int]:
+    size = getattr(module, "size", _SIDE)
     sides = list(size) if isinstance(size, list | tuple) else [size, size]
     if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
         raise InputError(
-            f"the network of '{name}' has size {size!r}: expected a side in pixels, or "
-            "(height, width)"
+            f"the network of '{name}' has the attribute size, {size!r}: expected a side in "
+            "pixels, or (height, width)"
         )
     return sides[0], sides[1]
 
@@ -159,6 +169,9 @@ def _digest(module: nn.Module) -> str:
     """Return a sha256 of all weights, by name."""
     found = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
+        if not isinstance(tensor, Tensor):  # a module's extra state
+            found.update(f"{name} {tensor!r}\n".encode())
+            continue
         plain = tensor.detach().cpu().contiguous()
         found.update(f"{name} {tuple(plain.shape)} {plain.dtype}\n".encode())
         found.update(plain.flatten().view(torch.uint8).numpy().tobytes())

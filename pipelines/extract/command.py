@@ -208,7 +208,8 @@ def extract(context: click.Context, /, **given: Any) -> int:
 
     names = [field.name for field in fields(BackboneOptions) if field.name in given]
     if given["layers_from"] is not None:
-        told = ("device", "backbone")  # where it runs; which code may run
+        # where it runs; which code of one's own may run
+        told = ("device", "backbone") if ":" in (given["backbone"] or "") else ("device",)
         decided = [n for n in (*names, "sizes", "fit", "overlap", "white") if n not in told]
         _leave_to_model(context, given, decided)
     elif given["fit"] != "tile":

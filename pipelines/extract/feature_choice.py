@@ -10,9 +10,8 @@ from ...extract.feature_spec import feature_spec
 from ...extract.from_spec import restore_backbone
 from ...extract.images.levels import white_in
 from ...extract.networks.options import BackboneOptions
-from ...extract.networks.own import is_factory
 from ...extract.protocol import Backbone
-from ...extract.registry import refuse_unknown
+from ...extract.registry import is_own, refuse_unknown
 from ...store.errors import InputError
 from ...store.spec import FeatureSpec
 from ..features.sources import white_of
@@ -44,7 +43,7 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
             )
         options = replace(options, pixels=False)
     refuse_unknown(options.backbone)
-    own = options.backbone if is_factory(options.backbone) else None
+    own = options.backbone if is_own(options.backbone) else None
     named = config.checkpoints or (() if own is None else (own,))
     given = network_inputs(named, config.sizes)
     inputs = given or default_networks(config.sizes, config.fit)

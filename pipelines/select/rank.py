@@ -1,11 +1,13 @@
 """The sets that ``dseg select`` compares: their costs, which one to use, and how."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ...classify.evaluation.forward_selection import MIN_GAIN, Step
 from ...classify.evaluation.metrics import by_class
+from ...extract.from_spec import factory_of
 from ...store.errors import DsegError
 from ..console.progress import Progress
 from .config import ScoredSet
@@ -148,6 +150,8 @@ def commands_of(task: SelectTask, chosen: LayerSet) -> list[str]:
     }
     commands = [chosen.fit_command(config.labels, options)]
     if len(chosen.stores) == 1:
+        factory = factory_of(chosen.stores[0].spec)
+        trusted = "" if factory is None else f" --backbone {shlex.quote(factory)}"
         new = "dseg extract --images new_photos/ --out new.zarr --layers-from model/"
-        commands.append(new)
+        commands.append(f"{new}{trusted}")
     return commands + chosen.extract_commands()

@@ -50,18 +50,18 @@ class Codec:
         What the array ``features/<map size>`` holds.
     compressors : tuple of zarr codecs
         Bytes to bytes, in order; the last is ``crc32c``.
+    compressor : numcodecs codec, optional
+        The same as those before the last.
     """
 
     name: str
     dtype: str
     compressors: tuple[Any, ...]
+    compressor: Any = None
 
     def compress(self, chunk: NDArray[Any]) -> bytes:
         """Return a chunk's bytes, C-contiguous and little-endian, compressed; without checksum."""
-        data: Any = chunk
-        for one in _BYTES_TO_BYTES.get(self.name, ()):
-            data = one.encode(data)
-        return bytes(data) if self.name in _BYTES_TO_BYTES else chunk.tobytes()
+        return chunk.tobytes() if self.compressor is None else bytes(self.compressor.encode(chunk))
 
     @property
     def quantised(self) -> bool:
@@ -76,23 +76,17 @@ CODECS: Mapping[str, Codec] = {
             "lz4",
             "float16",
             (BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=2), Crc32cCodec()),
+            Blosc("lz4", 5, Blosc.BITSHUFFLE),
         ),
         Codec(
             "zstd",
             "float16",
             (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=2), Crc32cCodec()),
+            Blosc("zstd", 1, Blosc.BITSHUFFLE),
         ),
         Codec("none", "float16", (Crc32cCodec(),)),
-        Codec("uint8", "uint8", (ZstdCodec(level=1), Crc32cCodec())),
+        Codec("uint8", "uint8", (ZstdCodec(level=1), Crc32cCodec()), Zstd(1)),
     )
-}
-
-
-# The same as the compressors of `CODECS`, without an event loop around them.
-_BYTES_TO_BYTES: Mapping[str, tuple[Any, ...]] = {
-    "lz4": (Blosc("lz4", 5, Blosc.BITSHUFFLE),),
-    "zstd": (Blosc("zstd", 1, Blosc.BITSHUFFLE),),
-    "uint8": (Zstd(1),),
 }
 
 

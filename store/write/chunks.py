@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
+from ..errors import InputError
 from ..format.codecs import Codec
 from ..format.keys import put
 from ..format.layout import Array
@@ -38,14 +39,32 @@ class ChunkWriter:
     def __init__(self, store: Store, name: str, array: Array, codec: Codec = _PLAIN) -> None:
         self._store, self._name, self._encode = store, name, codec.compress
         _, *self._chunk = array.chunks
+        self._shape = array.shape[1:]
         self._dtype, self._fill = np.dtype(array.dtype).newbyteorder("<"), array.fill_value
         self._parts = 1
         if self._chunk:
             self._parts = math.ceil(array.shape[1] / self._chunk[0])
 
     def write(self, index: int, values: NDArray[np.generic]) -> None:
-        """Write one entry, of the shape of the array without its first axis."""
+        """Write one entry.
+
+        Parameters
+        ----------
+        index : int
+            Along the first axis.
+        values : array of the shape of the array without its first axis
+            Cast to its dtype.
+
+        Raises
+        ------
+        InputError
+            If the shape is another.
+        """
         plain = np.asarray(values, self._dtype)
+        if plain.shape != self._shape:
+            raise InputError(
+                f"an entry of '{self._name}' has the shape {self._shape}; got {plain.shape}"
+            )
         rest = "/0" * (len(self._chunk) - 1)
         for part in range(self._parts):
             chunk = self._part(plain, part)

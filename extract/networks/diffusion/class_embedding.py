@@ -11,7 +11,9 @@ from ....store.errors import InputError
 __all__ = ["choose_class"]
 
 
-def choose_class(table: Tensor | None, wanted: int | None) -> tuple[int | None, Tensor | None]:
+def choose_class(
+    table: Tensor | None, wanted: int | None, channels: int
+) -> tuple[int | None, Tensor | None]:
     """Return the class of all images, and its embedding, which is added to the timestep's.
 
     Parameters
@@ -19,6 +21,8 @@ def choose_class(table: Tensor | None, wanted: int | None) -> tuple[int | None, 
     table : tensor of shape (classes, channels), optional
         None of a network without classes.
     wanted : int, optional
+    channels : int
+        Of the timestep's embedding.
 
     Returns
     -------
@@ -28,7 +32,8 @@ def choose_class(table: Tensor | None, wanted: int | None) -> tuple[int | None, 
     Raises
     ------
     InputError
-        If the network needs a class and none is given, it has none of that number, or takes none.
+        If the network needs a class and none is given, it has none of that number, or takes none;
+        or the table does not fit it.
     """
     if table is None:
         if wanted is not None:
@@ -36,6 +41,11 @@ def choose_class(table: Tensor | None, wanted: int | None) -> tuple[int | None, 
                 f"the checkpoint is of a network without classes: leave out --class-number {wanted}"
             )
         return None, None
+    if table.ndim != 2 or table.shape[1] != channels:
+        raise InputError(
+            f"the checkpoint's table of classes has the shape {tuple(table.shape)}: expected "
+            f"(classes, {channels}), as its timestep's embedding has {channels} channels"
+        )
     count = len(table)
     if wanted is None:
         raise InputError(

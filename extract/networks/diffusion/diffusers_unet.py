@@ -57,7 +57,8 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     unet = load_model(found.config["_class_name"], found.network)
     classes = getattr(unet, "class_embedding", None)
     table = None if classes is None else classes.weight
-    number, addition = choose_class(table, options.class_number)
+    embedded = unet.time_embedding.linear_1.out_features
+    number, addition = choose_class(table, options.class_number, embedded)
     return LoadedUNet(
         kind="diffusers",
         source=checkpoint.source,

@@ -50,13 +50,15 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     """
     options.refuse(("prompt", "norm_groups"), "it takes none")
     state = dict(checkpoint.state or {})
-    number, addition = choose_class(state.pop("label_emb.weight", None), options.class_number)
+    table = state.pop("label_emb.weight", None)
     architecture = read_architecture(
         state,
         head_channels=options.head_channels,
         heads=options.heads,
         attention_order=options.attention_order or "legacy",
     )
+    embedded = len(state["time_embed.0.weight"])
+    number, addition = choose_class(table, options.class_number, embedded)
     side = 8 * 2 ** (architecture.levels - 1)
     return LoadedUNet(
         kind="guided-diffusion",

@@ -16,7 +16,7 @@ from ...checkpoints.opening import Checkpoint
 from ...checkpoints.state_dict import StateDict, digest
 from ..options import CheckpointOptions
 from .decoder import BlockShape
-from .lucidrains_unet import LucidrainsUNet, Shapes
+from .lucidrains_unet import LucidrainsDecoder, LucidrainsUNet, Shapes
 from .noise import NoiseSchedule
 from .unet import LoadedUNet
 from .weights import refuse_other_weights
@@ -87,7 +87,7 @@ class LoadedLucidrains(LoadedUNet):
 
     def decoder(self, blocks: Sequence[int], inputs: bool, addition: Tensor | None) -> nn.Module:
         """Return the network, to record some blocks."""
-        return self.unet.recording(blocks, inputs)
+        return LucidrainsDecoder(self.unet, blocks, inputs)
 
 
 def _shapes(state: StateDict) -> Shapes:
@@ -107,7 +107,7 @@ def _shapes(state: StateDict) -> Shapes:
             heads=tuple(_heads(state, f"downs.{n}.2") for n in range(levels)),
             outputs=state["final_conv.weight"].shape[0],
         )
-    except (KeyError, IndexError, ValueError) as error:
+    except KeyError as error:
         raise InputError(
             f"the checkpoint is not {KINDS['lucidrains']} as expected: it lacks {error}. Those "
             "of old versions, without learned keys (mem_kv), are not supported"
@@ -134,6 +134,11 @@ def _build(state: StateDict, shapes: Shapes) -> LucidrainsUNet:
         raise InputError(
             f"the checkpoint's first convolution takes {state['init_conv.weight'].shape[1]} "
             "channels: expected 3 (RGB) or 1 (grey), or twice that with self-conditioning"
+        )
+    if shapes.time[0] < 4 or shapes.time[0] % 2:
+        raise InputError(
+            f"the checkpoint's timesteps have {shapes.time[0]} sinusoids: expected an even number "
+            "from 4"
         )
     with torch.device("meta"):
         network = LucidrainsUNet(shapes)

@@ -8,7 +8,7 @@ attention and the upsampler. The last is the block after all levels.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from .decoder import BlockShape
 
-__all__ = ["LucidrainsUNet", "Shapes"]
+__all__ = ["LucidrainsDecoder", "LucidrainsUNet", "Shapes"]
 
 _PERIOD = 10000.0
 
@@ -168,7 +168,7 @@ class _Sinusoids(nn.Module):
 
 
 class LucidrainsUNet(nn.Module):
-    """The U-Net; what of it is recorded, `recording` says.
+    """The U-Net; `LucidrainsDecoder` records its blocks.
 
     Parameters
     ----------
@@ -178,8 +178,6 @@ class LucidrainsUNet(nn.Module):
     def __init__(self, shapes: Shapes) -> None:
         super().__init__()
         self.shapes = shapes
-        self.wanted: frozenset[int] = frozenset()
-        self.inputs = False
         dims, (sinusoids, time) = shapes.dims, shapes.time
         seen = shapes.channels * (2 if shapes.self_condition else 1)
         self.init_conv = nn.Conv2d(seen, dims[0], 7, padding=3)
@@ -213,18 +211,13 @@ class LucidrainsUNet(nn.Module):
         self.final_res_block = _ResnetBlock(2 * dims[0], dims[0], time)
         self.final_conv = nn.Conv2d(dims[0], shapes.outputs, 1)
 
-    @property
-    def time_embedding(self) -> nn.Module:
-        """The part that stays float32."""
-        return self.time_mlp
+    def forward(
+        self, x_t: Tensor, t: Tensor, wanted: Collection[int], inputs: bool
+    ) -> list[Tensor]:
+        """Return the outputs, or inputs, of the wanted decoder blocks, ascending.
 
-    def recording(self, blocks: Sequence[int], inputs: bool) -> "LucidrainsUNet":
-        """Return itself, which from now on returns the outputs, or inputs, of these blocks."""
-        self.wanted, self.inputs = frozenset(blocks), inputs
-        return self
-
-    def forward(self, x_t: Tensor, t: Tensor, text: Tensor | None = None) -> list[Tensor]:
-        """Return the wanted activations, each (N, C, h, w), for x_t (N, C, H, W) at t (N,)."""
+        Each is (N, C, h, w), float32, for x_t (N, C, H, W) at timesteps t (N,).
+        """
         with torch.autocast(x_t.device.type, enabled=False):
             embedding = self.time_mlp(t)
         if self.shapes.self_condition:
@@ -242,16 +235,16 @@ class LucidrainsUNet(nn.Module):
         found: list[Tensor] = []
         for number, block in enumerate(self._decoder_blocks()):
             h = torch.cat([h, skips.pop()], dim=1)
-            if self.inputs and number in self.wanted:
+            if inputs and number in wanted:
                 found.append(h)
-            if len(found) == len(self.wanted):
+            if len(found) == len(wanted):
                 break
             h = block[0](h, embedding)
             for part in block[1:]:
                 h = part(h)
-            if not self.inputs and number in self.wanted:
+            if not inputs and number in wanted:
                 found.append(h)
-            if len(found) == len(self.wanted):
+            if len(found) == len(wanted):
                 break
         return found
 
@@ -262,3 +255,29 @@ class LucidrainsUNet(nn.Module):
         for block1, block2, attention, up in ups:
             blocks += [(block1,), (block2, attention, up)]
         return [*blocks, (self.final_res_block,)]
+
+
+class LucidrainsDecoder(nn.Module):
+    """Records some blocks of the U-Net, as `Decoder` does of diffusers'.
+
+    Parameters
+    ----------
+    unet : LucidrainsUNet
+    blocks : sequence of int
+    inputs : bool
+        Whether the blocks' inputs are wanted, not their outputs.
+    """
+
+    def __init__(self, unet: LucidrainsUNet, blocks: Sequence[int], inputs: bool) -> None:
+        super().__init__()
+        self.unet, self.wanted, self.inputs = unet, frozenset(blocks), inputs
+
+    @property
+    def time_embedding(self) -> nn.Module:
+        """The part that stays float32."""
+        return self.unet.time_mlp
+
+    def forward(self, x_t: Tensor, t: Tensor, text: Tensor | None = None) -> list[Tensor]:
+        """Return the wanted activations, each (N, C, h, w), for x_t (N, C, H, W) at t (N,)."""
+        found: list[Tensor] = self.unet(x_t, t, self.wanted, self.inputs)
+        return found

@@ -30,6 +30,8 @@ SIGNS = ("conv_in.conv.weight", "time_embed.0.weight", "middle_block.resnet_1.no
 
 HEAD_CHANNELS, NORM_GROUPS = 8, 32  # MONAI's defaults
 CLASSES = "class_embedding.weight"
+_LEVEL = re.compile(r"down_blocks\.(\d+)\.")
+_WAYS = {"Down": "AttnDownBlock2D", "Up": "AttnUpBlock2D"}
 
 # Parts of names, there and here, in this order.
 _NAMES = tuple(
@@ -68,8 +70,10 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     """
     options.refuse(("prompt", "attention_order", "heads"), "a DiffusionModelUNet has none")
     state = dict(checkpoint.state or {})
-    number, addition = choose_class(state.pop(CLASSES, None), options.class_number)
+    table = state.pop(CLASSES, None)
     config = _config(state, options)
+    embedded = len(state["time_embed.0.weight"])
+    number, addition = choose_class(table, options.class_number, embedded)
     described = {
         **config,
         "head_channels": config["attention_head_dim"],
@@ -91,7 +95,7 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
 def _config(state: StateDict, options: CheckpointOptions) -> dict[str, Any]:
     """Return the network as diffusers configures it."""
     _refuse_others(state)
-    levels = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("down_blocks."))
+    levels = 1 + max((int(m[1]) for key in state if (m := _LEVEL.match(key))), default=-1)
     firsts = [f"down_blocks.{level}.resnets.0.conv1.conv.weight" for level in range(levels)]
     depths = [_count(state, f"down_blocks.{level}.resnets") for level in range(levels)]
     if any(key not in state for key in firsts) or len(set(depths)) != 1:
@@ -130,9 +134,6 @@ def _config(state: StateDict, options: CheckpointOptions) -> dict[str, Any]:
         "flip_sin_to_cos": True,
         "freq_shift": 0,
     }
-
-
-_WAYS = {"Down": "AttnDownBlock2D", "Up": "AttnUpBlock2D"}
 
 
 def _count(state: StateDict, prefix: str) -> int:
@@ -181,7 +182,7 @@ def _renamed(state: StateDict) -> Iterator[tuple[str, Tensor]]:
         for there, here in _NAMES:
             name = there.sub(here, name)
         module, _, kind = name.rpartition(".")
-        if module.endswith(".qkv"):
+        if module.endswith(".qkv") and tensor.ndim and len(tensor) % 3 == 0 and len(tensor):
             for part, rows in zip("qkv", tensor.chunk(3), strict=True):
                 yield f"{module.removesuffix('qkv')}to_{part}.{kind}", rows
         else:

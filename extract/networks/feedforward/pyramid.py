@@ -35,8 +35,8 @@ SAM2 = frozenset({"sam2", "sam2_video"})
 """Of both, ``model_type`` of the configuration; their files hold the same encoder."""
 
 _SIDE = 256  # of networks that state none, such as ResNets, which take any
-# Norms of each stage for detection, which other checkpoints lack: as they begin, they only
-# standardise a pixel's channels.
+# Norms of each stage for detection, which other checkpoints lack: with their initial values, 1 and
+# 0, they only standardise a pixel's channels.
 _FRESH = "hidden_states_norms"
 
 
@@ -71,7 +71,7 @@ class _Sam2(MapsModule):
 def matches(checkpoint: Checkpoint) -> str | None:
     """Return the kind if this is a folder of such a network, else None."""
     model_type = checkpoint.config.get("model_type")
-    if model_type is None or "_class_name" in checkpoint.config:
+    if not isinstance(model_type, str) or "_class_name" in checkpoint.config:
         return None
     if model_type in SAM2:
         return "sam2"

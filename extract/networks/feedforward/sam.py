@@ -103,7 +103,7 @@ def matches(checkpoint: Checkpoint) -> str | None:
     """Return the kind if this is such a network, else None."""
     state = checkpoint.state or {}
     published = any(all(f"{prefix}{key}" in state for key in SIGNS) for prefix in ("", _ENCODER))
-    stated = checkpoint.config.get("model_type") in MODELS
+    stated = str(checkpoint.config.get("model_type")) in MODELS
     return "sam" if published or (stated and "_class_name" not in checkpoint.config) else None
 
 
@@ -181,8 +181,8 @@ _PARTS = frozenset({"patch_embed", "pos_embed", "blocks", "neck"})
 
 def _config(state: StateDict) -> dict[str, Any]:
     """Read the architecture off a state dict, as values of transformers' ``SamVisionConfig``."""
-    depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
     try:
+        depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
         width, _, patch, _ = state["patch_embed.proj.weight"].shape
         # relative positions: 2·side - 1 of a window's or of the image's side, and a head's channels
         spans = [state[f"blocks.{n}.attn.rel_pos_h"].shape[0] for n in range(depth)]
@@ -200,10 +200,15 @@ def _config(state: StateDict) -> dict[str, Any]:
             "global_attn_indexes": [n for n, span in enumerate(spans) if span == max(spans)],
             "mlp_dim": state["blocks.0.mlp.lin1.weight"].shape[0],
         }
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else f"of other shapes ({error})"
         raise InputError(
-            f"not the image encoder of SAM: it lacks {error}; its tensors are {some_keys(state)}, …"
+            f"not the image encoder of SAM: {why}; its tensors are {some_keys(state)}, …"
         ) from error
+    if width % head:
+        raise InputError(
+            f"not the image encoder of SAM: {width} channels cannot be shared by heads of {head}"
+        )
     return config
 
 

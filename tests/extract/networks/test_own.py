@@ -41,6 +41,28 @@ def odd_size(checkpoint): return OddSize()
 def no_module(checkpoint): return 3
 three = 3
 """
+BROKEN = "def f(:\n"
+KEPT = """
+import torch
+from torch import nn
+
+class Kept(nn.Module):
+    size = 32
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+    def get_extra_state(self):
+        return {"version": 1}
+    def set_extra_state(self, state):
+        pass
+    def forward(self, x):
+        return [self.first(x)]
+
+torch.manual_seed(0)
+kept = Kept()
+
+def factory(checkpoint): return kept
+"""
 
 
 @pytest.fixture
@@ -50,9 +72,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert len(example.strip().splitlines()) <= 25
     (tmp_path / "my_network.py").write_text(example)
     (tmp_path / "faulty.py").write_text(FAULTY)
+    (tmp_path / "broken.py").write_text(BROKEN)
+    (tmp_path / "kept.py").write_text(KEPT)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    for name in ("my_network", "faulty"):
+    for name in ("my_network", "faulty", "kept"):
         sys.modules.pop(name, None)
 
 
@@ -102,10 +126,10 @@ def test_a_spec_does_not_choose_what_runs(weights: Path) -> None:
     backbone = load_backbone("weights.pt", backbone="my_network:factory", blocks=[1], device="cpu")
     plain = feature_spec(backbone, "squash")
     spec = type(plain).from_dict(json.loads(json.dumps(plain.to_dict())))
-    words = "'my_network:factory', which is not imported unasked: name it with --backbone"
+    words = "'my_network:factory', which is not imported unasked: name it with --backbone my_"
     with pytest.raises(InputError, match=words):
         restore_backbone(spec)
-    with pytest.raises(InputError, match="--backbone os:system is another"):
+    with pytest.raises(InputError, match="and --backbone os:system is another"):
         restore_backbone(spec, factory="os:system")
     again = restore_backbone(spec, factory="my_network:factory", device="cpu")
     rows = torch.rand(1, 3, *backbone.row_shape)
@@ -139,13 +163,15 @@ def test_an_installed_entry_point_is_found_by_its_name(
     ("name", "words"),
     [
         ("faulty:refuses", "failed for checkpoint None: OSError: no weights"),
-        ("faulty:fails", "cannot take images of 32x32 pixels: ValueError: no"),
+        ("faulty:fails", "failed for an image of 32x32 pixels: ValueError: no"),
         ("faulty:no_maps", r"returned \[\(1, 3\)\] for one image: expected a list of maps"),
-        ("faulty:odd_size", "has size 'large': expected a side in pixels"),
+        ("faulty:odd_size", "has the attribute size, 'large': expected a side in pixels"),
         ("faulty:no_module", "returned a int: expected a torch.nn.Module"),
         ("faulty:three", "is a int: expected a function"),
-        ("faulty:nothing", "cannot be imported: module 'faulty' has no attribute 'nothing'"),
-        ("nowhere:at_all", "cannot be imported: No module named 'nowhere'"),
+        ("faulty:nothing", r"cannot be imported: .*module 'faulty' has no attribute 'nothing'"),
+        ("nowhere:at_all", "cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
+        ("broken:f", "cannot be imported: SyntaxError"),
+        (".relative:f", "cannot be imported: TypeError"),
         ("faulty:", "cannot be imported"),
     ],
 )
@@ -153,6 +179,33 @@ def test_an_installed_entry_point_is_found_by_its_name(
 def test_a_faulty_factory_is_told(name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         load_backbone(name, backbone=name, device="cpu")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_module_that_the_factory_keeps_is_not_changed() -> None:
+    def spec(**told: Any) -> Any:
+        backbone = load_backbone("kept:factory", backbone="kept:factory", device="cpu", **told)
+        backbone(torch.zeros(1, 3, 32, 32))
+        return feature_spec(backbone, "squash")
+
+    halves, plain = spec(precision="bfloat16"), spec()
+    assert halves.backbone["sha256"] == plain.backbone["sha256"]
+    assert all(p.requires_grad for p in sys.modules["kept"].kept.parameters())
+
+
+def test_a_model_of_two_networks(weights: Path) -> None:
+    from dseg.store.read.joined_spec import joined_spec
+
+    specs = [
+        feature_spec(load_backbone(at, backbone=name, size=32, device="cpu"), "squash")
+        for at, name in (("weights.pt", "my_network:factory"), ("kept:factory", "kept:factory"))
+    ]
+    both = joined_spec(specs)
+    with pytest.raises(InputError, match="--backbone kept:factory,my_network:factory if you trust"):
+        restore_backbone(both, factory="kept:factory")
+    assert restore_backbone(both, factory="kept:factory,my_network:factory").layers == both.layers
+    with pytest.raises(InputError, match="the features are not of such a network; leave it out"):
+        restore_backbone(specs[1], factory="kept:factory,my_network:factory")
 
 
 @pytest.mark.usefixtures("folder")

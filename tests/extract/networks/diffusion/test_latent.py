@@ -344,7 +344,9 @@ def test_a_network_of_latents_without_its_autoencoder_is_refused(
     shutil.copytree(stable / "unet", tmp_path / "net")
     with pytest.raises(InputError, match="its folder has no autoencoder that makes them: give"):
         load_backbone(tmp_path / "net")
-    with pytest.raises(InputError, match="with their autoencoder: expected a diffusion"):
+    with pytest.raises(
+        InputError, match="with their autoencoder: expected an unconditional diffusion"
+    ):
         load_unet(stable)
 
 

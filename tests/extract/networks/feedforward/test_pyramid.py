@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused(told: dict[str, Any], words: str, tmp_path
 
 def test_a_size_that_a_network_cannot_take_is_refused(tmp_path: Path) -> None:
     folder = saved(network("convnext"), tmp_path)
-    with pytest.raises(InputError, match=r"cannot take images of 16x64 pixels.*another --size"):
+    with pytest.raises(InputError, match=r"failed for an image of 16x64 pixels.*another --size"):
         load_backbone(folder, size=(16, 64))
 
 
