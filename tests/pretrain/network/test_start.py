@@ -121,7 +121,7 @@ def test_a_checkpoint_brings_its_own(folder):
             {},
             r"predicts 1 channels: expected 3 \(the noise of an RGB image\), or 6",
         ),
-        ({"num_class_embeds": 3}, {}, "is class-conditional"),
+        ({"num_class_embeds": 3}, {}, "is of a class-conditional network: expected an uncond"),
         ({"time_embedding_type": "fourier"}, {}, "has a fourier time embedding"),
         ({"steps": 8}, {}, "has variances up to 2.5, expected below 1"),
     ],
@@ -146,7 +146,7 @@ def test_a_network_of_latents(folder):
     path = folder()
     change(path / "model_index.json", vqvae=["diffusers", "VQModel"])
     for network in (path, path / "unet"):
-        with pytest.raises(InputError, match="of latents, with their autoencoder: expected a diff"):
+        with pytest.raises(InputError, match="of latents, with their autoencoder: expected an unc"):
             start(network)
 
 
