@@ -55,12 +55,12 @@ class Shapes:
 
     def describe(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        plain = asdict(self)
+        plain = {key: value for key, value in asdict(self).items() if key != "heads"}
         return plain | {
             "dims": list(self.dims),
             "time": list(self.time),
             "full_attention": list(self.full_attention),
-            "heads": [list(one) for one in self.heads],
+            "attention": [list(one) for one in self.heads],
         }
 
     def blocks(self) -> list[BlockShape]:
