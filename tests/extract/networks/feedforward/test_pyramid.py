@@ -57,7 +57,7 @@ def network(model_type: str, **different: Any) -> Any:
     config = type(t.AutoConfig.for_model(model_type))(**settings)
     config.out_features = [name for name in config.stage_names if name != "stem"]
     model = getattr(t, MODEL_FOR_BACKBONE_MAPPING_NAMES[model_type])(config)
-    for parameter in model.parameters():
+    for parameter in model.parameters() if model_type in SMALL else ():  # large ones would overflow
         torch.nn.init.normal_(parameter, mean=0.1, std=0.2)
     return model.eval()
 
