@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 
 from dseg.classify.inference.mask_files import write_encoded
-from dseg.extract.checkpoints.builtin import BUILTIN
+from dseg.extract.checkpoints.builtin import BUILTIN, FILTERS
 from dseg.extract.networks.devices import choose_device
 from dseg.extract.networks.options import BackboneOptions
 from dseg.pipelines.console.progress import Progress
@@ -38,6 +38,7 @@ LEAN = EVERY[2:]
 
 NETWORKS: dict[str, tuple[str, BackboneOptions]] = {
     "ddpm": (BUILTIN, BackboneOptions(filters=True, pixels=True)),
+    **{f"filters-{size}": (FILTERS, BackboneOptions(size=size)) for size in (128, 256)},
     **{
         str(size): (LITE, BackboneOptions(size=size, blocks=EVERY, pixels=True))
         for size in (128, 192, 256, 320, 384, 512)
@@ -75,7 +76,15 @@ def _beside(*diffusion: str) -> Candidate:
     return Candidate(("ddpm", "256", "512"), ("1/filters", "1/pixels", *layers))
 
 
+def _default(grid: int) -> Candidate:
+    """Return what `dseg extract` stores by default, with masks on a grid of that side."""
+    layers = ("1/filters", "1/pixels", *_lite(2, LEAN), *_lite(3, LEAN))
+    return Candidate((f"filters-{grid}", "256", "512"), layers)
+
+
 CANDIDATES = {
+    "default": _default(128),
+    "default, grid of 256": _default(256),
     "built-in": Candidate(("ddpm",)),
     "256": Candidate(("256",)),
     "512": Candidate(("512",)),
@@ -143,15 +152,21 @@ def folds_of(data: DataSet, given: argparse.Namespace, seed: int) -> Folds:
     return deal(labelled, given.folds, seed)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def arguments(about: str) -> argparse.ArgumentParser:
+    """Return what scripts take that cross-validate candidates on training lists."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder of sets, as real_data.py's")
     parser.add_argument("work", type=Path, help="folder for stores")
     parser.add_argument("--sets", type=lambda text: text.split(","))
     parser.add_argument("--only", type=lambda text: text.split(";"), help="candidates, by ';'")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="deal folds and train so many times")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--members", type=int, default=5)
+    return parser
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
     parser.add_argument("--max-steps", type=int, default=1000)
     parser.add_argument("--memory", type=int, default=2_000_000_000)
     parser.add_argument("--out", type=Path, default=Path("results/default_features.json"))

@@ -4,11 +4,10 @@
 
 On each set's train.txt, in three folds of whole images: 3000 pixels an image are read once, the
 ensemble (five members, 1000 steps) is trained on those of two folds and scored on those of the
-third; --repeats deals the folds and trains anew, the same way for each variant. No masks are made,
+third; --seeds deals the folds and trains anew, the same way for each variant. No masks are made,
 so a variant takes half a minute a set. Test images are not touched.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from default_features import LEAN, NETWORKS, _lite, opened
+from default_features import LEAN, NETWORKS, _lite, arguments, opened
 from dseg.classify.ensemble.class_balance import class_weights
 from dseg.classify.ensemble.members import MemberStack
 from dseg.classify.ensemble.recipes import Recipe
@@ -176,15 +175,7 @@ def mean_iou(variant: Variant, pixels: Pixels, n_classes: int, seed: int, given:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("data", type=Path, help="folder of sets, as real_data.py's")
-    parser.add_argument("work", type=Path, help="folder for stores, as default_features.py's")
-    parser.add_argument("--sets", type=lambda text: text.split(","))
-    parser.add_argument("--only", type=lambda text: text.split(";"), help="variants, by ';'")
-    parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--members", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=1)
-    given = parser.parse_args()
+    given = arguments(__doc__ or "").parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     assert all(set(variant.networks) <= NETWORKS.keys() for variant in VARIANTS.values())
     sets = list(find_sets(given.data, given.sets))
@@ -195,8 +186,8 @@ def main() -> None:
         found = []
         for data in sets:
             pixels, n_classes = read_pixels(variant, data, given.work), len(data.classes)
-            repeats = range(given.repeats)
-            found.append(fmean(mean_iou(variant, pixels, n_classes, r, given) for r in repeats))
+            seeds = range(given.seeds)
+            found.append(fmean(mean_iou(variant, pixels, n_classes, s, given) for s in seeds))
         line = "".join(f"{v:>13.4f}" for v in found)
         print(f"{name:<44}{line}{fmean(found):>8.4f}", flush=True)
 

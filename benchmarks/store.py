@@ -5,8 +5,9 @@
     python benchmarks/store.py
     python benchmarks/store.py --images 6 --rounds 3      # quicker
 
-On activations of the built-in checkpoint, of drawn scenes. Sizes and rates are also those
-of the LSUN-256 networks' shapes: the same activations, repeated to as many channels.
+On activations of the built-in checkpoint and of the default features, of drawn scenes. Sizes and
+rates are also those of the LSUN-256 networks' shapes: the same activations, repeated to as many
+channels.
 
 size        bytes under ``features/`` before compression, against vectors upsampled to every pixel
 rates       `FeatureWriter` and `FeatureStore` against zarr arrays of the same chunks and codec:
@@ -30,6 +31,7 @@ import numpy as np
 import zarr
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
 from dseg.extract.backbone import load_backbone
+from dseg.extract.concatenated import ConcatenatedBackbone
 from dseg.extract.feature_spec import feature_spec
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import read_image
@@ -37,6 +39,7 @@ from dseg.extract.networks.options import BackboneOptions
 from dseg.extract.protocol import Backbone
 from dseg.pipelines.console.progress import Advance, Progress
 from dseg.pipelines.extract.config import ExtractConfig
+from dseg.pipelines.extract.feature_choice import features_of
 from dseg.pipelines.extract.run import extract
 from dseg.store.format.codecs import CODECS, codec_named
 from dseg.store.geometry import plan_tiles
@@ -65,8 +68,9 @@ def upsampled_bytes(spec: FeatureSpec) -> int:
 def maps_of(photos: Path, count: int, backbone: Backbone, spec: FeatureSpec) -> list[Maps]:
     """Return the activations of the first images of a folder, as extract stores them."""
     found = []
+    parts = backbone.backbones if isinstance(backbone, ConcatenatedBackbone) else (backbone,)
     for path in sorted(photos.glob("*.ppm"))[:count]:
-        layers = backbone(rows_of(path, spec))
+        layers = backbone(*(rows_of(path, part.row_shape) for part in parts))
         halves = [layer[0].half().cpu().numpy() for layer in layers]
         found.append(
             {
@@ -86,10 +90,10 @@ def as_lsun(maps: Maps, spec: FeatureSpec) -> Maps:
     return found
 
 
-def rows_of(path: Path, spec: FeatureSpec) -> NDArray[np.float32]:
+def rows_of(path: Path, row_shape: tuple[int, int]) -> NDArray[np.float32]:
     image = read_image(path)
     height, width = image.shape[:2]
-    return ImageRows(image, plan_tiles((height, width), spec.row_shape, spec.fit))[0][None]
+    return ImageRows(image, plan_tiles((height, width), row_shape, "squash"))[0][None]
 
 
 # ---- plain zarr and ours, the same chunks and codec ----
@@ -196,7 +200,7 @@ def compare_pipeline(
 ) -> list[str]:
     """Return lines on the wall time of extract against that of its parts, by turns."""
     cores, paths = os.cpu_count() or 1, sorted(photos.glob("*.ppm"))
-    rows = [rows_of(path, spec) for path in paths]
+    rows = [rows_of(path, spec.row_shape) for path in paths]
     ratios, parts = [], []
     for _ in range(rounds):
         network = seconds(lambda: [backbone(row) for row in rows])
@@ -254,12 +258,16 @@ def main() -> None:
         seeds = range(TRAINING_SEEDS_FROM, TRAINING_SEEDS_FROM + given.images)
         write_scenes(photos, seeds, SIZE)
         maps = maps_of(photos, given.images, backbone, spec)
+        default, default_spec = features_of(ExtractConfig(photos, photos))
+        default_maps = maps_of(photos, given.images, default, default_spec)
         large = [as_lsun(row, lsun) for row in maps[:LARGE]]
         for line in [
             "rates at LSUN-256's shapes, lz4, one thread:",
             *compare_rates(lsun, large, given.rounds, "lz4"),
             "rates of the built-in checkpoint's activations:",
             *compare_rates(spec, maps, given.rounds, "lz4"),
+            "rates of the default features, many small chunks:",
+            *compare_rates(default_spec, default_maps, given.rounds, "lz4"),
             *compare_codecs(spec, maps, given.rounds),
             *compare_pipeline(photos, backbone, spec, maps, given.rounds),
         ]:

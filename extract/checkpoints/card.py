@@ -8,6 +8,7 @@ from typing import Any
 
 from ...store.errors import InputError
 from ...store.texts import read_text
+from .sizes import two_sides
 
 __all__ = ["CARD", "Card", "read_json"]
 
@@ -61,14 +62,12 @@ def _whole_numbers(plain: Mapping[str, Any], key: str, path: Path) -> tuple[int,
 
 def _size(plain: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
     value = plain.get("size")
-    sides = [value, value] if type(value) is int else value
-    if sides is None:
-        return None
-    if not isinstance(sides, list) or len(sides) != 2 or any(type(s) is not int for s in sides):
+    size = two_sides(value)
+    if size is None and value is not None:
         raise InputError(
             f"'{path}': 'size' must be a side or [height, width] in pixels, got {value!r}"
         )
-    return sides[0], sides[1]
+    return size
 
 
 def read_json(path: Path) -> dict[str, Any]:

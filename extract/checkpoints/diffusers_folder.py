@@ -8,6 +8,7 @@ from typing import Any
 
 from ...store.errors import InputError
 from .card import CARD, Card, read_json
+from .sizes import two_sides
 from .weight_files import are_safetensors, find_weights
 from .weight_sets import AS_BEFORE, Choice, NoChoiceError, choose_name
 
@@ -69,16 +70,14 @@ class DiffusersFolder:
         InputError
             If it says so in another form.
         """
-        size = self.config.get("sample_size")
-        if size is None:
-            return None
-        sides = size if isinstance(size, list) else [size, size]
-        if len(sides) != 2 or any(type(side) is not int for side in sides):
+        stated = self.config.get("sample_size")
+        size = two_sides(stated)
+        if size is None and stated is not None:
             raise InputError(
-                f"the network in '{self.network}' states a sample_size of {size!r}: expected a "
+                f"the network in '{self.network}' states a sample_size of {stated!r}: expected a "
                 "side, or [height, width]"
             )
-        return sides[0], sides[1]
+        return size
 
     def architecture(self) -> dict[str, Any]:
         """Return what of the configuration changes activations."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from ...store.errors import InputError
 from .card import read_json
+from .state_dict import digest
+from .weight_files import are_safetensors, find_weights
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -16,6 +18,7 @@ __all__ = [
     "UNUSED",
     "WEIGHTS",
     "architecture_of",
+    "load_folder",
     "loaded_quietly",
     "normalisation",
 ]
@@ -84,6 +87,34 @@ def _own_keys(value: Any) -> Any:
     common = (PretrainedConfig().to_dict().keys() | CHOSEN) - {"model_type"}
     found = {k: v for k, v in sorted(value.items()) if k not in common and k[0] != "_"}
     return {key: _own_keys(v) for key, v in found.items()}
+
+
+def load_folder(kind: Any, folder: Path, **how: Any) -> tuple[Any, str]:
+    """Load the model of a folder.
+
+    Parameters
+    ----------
+    kind : class of transformers
+    folder : Path
+    **how
+        See `loaded_quietly`.
+
+    Returns
+    -------
+    model
+        Evaluation mode, CPU, float32.
+    sha256 : str
+        Of its configuration and weights.
+
+    Raises
+    ------
+    InputError
+        If there are no weights, or they cannot be read or are not those of the configuration.
+    """
+    files = find_weights(folder, WEIGHTS)
+    how |= {"local_files_only": True, "use_safetensors": are_safetensors(files)}
+    model = loaded_quietly(kind, f"the weights in '{folder}'", folder, **how)
+    return model, digest({"config": folder / "config.json", **files})
 
 
 def loaded_quietly(

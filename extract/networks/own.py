@@ -27,7 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from ...store.errors import InputError
-from .maps import LoadedMaps, MapsModule
+from ..checkpoints.sizes import two_sides
+from .feedforward.maps import LoadedMaps, MapsModule
 from .options import CheckpointOptions
 
 __all__ = ["GROUP", "KIND", "factory_names", "is_factory", "load_own"]
@@ -156,13 +157,13 @@ def _current_folder_importable() -> Iterator[None]:
 
 def _size(module: nn.Module, name: str) -> tuple[int, int]:
     size = getattr(module, "size", _SIDE)
-    sides = list(size) if isinstance(size, list | tuple) else [size, size]
-    if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+    found = two_sides(size)
+    if found is None:
         raise InputError(
             f"the network of '{name}' has the attribute size, {size!r}: expected a side in "
             "pixels, or (height, width)"
         )
-    return sides[0], sides[1]
+    return found
 
 
 def _digest(module: nn.Module) -> str:

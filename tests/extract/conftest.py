@@ -1,10 +1,12 @@
 """Small checkpoints of several formats, made here."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -169,3 +171,60 @@ def cached_from_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
         return f"some/net@{commit}"
 
     return put
+
+
+@pytest.fixture(scope="session")
+def sam_model() -> Any:
+    """A small random SAM."""
+    import transformers as t
+
+    torch.manual_seed(0)
+    vision = t.SamVisionConfig(
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=8,
+        window_size=3,
+        global_attn_indexes=[1, 2],
+        output_channels=12,
+        mlp_dim=32,
+    )
+    decoder = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "mlp_dim": 8}
+    config = t.SamConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 8},
+        mask_decoder_config={**decoder, "iou_head_hidden_dim": 8},
+    )
+    made = t.SamModel(config).eval()
+    for parameter in made.parameters():  # positions begin as zeros
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+# The inverse of what transformers' own conversion of the published files renames.
+PUBLISHED = (
+    (r"^layers\.(\d+)\.layer_norm(\d)", r"blocks.\1.norm\2"),
+    (r"^layers\.", "blocks."),
+    (r"^patch_embed\.projection", "patch_embed.proj"),
+    (r"^neck\.conv1", "neck.0"),
+    (r"^neck\.layer_norm1", "neck.1"),
+    (r"^neck\.conv2", "neck.2"),
+    (r"^neck\.layer_norm2", "neck.3"),
+)
+
+
+@pytest.fixture(scope="session")
+def published_sam(sam_model: Any) -> Callable[[str], dict[str, Tensor]]:
+    """Its encoder's weights under the published names, each after a prefix."""
+
+    def make(prefix: str) -> dict[str, Tensor]:
+        state = {}
+        for key, value in sam_model.vision_encoder.state_dict().items():
+            name = key
+            for there, here in PUBLISHED:
+                name = re.sub(there, here, name)
+            state[f"{prefix}{name}"] = value
+        return state
+
+    return make

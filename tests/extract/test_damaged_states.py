@@ -31,34 +31,6 @@ def monai(classes: int | None) -> State:
     return dict(made.state_dict())
 
 
-def sam() -> State:
-    import transformers as t
-
-    config = t.SamVisionConfig(
-        hidden_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=32,
-        patch_size=8,
-        window_size=2,
-        global_attn_indexes=[1],
-        output_channels=8,
-        mlp_dim=16,
-    )
-    names = {"layers.": "blocks.", "projection": "proj", "layer_norm": "norm"}
-    necks = {"conv1": "0", "norm1": "1", "conv2": "2", "norm2": "3"}
-    state = {}
-    for key, value in t.SamVisionModel(config).vision_encoder.state_dict().items():
-        name = key
-        for here, published in names.items():
-            name = name.replace(here, published)
-        if name.startswith("neck."):
-            _, part, kind = name.split(".")
-            name = f"neck.{necks[part]}.{kind}"
-        state[f"image_encoder.{name}"] = value
-    return state
-
-
 def told(kind: str) -> dict[str, Any]:
     if kind == "monai":
         return {"head_channels": 4, "norm_groups": 4, "class_number": 1}
@@ -66,7 +38,9 @@ def told(kind: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def states(guided_state: Callable[..., State]) -> dict[str, State]:
+def states(
+    guided_state: Callable[..., State], published_sam: Callable[[str], State]
+) -> dict[str, State]:
     torch.manual_seed(0)
     guided = guided_state()
     classes = torch.zeros(3, len(guided["time_embed.0.weight"]))
@@ -74,7 +48,7 @@ def states(guided_state: Callable[..., State]) -> dict[str, State]:
         "guided": {**guided, "label_emb.weight": classes},
         "monai": monai(classes=3),
         "lucidrains": torch.load(GOLDEN / "grey.pt", weights_only=True)["model"],
-        "sam": sam(),
+        "sam": published_sam("image_encoder."),
     }
 
 

@@ -1,7 +1,7 @@
 """Class-conditional networks: the class whose embedding goes to that of the timestep.
 
-Such a network was trained with the class of each image. All images of a store get one class: that
-of the pile, or the null class where the network was trained with one (Ho and Salimans, 2022).
+Such a network was trained with the class of each image. All images of a store get one class: what
+they show, or the null class where the network was trained with one (Ho and Salimans, 2022).
 """
 
 from torch import Tensor
@@ -13,20 +13,22 @@ __all__ = ["choose_class"]
 
 def choose_class(
     table: Tensor | None, wanted: int | None, channels: int
-) -> tuple[int | None, Tensor | None]:
-    """Return the class of all images, and its embedding, which is added to the timestep's.
+) -> tuple[dict[str, int], Tensor | None]:
+    """Return the embedding of the class of all images, which is added to the timestep's.
 
     Parameters
     ----------
-    table : tensor of shape (classes, channels), optional
+    table : tensor of shape (classes, channels), float32, optional
         None of a network without classes.
     wanted : int, optional
+        The class, as it was asked for.
     channels : int
         Of the timestep's embedding.
 
     Returns
     -------
-    number : int, optional
+    facts : dict
+        ``class_number``, for the network's architecture; nothing of a network without classes.
     embedding : tensor of shape (1, channels), optional
 
     Raises
@@ -40,7 +42,7 @@ def choose_class(
             raise InputError(
                 f"the checkpoint is of a network without classes: leave out --class-number {wanted}"
             )
-        return None, None
+        return {}, None
     if table.ndim != 2 or table.shape[1] != channels:
         raise InputError(
             f"the checkpoint's table of classes has the shape {tuple(table.shape)}: expected "
@@ -58,4 +60,4 @@ def choose_class(
         raise InputError(
             f"the checkpoint's network has classes 0 to {count - 1}, so there is no class {wanted}"
         )
-    return wanted, table[wanted : wanted + 1].clone()
+    return {"class_number": wanted}, table[wanted : wanted + 1].clone()

@@ -55,15 +55,15 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     if schedule is not None:
         options.refuse(("schedule", "diffusion_steps"), states)
     unet = load_model(found.config["_class_name"], found.network)
-    classes = getattr(unet, "class_embedding", None)
-    table = None if classes is None else classes.weight
+    embedding = getattr(unet, "class_embedding", None)
+    table = None if embedding is None else embedding.weight
     embedded = unet.time_embedding.linear_1.out_features
-    number, addition = choose_class(table, options.class_number, embedded)
+    classes, addition = choose_class(table, options.class_number, embedded)
     return LoadedUNet(
         kind="diffusers",
         source=checkpoint.source,
         sha256=digest(found.files),
-        architecture=found.architecture() | ({} if number is None else {"class_number": number}),
+        architecture=found.architecture() | classes,
         size=found.sample_size(),
         card=found.card,
         weights=checkpoint.weights,

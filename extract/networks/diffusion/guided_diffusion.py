@@ -58,13 +58,13 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
         attention_order=options.attention_order or "legacy",
     )
     embedded = len(state["time_embed.0.weight"])
-    number, addition = choose_class(table, options.class_number, embedded)
+    classes, addition = choose_class(table, options.class_number, embedded)
     side = 8 * 2 ** (architecture.levels - 1)
     return LoadedUNet(
         kind="guided-diffusion",
         source=checkpoint.source,
         sha256=digest({"weights": checkpoint.path}),
-        architecture=architecture.describe() | ({} if number is None else {"class_number": number}),
+        architecture=architecture.describe() | classes,
         size=(side, side),
         weights=checkpoint.weights,
         unet=build(state, architecture),

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from ...checkpoints.state_dict import StateDict
-from .weights import refuse_other_weights
+from .weights import build_unet
 
-__all__ = ["Architecture", "AttentionOrder", "build"]
+__all__ = ["Architecture", "AttentionOrder", "build", "unet_config"]
 
 AttentionOrder = Literal["legacy", "new"]
 
@@ -107,19 +106,15 @@ def build(state: StateDict, architecture: Architecture) -> Any:
     InputError
         If weights are missing, left over, or of another shape than the architecture wants.
     """
-    from diffusers import UNet2DModel
-
-    with torch.device("meta"):
-        unet = UNet2DModel(**_config(architecture))
+    config = unet_config(architecture)
+    unet = build_unet(config, _remap(state, architecture), "a guided-diffusion U-Net")
     if architecture.heads is not None:
         _fix_heads(unet, architecture.heads)
-    remapped = _remap(state, architecture)
-    refuse_other_weights(remapped, unet.state_dict(), "a guided-diffusion U-Net")
-    unet.load_state_dict(remapped, strict=True, assign=True)
-    return unet.eval().requires_grad_(False)
+    return unet
 
 
-def _config(architecture: Architecture) -> dict[str, Any]:
+def unet_config(architecture: Architecture) -> dict[str, Any]:
+    """Return a U-Net as diffusers' ``UNet2DModel`` is configured."""
     down = "ResnetDownsampleBlock2D" if architecture.resblock_updown else "DownBlock2D"
     up = "ResnetUpsampleBlock2D" if architecture.resblock_updown else "UpBlock2D"
     sampler = "resnet" if architecture.resblock_updown else "conv"

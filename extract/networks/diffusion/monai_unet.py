@@ -7,7 +7,6 @@ has MONAI's default unless an option sets it.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +16,10 @@ from ...checkpoints.opening import Checkpoint
 from ...checkpoints.state_dict import StateDict, digest
 from ..options import CheckpointOptions
 from .class_embedding import choose_class
+from .guided_diffusion_weights import Architecture, unet_config
 from .noise import NoiseSchedule
 from .unet import LoadedUNet
-from .weights import refuse_other_weights
+from .weights import build_unet
 
 __all__ = ["KINDS", "load", "matches"]
 
@@ -31,7 +31,9 @@ SIGNS = ("conv_in.conv.weight", "time_embed.0.weight", "middle_block.resnet_1.no
 HEAD_CHANNELS, NORM_GROUPS = 8, 32  # MONAI's defaults
 CLASSES = "class_embedding.weight"
 _LEVEL = re.compile(r"down_blocks\.(\d+)\.")
-_WAYS = {"Down": "AttnDownBlock2D", "Up": "AttnUpBlock2D"}
+_ATTENTION_NORM = re.compile(
+    r"(middle_block\.attention|\w+_blocks\.\d+\.attentions\.\d+)\.norm\.weight"
+)
 
 # Parts of names, there and here, in this order.
 _NAMES = tuple(
@@ -71,30 +73,32 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
     options.refuse(("prompt", "attention_order", "heads"), "a DiffusionModelUNet has none")
     state = dict(checkpoint.state or {})
     table = state.pop(CLASSES, None)
-    config = _config(state, options)
+    _refuse_others(state)
+    groups = options.norm_groups or NORM_GROUPS
+    architecture = _architecture(state, options.head_channels or HEAD_CHANNELS, groups)
     embedded = len(state["time_embed.0.weight"])
-    number, addition = choose_class(table, options.class_number, embedded)
-    described = {
-        **config,
-        "head_channels": config["attention_head_dim"],
-        "norm_groups": config["norm_num_groups"],
+    classes, addition = choose_class(table, options.class_number, embedded)
+    own = {
+        "in_channels": state["conv_in.conv.weight"].shape[1],
+        "norm_num_groups": groups,
+        "attn_norm_num_groups": groups,
+        "norm_eps": 1e-6,
     }
+    config = unet_config(architecture) | own
     return LoadedUNet(
         kind="monai",
         source=checkpoint.source,
         sha256=digest({"weights": checkpoint.path}),
-        architecture=described | ({} if number is None else {"class_number": number}),
+        architecture=architecture.describe() | {"norm_groups": groups} | classes,
         size=None,  # a file does not show it, nor does the depth: medical images have any
         weights=checkpoint.weights,
-        unet=_build(state, config),
+        unet=build_unet(config, dict(_renamed(state)), KINDS["monai"]),
         schedule=NoiseSchedule.of_options(options.schedule, options.diffusion_steps),
         addition=addition,
     )
 
 
-def _config(state: StateDict, options: CheckpointOptions) -> dict[str, Any]:
-    """Return the network as diffusers configures it."""
-    _refuse_others(state)
+def _architecture(state: StateDict, head_channels: int, groups: int) -> Architecture:
     levels = 1 + max((int(m[1]) for key in state if (m := _LEVEL.match(key))), default=-1)
     firsts = [f"down_blocks.{level}.resnets.0.conv1.conv.weight" for level in range(levels)]
     depths = [_count(state, f"down_blocks.{level}.resnets") for level in range(levels)]
@@ -102,10 +106,8 @@ def _config(state: StateDict, options: CheckpointOptions) -> dict[str, Any]:
         raise InputError(
             f"the DiffusionModelUNet has {depths} residual blocks a level: expected as many in each"
         )
-    channels = [state[key].shape[0] for key in firsts]
-    attends = [f"down_blocks.{n}.attentions.0.norm.weight" in state for n in range(levels)]
-    head_channels = options.head_channels or HEAD_CHANNELS
-    groups = options.norm_groups or NORM_GROUPS
+    channels = tuple(state[key].shape[0] for key in firsts)
+    attends = tuple(f"down_blocks.{n}.attentions.0.norm.weight" in state for n in range(levels))
     attending = [c for c, has in zip(channels, attends, strict=True) if has]
     for widths, unit, name, option in (
         (channels, groups, "groups of its normalisation", "--norm-groups"),
@@ -116,24 +118,17 @@ def _config(state: StateDict, options: CheckpointOptions) -> dict[str, Any]:
                 f"{', '.join(map(str, widths))} channels cannot be split by {unit} {name}. A file "
                 f"does not show it: give {option} as the network was built"
             )
-    resnets = "down_blocks.0.downsampler.conv1.conv.weight" in state
-    plain = {way: f"Resnet{way}sampleBlock2D" if resnets else f"{way}Block2D" for way in _WAYS}
-    return {
-        "in_channels": state["conv_in.conv.weight"].shape[1],
-        "out_channels": state["out.2.conv.weight"].shape[0],
-        "block_out_channels": channels,
-        "layers_per_block": depths[0],
-        "down_block_types": [_WAYS["Down"] if a else plain["Down"] for a in attends],
-        "up_block_types": [_WAYS["Up"] if a else plain["Up"] for a in reversed(attends)],
-        "downsample_type": "resnet" if resnets else "conv",
-        "upsample_type": "resnet" if resnets else "conv",
-        "attention_head_dim": head_channels,
-        "norm_num_groups": groups,
-        "attn_norm_num_groups": groups,
-        "norm_eps": 1e-6,
-        "flip_sin_to_cos": True,
-        "freq_shift": 0,
-    }
+    return Architecture(
+        channels=channels,
+        res_blocks=depths[0],
+        attention=attends,
+        scale_shift=False,
+        resblock_updown="down_blocks.0.downsampler.conv1.conv.weight" in state,
+        out_channels=state["out.2.conv.weight"].shape[0],
+        head_channels=head_channels,
+        heads=None,
+        attention_order="new",  # three layers: as they are
+    )
 
 
 def _count(state: StateDict, prefix: str) -> int:
@@ -160,23 +155,8 @@ def _refuse_others(state: StateDict) -> None:
         )
 
 
-def _build(state: StateDict, config: Mapping[str, Any]) -> Any:
-    from diffusers import UNet2DModel
-
-    with torch.device("meta"):
-        unet = UNet2DModel(**config)
-    renamed = dict(_renamed(state))
-    wanted = unet.state_dict()
-    for key in wanted:  # without a last linear layer (include_fc), attention ends as it is
-        if ".to_out.0." in key and key not in renamed:
-            width = len(wanted[key])
-            renamed[key] = torch.eye(width) if key.endswith("weight") else torch.zeros(width)
-    refuse_other_weights(renamed, wanted, KINDS["monai"])
-    unet.load_state_dict(renamed, strict=True, assign=True)
-    return unet.eval().requires_grad_(False)
-
-
 def _renamed(state: StateDict) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors under diffusers' names."""
     for key, tensor in state.items():
         name = key
         for there, here in _NAMES:
@@ -187,3 +167,15 @@ def _renamed(state: StateDict) -> Iterator[tuple[str, Tensor]]:
                 yield f"{module.removesuffix('qkv')}to_{part}.{kind}", rows
         else:
             yield name, tensor
+    if not any(key.endswith((".out_proj.weight", ".proj_attn.weight")) for key in state):
+        yield from _last_layers(state)
+
+
+def _last_layers(state: StateDict) -> Iterator[tuple[str, Tensor]]:
+    """Yield a last layer that changes nothing for attention without one (``include_fc``)."""
+    for key, tensor in state.items():
+        found = _ATTENTION_NORM.fullmatch(key)
+        if found:
+            module = found[1].replace("middle_block.attention", "mid_block.attentions.0")
+            yield f"{module}.to_out.0.weight", torch.eye(len(tensor))
+            yield f"{module}.to_out.0.bias", torch.zeros(len(tensor))

@@ -1,13 +1,15 @@
-"""Weights that are to be those of a network: none missing, left over or of another shape."""
+"""A network with the weights of a state dict: none missing, left over or of another shape."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from ....store.errors import InputError
-from ...checkpoints.state_dict import some_keys
+from ...checkpoints.state_dict import StateDict, some_keys
 
-__all__ = ["refuse_other_weights"]
+__all__ = ["build_unet", "refuse_other_weights"]
 
 
 def refuse_other_weights(
@@ -21,3 +23,34 @@ def refuse_other_weights(
     words = [f"{len(keys)} {what} ({some_keys(keys)})" for what, keys in faults.items() if keys]
     if words:
         raise InputError(f"the checkpoint is not {network} as expected: weights {'; '.join(words)}")
+
+
+def build_unet(config: Mapping[str, Any], state: StateDict, network: str) -> Any:
+    """Return diffusers' U-Net with the weights of a state dict.
+
+    Parameters
+    ----------
+    config : mapping
+        Of ``UNet2DModel``.
+    state : dict of str to tensor
+        Under diffusers' names.
+    network : str
+        What the weights should be, in words.
+
+    Returns
+    -------
+    diffusers.UNet2DModel
+        In evaluation mode, on the CPU, float32.
+
+    Raises
+    ------
+    InputError
+        See `refuse_other_weights`.
+    """
+    from diffusers import UNet2DModel
+
+    with torch.device("meta"):
+        unet = UNet2DModel(**config)
+    refuse_other_weights(state, unet.state_dict(), network)
+    unet.load_state_dict(state, strict=True, assign=True)
+    return unet.eval().requires_grad_(False)

@@ -7,7 +7,6 @@ blocks (Sandler et al., CVPR 2018), numbered on.
 """
 
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from operator import mul
@@ -148,10 +147,7 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedTrunk:
             f"no EfficientNet-Lite: it has {some_keys(strange)}. The others, with "
             "squeeze-and-excitation, are not supported"
         )
-    try:
-        trunk = EfficientNetTrunk(state)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise InputError(f"no EfficientNet-Lite: {textwrap.shorten(str(error), 200)}") from error
+    trunk = EfficientNetTrunk(state)
     return LoadedTrunk(
         kind="efficientnet-lite",
         source=checkpoint.source,

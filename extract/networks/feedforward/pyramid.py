@@ -13,16 +13,10 @@ from torch import Tensor
 from ....store.errors import InputError
 from ...checkpoints.card import CARD, Card
 from ...checkpoints.opening import Checkpoint
-from ...checkpoints.state_dict import digest
-from ...checkpoints.transformers_folder import (
-    WEIGHTS,
-    architecture_of,
-    loaded_quietly,
-    normalisation,
-)
-from ...checkpoints.weight_files import are_safetensors, find_weights
-from ..maps import LoadedMaps, MapsModule
+from ...checkpoints.sizes import two_sides
+from ...checkpoints.transformers_folder import architecture_of, load_folder, normalisation
 from ..options import CheckpointOptions
+from .maps import LoadedMaps, MapsModule
 
 __all__ = ["KINDS", "load", "matches"]
 
@@ -98,27 +92,23 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedMaps:
     import transformers
 
     options.refuse_all_but((), "a transformers folder states it itself")
-    folder = checkpoint.path
-    model_type = checkpoint.config["model_type"]
-    files = find_weights(folder, WEIGHTS)
-    how: dict[str, Any] = {"local_files_only": True, "use_safetensors": are_safetensors(files)}
-    what = f"the weights in '{folder}'"
+    folder, model_type = checkpoint.path, checkpoint.config["model_type"]
     if model_type in SAM2:
-        model = loaded_quietly(transformers.Sam2Model, what, folder, **how)
+        model, sha256 = load_folder(transformers.Sam2Model, folder)
         module: MapsModule = _Sam2(model)
         config = model.config.vision_config
         stated = getattr(config.backbone_config, "image_size", None)
     else:
         backbone = getattr(transformers, _classes()[model_type])
-        how |= {"out_features": _stages(backbone, folder), "may_lack": _FRESH}
-        model = loaded_quietly(backbone, what, folder, **how)
+        stages = _stages(backbone, folder)
+        model, sha256 = load_folder(backbone, folder, out_features=stages, may_lack=_FRESH)
         module, config = _Stages(model), model.config
         stated = getattr(config, "image_size", None)
     mean, std = normalisation(folder)
     return LoadedMaps(
         kind="sam2" if model_type in SAM2 else "pyramid",
         source=checkpoint.source,
-        sha256=digest({"config": folder / "config.json", **files}),
+        sha256=sha256,
         architecture={"model_type": model_type, **architecture_of(config)},
         size=_size(stated, folder),
         card=Card.read(folder / CARD),
@@ -139,11 +129,10 @@ def _stages(backbone: Any, folder: Path) -> list[str]:
 
 
 def _size(stated: Any, folder: Path) -> tuple[int, int]:
-    sides = [_SIDE] * 2 if stated is None else stated
-    sides = list(sides) if isinstance(sides, list | tuple) else [sides] * 2
-    if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+    size = two_sides(_SIDE if stated is None else stated)
+    if size is None:
         raise InputError(
             f"the network in '{folder}' is for images of {stated!r}: expected a side, or "
             "[height, width]"
         )
-    return sides[0], sides[1]
+    return size

@@ -6,7 +6,6 @@ learnt for images of one size; for another they are interpolated.
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,18 +13,18 @@ from torch import Tensor, nn
 from ....store.errors import InputError
 from ...checkpoints.card import CARD, Card
 from ...checkpoints.opening import Checkpoint
-from ...checkpoints.state_dict import StateDict, digest, some_keys
+from ...checkpoints.state_dict import StateDict, digest
 from ...checkpoints.transformers_folder import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    WEIGHTS,
     architecture_of,
+    load_folder,
     loaded_quietly,
     normalisation,
 )
-from ...checkpoints.weight_files import are_safetensors, find_weights
+from ..clean import Shape
 from ..options import CheckpointOptions
-from .trunk import LoadedTrunk, Shape, Trunk
+from .trunk import LoadedTrunk, Trunk
 
 __all__ = ["KINDS", "SamTrunk", "load", "matches"]
 
@@ -34,9 +33,9 @@ KINDS: Mapping[str, str] = {"sam": "the image encoder of SAM"}
 MODELS = {"sam": "SamModel", "sam_hq": "SamHQModel"}
 """By the ``model_type`` of the configuration."""
 SIGNS = ("patch_embed.proj.weight", "blocks.0.attn.rel_pos_h", "neck.0.weight")
-"""Keys by which a published file is recognised, perhaps after ``image_encoder.``."""
-_ENCODER = "image_encoder."
+"""Keys by which a published encoder is recognised."""
 
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
 # Parts of names, as published and of transformers.
 _NAMES = (
     (re.compile(r"^blocks\.(\d+)\.norm([12])\."), r"layers.\1.layer_norm\2."),
@@ -102,7 +101,7 @@ class SamTrunk(Trunk):
 def matches(checkpoint: Checkpoint) -> str | None:
     """Return the kind if this is such a network, else None."""
     state = checkpoint.state or {}
-    published = any(all(f"{prefix}{key}" in state for key in SIGNS) for prefix in ("", _ENCODER))
+    published = all(key in state for key in SIGNS)
     stated = str(checkpoint.config.get("model_type")) in MODELS
     return "sam" if published or (stated and "_class_name" not in checkpoint.config) else None
 
@@ -117,17 +116,17 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedTrunk:
     """
     options.refuse_all_but((), "the checkpoint shows it, or the network takes no noise")
     if checkpoint.state is None:
-        encoder, files = _of_folder(checkpoint)
+        encoder, sha256 = _of_folder(checkpoint)
         mean, std = normalisation(checkpoint.path)
     else:
-        encoder, files = _of_file(checkpoint.state), {"weights": checkpoint.path}
+        encoder, sha256 = _of_file(checkpoint.state), digest({"weights": checkpoint.path})
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     config = encoder.config
     attends = [int(number) for number in config.global_attn_indexes]
     return LoadedTrunk(
         kind="sam",
         source=checkpoint.source,
-        sha256=digest(files),
+        sha256=sha256,
         architecture=architecture_of(config),
         size=(config.image_size, config.image_size),
         card=Card.read(checkpoint.path / CARD) if checkpoint.state is None else Card(),
@@ -139,77 +138,56 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedTrunk:
     )
 
 
-def _of_folder(checkpoint: Checkpoint) -> tuple[Any, dict[str, Path]]:
+def _of_folder(checkpoint: Checkpoint) -> tuple[Any, str]:
     import transformers
 
     folder = checkpoint.path
-    files = find_weights(folder, WEIGHTS)
-    model = loaded_quietly(
-        getattr(transformers, MODELS[checkpoint.config["model_type"]]),
-        f"the weights in '{folder}'",
-        folder,
-        local_files_only=True,
-        use_safetensors=are_safetensors(files),
-    )
+    kind = getattr(transformers, MODELS[checkpoint.config["model_type"]])
+    model, sha256 = load_folder(kind, folder)
     encoder = model.vision_encoder
     if not isinstance(encoder.config.image_size, int):
         raise InputError(
             f"the network in '{folder}' is for images of {encoder.config.image_size}: expected one "
             "side"
         )
-    return encoder, {"config": folder / "config.json", **files}
+    return encoder, sha256
 
 
 def _of_file(state: StateDict) -> Any:
     from transformers import SamVisionConfig, SamVisionModel
 
-    prefix = "" if SIGNS[0] in state else _ENCODER
-    own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    if not prefix:  # of an encoder alone
-        own = {k: v for k, v in own.items() if k.split(".")[0] in _PARTS}
     return loaded_quietly(
         SamVisionModel,
         "the weights of the SAM checkpoint",
         None,
-        config=SamVisionConfig(**_config(own)),
-        state_dict=dict(_renamed(own)),
+        config=SamVisionConfig(**_config(state)),
+        state_dict=dict(_renamed(state)),
     ).vision_encoder
-
-
-_PARTS = frozenset({"patch_embed", "pos_embed", "blocks", "neck"})
 
 
 def _config(state: StateDict) -> dict[str, Any]:
     """Read the architecture off a state dict, as values of transformers' ``SamVisionConfig``."""
-    try:
-        depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
-        width, _, patch, _ = state["patch_embed.proj.weight"].shape
-        # relative positions: 2·side - 1 of a window's or of the image's side, and a head's channels
-        spans = [state[f"blocks.{n}.attn.rel_pos_h"].shape[0] for n in range(depth)]
-        head = state["blocks.0.attn.rel_pos_h"].shape[1]
-        cells = (max(spans) + 1) // 2
-        config = {
-            "hidden_size": width,
-            "output_channels": state["neck.0.weight"].shape[0],
-            "num_hidden_layers": depth,
-            "num_attention_heads": width // head,
-            "image_size": cells * patch,
-            "patch_size": patch,
-            "use_abs_pos": "pos_embed" in state,
-            "window_size": (min(spans) + 1) // 2,
-            "global_attn_indexes": [n for n, span in enumerate(spans) if span == max(spans)],
-            "mlp_dim": state["blocks.0.mlp.lin1.weight"].shape[0],
-        }
-    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
-        why = f"it lacks {error}" if isinstance(error, KeyError) else f"of other shapes ({error})"
-        raise InputError(
-            f"not the image encoder of SAM: {why}; its tensors are {some_keys(state)}, …"
-        ) from error
+    depth = 1 + max(int(found[1]) for key in state if (found := _BLOCK.match(key)))
+    width, _, patch, _ = state["patch_embed.proj.weight"].shape
+    # relative positions: 2·side - 1 of a window's or of the image's side, and a head's channels
+    spans = [state[f"blocks.{n}.attn.rel_pos_h"].shape[0] for n in range(depth)]
+    head = state["blocks.0.attn.rel_pos_h"].shape[1]
     if width % head:
         raise InputError(
             f"not the image encoder of SAM: {width} channels cannot be shared by heads of {head}"
         )
-    return config
+    return {
+        "hidden_size": width,
+        "output_channels": state["neck.0.weight"].shape[0],
+        "num_hidden_layers": depth,
+        "num_attention_heads": width // head,
+        "image_size": (max(spans) + 1) // 2 * patch,
+        "patch_size": patch,
+        "use_abs_pos": "pos_embed" in state,
+        "window_size": (min(spans) + 1) // 2,
+        "global_attn_indexes": [n for n, span in enumerate(spans) if span == max(spans)],
+        "mlp_dim": state["blocks.0.mlp.lin1.weight"].shape[0],
+    }
 
 
 def _renamed(state: StateDict) -> Iterator[tuple[str, Tensor]]:

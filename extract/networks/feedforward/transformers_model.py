@@ -8,15 +8,12 @@ from typing import Any
 from ....store.errors import InputError
 from ...checkpoints.card import CARD, Card
 from ...checkpoints.opening import Checkpoint
-from ...checkpoints.state_dict import digest
 from ...checkpoints.transformers_folder import (
     UNUSED,
-    WEIGHTS,
     architecture_of,
-    loaded_quietly,
+    load_folder,
     normalisation,
 )
-from ...checkpoints.weight_files import are_safetensors, find_weights
 from ..options import CheckpointOptions
 from .convnext import ConvNextTrunk
 from .trunk import ConvolutionalTrunk, LoadedTrunk, Trunk
@@ -80,13 +77,13 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedTrunk:
     options.refuse_all_but((), "a transformers folder states it itself")
     folder = checkpoint.path
     model = MODELS[checkpoint.config["model_type"]]
-    trunk, architecture = _load_trunk(folder, checkpoint.config["model_type"], model)
+    trunk, architecture, sha256 = _load_trunk(folder, checkpoint.config["model_type"], model)
     side = architecture["image_size"]
     mean, std = normalisation(folder)
     return LoadedTrunk(
         kind=model.kind,
         source=checkpoint.source,
-        sha256=digest({"config": folder / "config.json", **find_weights(folder, WEIGHTS)}),
+        sha256=sha256,
         architecture=architecture,
         size=(side, side) if isinstance(side, int) else tuple(side),
         card=Card.read(folder / CARD),
@@ -99,23 +96,16 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedTrunk:
     )
 
 
-def _load_trunk(folder: Path, model_type: str, model: _Model) -> tuple[Trunk, dict[str, Any]]:
-    """Load a network, and return it with what of its configuration changes its activations."""
+def _load_trunk(folder: Path, model_type: str, model: _Model) -> tuple[Trunk, dict[str, Any], str]:
+    """Load a network; return it, what of its configuration changes its activations, its sha256."""
     import transformers
 
     how: dict[str, Any] = {"mask_ratio": 0.0} if model_type == "vit_mae" else {}
-    network = loaded_quietly(
-        getattr(transformers, model.class_name),
-        f"the weights in '{folder}'",
-        folder,
-        local_files_only=True,
-        use_safetensors=are_safetensors(find_weights(folder, WEIGHTS)),
-        **how,
-    )
+    network, sha256 = load_folder(getattr(transformers, model.class_name), folder, **how)
     _refuse_sizes(network.config, folder)
     plain = architecture_of(network.config, UNUSED)
     sizes = {s: getattr(network.config, s) for s in _SIZES if hasattr(network.config, s)}
-    return model.trunk(network), {"model_type": model_type, **sizes, **plain}
+    return model.trunk(network), {"model_type": model_type, **sizes, **plain}, sha256
 
 
 def _refuse_sizes(config: Any, folder: Path) -> None:

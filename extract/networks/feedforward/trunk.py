@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ....store.errors import InputError
-from ....store.spec import LayerSpec
-from ...checkpoints.transformers_folder import IMAGENET_MEAN, IMAGENET_STD
-from ..base import LoadedNetwork, NetworkBackbone
-from ..defaults import choose_size, refuse_doubles
+from ..clean import CleanBackbone, LoadedClean, Shape, choose_numbers, refuse_noise
+from ..defaults import choose_size
 from ..options import BackboneOptions
 from ..precision import at_precision, halve_weights
 
@@ -26,8 +22,6 @@ __all__ = [
     "Trunk",
     "TrunkBackbone",
 ]
-
-Shape = tuple[int, int, int]
 
 
 class Trunk(nn.Module):
@@ -141,7 +135,7 @@ class ConvolutionalTrunk(MapTrunk):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedTrunk(LoadedNetwork):
+class LoadedTrunk(LoadedClean):
     """A network without noise as loaded, with what is known of it.
 
     Parameters
@@ -152,22 +146,18 @@ class LoadedTrunk(LoadedNetwork):
         To be recorded by default.
     inputs : bool
         Whether the blocks' inputs are recorded by default, not their outputs.
-    mean, std : tuple of float
-        Of colours in [0, 1], by which the input is normalised.
     """
 
     trunk: Trunk
     blocks: tuple[int, ...]
     inputs: bool = False
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
 
     def backbone(self, options: BackboneOptions) -> "TrunkBackbone":
         """Return the backbone that records what the options say."""
         return TrunkBackbone(self, options)
 
 
-class TrunkBackbone(NetworkBackbone):
+class TrunkBackbone(CleanBackbone):
     """The activations of a trunk's blocks.
 
     Parameters
@@ -183,36 +173,19 @@ class TrunkBackbone(NetworkBackbone):
     """
 
     def __init__(self, loaded: LoadedTrunk, options: BackboneOptions) -> None:
-        of_noise = ("steps", "draws", "seed") if options.steps else ("draws", "seed")
-        options.refuse(of_noise, "its network takes no noise")
+        refuse_noise(options)
         card, trunk = loaded.card, loaded.trunk
         row_shape = choose_size(options.size, card.size or loaded.size, trunk.cell)
         inputs = loaded.inputs if options.inputs is None else options.inputs
         wanted = (card.blocks or loaded.blocks) if options.blocks is None else options.blocks
-        self.blocks = _chosen(wanted, len(trunk.blocks))
         shapes = trunk.shapes(row_shape, inputs)
-        layers = [LayerSpec.clean(number, *shapes[number]) for number in self.blocks]
-        super().__init__(loaded, options, layers, row_shape, inputs)
-        self._description["normalisation"] = {"mean": list(loaded.mean), "std": list(loaded.std)}
-        del trunk.blocks[self.blocks[-1] + 1 :]  # nothing past the last one wanted is computed
+        blocks = choose_numbers(wanted, len(shapes))
+        super().__init__(loaded, options, shapes, blocks, row_shape, inputs)
+        del trunk.blocks[blocks[-1] + 1 :]  # nothing past the last one wanted is computed
         halve_weights(trunk, options.precision)
         self._trunk = trunk.to(self.device)
-        self._mean, self._std = (
-            torch.tensor(values, device=self.device).view(1, 3, 1, 1)
-            for values in (loaded.mean, loaded.std)
-        )
 
     def _activations(self, x: Tensor) -> list[Tensor]:
-        normalised = ((x + 1) / 2 - self._mean) / self._std
         with at_precision(self._precision, self.device):
-            found = self._trunk(normalised, self.blocks, self._inputs)
+            found = self._trunk(self._normalised(x), self.blocks, self._inputs)
         return [activation.float() for activation in found]
-
-
-def _chosen(blocks: Sequence[int], count: int) -> tuple[int, ...]:
-    lacking = [block for block in blocks if not 0 <= block < count]
-    if lacking or not blocks:
-        given = f"the network has no blocks {lacking}" if lacking else "no blocks are given"
-        raise InputError(f"{given}: it has 0 to {count - 1}")
-    refuse_doubles("blocks", blocks)
-    return tuple(sorted(blocks))

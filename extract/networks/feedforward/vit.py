@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .trunk import Shape, Trunk
+from ..clean import Shape
+from .trunk import Trunk
 
 __all__ = ["DINO_BLOCKS", "MAE_BLOCKS", "DinoTrunk", "MaeTrunk", "last_blocks"]
 

@@ -1,22 +1,12 @@
 """Make checkpoints and outputs with denoising-diffusion-pytorch: python make.py, in this folder.
 
-It was run once, with version 2.3.4. Beside a build of torch without CUDA, torchvision's operators
-are missing; the U-Net uses none, so declaring them is enough to import the package.
+It was run once, with version 2.3.4, which needs a torchvision that fits the torch beside it.
 """
 
-import sys
-
 import torch
-from safetensors.torch import save_file
-
-if "--declare-operators" in sys.argv:
-    library = torch.library.Library("torchvision", "DEF")
-    pools = ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d")
-    for name in ("nms", "qnms", "qroi_align", *pools, *(f"_{name}_backward" for name in pools)):
-        library.define(f"{name}(Tensor x) -> Tensor")
-
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from ema_pytorch import EMA
+from safetensors.torch import save_file
 
 CASES = {
     "plain": {"dim": 4, "dim_mults": (1, 2, 3), "attn_dim_head": 4},

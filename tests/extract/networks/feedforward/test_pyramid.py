@@ -9,7 +9,7 @@ import torch
 from dseg.extract.backbone import load_backbone
 from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
-from dseg.extract.networks.maps import last_of_each_size
+from dseg.extract.networks.feedforward.maps import last_of_each_size
 from dseg.store.errors import InputError
 from torch import Tensor
 
@@ -157,7 +157,7 @@ def test_precision_and_mirroring(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"blocks": [7]}, r"has no blocks \[7\]: it has 0 \(16 channels, 8x8\), 1"),
+        ({"blocks": [7]}, r"has no blocks \[7\]: it has 0 to 5"),
         ({"blocks": [1, 1]}, r"blocks \[1\] are given more than once"),
         ({"inputs": True}, "inputs cannot be set"),
         ({"heads": 3}, "heads cannot be set for this checkpoint"),
