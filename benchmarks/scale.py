@@ -3,9 +3,9 @@
 ::
 
     python benchmarks/scale.py                  # 10 and 200 drawn scenes of 64 pixels
-    python benchmarks/scale.py --images 1000    # half an hour on two CPU cores
+    python benchmarks/scale.py --images 1000    # a quarter of an hour on two CPU cores
 
-By the built-in checkpoint, each command in a process of its own: `dseg extract`, `dseg fit`
+With the default features, each command in a process of its own: `dseg extract`, `dseg fit`
 (the same 8 labelled images, `--memory`), `dseg predict` from the store and straight from the
 images. Peaks are those of resident memory, interpreter and libraries included. The whole job runs
 once beforehand, unmeasured: a first run also compiles and fills caches.

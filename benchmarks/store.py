@@ -31,6 +31,7 @@ import numpy as np
 import zarr
 from dseg.demo.scenes import TRAINING_SEEDS_FROM, write_scenes
 from dseg.extract.backbone import load_backbone
+from dseg.extract.checkpoints.builtin import BUILTIN
 from dseg.extract.concatenated import ConcatenatedBackbone
 from dseg.extract.feature_spec import feature_spec
 from dseg.extract.images.network_input import ImageRows
@@ -222,7 +223,8 @@ def compare_pipeline(
 
 def seconds_of_extract(photos: Path, out: Path) -> float:
     """Return the time from the first image to the last: loading the network is not in it."""
-    config = ExtractConfig(photos, out, backbone=BackboneOptions(size=SIZE, device="cpu"))
+    options = BackboneOptions(size=SIZE, device="cpu")
+    config = ExtractConfig(photos, out, (BUILTIN,), backbone=options)
     marks = Marks()
     extract(config, marks)
     return marks.seconds

@@ -73,7 +73,10 @@ def load_own(name: str, checkpoint: str | None, options: CheckpointOptions) -> L
     InputError
         If there is no such factory, it fails, or what it returns is no module.
     """
-    options.refuse_all_but((), "a network of one's own is read by its factory")
+    why = "a network of one's own is read by its factory"
+    options.refuse_all_but((), why)
+    if options.weights:
+        options.refuse(("weights",), why)
     factory = _factory(name)
     if checkpoint is not None and Path(checkpoint).exists():
         checkpoint = str(Path(checkpoint).resolve())  # found again from another folder

@@ -212,3 +212,5 @@ def test_a_model_of_two_networks(weights: Path) -> None:
 def test_options_of_other_networks_are_refused() -> None:
     with pytest.raises(InputError, match=r"heads cannot be set.*read by its factory"):
         load_backbone("x", backbone="my_network:factory", heads=3)
+    with pytest.raises(InputError, match=r"weights cannot be set.*read by its factory"):
+        load_backbone("x", backbone="my_network:factory", weights="ema")
