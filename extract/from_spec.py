@@ -14,8 +14,8 @@ from .checkpoints.weight_sets import AS_BEFORE
 from .concatenated import ConcatenatedBackbone
 from .feature_spec import feature_spec
 from .images.levels import white_in
+from .networks.feedforward.own import KIND, factory_names
 from .networks.options import BackboneOptions, CheckpointOptions
-from .networks.own import KIND, factory_names
 from .protocol import Backbone
 from .subset import LayerSubset
 
@@ -45,7 +45,7 @@ def restore_backbone(
         Where the checkpoint is now; by default where it was.
     device : str or torch.device, optional
     factory : str, optional
-        Of networks of one's own, see `networks.own`: the one that the caller trusts; several
+        Of networks of one's own, see `feedforward.own`: the one that the caller trusts; several
         joined by commas.
 
     Raises

@@ -26,8 +26,8 @@ from .networks.feedforward import (
     sam,
     transformers_model,
 )
+from .networks.feedforward.own import KIND, factory_names, is_factory, load_own
 from .networks.options import CheckpointOptions, UnsupportedOptionError
-from .networks.own import KIND, factory_names, is_factory, load_own
 
 __all__ = [
     "KINDS",

@@ -13,10 +13,10 @@ import torch
 from dseg.extract.backbone import load_backbone
 from dseg.extract.feature_spec import feature_spec
 from dseg.extract.from_spec import restore_backbone
-from dseg.extract.networks import own
+from dseg.extract.networks.feedforward import own
 from dseg.store.errors import InputError, SpecMismatchError
 
-DOCS = Path(__file__).parents[3] / "docs" / "own-network.md"
+DOCS = Path(__file__).parents[4] / "docs" / "own-network.md"
 ROWS = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
 FAULTY = """
 import torch

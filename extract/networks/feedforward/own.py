@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...store.errors import InputError
-from ..checkpoints.sizes import two_sides
-from .feedforward.maps import LoadedMaps, MapsModule
-from .options import CheckpointOptions
+from ....store.errors import InputError
+from ...checkpoints.sizes import two_sides
+from ..options import CheckpointOptions
+from .maps import LoadedMaps, MapsModule
 
 __all__ = ["GROUP", "KIND", "factory_names", "is_factory", "load_own"]
 
