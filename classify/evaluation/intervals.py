@@ -1,7 +1,7 @@
 """Confidence intervals of scores: by resampling images, and over repeated trials."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .metrics import iou_or_nan, overlaps
 
-__all__ = ["Interval", "bootstrap_mean_iou", "mean_over_draws"]
+__all__ = ["Interval", "bootstrap_mean_iou", "mean_over_draws", "share_improved"]
 
 _RESAMPLES_AT_ONCE = 256
 
@@ -57,23 +57,78 @@ def bootstrap_mean_iou(
     ----------
     Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
+    parts = _overlaps(counts, ignore_label)
+    draws = _draws(len(counts), resamples, seed)
+    scores = np.concatenate([_mean_iou(parts, times) for times in draws])
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(scores[~np.isnan(scores)], [tail, 100 - tail])
+    return Interval(float(low), float(high), level)
+
+
+def share_improved(
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    ignore_label: int,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> float:
+    """Return in which share of resamples of the images the mIoU is higher than before.
+
+    A paired bootstrap: both are scored on the same draws, so that what makes an image hard counts
+    on both sides.
+
+    Parameters
+    ----------
+    before, after : arrays of shape (images, C + 1, C + 1), int64
+        `Confusion.counts` of the same images, in the same order.
+    ignore_label, resamples, seed
+        As of `bootstrap_mean_iou`.
+
+    Returns
+    -------
+    float
+        From 0 to 1; .5 of equal ones.
+
+    References
+    ----------
+    Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16.
+    """
+    first, second = _overlaps(before, ignore_label), _overlaps(after, ignore_label)
+    better, known = 0.0, 0
+    for times in _draws(len(before), resamples, seed):
+        gain = _mean_iou(second, times) - _mean_iou(first, times)
+        better += float((gain > 0).sum() + (gain == 0).sum() / 2)
+        known += int((~np.isnan(gain)).sum())
+    return better / known if known else 0.5
+
+
+Overlaps = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _overlaps(counts: NDArray[np.int64], ignore_label: int) -> Overlaps:
+    """Return intersections and unions of each image and class, (images, C)."""
     known = counts[:, :-1].astype(np.float64)  # labelled pixels: (images, C, C + 1)
     ignored = slice(ignore_label, ignore_label + 1) if ignore_label >= 0 else slice(0)
     known[:, ignored] = 0
-    hits, unions = overlaps(known)  # (images, C)
+    hits, unions = overlaps(known)
     unions[:, ignored] = 0
-    rng, n = np.random.default_rng([seed, len(counts)]), len(counts)
-    scores = []
+    return hits, unions
+
+
+def _draws(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield how many times each of n images is drawn, (some resamples, n)."""
+    rng = np.random.default_rng([seed, n])
     for start in range(0, resamples, _RESAMPLES_AT_ONCE):
-        times = rng.multinomial(
-            n, np.full(n, 1 / n), size=min(_RESAMPLES_AT_ONCE, resamples - start)
-        )
-        iou = iou_or_nan(times @ hits, times @ unions)
-        classes = (~np.isnan(iou)).sum(axis=1)
-        scores.append(np.nansum(iou, axis=1)[classes > 0] / classes[classes > 0])
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(np.concatenate(scores), [tail, 100 - tail])
-    return Interval(float(low), float(high), level)
+        count = min(_RESAMPLES_AT_ONCE, resamples - start)
+        yield rng.multinomial(n, np.full(n, 1 / n), size=count)
+
+
+def _mean_iou(parts: Overlaps, times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mIoU of each resample; NaN where no class occurs."""
+    iou = iou_or_nan(times @ parts[0], times @ parts[1])
+    classes = (~np.isnan(iou)).sum(axis=1)
+    return np.where(classes > 0, np.nansum(iou, axis=1) / np.maximum(classes, 1), np.nan)
 
 
 def mean_over_draws(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["cross_validation_words", "score_table"]
+__all__ = ["cross_validation_words", "score_table", "self_training_words"]
 
 
 def score_table(
@@ -50,4 +50,25 @@ def cross_validation_words(facts: Mapping[str, Any]) -> list[str]:
                 f"{nll['after']:.3f}"
             )
         ),
+    ]
+
+
+def self_training_words(facts: Mapping[str, Any]) -> list[str]:
+    """Return the lines that tell whether self-training helped.
+
+    Parameters
+    ----------
+    facts : mapping
+        As `SelfTraining.compared` returns it.
+    """
+    before, after = facts["mean_iou_before"], facts["mean_iou_after"]
+    decided = (
+        "it is part of the model"
+        if facts["kept"]
+        else "not enough to keep it: the model is trained on the labels alone"
+    )
+    return [
+        f"self-training on {facts['images']} images without labels: mIoU {before:.3f} without, "
+        f"{after:.3f} with it, by {facts['folds']} folds; better in "
+        f"{100 * facts['better_in']:.0f} % of resampled sets of images: {decided}"
     ]

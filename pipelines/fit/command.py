@@ -19,7 +19,7 @@ from ..console.options import (
 )
 from ..console.output import console_of, next_command, report
 from ..console.progress import Console
-from ..console.unused_options import refuse_idle_training
+from ..console.unused_options import refuse_idle, refuse_idle_training
 
 if TYPE_CHECKING:  # what it imports is for its run
     from .config import FitSummary
@@ -48,6 +48,22 @@ __all__ = ["fit"]
     "--folds-out", type=folder, help="Folder for masks and uncertainty of the held-out images."
 )
 @click.option(
+    "--self-train",
+    type=existing_folder,
+    multiple=True,
+    metavar="STORE",
+    help="Also learn from images without labels, of this store, where the ensemble is sure; kept "
+    "only if cross-validation (--folds, default 3) says that it helps. May be the same store. "
+    "Takes 2 K + 2 trainings.",
+)
+@click.option(
+    "--self-train-images",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="For --self-train: use at most so many images.",
+)
+@click.option(
     "--scheduler",
     help="Dask scheduler (tcp://… or its scheduler file) whose workers read the features.",
 )
@@ -70,11 +86,14 @@ def fit(context: click.Context, /, **given: Any) -> int:
     dseg fit feats.zarr labels/ --list train.txt --memory 2GB --out model/
     dseg fit feats.zarr labels/ --folds 5 --folds-out held-out/
     dseg fit ddpm.zarr mae.zarr labels/
+    dseg fit feats.zarr labels/ --self-train feats.zarr
     """
     from .config import FitConfig
     from .run import fit as run
 
     refuse_idle_training(context, given)
+    if not given["self_train"]:
+        refuse_idle(context, {"self_train_images": "it is used only with --self-train"})
     console, as_json = console_of(given)
     summary = run(FitConfig(**given), console)
     text = _estimate(summary) if given["dry_run"] else _done(summary, given, console)
@@ -82,6 +101,8 @@ def fit(context: click.Context, /, **given: Any) -> int:
     if not summary.folds:
         for key in ("folds", "folds_seconds", "cross_validation"):
             del plain[key]
+    if not given["self_train"]:
+        del plain["self_training"]
     return report(plain, text, as_json)
 
 
@@ -101,9 +122,11 @@ def _estimate(summary: "FitSummary") -> str:
 
 
 def _done(summary: "FitSummary", given: dict[str, Any], console: Console) -> str:
-    from ..console.scores import cross_validation_words
+    from ..console.scores import cross_validation_words, self_training_words
 
     lines = []
+    if summary.self_training is not None:
+        lines += self_training_words(summary.self_training)
     if summary.cross_validation is not None:
         lines += cross_validation_words(summary.cross_validation)
         if given["folds_out"] is not None:

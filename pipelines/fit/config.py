@@ -23,12 +23,19 @@ class FitConfig(StoreTraining):
         Folder of the masks of held-out images.
     scheduler : str, optional
         Address, or scheduler file, of a Dask cluster that does the reading.
+    self_train : tuple of path
+        A store with images that have no labels (several, if the features are joined), to be learnt
+        from in a second training; kept only if cross-validation says that it helps.
+    self_train_images : int
+        At most so many of them.
     """
 
     out: Path = Path("model")
     folds: int | None = None
     folds_out: Path | None = None
     scheduler: str | None = None
+    self_train: tuple[Path, ...] = ()
+    self_train_images: int = 200
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ class FitSummary:
         What those take, with their reading and masks; None unless it is a dry run.
     cross_validation : dict, optional
         `CrossValidation.to_dict`, which the model keeps too.
+    self_training : dict, optional
+        What self-training brought, see `SelfTraining.compared`; the model keeps it too.
     """
 
     model: str
@@ -88,3 +97,4 @@ class FitSummary:
     folds: int = 0
     folds_seconds: float | None = None
     cross_validation: dict[str, Any] | None = None
+    self_training: dict[str, Any] | None = None

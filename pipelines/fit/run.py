@@ -17,10 +17,13 @@ from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import recover_folder
 from ...store.claims import claimed
 from ...store.errors import InputError
+from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ...store.read.view import join_features
 from ...store.sampling.residence import ResidencePlan
 from ...store.sampling.rounds import group_size
 from ..console.optional_packages import require
-from ..console.progress import Progress
+from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import duration, read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
 from ..masks.segmenter import TEMPERATURE
@@ -41,6 +44,7 @@ from ..training.memory import peak_resident, return_freed_memory
 from ..training.timing import masks_seconds, reading_seconds
 from .config import FitConfig, FitSummary
 from .folds_out import FoldsOut, check_folds_out
+from .self_training import DEFAULT_FOLDS, SelfTraining, choose_photos
 
 __all__ = ["fit"]
 
@@ -79,9 +83,13 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
     wanted = None if config.list_file is None else read_list(config.list_file)
     store = config.features
     check_target(config.out, config.overwrite)
+    photos = _photos(config, store)
     as_published = config.recipe == "paper"
     labelled = read_labelled(
         store, config.labels, wanted, config.ignore, progress, as_published=as_published
+    )
+    unlabelled = (
+        [] if photos is None else choose_photos(photos, labelled, store, config.self_train_images)
     )
     folds = _folds(config, labelled)
     memory = config.bytes_allowed(device)
@@ -91,22 +99,52 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
         check_folds(setting, folds)
         left_behind = LEFT_BEHIND if folds else 0
         training = Training.of(store, labelled, config, memory, device, client, left_behind)
-        summary = _summary(config, training, imports + training.taken)
+        summary = _summary(config, training, imports + training.taken, len(folds))
         _announce(training, summary, progress)
-        _announce_folds(setting, folds, summary, progress)
+        _announce_folds(setting, folds, summary, progress, len(unlabelled))
         if config.dry_run:
-            return _estimated(summary, training, setting, folds)
-        results = _cross_validated(config, setting, folds, progress)
+            return _estimated(summary, training, setting, folds, len(unlabelled))
+        second = None if photos is None else SelfTraining(setting, photos, unlabelled)
+        kept, results = _cross_validated(config, setting, folds, progress, second)
         ensemble = training.run(progress)
+        if second is not None and kept:
+            part = SubProgress(progress, "self-training")
+            ensemble = second.second(ensemble, labelled, part)
     extra = _origin(config, training) | results
     ensemble.save(config.out, extra=extra, overwrite=config.overwrite)
     n_bytes = sum(path.stat().st_size for path in model_files(config.out))
-    seconds, cross_validation = time.monotonic() - started, results.get("cross_validation")
-    return replace(summary, n_bytes=n_bytes, seconds=seconds, cross_validation=cross_validation)
+    return replace(
+        summary,
+        n_bytes=n_bytes,
+        seconds=time.monotonic() - started,
+        cross_validation=results.get("cross_validation"),
+        self_training=results.get("self_training"),
+    )
+
+
+def _photos(config: FitConfig, store: Features) -> Features | None:
+    """Return the features of the images without labels, if there are any to learn from."""
+    if not config.self_train:
+        return None
+    if config.folds_out is not None:
+        raise InputError(
+            "--folds-out writes the masks of one cross-validation, and --self-train makes two: "
+            "leave out one of them"
+        )
+    photos = join_features([FeatureStore.open(path) for path in config.self_train], config.layers)
+    if photos.spec.hash != store.spec.hash:
+        differences = "; ".join(photos.spec.differences(store.spec, ("it", store.where)))
+        raise InputError(
+            f"--self-train {photos.where} holds other features than {store.where}: {differences}. "
+            "Extract both with the same options"
+        )
+    return photos
 
 
 def _folds(config: FitConfig, labelled: Labelled) -> Folds:
     """Deal the folds, none if none are asked for; refuse what cannot be written."""
+    if config.folds is None and config.self_train:
+        return deal(labelled, min(DEFAULT_FOLDS, len(labelled.images)), config.seed)
     if config.folds is None:
         if config.folds_out is not None:
             raise InputError(
@@ -132,21 +170,26 @@ def _refuse_nested(model: Path, masks: Path) -> None:
 
 
 def _announce_folds(
-    setting: TrialSetup, folds: Folds, summary: FitSummary, progress: Progress
+    setting: TrialSetup,
+    folds: Folds,
+    summary: FitSummary,
+    progress: Progress,
+    unlabelled: int,
 ) -> None:
     if not folds:
         return
     warn_of_folds(setting.labelled, folds, progress)
-    times = len(folds) + 1
+    times = (len(folds) + 1) * (2 if unlabelled else 1)
+    beside = f", and as often those of {unlabelled} images without labels" if unlabelled else ""
     progress.say(
         f"{len(folds)} folds: {times} trainings, about "
         f"{duration(times * summary.training_seconds)} of computing, and masks of "
-        f"{summary.images} held-out images"
+        f"{summary.images} held-out images{beside}"
     )
 
 
 def _estimated(
-    summary: FitSummary, training: Training, setting: TrialSetup, folds: Folds
+    summary: FitSummary, training: Training, setting: TrialSetup, folds: Folds, unlabelled: int
 ) -> FitSummary:
     reading = reading_seconds(training)
     summary = replace(summary, reading_seconds=reading)
@@ -154,11 +197,29 @@ def _estimated(
         return summary
     # Each fold reads all images but its own; all together, one time less than there are folds.
     seconds = len(folds) * summary.training_seconds + (len(folds) - 1) * reading
-    seconds += masks_seconds(training, setting.labelled.images)
+    masks = masks_seconds(training, setting.labelled.images)
+    seconds += masks
+    if unlabelled:  # all of it again, and guesses before each second training
+        guesses = masks * unlabelled / len(setting.labelled.images)
+        seconds += seconds + summary.training_seconds + reading + (len(folds) + 1) * guesses
     return replace(summary, folds=len(folds), folds_seconds=seconds)
 
 
 def _cross_validated(
+    config: FitConfig,
+    setting: TrialSetup,
+    folds: Folds,
+    progress: Progress,
+    second: SelfTraining | None,
+) -> tuple[bool, dict[str, Any]]:
+    """Return whether to keep the second training, and what a model keeps of cross-validation."""
+    if second is not None:
+        kept, results, facts = second.compared(folds, progress)
+        return kept, _results_to_save(results) | {"self_training": facts}
+    return False, _alone(config, setting, folds, progress)
+
+
+def _alone(
     config: FitConfig, setting: TrialSetup, folds: Folds, progress: Progress
 ) -> dict[str, Any]:
     """Return what a model keeps of its cross-validation; nothing if there is none."""
@@ -180,7 +241,7 @@ def _results_to_save(results: CrossValidation) -> dict[str, Any]:
     return {"cross_validation": results.to_dict(), TEMPERATURE: results.calibration.temperature}
 
 
-def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
+def _summary(config: FitConfig, training: Training, peak: int, folds: int) -> FitSummary:
     labelled, spec = training.labelled, training.store.spec
     steps, seconds_a_step = training.steps, training.seconds_a_step()
     with torch.device("meta"):  # its shapes are enough
@@ -199,7 +260,7 @@ def _summary(config: FitConfig, training: Training, peak: int) -> FitSummary:
         training_seconds=steps * seconds_a_step,
         peak_memory=max(peak, peak_resident()),
         n_bytes=model_bytes(whole, labelled.classes, spec, config.rule, steps, origin),
-        folds=config.folds or 0,
+        folds=folds,
     )
 
 

@@ -18,7 +18,7 @@ from ...classify.labels.folds import classes_in_one_fold, image_folds
 from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import named
 from ..inputs.labelled_pixels import Labelled
-from .holdout import HeldOutImage, Scores, TrialSetup, trial
+from .holdout import HeldOutImage, Learner, Scores, TrialSetup, trial
 
 __all__ = [
     "CrossValidation",
@@ -153,7 +153,11 @@ def check_folds(setting: TrialSetup, folds: Folds) -> None:
 
 
 def cross_validate(
-    setting: TrialSetup, folds: Folds, progress: Progress, keep: HeldOutCallback | None = None
+    setting: TrialSetup,
+    folds: Folds,
+    progress: Progress,
+    keep: HeldOutCallback | None = None,
+    learn: Learner | None = None,
 ) -> CrossValidation:
     """Train on all folds but one and score on that one, for each.
 
@@ -165,6 +169,8 @@ def cross_validate(
         From `deal`.
     progress : Progress
     keep : callable, optional
+    learn : callable, optional
+        How to train; by default `TrialSetup.learn`.
 
     Raises
     ------
@@ -180,7 +186,7 @@ def cross_validate(
         if keep is not None:
             keep(seen, fold)
 
-    scores = score_folds(setting, folds, progress, see, _sampled_each(labelled))
+    scores = score_folds(setting, folds, progress, see, _sampled_each(labelled), learn)
     every = Scores.joined(scores)
     return CrossValidation(
         seed,
@@ -198,13 +204,16 @@ def score_folds(
     progress: Progress,
     keep: HeldOutCallback | None = None,
     sampled: int = 0,
+    learn: Learner | None = None,
 ) -> list[Scores]:
-    """Train on all folds but one and score on that one, for each; ``sampled`` as of `trial`."""
+    """Train on all folds but one and score on that one, for each; options as of `trial`."""
     scores = []
     for number, fold in enumerate(folds):
         part = SubProgress(progress, f"fold {number + 1}/{len(folds)}")
         seen = None if keep is None else partial(keep, fold=number)
-        found = trial(setting, others(folds, fold), fold, part, seen=seen, sampled=sampled)
+        found = trial(
+            setting, others(folds, fold), fold, part, seen=seen, sampled=sampled, learn=learn
+        )
         part.say(f"mIoU {found.confusion.mean_iou():.3f} on {len(fold)} held-out images")
         scores.append(found)
     return scores

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.evaluation.metrics import Confusion
 from ...classify.inference.prediction import Prediction
 from ...classify.labels.label_maps import read_label_map
@@ -26,10 +27,13 @@ from ..masks.segmenter import Segmenter
 from .job import Training
 from .options import TrainingOptions
 
-__all__ = ["LEFT_BEHIND", "Scores", "HeldOutImage", "TrialSetup", "trial"]
+__all__ = ["LEFT_BEHIND", "HeldOutImage", "Learner", "Scores", "TrialSetup", "trial"]
 
 # Of labels held: y and the columns of pixels, 2 bytes each.
 _BYTES_PER_LABELLED_PIXEL = 4
+
+Learner = Callable[[Sequence[str], Progress], PixelEnsemble]
+"""Takes the stems of the images to learn from, and returns a trained ensemble."""
 
 LEFT_BEHIND = 35_000_000
 """Bytes that the masks of a trial leave to the next training: threads, and what malloc keeps."""
@@ -80,6 +84,16 @@ class TrialSetup:
             self.client,
             beside,
         )
+
+    def learn(self, stems: Sequence[str], progress: Progress) -> PixelEnsemble:
+        """Train on some of the images.
+
+        Raises
+        ------
+        DsegError
+            As `training`; also if features are damaged.
+        """
+        return self.training(stems).run(progress)
 
 
 @dataclass(frozen=True)
@@ -149,6 +163,7 @@ def trial(
     *,
     seen: Callable[[HeldOutImage], None] | None = None,
     sampled: int = 0,
+    learn: Learner | None = None,
 ) -> Scores:
     """Train on some images and score on others.
 
@@ -163,6 +178,8 @@ def trial(
         Takes each scored image with what the ensemble says of it; it is not kept afterwards.
     sampled : int
         Of so many labelled pixels an image, drawn by seed and stem, fill ``prediction.sampled``.
+    learn : callable, optional
+        How to train; by default `TrialSetup.learn`.
 
     Raises
     ------
@@ -172,7 +189,7 @@ def trial(
         If features are damaged.
     """
     labelled, progress = setting.labelled, progress or Progress()
-    ensemble = setting.training(train).run(progress)
+    ensemble = (learn or setting.learn)(train, progress)
     paths = dict(zip(labelled.images, labelled.paths, strict=True))
     segmenter = Segmenter(ensemble, setting.store.spec, setting.device)
     stems, counts = [], []

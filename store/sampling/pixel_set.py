@@ -4,7 +4,8 @@ Pixels are numbered by row of the store in the order given, then line, then colu
 which the published code stacks its training vectors.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -122,6 +123,33 @@ class PixelSet:
         return self._of_rows(
             held, (self._places(index[ends[at] : ends[at + 1]], at) for at in held.tolist())
         )
+
+    def followed_by(self, other: "PixelSet") -> Self:
+        """Return these pixels, then those of another set of other rows, numbered on.
+
+        Raises
+        ------
+        ValueError
+            If the rows of both have different shapes.
+        """
+        if self.row_shape != other.row_shape:
+            raise ValueError(f"rows of {self.row_shape} and of {other.row_shape}")
+        rows, images, factors = (
+            np.concatenate(pair).tolist()
+            for pair in (
+                (self.rows, other.rows),
+                (self.images, other.images),
+                (self.factors, other.factors),
+            )
+        )
+        places = chain(self._every_places(), other._every_places())
+        return type(self)(rows, images, places, self.row_shape, factors)
+
+    def _every_places(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the pixels of each row, as given."""
+        starts = self._line_starts[self._first_lines]
+        for at in range(len(self.rows)):
+            yield self._places(np.arange(*starts[at : at + 2]), at)
 
     def _of_rows(self, positions: NDArray[np.int64], places: Iterable[NDArray[np.int64]]) -> Self:
         rows, images, factors = (x[positions] for x in (self.rows, self.images, self.factors))

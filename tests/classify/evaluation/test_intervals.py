@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
-from dseg.classify.evaluation.intervals import bootstrap_mean_iou, mean_over_draws
+from dseg.classify.evaluation.intervals import (
+    bootstrap_mean_iou,
+    mean_over_draws,
+    share_improved,
+)
 from dseg.classify.evaluation.metrics import Confusion
 
 
@@ -57,3 +61,22 @@ def test_draws_that_share_images_widen_the_interval():
     _, apart = mean_over_draws([0.4, 0.5, 0.7, 0.6])
     _, shared = mean_over_draws([0.4, 0.5, 0.7, 0.6], overlap=0.25)
     assert shared.high - shared.low == pytest.approx(2**0.5 * (apart.high - apart.low))
+
+
+def test_the_share_of_better_resamples_is_that_of_matrices_added_one_by_one():
+    before, after = counts_of(seed=1), counts_of(seed=2)
+    told = share_improved(before, after, 255, resamples=200, seed=4)
+    rng, better = np.random.default_rng([4, len(before)]), 0
+    for times in rng.multinomial(7, np.full(7, 1 / 7), size=200):
+        scores = []
+        for counts in (before, after):
+            confusion = Confusion(4, 255)
+            confusion.counts += np.tensordot(times, counts, 1)
+            scores.append(confusion.mean_iou())
+        better += scores[1] > scores[0]
+    assert told == pytest.approx(better / 200)
+
+
+def test_what_changes_nothing_is_better_half_the_time():
+    counts = counts_of()
+    assert share_improved(counts, counts, 255, resamples=20) == 0.5

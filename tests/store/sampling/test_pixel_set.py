@@ -90,3 +90,26 @@ def test_rows_may_have_finer_grids():
     assert np.array_equal(alone.locate(np.arange(2))[1], yx[2:])
     some = pixels.subset(np.array([1, 3]))
     assert np.array_equal(some.locate(np.arange(2))[1], yx[[1, 3]])
+
+
+@given(arrays(bool, st.tuples(st.integers(2, 5), st.integers(1, 6), st.integers(1, 7))))
+@settings(deadline=None, max_examples=60)
+def test_a_set_behind_another_is_the_set_of_both(masks):
+    rows, owners = [7 + i for i in range(len(masks))], list(range(len(masks)))
+    first = PixelSet.of_masks(rows[:1], owners[:1], list(masks[:1]))
+    second = PixelSet.of_masks(rows[1:], owners[1:], list(masks[1:]))
+    both, whole = first.followed_by(second), PixelSet.of_masks(rows, owners, list(masks))
+    assert both.n == whole.n
+    assert both.rows.tolist() == whole.rows.tolist()
+    assert both.image_starts.tolist() == whole.image_starts.tolist()
+    for one, other in zip(*(p.locate(np.arange(p.n)) for p in (both, whole)), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_sets_on_other_grids_keep_them():
+    fine = PixelSet([0], [0], [np.array([3, 35])], (3, 3), [2])
+    both = fine.followed_by(PixelSet.whole([1], [1], (3, 3)))
+    assert both.factors.tolist() == [2, 1]
+    assert both.locate(np.array([1, 2]))[1].tolist() == [[5, 5], [0, 0]]
+    with pytest.raises(ValueError, match="rows of"):
+        fine.followed_by(PixelSet.whole([1], [1], (4, 4)))
