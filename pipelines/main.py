@@ -19,6 +19,7 @@ from .console.optional_packages import missing_package
 from .console.settings_file import FILE, read_settings
 from .curve.command import curve
 from .demo.command import demo
+from .distil.command import distil
 from .evaluate.command import evaluate
 from .extract.command import extract
 from .fit.command import fit
@@ -133,6 +134,7 @@ def _system(error: OSError) -> str:
 for command in (
     curve,
     demo,
+    distil,
     evaluate,
     extract,
     fit,

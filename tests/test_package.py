@@ -16,12 +16,13 @@ import dseg
 import pytest
 
 ROOT = Path(dseg.__file__).parent
-PARTS = ("classify", "demo", "extract", "pipelines", "pretrain", "store")
+PARTS = ("classify", "demo", "distil", "extract", "pipelines", "pretrain", "store")
 MAY_IMPORT = {
     "store": {"store"},
     "extract": {"extract", "store"},
     "classify": {"classify", "store"},
     "demo": {"demo"},
+    "distil": {"distil", "classify", "extract", "pretrain", "store"},
     "pretrain": {"pretrain", "extract", "store"},
     "pipelines": set(PARTS),
 }
@@ -41,6 +42,12 @@ FLOORS = {
         "classify.ensemble",
         ("classify.inference", "classify.evaluation"),
     ],
+    "distil": [
+        "distil.networks",
+        ("distil.data", "distil.student"),
+        ("distil.inference", "distil.train"),
+        "distil.run",
+    ],
     "pretrain": ["pretrain.train", "pretrain.data", "pretrain.network", "pretrain.run"],
     "pipelines": [
         "pipelines.console",
@@ -51,7 +58,7 @@ FLOORS = {
         tuple(
             f"pipelines.{command}"
             for command in (
-                *("curve", "evaluate", "extract", "fit", "info", "predict", "pretrain"),
+                *("curve", "distil", "evaluate", "extract", "fit", "info", "predict", "pretrain"),
                 *("robustness", "select"),
             )
         ),

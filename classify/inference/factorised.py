@@ -125,6 +125,11 @@ class FactorisedEnsemble:
             self._stages = self._map_stages(stack.weights[0])
         self._index, self._weight = self._row_taps()
 
+    @property
+    def row_shape(self) -> tuple[int, int]:
+        """Height and width of a tile."""
+        return self.spec.row_shape
+
     def _map_stages(self, first_layer: Tensor) -> list[_MapStage]:
         stages: list[_MapStage] = []
         for shape, keys in self._keys_by_shape().items():

@@ -9,7 +9,7 @@ memory holds a band of the image and the scores of one line of tiles.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,13 +21,45 @@ from ...store.geometry import Geometry, blend_weight
 from ..ensemble.uncertainty import check_can_disagree, image_uncertainty
 from ..ensemble.voting import count_votes, disagreement, shifted_softmax, tempered
 from .bilinear import resize_bands
-from .factorised import FactorisedEnsemble, Map
+from .factorised import Map
 
-__all__ = ["At", "Outputs", "Prediction", "Voting", "predict_image"]
+__all__ = ["At", "Outputs", "Prediction", "Scorer", "Voting", "predict_image"]
 
 Voting = Literal["majority", "mean"]
 At = Literal["image", "row"]
 Rows = Iterable[Mapping[str, Map]]
+
+
+class Scorer(Protocol):
+    """What gives members' scores of a tile, band by band, as `FactorisedEnsemble` does.
+
+    Attributes
+    ----------
+    members, n_classes : int
+    device : torch.device
+    band : int
+        Lines of a tile that `logits` is asked for at once.
+    cells : int
+        Pixels of the image that are voted on at once.
+    row_shape : tuple of int
+        Height and width of a tile.
+    """
+
+    members: int
+    n_classes: int
+    device: torch.device
+    band: int
+    cells: int
+
+    @property
+    def row_shape(self) -> tuple[int, int]:
+        """Height and width of a tile."""
+
+    def prepare(self, maps: Mapping[str, Map], /) -> Any:
+        """Return what `logits` takes of the maps of one tile."""
+
+    def logits(self, prepared: Any, y0: int, y1: int, /) -> Tensor:
+        """Return the scores of lines ``y0`` to ``y1`` of the tile: (M, y1 - y0, W, C), float32."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +113,7 @@ class Prediction:
 
 @torch.no_grad()
 def predict_image(
-    model: FactorisedEnsemble,
+    model: Scorer,
     geometry: Geometry,
     rows: Rows,
     *,
@@ -94,10 +126,10 @@ def predict_image(
 
     Parameters
     ----------
-    model : FactorisedEnsemble
+    model : Scorer
     geometry : Geometry
         Where the rows lie in the image.
-    rows : iterable of mappings as `FactorisedEnsemble.prepare` takes them
+    rows : iterable of mappings as `Scorer.prepare` takes them
         The activations of the image's tiles, in order. They are consumed one by one, so with a
         generator only one is in memory.
     classes : sequence of int, optional
@@ -134,7 +166,7 @@ def predict_image(
     return canvas.finish(ids)
 
 
-def _check_call(model: FactorisedEnsemble, geometry: Geometry, voting: str, at: str) -> None:
+def _check_call(model: Scorer, geometry: Geometry, voting: str, at: str) -> None:
     if voting not in ("majority", "mean"):
         raise InputError(f"voting must be 'majority' or 'mean', got {voting!r}")
     if at not in ("image", "row"):
@@ -144,10 +176,10 @@ def _check_call(model: FactorisedEnsemble, geometry: Geometry, voting: str, at: 
             "a mask on the row grid is for images squashed to one row; this one was padded or cut "
             "into tiles. Ask for masks at the image's own size"
         )
-    if geometry.row_shape != model.spec.row_shape:
+    if geometry.row_shape != model.row_shape:
         raise InputError(
             f"the image was cut into rows of {geometry.row_shape}, the model's features have rows "
-            f"of {model.spec.row_shape}"
+            f"of {model.row_shape}"
         )
 
 
@@ -167,7 +199,7 @@ def _class_ids(classes: Sequence[int], n_classes: int) -> NDArray[np.unsignedint
 # ---- scores on the resized grid, as bands (lines, width, M·C) from the top ----
 
 
-def _resized_scores(model: FactorisedEnsemble, geometry: Geometry, rows: Rows) -> Iterator[Tensor]:
+def _resized_scores(model: Scorer, geometry: Geometry, rows: Rows) -> Iterator[Tensor]:
     tiles = iter(rows)
     if len(geometry.offsets) == 1:
         for _, band in _row_scores(model, _next_row(tiles, geometry, 0), geometry.content(0)):
@@ -194,7 +226,7 @@ def _next_row(
 
 
 def _row_scores(
-    model: FactorisedEnsemble, row: Mapping[str, Map], content: tuple[int, int]
+    model: Scorer, row: Mapping[str, Map], content: tuple[int, int]
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield the first line and the scores of each band of one row's content."""
     height, width = content
@@ -205,7 +237,7 @@ def _row_scores(
 
 
 def _blended_scores(
-    model: FactorisedEnsemble, geometry: Geometry, tiles: Iterator[Mapping[str, Map]]
+    model: Scorer, geometry: Geometry, tiles: Iterator[Mapping[str, Map]]
 ) -> Iterator[Tensor]:
     """Blend tiles, one line of tiles after the other.
 
@@ -244,7 +276,7 @@ class _Canvas:
 
     def __init__(
         self,
-        model: FactorisedEnsemble,
+        model: Scorer,
         size: tuple[int, int],
         voting: Voting,
         outputs: Outputs,

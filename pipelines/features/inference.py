@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
@@ -88,6 +88,10 @@ class Refused:
     sha256: bytes | None = None
 
 
+def _no_layers() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True)
 class TileActivations:
     """The activations of one tile.
@@ -97,8 +101,8 @@ class TileActivations:
     image : Decoded
     index : int
         Number of the tile within its image.
-    maps : dict of tensors (C, h, w), float16
-        By map size, channels in feature order.
+    maps : dict of tensors (C, h, w)
+        By map size, channels in feature order, float16; of a student its scores, float32.
     nonfinite, clipped : arrays of shape (layers,), int64
         Values that were not finite, and that were beyond float16's range.
     """
@@ -106,8 +110,8 @@ class TileActivations:
     image: Decoded
     index: int
     maps: dict[str, Tensor]
-    nonfinite: NDArray[np.int64]
-    clipped: NDArray[np.int64]
+    nonfinite: NDArray[np.int64] = field(default_factory=_no_layers)
+    clipped: NDArray[np.int64] = field(default_factory=_no_layers)
 
     @property
     def last(self) -> bool:

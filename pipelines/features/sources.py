@@ -1,9 +1,11 @@
-"""Sources of activations for `predict`: a feature store, or images run through the network."""
+"""Sources of what masks are made from: a feature store, or images run through a network."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any, Protocol
 
 from ...extract.from_spec import restore_backbone
@@ -19,6 +21,7 @@ from ...store.spec import FeatureSpec
 from ..console.progress import Progress
 from ..inputs.image_survey import ImageSurvey, survey_images, warn_if_dark
 from .inference import (
+    Decoded,
     ImageTransform,
     Job,
     Refused,
@@ -30,7 +33,7 @@ from .inference import (
     tile_batch_size,
 )
 
-__all__ = ["ImageSource", "StoreSource", "Segmentable", "Source", "white_of"]
+__all__ = ["ImageFilesSource", "ImageSource", "StoreSource", "Segmentable", "Source", "white_of"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,6 @@ class Segmentable:
 
 class Source(Protocol):
     """A set of images, by stem, with their activations."""
-
-    spec: FeatureSpec
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -118,25 +119,18 @@ def _raise_errors(rows: Iterable[Mapping[str, Any] | StoreError]) -> Iterator[Ma
         yield row
 
 
-class ImageSource:
-    """Activations straight from images, without a store.
+class ImageFilesSource(ABC):
+    """Images, without a store: decoded, then run through what a subclass has.
 
     Parameters
     ----------
     files : ImageFiles
-    spec : FeatureSpec
-        The model's.
-    checkpoint : str, optional
-        Where to find the model's checkpoint now.
-    device : str, optional
-    batch_size : int, optional
-        Rows at once; by default 1 on a CPU, 8 elsewhere.
-    white : int, optional
-        The value of images of 16 bits a channel that is white; by default the features' own.
-    progress : Progress, optional
+    white : int
+        The value of images of 16 bits a channel that is white.
+    white_given : bool
+        Whether the user chose it.
+    progress : Progress
         Where to tell of the images what a user should know.
-    factory : str, optional
-        Of a network of one's own, see `restore_backbone`.
 
     Attributes
     ----------
@@ -146,22 +140,11 @@ class ImageSource:
     """
 
     def __init__(
-        self,
-        files: ImageFiles,
-        spec: FeatureSpec,
-        checkpoint: str | None,
-        device: Any,
-        batch_size: int | None,
-        white: int | None = None,
-        progress: Progress | None = None,
-        factory: str | None = None,
+        self, files: ImageFiles, white: int, white_given: bool, progress: Progress
     ) -> None:
-        self.spec, self._progress = spec, progress or Progress()
-        self.white, self._white_given = white or white_of(spec), white is not None
+        self.white, self._white_given, self._progress = white, white_given, progress
         self._names = files.by_stem
         self.paths = {stem: files.files[name] for stem, name in self._names.items()}
-        self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
-        self._batch_size = tile_batch_size(batch_size, self._backbone)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -182,7 +165,7 @@ class ImageSource:
         survey = survey_images(names, Progress())  # inside the bar of its caller
         self._warn(survey)
         jobs = [
-            Job.for_spec(number, name, names[name], size, self.spec)
+            self._job(number, name, names[name], size)
             for number, (name, size) in enumerate(survey.sizes.items())
         ]
         for name, reason in survey.refused.items():
@@ -193,7 +176,17 @@ class ImageSource:
             transform=transform,
             white=self.white,
         )
-        yield from self._by_image(activations(images, self._backbone, self.spec, self._batch_size))
+        yield from _by_image(self._computed(images))
+
+    @abstractmethod
+    def _job(self, number: int, name: str, path: Path, size: tuple[int, int]) -> Job:
+        """Return how an image of a size is cut into tiles."""
+
+    @abstractmethod
+    def _computed(
+        self, images: Iterable[Decoded | Unchanged | Refused]
+    ) -> Iterator[TileActivations | Unchanged | Refused]:
+        """Return what comes of the tiles of images, in their order."""
 
     def _warn(self, survey: ImageSurvey) -> None:
         survey.warn_about_pages(self._progress)
@@ -201,24 +194,71 @@ class ImageSource:
             advice = "use --white {0}"
             warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, self._progress)
 
-    def _by_image(
-        self, events: Iterator[TileActivations | Unchanged | Refused]
-    ) -> Iterator[Segmentable | str]:
-        """Group the tiles by image, lazily."""
-        for event in events:
-            name = event.image.job.name if isinstance(event, TileActivations) else event.job.name
-            stem = stem_of(name)
-            match event:
-                case Unchanged():
-                    yield stem
-                case Refused():
-                    yield Segmentable(stem, name, None, b"", refused=event.reason)
-                case TileActivations():
-                    image = event.image
-                    rest = islice(events, len(image.tiles) - 1)
-                    maps = (row.maps for row in chain([event], rest))  # type: ignore[union-attr]
-                    yield Segmentable(stem, name, image.job.geometry, image.sha256, maps)
-                    deque(rest, maxlen=0)
+
+def _by_image(
+    events: Iterator[TileActivations | Unchanged | Refused],
+) -> Iterator[Segmentable | str]:
+    """Group the tiles by image, lazily."""
+    for event in events:
+        name = event.image.job.name if isinstance(event, TileActivations) else event.job.name
+        stem = stem_of(name)
+        match event:
+            case Unchanged():
+                yield stem
+            case Refused():
+                yield Segmentable(stem, name, None, b"", refused=event.reason)
+            case TileActivations():
+                image = event.image
+                rest = islice(events, len(image.tiles) - 1)
+                maps = (row.maps for row in chain([event], rest))  # type: ignore[union-attr]
+                yield Segmentable(stem, name, image.job.geometry, image.sha256, maps)
+                deque(rest, maxlen=0)
+
+
+class ImageSource(ImageFilesSource):
+    """Activations straight from images.
+
+    Parameters
+    ----------
+    files : ImageFiles
+    spec : FeatureSpec
+        The model's.
+    checkpoint : str, optional
+        Where to find the model's checkpoint now.
+    device : str, optional
+    batch_size : int, optional
+        Rows at once; by default 1 on a CPU, 8 elsewhere.
+    white : int, optional
+        The value of images of 16 bits a channel that is white; by default the features' own.
+    progress : Progress, optional
+        Where to tell of the images what a user should know.
+    factory : str, optional
+        Of a network of one's own, see `restore_backbone`.
+    """
+
+    def __init__(
+        self,
+        files: ImageFiles,
+        spec: FeatureSpec,
+        checkpoint: str | None,
+        device: Any,
+        batch_size: int | None,
+        white: int | None = None,
+        progress: Progress | None = None,
+        factory: str | None = None,
+    ) -> None:
+        super().__init__(files, white or white_of(spec), white is not None, progress or Progress())
+        self.spec = spec
+        self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
+        self._batch_size = tile_batch_size(batch_size, self._backbone)
+
+    def _job(self, number: int, name: str, path: Path, size: tuple[int, int]) -> Job:
+        return Job.for_spec(number, name, path, size, self.spec)
+
+    def _computed(
+        self, images: Iterable[Decoded | Unchanged | Refused]
+    ) -> Iterator[TileActivations | Unchanged | Refused]:
+        return activations(images, self._backbone, self.spec, self._batch_size)
 
 
 def white_of(spec: FeatureSpec) -> int:

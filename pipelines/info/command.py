@@ -15,11 +15,12 @@ __all__ = ["info"]
 @list_option
 @output_options
 def info(**given: Any) -> int:
-    """Describe a feature store or a model.
+    """Describe a feature store, a model or a student.
 
     \b
     dseg info feats.zarr
     dseg info model/
+    dseg info student/
     """
     from .run import describe, in_words
 

@@ -1,4 +1,4 @@
-"""``dseg info``: what a feature store or a model is, in words and as plain values."""
+"""``dseg info``: what a feature store, a model or a student is, in words and as plain values."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any
 
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.ensemble.model_files import MODEL_JSON
+from ...distil.networks.registry import student_kind
+from ...distil.student.files import is_student, read_student
 from ...store.errors import InputError
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
@@ -17,7 +19,7 @@ __all__ = ["describe", "in_words"]
 
 
 def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
-    """Return plain JSON values about a store or a model.
+    """Return plain JSON values about a store, a model or a student.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is neither, or an image of the list is not in the store.
+        If it is none of them, or an image of the list is not in the store.
     """
     if (path / "zarr.json").is_file():
         return _store(path, None if list_file is None else read_list(list_file))
@@ -36,8 +38,15 @@ def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
         if list_file is not None:
             raise InputError(f"--list selects images of a store, but '{path}' is a model")
         return _model(path)
-    what = "does not exist" if not path.exists() else "is neither a feature store nor a model"
-    raise InputError(f"'{path}' {what}: give the output of `dseg extract` or `dseg fit`")
+    if is_student(path):
+        if list_file is not None:
+            raise InputError(f"--list selects images of a store, but '{path}' is a student")
+        return _student(path)
+    what = "is neither a feature store nor a model nor a student"
+    what = what if path.exists() else "does not exist"
+    raise InputError(
+        f"'{path}' {what}: give the output of `dseg extract`, `dseg fit` or `dseg distil`"
+    )
 
 
 def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
@@ -110,10 +119,26 @@ def _model(path: Path) -> dict[str, Any]:
     }
 
 
+def _student(path: Path) -> dict[str, Any]:
+    student = read_student(path)
+    return {
+        "kind": "student",
+        "path": str(path),
+        "network": student.kind,
+        "parameters": sum(weight.numel() for weight in student.network.parameters()),
+        "classes": student.classes.to_list(),
+        "view": student.view.to_dict(),
+        "teacher": dict(student.teacher),
+        "training": dict(student.training),
+        "extra": dict(student.extra),
+    }
+
+
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts of `describe` for a reader."""
-    lines = _store_words(facts) if facts["kind"] == "feature store" else _model_words(facts)
-    if facts["features"] is not None:
+    words = {"feature store": _store_words, "model": _model_words, "student": _student_words}
+    lines = words[facts["kind"]](facts)
+    if facts.get("features") is not None:
         lines += _feature_words(facts["features"])
     return "\n".join(lines)
 
@@ -153,6 +178,30 @@ def _model_words(facts: dict[str, Any]) -> list[str]:
     if "cross_validation" in facts["extra"]:
         words = cross_validation_words(facts["extra"]["cross_validation"])
         lines += [f"  held out  {words[0]}", *(f"            {line}" for line in words[1:])]
+    return lines
+
+
+def _student_words(facts: dict[str, Any]) -> list[str]:
+    names, view = [entry["name"] for entry in facts["classes"]], facts["view"]
+    seen = "in tiles of" if view["fit"] == "tile" else "whole, the longer side at"
+    training, teacher = facts["training"], facts["teacher"]
+    lines = [
+        f"Student '{facts['path']}': {student_kind(facts['network']).title}, "
+        f"{facts['parameters'] / 1e6:.1f} million weights",
+        f"  classes   {len(names)}: {', '.join(names)}",
+        f"  images    seen {seen} {view['side']} pixels",
+        f"  teacher   {teacher.get('source', 'unknown')}",
+    ]
+    if training:
+        lines.append(
+            f"  training  {training['steps']} steps on {training['images']} images and "
+            f"{training['labelled']} labelled ones, {training['seconds']:.0f} s"
+        )
+        if training.get("held_out_miou") is not None:
+            lines.append(
+                f"  held out  mIoU {training['held_out_miou']:.3f} against "
+                f"{training['held_out_against']} on {training['held_out']} images"
+            )
     return lines
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classify.ensemble.model_files import MODEL_JSON, model_files
+from ...classify.ensemble.model_files import MODEL_JSON
 from ...classify.inference.contrast import overlay_colours
 from ...classify.inference.legend import write_legend
 from ...classify.inference.mask_files import write_array, write_mask, write_overlay
 from ...classify.inference.prediction import Prediction
 from ...classify.labels.classes import Classes
+from ...distil.student.files import STUDENT_JSON
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL
 from ...extract.images.reading import read_image, sha256_of
@@ -23,6 +24,7 @@ from ...store.atomic_folder import temporary_path
 from ...store.errors import DsegError, InputError
 from ..inputs.image_list import named
 from .manifest import FILE, KINDS, Manifest, same_prediction
+from .open_model import files_of_model
 
 __all__ = [
     "MaskOptions",
@@ -69,7 +71,8 @@ class MaskOptions:
 
 def refuse_model_or_store(out: Path) -> None:
     """Refuse to write masks into a model or a store: replacing that would remove them."""
-    for file, what in ((MODEL_JSON, "a model"), ("zarr.json", "a feature store")):
+    held = {MODEL_JSON: "a model", STUDENT_JSON: "a student", "zarr.json": "a feature store"}
+    for file, what in held.items():
         if (out / file).is_file():
             raise InputError(
                 f"'{out}' contains {what}: give another folder for the masks with --out"
@@ -104,7 +107,7 @@ def refuse_inside_images(images: ImageFiles, out: Path) -> None:
 def fingerprint(folder: Path) -> str:
     """Return a sha256 of the files of a model, which identifies it."""
     digest = hashlib.sha256()
-    for path in model_files(folder):
+    for path in files_of_model(folder):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.inference.prediction import Prediction
 from ...extract.images.files import find_images
 from ...extract.images.levels import FULL, white_in
@@ -23,14 +22,12 @@ from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
-from ...store.read.protocol import Features
-from ...store.read.reader import FeatureStore
-from ...store.read.view import features_for_spec, join_features
 from ..console.progress import Progress
 from ..features.inference import ahead
-from ..features.sources import ImageSource, Segmentable, Source, StoreSource
+from ..features.sources import ImageFilesSource, Segmentable, Source, StoreSource
 from ..inputs.image_list import read_list, select, shard_of
 from ..inputs.image_survey import report_skipped_files
+from ..masks.ensemble_model import is_store
 from ..masks.manifest import Manifest
 from ..masks.mask_folder import (
     MaskFolder,
@@ -41,7 +38,8 @@ from ..masks.mask_folder import (
     refuse_inside_images,
     refuse_model_or_store,
 )
-from ..masks.segmenter import Segmenter, load_model, recorded_stores, spec_of
+from ..masks.mask_model import ImageOptions, MaskModel
+from ..masks.open_model import open_mask_model
 from ..masks.training_set import LEARNT_KEY, TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary
@@ -70,8 +68,8 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     return_freed_memory()
     device = choose_device(config.device)
     refuse_model_or_store(config.out)
-    model = load_model(config.model, device)
-    source = _source(config, model, device, progress)
+    model = open_mask_model(config.model, device)
+    source = _source(config, model, progress)
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
     with _claimed(config, progress) as exclusive:
@@ -93,7 +91,7 @@ def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Exclusive]:
 
 def _predict(
     config: PredictConfig,
-    model: PixelEnsemble,
+    model: MaskModel,
     source: Source,
     stems: list[str],
     exclusive: Exclusive,
@@ -101,23 +99,21 @@ def _predict(
     progress: Progress,
     started: float,
 ) -> PredictSummary:
-    options, classes = _mask_options(config, source), model.class_info_
-    training_set = TrainingSet.of(model.extra_, _sources(config, model))
-    files = MaskFolder(
-        config.out, options, classes, model.n_members, _fingerprint(config), exclusive
-    )
+    options, classes = _mask_options(config, source), model.classes
+    training_set = TrainingSet.of(model.extra, _sources(config, model))
+    files = MaskFolder(config.out, options, classes, model.members, _fingerprint(config), exclusive)
     files.check_distinct_paths(source.stems)
     if not config.overwrite:
         files.check_replaceable(stems)
     summary = PredictSummary(str(config.out), len(stems))
     progress.say(
-        f"{len(stems)} images, {len(model.class_info_)} classes, {model.n_members} members on "
-        f"{device}; masks to '{config.out}'"
+        f"{len(stems)} images, {len(model.classes)} classes, {_members(model)} on {device}; "
+        f"masks to '{config.out}'"
     )
     other_images = files.count_others(stems)
     if other_images:
         progress.say(f"'{config.out}' contains masks of {other_images} other images; they are kept")
-    segmenter = Segmenter(model, source.spec, device, at="row" if options.paper else "image")
+    segmenter = model.segmenter(source, at="row" if options.paper else "image")
     segment = partial(segmenter, want_probabilities=options.probabilities)
     if config.dry_run:
         _probe(stems, source, segment, files, summary)
@@ -136,6 +132,10 @@ def _predict(
     return summary
 
 
+def _members(model: MaskModel) -> str:
+    return "one network" if model.members == 1 else f"{model.members} members"
+
+
 def _most_uncertain(masks: Path, stems: Sequence[str]) -> tuple[str, ...]:
     """Return a few of the images, the least certain first."""
     records = Manifest(masks).records
@@ -150,11 +150,11 @@ def _most_uncertain(masks: Path, stems: Sequence[str]) -> tuple[str, ...]:
 
 
 def _mask_options(config: PredictConfig, source: Source) -> MaskOptions:
-    images = source.paths if isinstance(source, ImageSource) else None
+    images = source.paths if isinstance(source, ImageFilesSource) else None
     if config.overlay and config.images is not None:
         files = find_images([config.images])
         images = {stem: files.files[name] for stem, name in files.by_stem.items()}
-    white = source.white if isinstance(source, ImageSource) else FULL
+    white = source.white if isinstance(source, ImageFilesSource) else FULL
     if isinstance(source, StoreSource) and config.overlay:
         white = white_in((source.spec.parts or (source.spec,))[0].preprocessing)
     return MaskOptions(
@@ -247,17 +247,15 @@ def _commit(files: MaskFolder, outcome: _Outcome) -> _Outcome:
     return outcome
 
 
-def _source(
-    config: PredictConfig, model: PixelEnsemble, device: torch.device, progress: Progress
-) -> Source:
+def _source(config: PredictConfig, model: MaskModel, progress: Progress) -> Source:
     sources = _sources(config, model)
-    if all(map(_is_store, sources)):
+    if all(map(is_store, sources)):
         if config.white is not None:
             raise InputError(
                 "--white determines how images are read, but the features of a store are "
                 "extracted already: give it to extract, or predict images"
             )
-        return StoreSource(_features(sources, model))
+        return model.stores(sources)
     if len(sources) > 1 and any(source.is_dir() for source in sources):
         raise InputError(
             "give one folder of images, images alone, or feature stores alone: "
@@ -267,55 +265,16 @@ def _source(
     files = find_images(sources)
     refuse_inside_images(files, config.out)
     report_skipped_files(files, progress)
-    spec = spec_of(model, config.model)
-    return ImageSource(
-        files,
-        spec,
-        config.checkpoint,
-        device,
-        config.batch_size,
-        config.white,
-        progress,
-        config.backbone,
-    )
+    options = ImageOptions(config.checkpoint, config.backbone, config.batch_size, config.white)
+    return model.images(files, options, progress)
 
 
-def _sources(config: PredictConfig, model: PixelEnsemble) -> tuple[Path, ...]:
-    return config.sources or _recorded_stores(config, model)
-
-
-def _features(paths: Sequence[Path], model: PixelEnsemble) -> Features:
-    """Open stores, and return the features in them that a model takes."""
-    stores = [FeatureStore.open(path) for path in paths]
-    if model.spec_ is not None:
-        return features_for_spec(stores, model.spec_)
-    features = join_features(stores)
-    if model.n_features_in_ != features.spec.dims:
-        raise InputError(
-            f"the model takes {model.n_features_in_} channels, but {features.where} has "
-            f"{features.spec.dims}: extract with the steps and blocks that the model was "
-            "trained on"
-        )
-    return features
-
-
-def _is_store(path: Path) -> bool:
-    return (path / "zarr.json").is_file()
+def _sources(config: PredictConfig, model: MaskModel) -> tuple[Path, ...]:
+    return config.sources or model.default_sources()
 
 
 def _quoted(paths: Sequence[Path]) -> str:
     return ", ".join(f"'{path}'" for path in paths)
-
-
-def _recorded_stores(config: PredictConfig, model: PixelEnsemble) -> tuple[Path, ...]:
-    recorded = tuple(map(Path, recorded_stores(model.extra_)))
-    if not recorded or not all(map(_is_store, recorded)):
-        where = f" (recorded: {_quoted(recorded)})" if recorded else ""
-        raise InputError(
-            f"the feature store of the model '{config.model}' is not found{where}: give its "
-            "feature store (all of them if there were several) or a folder of images"
-        )
-    return recorded
 
 
 def _probe(

@@ -15,10 +15,10 @@ from ...classify.labels.label_maps import read_label_map
 from ...extract.images.files import ImageFiles
 from ...store.errors import DsegError, InputError
 from ...store.names import stem_of
-from ..console.progress import Advance
+from ..console.progress import Advance, Progress
 from ..features.inference import ImageTransform, Job
-from ..features.sources import ImageSource
-from ..masks.segmenter import Segmenter, load_model, spec_of
+from ..masks.mask_model import ImageOptions
+from ..masks.open_model import open_mask_model
 from .config import RobustnessConfig
 from .corruptions import corrupt, working_size
 from .results import CLEAN
@@ -54,12 +54,12 @@ class CorruptedRuns:
         scored: ScoredImages,
         device: torch.device,
     ) -> None:
-        model = load_model(config.models[number], device)
-        spec = spec_of(model, config.models[number])
+        model = open_mask_model(config.models[number], device)
         checkpoints = config.checkpoints or (None,)
         checkpoint = checkpoints[number if len(checkpoints) > 1 else 0]
-        self._source = ImageSource(images, spec, checkpoint, device, config.batch_size)
-        self._segment = partial(Segmenter(model, spec, device), want_uncertainty=False)
+        options = ImageOptions(checkpoint, batch_size=config.batch_size)
+        self._source = model.images(images, options, Progress())
+        self._segment = partial(model.segmenter(self._source), want_uncertainty=False)
         self._config, self._scored = config, scored
 
     def confusion(

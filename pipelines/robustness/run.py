@@ -20,11 +20,10 @@ from ...store.claims import claimed
 from ...store.errors import InputError
 from ..console.optional_packages import require
 from ..console.progress import Advance, Progress
-from ..features.sources import white_of
 from ..inputs.image_list import read_list
 from ..inputs.image_survey import report_skipped_files, survey_images, warn_if_dark
 from ..masks.mask_folder import fingerprint, refuse_inside_images
-from ..masks.segmenter import load_model, spec_of
+from ..masks.open_model import open_mask_model
 from ..masks.training_set import TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
 from .config import RobustnessConfig, RobustnessSummary
@@ -121,11 +120,11 @@ def _scored(
     """Read images and label maps; count the images in each model's training set, if it is known."""
     n_classes, extras, names, whites = 0, {}, {}, set()
     for folder in config.models:
-        model = load_model(folder, device)
+        model = open_mask_model(folder, device)
         # what is wrong with it is refused here, before the models ahead of it take hours
-        whites.add(white_of(spec_of(model, folder)))
-        n_classes = max(n_classes, len(model.class_info_))
-        extras[folder.as_posix()], names[folder.as_posix()] = model.extra_, model.class_info_.names
+        whites.add(model.white)
+        n_classes = max(n_classes, len(model.classes))
+        extras[folder.as_posix()], names[folder.as_posix()] = model.extra, model.classes.names
     scored = read_scored_images(
         images,
         config.labels,

@@ -16,7 +16,7 @@ _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # tqdm begins a postfix wi
 
 @contextmanager
 def training_bar(
-    progress: Progress, length: Length, step: int, seconds: float
+    progress: Progress, length: Length, step: int, seconds: float, label: str = "pretrain"
 ) -> Iterator[Callable[[TrainingStatus], None]]:
     """Show a bar on a terminal, else lines; yields a function that takes where the run stands.
 
@@ -28,13 +28,15 @@ def training_bar(
     step : int
     seconds : float
         Where the run stands already.
+    label : str
+        What the bar, or a line, begins with.
     """
     shown = isinstance(progress, Console) and progress.draws
     began, due = length.progress(step, seconds), Now()
     with tqdm(
         total=1.0,
         initial=began,
-        desc="pretrain",
+        desc=label,
         bar_format=_FORMAT,
         unit=f"step {step}",
         disable=not shown,
@@ -51,7 +53,7 @@ def training_bar(
             bar.unit, bar.n = ", ".join(words), moment.progress
             bar.refresh()
             if not shown and due():
-                progress.say(f"pretrain: {100 * moment.progress:.0f} %, {bar.unit}")
+                progress.say(f"{label}: {100 * moment.progress:.0f} %, {bar.unit}")
 
         yield show
 

@@ -6,21 +6,57 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ...extract.images.reading import UnreadableImage
 from ...store.errors import DsegError
-from ..data.images import TrainingImages
-from ..train.recipe import learning_rate
-from ..train.step import Training
+from ..train.processes import Processes
 from .stopping import stop_requests
 
-__all__ = ["Diverged", "Length", "TrainingStatus", "train"]
+__all__ = ["Batches", "Diverged", "Length", "Trainable", "TrainingStatus", "train"]
 
-Batch = NDArray[np.float32]
+
+class Trainable(Protocol):
+    """What is trained step by step.
+
+    Attributes
+    ----------
+    here : Processes
+    precision : torch.dtype
+    done : int
+        Steps taken.
+    batch_size : int
+        Images a step, over all processes.
+    """
+
+    here: Processes
+    precision: torch.dtype
+    done: int
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step, over all processes."""
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate of the next step, at a share of the run that is done."""
+
+    def step(self, batch: Any, rate: float, /) -> torch.Tensor:
+        """Take one step on what `Batches` gave; return the loss, a scalar on the device."""
+
+
+class Batches(Protocol):
+    """What is seen at each position of an endless sequence."""
+
+    def batch(self, start: int, count: int, pool: ThreadPoolExecutor | None = None, /) -> Any:
+        """Return what stands at positions ``start`` to ``start + count``.
+
+        Raises
+        ------
+        UnreadableImage
+            If no image can be read any more.
+        """
 
 
 class Diverged(DsegError):  # noqa: N818  (as `UnreadableImage`)
@@ -89,21 +125,22 @@ class TrainingStatus:
 
 
 def train(
-    training: Training,
-    images: TrainingImages,
+    training: Trainable,
+    images: Batches,
     length: Length,
     *,
     seconds: float = 0.0,
     every: float = 10.0,
     workers: int = 2,
+    due_at: Callable[[float], bool] = lambda progress: False,
     advance: Callable[[TrainingStatus], None],
 ) -> TrainingStatus:
     """Train until the end, or until the process is asked to stop.
 
     Parameters
     ----------
-    training : Training
-    images : TrainingImages
+    training : Trainable
+    images : Batches
     length : Length
     seconds : float
         That earlier sessions of the run have taken.
@@ -112,6 +149,8 @@ def train(
         takes itself counts as training.
     workers : int
         Threads that decode.
+    due_at : callable
+        Whether ``advance`` is called besides, at a share of the run that is done.
     advance : callable
         Takes the `TrainingStatus`, in every process.
 
@@ -137,7 +176,7 @@ def train(
             progress = length.progress(training.done, spent)
             stopped = bool(stop) or lost is not None
             last = stopped or progress >= 1
-            if last or (due and losses):
+            if last or (due and losses) or due_at(progress):
                 mean = _mean(losses, training)
                 moment = TrainingStatus(training.done, spent, progress, mean, rate, last, stopped)
                 advance(moment)
@@ -146,7 +185,7 @@ def train(
                     raise lost
                 if last:
                     return moment
-            rate = learning_rate(training.recipe, training.done, progress)
+            rate = training.rate(progress)
             try:
                 losses.append(training.step(next(batches), rate))
             except UnreadableImage as error:
@@ -155,7 +194,7 @@ def train(
                 lost = error
 
 
-def _mean(losses: list[torch.Tensor], training: Training) -> float | None:
+def _mean(losses: list[torch.Tensor], training: Trainable) -> float | None:
     """Return the mean loss of some steps.
 
     A step without a loss spoils all that follow, but in float16, where it is left out: so only
@@ -169,11 +208,11 @@ def _mean(losses: list[torch.Tensor], training: Training) -> float | None:
 
 
 @contextmanager
-def _batches(training: Training, images: TrainingImages, workers: int) -> Iterator[Iterator[Batch]]:
+def _batches(training: Trainable, images: Batches, workers: int) -> Iterator[Iterator[Any]]:
     """Yield this process's parts of the batches to come, each made while the one before is used."""
-    low, count = training.here.share(training.recipe.batch_size)
+    low, count = training.here.share(training.batch_size)
 
-    def generate() -> Iterator[Batch]:
+    def generate() -> Iterator[Any]:
         step = training.done
         coming = submit(step)
         while True:
@@ -181,8 +220,8 @@ def _batches(training: Training, images: TrainingImages, workers: int) -> Iterat
             coming = submit(step)
             yield present.result()
 
-    def submit(step: int) -> "Future[Batch]":
-        start = step * training.recipe.batch_size + low
+    def submit(step: int) -> "Future[Any]":
+        start = step * training.batch_size + low
         return ahead.submit(images.batch, start, count, pool)
 
     with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(workers) as pool:

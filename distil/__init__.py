@@ -1,0 +1,1 @@
+"""Small networks that learn from an ensemble: networks, data, training, and the student on disk."""

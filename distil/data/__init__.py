@@ -1,0 +1,1 @@
+"""Pairs of image and target: read, varied, put together to batches."""

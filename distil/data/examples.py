@@ -1,0 +1,188 @@
+"""One thing to learn from: an image, or a tile of one, with its target, read from disk.
+
+Everything is at the size at which the student sees the image (`View`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...classify.labels.label_maps import read_label_map
+from ...extract.images.levels import FULL
+from ...extract.images.reading import UnreadableImage, read_image
+from ...store.errors import DsegError
+from ...store.geometry import Geometry
+from .soft_labels import read_soft_label
+
+__all__ = ["UNLABELLED", "Example", "LabelTarget", "Loaded", "SoftTarget", "Target"]
+
+UNLABELLED = 65535
+"""Class id of pixels that have none."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A target as it is kept: soft, or class ids.
+
+    Parameters
+    ----------
+    probabilities : array of shape (C, h, w), uint8, or None
+        Of 255; None where ``ids`` are given.
+    ids : array of shape (h, w), uint16, or None
+        `UNLABELLED` where there is no class.
+    certainty : array of shape (h, w), uint8, or None
+        How much a pixel counts, of 255; None: as much as any.
+    """
+
+    probabilities: NDArray[np.uint8] | None = None
+    ids: NDArray[np.uint16] | None = None
+    certainty: NDArray[np.uint8] | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory."""
+        parts = (self.probabilities, self.ids, self.certainty)
+        return sum(part.nbytes for part in parts if part is not None)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An example in memory.
+
+    Parameters
+    ----------
+    pixels : array of shape (h, w, 3), uint8
+    truth : Truth
+        Of the same height and width.
+    """
+
+    pixels: NDArray[np.uint8]
+    truth: Truth
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.pixels.nbytes + self.truth.n_bytes
+
+
+class Target(Protocol):
+    """Where a target comes from."""
+
+    def read(self, geometry: Geometry, tile: int) -> Truth:
+        """Return the target of a tile of an image."""
+
+
+@dataclass(frozen=True)
+class SoftTarget:
+    """A teacher's soft label.
+
+    Parameters
+    ----------
+    path : Path
+        Of the tile's file, see `soft_labels`.
+    """
+
+    path: Path
+
+    def read(self, geometry: Geometry, tile: int) -> Truth:
+        """Return the target of the tile."""
+        soft = read_soft_label(self.path)
+        if soft.certainty.shape != geometry.content(tile):
+            raise DsegError(
+                f"the soft label '{self.path}' has the shape {soft.certainty.shape}, expected "
+                f"{geometry.content(tile)}. Remove it and repeat the command"
+            )
+        return Truth(soft.probabilities, certainty=soft.certainty)
+
+
+@dataclass(frozen=True)
+class LabelTarget:
+    """A label map, by the nearest pixel at the student's size.
+
+    Parameters
+    ----------
+    path : Path
+    ignore : int
+        The id of pixels without a class.
+    uncertainty : Path, optional
+        A ``.npy`` (H, W) beside it: uncertainty in nats.
+    most : float
+        The uncertainty of which a pixel counts nothing.
+    """
+
+    path: Path
+    ignore: int
+    uncertainty: Path | None = None
+    most: float = 1.0
+
+    def read(self, geometry: Geometry, tile: int) -> Truth:
+        """Return the target of a tile."""
+        label = read_label_map(self.path)
+        seen = _nearest(label, geometry, tile)
+        ids = np.where(seen == self.ignore, UNLABELLED, seen).astype(np.uint16)
+        if self.uncertainty is None:
+            return Truth(ids=ids)
+        nats = _nearest(np.load(self.uncertainty, allow_pickle=False), geometry, tile)
+        certainty = np.clip(1 - nats.astype(np.float32) / self.most, 0, 1)
+        return Truth(ids=ids, certainty=np.rint(255 * certainty).astype(np.uint8))
+
+
+def _nearest(whole: NDArray[np.generic], geometry: Geometry, tile: int) -> NDArray[np.generic]:
+    """Return the part of a map that a tile shows, each cell's nearest pixel."""
+    offset, content = geometry.offsets[tile], geometry.content(tile)
+    y, x = (
+        ((start + np.arange(length) + 0.5) * source / target).astype(np.int64)
+        for start, length, source, target in zip(
+            offset, content, whole.shape, geometry.resized, strict=True
+        )
+    )
+    seen: NDArray[np.generic] = whole[y[:, None], x]
+    return seen
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image, or a tile of one, with its target.
+
+    Parameters
+    ----------
+    image : Path
+    geometry : Geometry
+        How the student sees the image.
+    tile : int
+        Which of its tiles.
+    target : Target
+    white : int
+        The value of images of 16 bits a channel that is white.
+    """
+
+    image: Path
+    geometry: Geometry
+    tile: int
+    target: Target
+    white: int = FULL
+
+    def load(self) -> Loaded:
+        """Read it.
+
+        Raises
+        ------
+        UnreadableImage
+            If the image cannot be read, or has another size now.
+        DsegError
+            If the target cannot be read.
+        """
+        image = read_image(self.image, self.white)
+        if image.shape[:2] != self.geometry.size:
+            raise UnreadableImage(f"'{self.image.name}' changed while it was used")
+        height, width = self.geometry.resized
+        if self.geometry.resized != self.geometry.size:
+            resample = Image.Resampling.BILINEAR
+            image = np.asarray(Image.fromarray(image).resize((width, height), resample))
+        (y, x), (h, w) = self.geometry.offsets[self.tile], self.geometry.content(self.tile)
+        pixels = np.ascontiguousarray(image[y : y + h, x : x + w])
+        return Loaded(pixels, self.target.read(self.geometry, self.tile))

@@ -1,0 +1,32 @@
+"""Trained weights of transformers' networks that the hub cache has; nothing is fetched."""
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["from_cache"]
+
+
+def from_cache(model: Any, names: Sequence[str], part: str) -> tuple[Any, str] | None:
+    """Return the first of several networks that is in the cache, and its name.
+
+    Parameters
+    ----------
+    model : type
+        Of transformers, such as ``SegformerModel``.
+    names : sequence of str
+        On the hub, the preferred one first.
+    part : str
+        Attribute of the loaded model that is wanted; empty for itself.
+
+    Returns
+    -------
+    tuple of (nn.Module, str), or None
+        None if none is there, or what is there cannot be used.
+    """
+    for name in names:
+        try:
+            found = model.from_pretrained(name, local_files_only=True)
+        except (OSError, ValueError, RuntimeError):
+            continue
+        return (getattr(found, part) if part else found), name
+    return None

@@ -1,0 +1,205 @@
+"""The folder of a run: what of it is ours, whether a run in it goes on, what is added to it.
+
+===================== ================================================================
+part                  holds
+===================== ================================================================
+student.*             the student, once the run has ended, see `student.files`
+training/             the state from which a run goes on
+soft-labels/          the teacher's, see `data.soft_labels`, and ``teacher.json``: whose
+log.jsonl             a line now and then: step, loss, held-out mIoU
+curve.png, curve.svg  the latter drawn
+===================== ================================================================
+
+With ``--overwrite`` an older student stays until the new one is written. What is not ours is never
+touched.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...classify.inference.mask_files import write_encoded
+from ...pretrain.run.loop import Length
+from ...pretrain.run.state import has_state, read_state, read_values, write_state
+from ...store.atomic_folder import is_free, remove_temporary_files
+from ...store.claims import is_lock
+from ...store.differences import differences
+from ...store.errors import DsegError, InputError
+from ..student.files import STUDENT_JSON, WEIGHTS, read_facts
+
+__all__ = ["StudentFolder"]
+
+_STATE, _LOG, _SOFT, _TEACHER = "training", "log.jsonl", "soft-labels", "teacher.json"
+_HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".DS_Store"}
+_OURS = {_STATE, _LOG, _SOFT, STUDENT_JSON, WEIGHTS, "curve.png", "curve.svg", *_HALF_MADE}
+_ELSE = "give another --out"
+_WORDS = {
+    "images_sha256": "the images",
+    "labels_sha256": "the labelled images",
+    "teacher": "the model",
+}
+
+
+class StudentFolder:
+    """The folder of a run.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def soft_labels(self) -> Path:
+        """The folder of the teacher's soft labels."""
+        return self.path / _SOFT
+
+    @property
+    def curve(self) -> Path:
+        """Of the files of the curve, without their endings."""
+        return self.path / "curve"
+
+    def state_to_continue(
+        self, settings: Mapping[str, Any], length: Length, *, overwrite: bool
+    ) -> dict[str, Any] | None:
+        """Return the values of the state that a run goes on from; None if it begins.
+
+        Parameters
+        ----------
+        settings : mapping
+            What a run must keep when it goes on, plain JSON values.
+        length : Length
+        overwrite : bool
+            Begin anew where there is a run of other settings, a damaged, or a finished one.
+
+        Raises
+        ------
+        InputError
+            If there is something else, or a run of other settings.
+        DsegError
+            If the state is damaged.
+        """
+        if not has_state(self.path / _STATE):
+            self._refuse_finished(overwrite)
+            return None
+        try:
+            values = read_values(self.path / _STATE)
+        except DsegError:
+            if overwrite:
+                return None
+            raise
+        differ = differences(values.get("settings", {}), settings, _WORDS)
+        if differ and not overwrite:
+            raise InputError(
+                f"'{self.path}' contains a run that differs in {'; '.join(differ)}: use the same "
+                "options and files to continue it, give another --out, or use --overwrite to "
+                "start again"
+            )
+        over = length.progress(values["step"], values["seconds"]) >= 1
+        return None if overwrite and (differ or over) else values
+
+    def refuse_others(self) -> None:
+        """Refuse a folder of something else, before anything is read.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"'{self.path}' is a file: {_ELSE}")
+        if is_free(self.path):
+            return
+        there = {part.name for part in self.path.iterdir() if not _is_ours(part.name)}
+        if there:
+            raise InputError(
+                f"'{self.path}' contains files that are not of `dseg distil`, such as "
+                f"'{min(there)}': {_ELSE}"
+            )
+
+    def _refuse_finished(self, overwrite: bool) -> None:
+        if (self.path / STUDENT_JSON).is_file() and not overwrite:
+            raise InputError(
+                f"'{self.path}' contains a student without the state to continue from: {_ELSE}, "
+                "or use --overwrite to start again"
+            )
+
+    def prepare(self, step: int | None) -> None:
+        """Make ready for a run that goes on after a step, or begins: forget what comes after it."""
+        remove_temporary_files(self.path)
+        log = self.path / _LOG
+        if log.is_file():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = (line for line in lines if step is not None and 0 <= _step_of(line) <= step)
+            write_encoded(log, "".join(f"{line}\n" for line in kept).encode())
+
+    def claim_soft_labels(self, teacher: Mapping[str, Any]) -> None:
+        """Make the folder of soft labels; remove those of another teacher, or of other sizes."""
+        path = self.soft_labels / _TEACHER
+        try:
+            same = json.loads(path.read_text(encoding="utf-8")) == dict(teacher)
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            shutil.rmtree(self.soft_labels, ignore_errors=True)
+            self.soft_labels.mkdir(parents=True)
+            write_encoded(path, (json.dumps(dict(teacher), indent=1) + "\n").encode())
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        with (self.path / _LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Return the lines of the log."""
+        log = self.path / _LOG
+        if not log.is_file():
+            return []
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [json.loads(line) for line in lines if _step_of(line) >= 0]
+
+    def save(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Write the state in place of the one before.
+
+        Raises
+        ------
+        DsegError
+            If it cannot be written; the one before is kept.
+        """
+        write_state(self.path / _STATE, tensors, values)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return tensors and values of the state.
+
+        Raises
+        ------
+        DsegError
+            If it is damaged.
+        """
+        return read_state(self.path / _STATE)
+
+    def result(self, step: int) -> dict[str, Any]:
+        """Return the training facts of the student if it is of that step, else nothing."""
+        try:
+            facts = read_facts(self.path)["training"]
+        except (InputError, KeyError):
+            return {}
+        whole = (self.path / WEIGHTS).is_file() and facts.get("steps") == step
+        return dict(facts) if whole else {}
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OURS or is_lock(name) or name.endswith(".part")
+
+
+def _step_of(line: str) -> int:
+    """Return the step of a line of the log; -1 of one that is torn."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return -1

@@ -1,0 +1,1 @@
+"""A student on disk, and how it sees images."""

@@ -1,0 +1,205 @@
+"""Students on disk: a folder with a safetensors file of weights and a JSON file.
+
+==================== =======================================================================
+file                 holds
+==================== =======================================================================
+student.safetensors  the network's tensors by name
+student.json         ``format``, ``version``; ``network``, the kind of student; ``classes``
+                     (names and colours); ``view``: at which size images are seen;
+                     ``normalisation``: mean and standard deviation of the channels, by which
+                     the network itself normalises values in [0, 1]; ``white`` of images of 16
+                     bits a channel; ``teacher``: what it learnt from; ``training``: how;
+                     ``extra``: its labelled images; ``sha256`` of student.safetensors;
+                     ``versions`` of the libraries
+==================== =======================================================================
+
+Other files of the folder belong to the run that made it.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as tensor_bytes
+from torch import nn
+
+from ...classify.labels.classes import Classes
+from ...extract.images.levels import FULL
+from ...store.atomic_folder import temporary_path
+from ...store.errors import DsegError, InputError
+from ..networks.registry import student_kind
+from .view import View
+
+__all__ = [
+    "STUDENT_JSON",
+    "WEIGHTS",
+    "Student",
+    "is_student",
+    "read_facts",
+    "read_student",
+    "student_files",
+    "write_student",
+]
+
+FORMAT, VERSION = "dseg-student", 1
+STUDENT_JSON, WEIGHTS = "student.json", "student.safetensors"
+LIBRARIES = ("dseg", "numpy", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Student:
+    """A trained student.
+
+    Parameters
+    ----------
+    network : nn.Module
+        (B, 3, H, W) float32 in [0, 1] → scores (B, C, H, W); evaluation mode, on the CPU.
+    kind : str
+        One of `registry.KINDS`.
+    classes : Classes
+    view : View
+        At which size it sees images.
+    white : int
+        The value of images of 16 bits a channel that is white.
+    teacher, training, extra : mapping
+        What it learnt from, how, and its labelled images; plain JSON values.
+    """
+
+    network: nn.Module
+    kind: str
+    classes: Classes
+    view: View
+    white: int = FULL
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_student(folder: Path) -> bool:
+    """Say whether a folder holds a student."""
+    return (folder / STUDENT_JSON).is_file()
+
+
+def student_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files of a student that determine its masks."""
+    return (folder / WEIGHTS, folder / STUDENT_JSON)
+
+
+def write_student(student: Student, folder: Path) -> None:
+    """Write a student; of an older one each file is replaced whole, the JSON last.
+
+    Killed between the two, the folder is said to be damaged until the run that wrote it is
+    repeated.
+
+    Raises
+    ------
+    DsegError
+        If it cannot be written.
+    """
+    state = {k: v.detach().cpu().contiguous() for k, v in student.network.state_dict().items()}
+    tensors, kind = tensor_bytes(state), student_kind(student.kind)
+    facts = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": student.kind,
+        "classes": student.classes.to_list(),
+        "view": student.view.to_dict(),
+        "normalisation": {"mean": list(kind.mean), "std": list(kind.std)},
+        "white": student.white,
+        "teacher": dict(student.teacher),
+        "training": dict(student.training),
+        "extra": dict(student.extra),
+        "sha256": hashlib.sha256(tensors).hexdigest(),
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+    }
+    text = json.dumps(facts, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    made = [(temporary_path(path), path) for path in student_files(folder)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for (temporary, _), data in zip(made, (tensors, text.encode()), strict=True):
+            temporary.write_bytes(data)
+        for temporary, path in made:
+            temporary.replace(path)
+    except OSError as error:
+        for temporary, _ in made:
+            temporary.unlink(missing_ok=True)
+        raise DsegError(
+            f"the student cannot be written to '{folder}': {error}. Repeat the command to write it"
+        ) from error
+
+
+def read_student(folder: Path) -> Student:
+    """Read what `write_student` wrote.
+
+    Raises
+    ------
+    InputError
+        If the folder is no student, is of a newer format, or damaged.
+    """
+    facts = read_facts(folder)
+    try:
+        tensors = (folder / WEIGHTS).read_bytes()
+        if hashlib.sha256(tensors).hexdigest() != facts["sha256"]:
+            raise _damaged(folder, f"'{WEIGHTS}' is not the file that belongs to '{STUDENT_JSON}'")
+        classes = Classes.from_list(facts["classes"])
+        network = student_kind(facts["network"]).blank(len(classes))
+        network.load_state_dict(parse_tensors(tensors))
+        view, white = View.from_dict(facts["view"]), int(facts["white"])
+        about = (dict(facts[key]) for key in ("teacher", "training", "extra"))
+        frozen = network.eval().requires_grad_(False)
+        return Student(frozen, facts["network"], classes, view, white, *about)
+    except OSError as error:
+        raise _damaged(folder, f"'{WEIGHTS}' cannot be read: {error}") from error
+    except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        why = f"'{STUDENT_JSON}' does not have the expected form: {error!r}"
+        raise _damaged(folder, why) from error
+    except ValueError as error:
+        if isinstance(error, InputError) and str(folder) in str(error):
+            raise
+        why = f"'{STUDENT_JSON}' does not have the expected form: {error}"
+        raise _damaged(folder, why) from error
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what ``student.json`` says, its format checked.
+
+    Raises
+    ------
+    InputError
+        If the folder is no student, or of a newer format.
+    """
+    path = folder / STUDENT_JSON
+    if not path.is_file():
+        raise InputError(
+            f"'{folder}' is not a student: it has no '{STUDENT_JSON}'. Give a folder of "
+            "`dseg distil`"
+        )
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(folder, f"'{STUDENT_JSON}' is not valid JSON: {error}") from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise InputError(
+            f"'{folder}' is not a student: its '{STUDENT_JSON}' does not say "
+            f'"format": "{FORMAT}"'
+        )
+    if facts.get("version") != VERSION:
+        raise InputError(
+            f"the student '{folder}' has format version {facts.get('version')!r}, but this dseg "
+            f"reads version {VERSION}: use the dseg that wrote it, or distil again"
+        )
+    return facts
+
+
+def _damaged(folder: Path, why: str) -> InputError:
+    return InputError(
+        f"the student '{folder}' is damaged: {why}. Restore it from a copy, or repeat the command "
+        "that made it"
+    )

@@ -1,0 +1,1 @@
+"""``dseg distil``: a small network that learns what an ensemble says of many images."""

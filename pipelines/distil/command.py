@@ -1,0 +1,165 @@
+"""The command line of ``dseg distil``: parse, call, report."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console.options import (
+    SEED,
+    TIME,
+    Finite,
+    device_option,
+    existing_file,
+    existing_folder,
+    folder,
+    ignore_option,
+    list_option,
+    output_options,
+    white_option,
+)
+from ..console.output import console_of, next_command, report
+
+if TYPE_CHECKING:  # what it imports is for its run
+    from .config import DistilSummary
+
+__all__ = ["distil"]
+
+
+@click.command()
+@click.argument("source", type=existing_folder)
+@click.argument("labels", type=existing_folder, required=False)
+@click.option(
+    "--model",
+    type=existing_folder,
+    help="The teacher: a model of `dseg fit`, or another student; default: model.",
+)
+@click.option(
+    "--out",
+    type=folder,
+    default="student",
+    show_default=True,
+    help="Output folder of the student.",
+)
+@click.option(
+    "--images", type=existing_folder, help="Folder of the labelled images; default: SOURCE."
+)
+@click.option(
+    "--labelled",
+    "labelled_file",
+    type=existing_file,
+    help="Use only these label maps: a text file with one stem per line.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["fpn", "mobilenet", "segformer", "deeplab"]),
+    default="fpn",
+    show_default=True,
+    help="The student's network; all but fpn need transformers.",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="paper: as published, for --network deeplab: 20 epochs, the best by the labelled images.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(32),
+    help="Longer side at which images are seen, in pixels (256); for a teacher of tiles, the "
+    "tiles' side (the teacher's).",
+)
+@click.option(
+    "--time", "seconds", type=TIME, help="Training time, such as 15m or 2h; default: 30m."
+)
+@click.option(
+    "--steps", type=click.IntRange(1), help="Training steps; with --time, whichever ends first."
+)
+@click.option(
+    "--flip/--no-flip",
+    default=None,
+    help="Mirror every other image; default: unless a class is named left or right.",
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images per step (8).")
+@click.option(
+    "--learning-rate", type=Finite(0, min_open=True), help="Highest learning rate (0.001)."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Number format of the computation; default: the fastest that is safe.",
+)
+@click.option(
+    "--save-every",
+    "save_seconds",
+    type=TIME,
+    default="5m",
+    show_default=True,
+    help="Time between saved states: the most that an interruption can lose.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Threads that decode images (one per core)."
+)
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Seed of initial weights, order and variations.",
+)
+@click.option("--checkpoint", help="New location of the network that the model's features are of.")
+@click.option(
+    "--backbone",
+    help="The network of your own that the model's features are of, package.module:factory, if it "
+    "is not an installed one.",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Start again if --out contains a finished run, or a run with other settings.",
+)
+@ignore_option
+@white_option
+@list_option
+@device_option
+@output_options
+def distil(**given: Any) -> int:
+    """Train a small, fast network on what a model says of many images.
+
+    SOURCE is a folder of images, which the model segments once, each pixel with its probabilities;
+    or a folder with images/, labels/ and classes.txt, such as `dseg synthesize` writes. LABELS are
+    label maps of some images, which are learnt from too. If the command is interrupted, repeat it
+    to continue; with a longer --time or more --steps, a finished run continues too.
+
+    \b
+    dseg distil photos/ labels/ --model model/ --out student/
+    dseg distil photos/ labels/ --model model/ --out student/ --time 2h --size 384
+    dseg distil synthetic/ labels/ --images photos/ --out student/
+    dseg predict new_photos/ --model student/
+    """
+    from .config import DistilConfig
+    from .run import distil as run
+
+    console, as_json = console_of(given)
+    summary = run(DistilConfig(**given), console)
+    follows = next_command(console, "predict", "new_photos/", "--model", summary.student)
+    text = _result(summary) + (f". {follows}" if follows else "")
+    return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _result(summary: "DistilSummary") -> str:
+    from ..inputs.image_list import duration
+
+    best = summary.held_out_miou
+    return (
+        f"{summary.student}: {summary.steps} steps on {summary.images} images and "
+        f"{summary.labelled} labelled ones in {duration(summary.seconds)}"
+        + (", finished before" if summary.finished_before else "")
+        + (
+            ""
+            if best is None
+            else f"; mIoU {best:.3f} on {summary.held_out} held-out images, against "
+            f"{summary.held_out_against}"
+        )
+    )

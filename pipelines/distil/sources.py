@@ -1,0 +1,225 @@
+"""Which images are learnt from: those of the source, and the labelled ones beside them."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...classify.labels.checks import check_ids, check_label_maps, check_size
+from ...classify.labels.classes import Classes, load_classes
+from ...classify.labels.label_maps import read_label_file
+from ...classify.labels.survey import LabelSurvey
+from ...extract.images.files import ImageFiles, find_images
+from ...extract.images.reading import UnreadableImage, image_size, sha256_of
+from ...store.errors import InputError
+from ..console.progress import Progress
+from ..inputs.image_list import named, read_list, select
+from ..inputs.image_survey import report_skipped_files, survey_images
+from ..inputs.labelled_pixels import find_by_name, images_among_labels, match_labels
+from .config import DistilConfig
+
+__all__ = ["LabelledImage", "Labelled", "Unlabelled", "is_synthetic", "read_labelled", "unlabelled"]
+
+
+def is_synthetic(source: Path) -> bool:
+    """Say whether a folder holds images with labels, as ``dseg synthesize`` writes them."""
+    return all((source / part).is_dir() for part in ("images", "labels"))
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image with its label map.
+
+    Parameters
+    ----------
+    stem : str
+    image, label : path
+    size : tuple of int
+        Height and width.
+    sha256 : str
+        Of the image.
+    """
+
+    stem: str
+    image: Path
+    label: Path
+    size: tuple[int, int]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with label maps.
+
+    Parameters
+    ----------
+    images : tuple of LabelledImage
+    digest : str
+        sha256 over images and label maps.
+    """
+
+    images: tuple[LabelledImage, ...] = ()
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Images without label maps.
+
+    Parameters
+    ----------
+    files : ImageFiles
+        All of the folder.
+    stems : tuple of str
+        Those to take.
+    sizes : mapping
+        Height and width by stem.
+    refused : mapping
+        Why images cannot be used, by name.
+    """
+
+    files: ImageFiles
+    stems: tuple[str, ...]
+    sizes: Mapping[str, tuple[int, int]]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_labelled(
+    files: ImageFiles,
+    folder: Path,
+    classes: Classes,
+    owner: str,
+    config: DistilConfig,
+    progress: Progress,
+    *,
+    wanted: tuple[str, ...] | None,
+) -> Labelled:
+    """Match label maps to images and see that they fit.
+
+    Parameters
+    ----------
+    files : ImageFiles
+        Among which the labelled ones are.
+    folder : path
+        Of label maps.
+    classes : Classes
+        That they must have.
+    owner : str
+        Whose classes these are, for messages.
+    config : DistilConfig
+    progress : Progress
+    wanted : tuple of str, optional
+        Stems to take; by default all that have a label map.
+
+    Raises
+    ------
+    InputError
+        If label maps and images do not match, or are of other classes.
+    """
+    own = load_classes(folder, progress.say)
+    _check_names(own, classes, folder, owner)
+    paths = {stem: files.files[name] for stem, name in files.by_stem.items()}
+    same_names = find_by_name(folder, files.files)
+    not_labels = images_among_labels(
+        folder, ((name, sha256_of(files.files[name]).hex()) for name in same_names)
+    )
+    labels = match_labels(paths, folder, wanted, f"images in {files.where}", not_labels, progress)
+    survey, digest = LabelSurvey(f"the label maps in '{folder}'", config.ignore), hashlib.sha256()
+    found = []
+    with progress.bar("label maps", len(labels), "images") as advance:
+        for stem, label in labels.items():
+            image = _checked(stem, paths[stem], label, survey, classes)
+            digest.update(bytes.fromhex(image.sha256) + sha256_of(label))
+            found.append(image)
+            advance(1)
+    for note in check_label_maps(survey, own):
+        progress.warn(note)
+    _warn_of_absent(survey, classes, progress)
+    return Labelled(tuple(found), digest.hexdigest())
+
+
+def _check_names(own: Classes | None, classes: Classes, folder: Path, owner: str) -> None:
+    if own is None or own.names == classes.names:
+        return
+    if len(own) != len(classes):
+        what = f"name {len(own)} classes, but {owner} has {len(classes)}"
+    else:
+        k = next(k for k in range(len(own)) if own.names[k] != classes.names[k])
+        what = f"call class {k} '{own.names[k]}', but {owner} calls it '{classes.names[k]}'"
+    raise InputError(
+        f"the label maps in '{folder}' {what}: a student learns from both, so their classes must "
+        "be the same"
+    )
+
+
+def _checked(
+    stem: str, image: Path, label: Path, survey: LabelSurvey, classes: Classes
+) -> LabelledImage:
+    try:
+        size = image_size(image)
+    except UnreadableImage as error:
+        raise InputError(f"{error} It has a label map: use a list to leave it out") from error
+    ids, palette = read_label_file(label)
+    check_size(ids.shape, size, label.name, image.name)
+    seen = survey.add(label, ids, palette)
+    check_ids(ids, seen.pixels, survey.ignore, classes, f"label map '{label.name}'")
+    return LabelledImage(stem, image, label, size, sha256_of(image).hex())
+
+
+def _warn_of_absent(survey: LabelSurvey, classes: Classes, progress: Progress) -> None:
+    absent = [name for k, name in enumerate(classes.names) if not survey.pixels[k]]
+    if absent:
+        progress.warn(f"{survey.where} show no pixel of {named(absent)}")
+
+
+def unlabelled(
+    config: DistilConfig, labelled: Iterable[LabelledImage], progress: Progress
+) -> Unlabelled:
+    """Return the images of the source that have no label map.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    files = find_images([config.source])
+    report_skipped_files(files, progress)
+    listed = None if config.list_file is None else read_list(config.list_file)
+    chosen = select(list(files.by_stem), listed, f"images in {files.where}")
+    taken = {image.image.resolve() for image in labelled}
+    names = files.by_stem
+    stems = [stem for stem in chosen if files.files[names[stem]].resolve() not in taken]
+    if not stems:
+        raise InputError(
+            f"each of the {len(chosen)} images in {files.where} has a label map: a student learns "
+            "from images without. Give a folder of such, or choose label maps with --labelled"
+        )
+    survey = survey_images({names[stem]: files.files[names[stem]] for stem in stems}, progress)
+    survey.warn_about_pages(progress)
+    sizes = {stem: survey.sizes[names[stem]] for stem in stems if names[stem] in survey.sizes}
+    if not sizes:
+        raise InputError(
+            f"none of the {len(stems)} images in {files.where} can be read. The first error: "
+            f"{next(iter(survey.refused.values()))}"
+        )
+    return Unlabelled(files, tuple(sizes), sizes, dict(survey.refused))
+
+
+def check_uncertainty(path: Path, size: tuple[int, int]) -> None:
+    """Refuse an array of uncertainty that does not fit its image.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
+    try:
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"uncertainty '{path}' cannot be read: {error}") from error
+    if shape != size:
+        raise InputError(
+            f"uncertainty '{path}' has the shape {shape}, expected {size}, its image's"
+        )

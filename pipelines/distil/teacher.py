@@ -1,0 +1,169 @@
+"""The teacher's pass: soft labels of images, each written once, at the student's size."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...classify.inference.prediction import Prediction
+from ...distil.data.examples import Example, SoftTarget
+from ...distil.data.soft_labels import SoftLabel, write_soft_label
+from ...distil.student.view import View
+from ...extract.images.reading import sha256_of
+from ...store.errors import DsegError, InputError
+from ...store.geometry import Geometry
+from ..console.progress import Progress
+from ..features.inference import ahead
+from ..features.sources import ImageFilesSource, Segmentable
+from ..masks.mask_model import MaskModel, Segment
+from .sources import Unlabelled
+
+__all__ = ["SoftLabels", "certainty_of"]
+
+_WRITERS, _MAX_WAITING = 1, 2
+
+
+def certainty_of(prediction: Prediction, members: int) -> NDArray[np.float32]:
+    """Return how sure a teacher is of each pixel, in [0, 1], by which the pixel counts.
+
+    1 less the members' disagreement (`jensen_shannon`) as a share of the most that it can be; of a
+    single network, which cannot disagree, its highest probability.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With probabilities and, of several members, uncertainty.
+    members : int
+
+    Returns
+    -------
+    array of shape (H, W), float32
+    """
+    assert prediction.probabilities is not None
+    if prediction.uncertainty is None:
+        return np.asarray(prediction.probabilities.max(0), np.float32)
+    most = math.log(min(members, len(prediction.probabilities)))
+    certainty: NDArray[np.float32] = 1 - prediction.uncertainty / np.float32(max(most, 1e-6))
+    return certainty
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """The soft labels of images, in a folder.
+
+    Parameters
+    ----------
+    folder : path
+    view : View
+        How the student sees an image.
+    """
+
+    folder: Path
+    view: View
+
+    def paths(self, sha256: str, geometry: Geometry) -> list[Path]:
+        """Return the file of each tile of an image."""
+        count = len(geometry.offsets)
+        names = [sha256] if count == 1 else [f"{sha256}-{tile}" for tile in range(count)]
+        return [self.folder / f"{name}.npz" for name in names]
+
+    def make(
+        self,
+        teacher: MaskModel,
+        source: ImageFilesSource,
+        images: Unlabelled,
+        progress: Progress,
+    ) -> dict[str, str]:
+        """Have the teacher segment the images whose soft labels are missing.
+
+        Only a few images and predictions are in memory at a time.
+
+        Parameters
+        ----------
+        teacher : MaskModel
+        source : ImageFilesSource
+            Of the teacher.
+        images : Unlabelled
+        progress : Progress
+
+        Returns
+        -------
+        dict
+            Why images cannot be used, by name.
+
+        Raises
+        ------
+        DsegError
+            If a soft label cannot be written.
+        """
+        failed: dict[str, str] = {}
+        segment = teacher.segmenter(source)
+        done = partial(self._is_done, images.sizes)
+        label = partial(self._labelled, images.sizes, segment, teacher.members, failed)
+        with progress.bar("teacher", len(images.stems), "images") as advance:
+            made = map(label, source.images(images.stems, done))
+            for _ in ahead(_write, made, _WRITERS, limit=_MAX_WAITING):
+                advance(1)
+        return failed
+
+    def _is_done(self, sizes: Mapping[str, tuple[int, int]], stem: str, sha256: bytes) -> bool:
+        paths = self.paths(sha256.hex(), self.view.geometry(sizes[stem]))
+        return all(path.is_file() for path in paths)
+
+    def _labelled(
+        self,
+        sizes: Mapping[str, tuple[int, int]],
+        segment: Segment,
+        members: int,
+        failed: dict[str, str],
+        image: Segmentable | str,
+    ) -> list[tuple[Path, SoftLabel]]:
+        """Return the soft label of each tile, and its file; none if they exist, or cannot be."""
+        if isinstance(image, str):
+            return []
+        geometry = self.view.geometry(sizes[image.stem])
+        try:
+            if image.geometry is not None:  # the mask is drawn at the student's size
+                at_size = replace(image.geometry, size=geometry.resized)
+                image = replace(image, geometry=at_size)
+            prediction = segment(image, want_probabilities=True)
+        except InputError:
+            raise
+        except DsegError as error:
+            failed[image.name] = str(error)
+            return []
+        files = self.paths(image.sha256.hex(), geometry)
+        return list(zip(files, _tiles(prediction, members, geometry), strict=True))
+
+    def examples(
+        self, paths: Mapping[str, Path], sizes: Mapping[str, tuple[int, int]], white: int
+    ) -> dict[str, list[Example]]:
+        """Return the examples of images whose soft labels exist, by stem."""
+        found = {}
+        for stem, path in paths.items():
+            geometry = self.view.geometry(sizes[stem])
+            files = self.paths(sha256_of(path).hex(), geometry)
+            if all(file.is_file() for file in files):
+                found[stem] = [
+                    Example(path, geometry, tile, SoftTarget(file), white)
+                    for tile, file in enumerate(files)
+                ]
+        return found
+
+
+def _tiles(prediction: Prediction, members: int, geometry: Geometry) -> Iterator[SoftLabel]:
+    assert prediction.probabilities is not None
+    certainty = certainty_of(prediction, members)
+    for tile, (y, x) in enumerate(geometry.offsets):
+        height, width = geometry.content(tile)
+        rows, columns = slice(y, y + height), slice(x, x + width)
+        yield SoftLabel.of(prediction.probabilities[:, rows, columns], certainty[rows, columns])
+
+
+def _write(soft: list[tuple[Path, SoftLabel]]) -> None:
+    for path, label in soft:
+        write_soft_label(path, label)

@@ -1,0 +1,115 @@
+"""An ensemble of `dseg fit` as what makes masks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...classify.ensemble.ensemble import PixelEnsemble
+from ...classify.inference.prediction import At
+from ...classify.labels.classes import Classes
+from ...extract.images.files import ImageFiles
+from ...store.errors import InputError
+from ...store.read.protocol import Features
+from ...store.read.reader import FeatureStore
+from ...store.read.view import features_for_spec, join_features
+from ..console.progress import Progress
+from ..features.sources import ImageSource, Source, StoreSource, white_of
+from .mask_model import ImageOptions
+from .segmenter import Segmenter, load_model, recorded_stores, spec_of
+
+__all__ = ["EnsembleModel", "is_store"]
+
+
+def is_store(path: Path) -> bool:
+    """Say whether a path is a feature store."""
+    return (path / "zarr.json").is_file()
+
+
+class EnsembleModel:
+    """An ensemble, ours or a published one; see `MaskModel`.
+
+    Parameters
+    ----------
+    folder : path
+    device : torch.device
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self._folder, self._device = folder, device
+        self._model: PixelEnsemble = load_model(folder, device)
+
+    @property
+    def classes(self) -> Classes:
+        """Names and colours of the classes."""
+        return self._model.class_info_
+
+    @property
+    def members(self) -> int:
+        """MLPs that vote."""
+        return self._model.n_members
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What `dseg fit` saved with it."""
+        return self._model.extra_
+
+    @property
+    def tile(self) -> int | None:
+        """The side of its features' tiles; None if images are resized to one."""
+        spec = spec_of(self._model, self._folder)
+        return max(spec.row_shape) if spec.fit == "tile" else None
+
+    @property
+    def white(self) -> int:
+        """The white of the images that its features were made from."""
+        return white_of(spec_of(self._model, self._folder))
+
+    def images(self, files: ImageFiles, options: ImageOptions, progress: Progress) -> ImageSource:
+        """Return the activations of images, which its own network computes."""
+        return ImageSource(
+            files,
+            spec_of(self._model, self._folder),
+            options.checkpoint,
+            self._device,
+            options.batch_size,
+            options.white,
+            progress,
+            options.backbone,
+        )
+
+    def default_sources(self) -> tuple[Path, ...]:
+        """Return the stores that it was fitted on."""
+        recorded = tuple(map(Path, recorded_stores(self.extra)))
+        if not recorded or not all(map(is_store, recorded)):
+            stores = ", ".join(f"'{path}'" for path in recorded)
+            where = f" (recorded: {stores})" if recorded else ""
+            raise InputError(
+                f"the feature store of the model '{self._folder}' is not found{where}: give its "
+                "feature store (all of them if there were several) or a folder of images"
+            )
+        return recorded
+
+    def stores(self, paths: Sequence[Path]) -> StoreSource:
+        """Return the activations in feature stores."""
+        return StoreSource(self._features(paths))
+
+    def _features(self, paths: Sequence[Path]) -> Features:
+        stores = [FeatureStore.open(path) for path in paths]
+        if self._model.spec_ is not None:
+            return features_for_spec(stores, self._model.spec_)
+        features = join_features(stores)
+        if self._model.n_features_in_ != features.spec.dims:
+            raise InputError(
+                f"the model takes {self._model.n_features_in_} channels, but {features.where} has "
+                f"{features.spec.dims}: extract with the steps and blocks that the model was "
+                "trained on"
+            )
+        return features
+
+    def segmenter(self, source: Source, at: At = "image") -> Segmenter:
+        """Return what segments the images of a source."""
+        if not isinstance(source, ImageSource | StoreSource):
+            raise TypeError(f"an ensemble takes activations, not what {source!r} yields")
+        return Segmenter(self._model, source.spec, self._device, at)

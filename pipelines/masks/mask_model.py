@@ -1,0 +1,131 @@
+"""What makes masks, under one interface: an ensemble of `dseg fit`, or a student."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...classify.inference.prediction import At, Prediction
+from ...classify.labels.classes import Classes
+from ...extract.images.files import ImageFiles
+from ..console.progress import Progress
+from ..features.sources import ImageFilesSource, Segmentable, Source
+
+__all__ = ["ImageOptions", "MaskModel", "Segment"]
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How images are run through the network of a model.
+
+    Parameters
+    ----------
+    checkpoint : str, optional
+        Where the checkpoint of the model's features is now.
+    backbone : str, optional
+        The factory of a network of one's own that the features may be made by.
+    batch_size : int, optional
+        Tiles through the network at once.
+    white : int, optional
+        The value of 16 bits a channel that is white; by default the model's.
+    """
+
+    checkpoint: str | None = None
+    backbone: str | None = None
+    batch_size: int | None = None
+    white: int | None = None
+
+
+class Segment(Protocol):
+    """Segments one image."""
+
+    def __call__(
+        self,
+        image: Segmentable,
+        /,
+        *,
+        want_probabilities: bool = False,
+        want_uncertainty: bool = True,
+        sample: NDArray[np.int64] | None = None,
+    ) -> Prediction:
+        """Return the prediction, with uncertainty if there are members that can disagree.
+
+        Raises
+        ------
+        DsegError
+            If the image cannot be used.
+        """
+
+
+class MaskModel(Protocol):
+    """A model that makes masks.
+
+    Attributes
+    ----------
+    classes : Classes
+    members : int
+        1 for a student.
+    extra : mapping
+        What was saved with it, such as its labelled images.
+    """
+
+    @property
+    def classes(self) -> Classes:
+        """Names and colours of the classes."""
+
+    @property
+    def members(self) -> int:
+        """Networks that vote."""
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What was saved with it; plain JSON values."""
+
+    @property
+    def tile(self) -> int | None:
+        """The side of the tiles that images are seen in at their own scale; None: seen whole."""
+
+    @property
+    def white(self) -> int:
+        """The value of images of 16 bits a channel that is white.
+
+        Raises
+        ------
+        InputError
+            If it cannot take images.
+        """
+
+    def images(
+        self, files: ImageFiles, options: ImageOptions, progress: Progress
+    ) -> ImageFilesSource:
+        """Return the source of images that `segmenter` takes.
+
+        Raises
+        ------
+        InputError
+            If it cannot take images, or an option is not one for it.
+        """
+
+    def default_sources(self) -> tuple[Path, ...]:
+        """Return the stores that it was fitted on, which are predicted if nothing is given.
+
+        Raises
+        ------
+        InputError
+            If they are not known, or not there any more.
+        """
+
+    def stores(self, paths: Sequence[Path]) -> Source:
+        """Return the source of the images of feature stores that `segmenter` takes.
+
+        Raises
+        ------
+        InputError
+            If it cannot take stores, or not these.
+        """
+
+    def segmenter(self, source: Source, at: At = "image") -> Segment:
+        """Return what segments the images of a source that `images` or `stores` made."""
