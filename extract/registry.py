@@ -27,6 +27,7 @@ from .networks.feedforward import (
     transformers_model,
 )
 from .networks.feedforward.own import KIND, factory_names, is_factory, load_own
+from .networks.generators import stylegan, stylegan2
 from .networks.options import CheckpointOptions, UnsupportedOptionError
 
 __all__ = [
@@ -66,6 +67,8 @@ NETWORKS: tuple[Network, ...] = (
     mae_published,
     resnet,
     efficientnet,
+    stylegan,
+    stylegan2,
     transformers_model,
     pyramid,  # after those whose blocks are known
 )
@@ -210,7 +213,7 @@ def _why_unknown_file(checkpoint: Checkpoint) -> str:
     return (
         f"'{path}' holds no network that dseg knows: expected a diffusion U-Net of "
         "guided-diffusion, MONAI or denoising-diffusion-pytorch, a MAE, a ResNet-50 of SwAV, an "
-        f"EfficientNet-Lite or a SAM; its tensors are {some_keys(state)}, …"
+        f"EfficientNet-Lite, a SAM or a StyleGAN; its tensors are {some_keys(state)}, …"
     )
 
 

@@ -34,7 +34,7 @@ FLOORS = {
         ("extract.images", "extract.layers"),
         "extract.checkpoints",
         "extract.networks",
-        ("extract.networks.diffusion", "extract.networks.feedforward"),
+        tuple(f"extract.networks.{kind}" for kind in ("diffusion", "feedforward", "generators")),
         "extract",
     ],
     "classify": [

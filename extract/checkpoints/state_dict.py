@@ -46,6 +46,8 @@ EXPECTED = (
     "expected the weights of a network (.pt, .pth or .ckpt, a state dict of torch.save; or "
     ".safetensors)"
 )
+BESIDE = "latent_avg"
+"""The average style of a generator, which rosinality's StyleGAN2 saves next to its weights."""
 _DEEPEST_PREFIX = 4  # names before those of the network itself
 
 
@@ -83,7 +85,8 @@ def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choi
     head = _head(path)
     _refuse_foreign(path, head)
     read = _load_safetensors if _is_safetensors(head) else _torch_load
-    content, choice = choose_state(read(path), wanted, str(path))
+    whole = read(path)
+    content, choice = choose_state(whole, wanted, str(path))
     if not isinstance(content, Mapping):
         raise InputError(
             f"'{path}' contains a {type(content).__name__}, not a state dict: {EXPECTED}"
@@ -94,9 +97,15 @@ def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choi
         raise InputError(f"'{path}' holds {held}, not tensors by name: {EXPECTED}")
     state = {
         str(key): value.float() if value.is_floating_point() else value
-        for key, value in content.items()
+        for key, value in {**content, **_beside(whole)}.items()
     }
     return state, choice
+
+
+def _beside(whole: object) -> dict[str, Tensor]:
+    """Return what belongs to a network but stands beside its weights in a file."""
+    average = whole.get(BESIDE) if isinstance(whole, Mapping) else None
+    return {BESIDE: average} if isinstance(average, Tensor) else {}
 
 
 def under_prefixes(state: StateDict) -> Iterator[tuple[str, StateDict]]:

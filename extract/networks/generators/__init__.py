@@ -1,0 +1,1 @@
+"""Networks that draw images from latents: StyleGAN. Their features are of their own images."""
