@@ -21,6 +21,7 @@ from .curve.command import curve
 from .demo.command import demo
 from .distil.command import distil
 from .evaluate.command import evaluate
+from .export.command import export
 from .extract.command import extract
 from .fit.command import fit
 from .info.command import info
@@ -136,6 +137,7 @@ for command in (
     demo,
     distil,
     evaluate,
+    export,
     extract,
     fit,
     info,

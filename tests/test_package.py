@@ -58,8 +58,8 @@ FLOORS = {
         tuple(
             f"pipelines.{command}"
             for command in (
-                *("curve", "distil", "evaluate", "extract", "fit", "info", "predict", "pretrain"),
-                *("robustness", "select"),
+                *("curve", "distil", "evaluate", "export", "extract", "fit", "info", "predict"),
+                *("pretrain", "robustness", "select"),
             )
         ),
         "pipelines.demo",  # runs the other commands

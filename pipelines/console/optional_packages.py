@@ -14,6 +14,7 @@ _OPTIONAL = {
     "distributed": ("a Dask cluster (--scheduler) needs", "distributed", "cluster"),
     "imagecorruptions": ("corrupting images needs", "imagecorruptions-imaug", "robustness"),
     "matplotlib": ("drawing plots needs", "matplotlib", "plots"),
+    "onnx": ("exporting a student needs", "onnx", "export"),
     "transformers": (
         "MAE, SwAV, DINO, SAM, other networks of transformers and diffusion models with a text "
         "encoder need",

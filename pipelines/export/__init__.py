@@ -1,0 +1,1 @@
+"""``dseg export``: a student as a file for other programs."""
