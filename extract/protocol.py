@@ -42,4 +42,7 @@ class Backbone(Protocol):
         """Return what of it changes its activations, in plain JSON values."""
 
     def __call__(self, rows: Tensor | NDArray[Any], /) -> list[Tensor]:
-        """Return the activations (B, C, h, w), float32, of input (B, 3, H, W) in [-1, 1]."""
+        """Return the activations (B, C, h, w), float32, of input (B, 3, H, W) in [-1, 1].
+
+        A generator's input is latents (B, Z), and `describe` has the entry "latent".
+        """

@@ -46,6 +46,13 @@ EXPECTED = (
     "expected the weights of a network (.pt, .pth or .ckpt, a state dict of torch.save; or "
     ".safetensors)"
 )
+# By what its first bytes name, how to convert a pickled generator.
+PICKLED: dict[bytes, str] = {
+    b"torch_utils.persistence": "in the environment that made it, save the tensors of its G_ema "
+    "alone, torch.save(G_ema.state_dict(), 'generator.pt'), and give that file",
+    b"dnnlib.tflib": "it is of TensorFlow; convert it with convert_weight.py of "
+    "rosinality/stylegan2-pytorch, and give the .pt file that this writes",
+}
 BESIDE = "latent_avg"
 """The average style of a generator, which rosinality's StyleGAN2 saves next to its weights."""
 _DEEPEST_PREFIX = 4  # names before those of the network itself
@@ -213,6 +220,18 @@ def _is_text(head: bytes) -> bool:
     return all(char.isprintable() or char.isspace() for char in text)
 
 
+def _refuse_nvidia(path: Path, error: Exception) -> None:
+    """Say of a pickled StyleGAN how to convert it: that is how NVIDIA publishes them."""
+    with path.open("rb") as file:
+        start = file.read(2**20)
+    for sign, words in PICKLED.items():
+        if sign in start:
+            raise InputError(
+                f"'{path}' is a pickle that would run NVIDIA's code when read, so it was not read: "
+                f"{words}"
+            ) from error
+
+
 def _load_safetensors(path: Path) -> object:
     try:
         # cloned: those of the file lie unaligned in memory, where convolutions round otherwise
@@ -231,6 +250,7 @@ def _torch_load(path: Path) -> object:
             warnings.simplefilter("ignore")  # what is odd about the pickle ends in an error or not
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        _refuse_nvidia(path, error)
         found = re.search(r"GLOBAL (\S+)", str(error))
         if found:
             raise InputError(

@@ -1,1 +1,4 @@
-"""Networks whose activations are features: `diffusion` takes noise, `feedforward` none."""
+"""Networks whose activations are features.
+
+`diffusion` takes noised images, `feedforward` images, `generators` the latents of their own images.
+"""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from ...extract.concatenated import ConcatenatedBackbone
+from ...extract.drawn import takes_latents
 from ...extract.protocol import Backbone
 from ...extract.registry import words_of
 from ...store.spec import FeatureSpec
@@ -30,10 +31,11 @@ def _describe_network(backbone: Backbone, spec: FeatureSpec, progress: Progress)
     height, width = spec.row_shape
     at = f" at steps {', '.join(map(str, spec.steps))}" if spec.steps else ""
     blocks = f", blocks {', '.join(map(str, spec.blocks))}{at}" if spec.blocks else ""
+    seen = "of its own images," if takes_latents(spec) else "network input"
     progress.say(
         f"{backbone.source}: "
         f"{words_of(spec.backbone['kind'])}{blocks}{''.join(f', {name}' for name in spec.extras)}; "
-        f"{spec.dims} channels per pixel; network input {height}x{width}, "
+        f"{spec.dims} channels per pixel; {seen} {height}x{width}, "
         f"{spec.bytes_per_row / 1e6:.1f} MB per pass; on {backbone.device}"
     )
     network, settings = backbone.describe(), []

@@ -42,8 +42,8 @@ __all__ = ["extract"]
     "checkpoints",
     multiple=True,
     help="The network: a diffusion model (guided-diffusion, MONAI, lucidrains; diffusers folder), "
-    "MAE, SwAV, EfficientNet or SAM (.pth), DINO, Swin, … (transformers folder), a hub id, or what "
-    "comes with dseg: "
+    "MAE, SwAV, EfficientNet or SAM (.pth), DINO, Swin, … (transformers folder), StyleGAN (.pt; of "
+    "images that it drew), a hub id, or what comes with dseg: "
     f"{BUILTIN} (diffusion), {IMAGENET} (ImageNet), {FILTERS} (no network). Default: "
     f"{FILTERS} and {IMAGENET}@256,512, or with --layers-from the model's. Several, each perhaps "
     "at its own sizes (net.pt@256,512), make one store.",

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...extract.concatenated import ConcatenatedBackbone
+from ...extract.drawn import Latents
 from ...extract.images.levels import FULL
 from ...extract.images.network_input import ImageRows
 from ...extract.images.reading import UnreadableImage, read_image, sha256_of
 from ...extract.layers.float16 import to_float16
 from ...extract.protocol import Backbone
+from ...store.errors import InputError
 from ...store.geometry import Geometry, plan_tiles
 from ...store.spec import FeatureSpec
 
@@ -40,11 +42,20 @@ R = TypeVar("R")
 ImageTransform = Callable[["Job", NDArray[np.uint8]], NDArray[np.uint8]]
 
 
+class Rows(Protocol):
+    """What a network takes of an image: an array a tile."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> NDArray[np.float32]: ...
+
+
 @dataclass(frozen=True)
 class Job:
     """One image to be read: its number in the run, name, file and tiles.
 
-    For several networks ``shapes`` has the tile shape of each.
+    For several networks ``shapes`` has the tile shape of each. ``latents`` is of each network, or
+    of the only one: None, unless it is a generator, which takes latents in place of tiles.
     """
 
     number: int
@@ -52,6 +63,7 @@ class Job:
     path: Path
     geometry: Geometry
     shapes: tuple[tuple[int, int], ...] = ()
+    latents: tuple[Latents | None, ...] = (None,)
 
     @classmethod
     def for_spec(
@@ -59,7 +71,9 @@ class Job:
     ) -> Self:
         """Return the job that makes the features of a spec of an image of that size."""
         geometry = plan_tiles(size, spec.row_shape, spec.fit, spec.overlap)
-        return cls(number, name, path, geometry, tuple(part.row_shape for part in spec.parts))
+        shapes = tuple(part.row_shape for part in spec.parts)
+        latents = tuple(Latents.of(part) for part in spec.parts or (spec,))
+        return cls(number, name, path, geometry, shapes, latents)
 
 
 @dataclass(frozen=True)
@@ -68,8 +82,8 @@ class Decoded:
 
     job: Job
     sha256: bytes
-    tiles: ImageRows
-    others: tuple[ImageRows, ...] = ()
+    tiles: Rows
+    others: tuple[Rows, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,15 +162,37 @@ def decoded(
             if image.shape[:2] != job.geometry.size:
                 return Refused(job, "the file changed while it was read", sha256)
             if transform is not None:
-                image = transform(job, image)
+                image = _transformed(job, image, transform)
             geometry = replace(job.geometry, size=(image.shape[0], image.shape[1]))
-            tiles = ImageRows(image, geometry)
-            others = (_image_tiles(image, tiles, geometry, shape) for shape in job.shapes)
-            return Decoded(job, sha256, tiles, tuple(others))
+            return _with_rows(job, sha256, image, geometry)
         except (UnreadableImage, OSError) as error:
             return Refused(job, str(error), sha256)
 
     yield from ahead(decode, jobs, workers)
+
+
+def _transformed(
+    job: Job, image: NDArray[np.uint8], transform: ImageTransform
+) -> NDArray[np.uint8]:
+    if any(job.latents):
+        raise InputError(
+            f"'{job.path}' cannot be altered for a generator, which sees the latents of images, "
+            "not their pixels"
+        )
+    return transform(job, image)
+
+
+def _with_rows(job: Job, sha256: bytes, image: NDArray[np.uint8], geometry: Geometry) -> Decoded:
+    """Return an image with what each network takes of it."""
+    latents = [None if one is None else one.row(job.path, sha256) for one in job.latents]
+    if latents[0] is not None and not job.shapes:
+        return Decoded(job, sha256, latents[0])
+    tiles = ImageRows(image, geometry)
+    others = (
+        _image_tiles(image, tiles, geometry, shape) if row is None else row
+        for shape, row in zip(job.shapes, latents, strict=False)
+    )
+    return Decoded(job, sha256, tiles, tuple(others))
 
 
 def _image_tiles(
@@ -231,7 +267,7 @@ def _computed(backbone: Backbone, batch: list[tuple[Decoded, int]]) -> list[Tens
     return backbone(_stack([(image.tiles, tile) for image, tile in batch]))
 
 
-def _stack(batch: list[tuple[ImageRows, int]]) -> Tensor:
+def _stack(batch: list[tuple[Rows, int]]) -> Tensor:
     return torch.from_numpy(np.stack([tiles[tile] for tiles, tile in batch]))
 
 

@@ -9,6 +9,7 @@ import torch
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.inference.prediction import At
 from ...classify.labels.classes import Classes
+from ...extract.drawn import takes_latents
 from ...extract.images.files import ImageFiles
 from ...store.errors import InputError
 from ...store.read.protocol import Features
@@ -60,6 +61,11 @@ class EnsembleModel:
         """The side of its features' tiles; None if images are resized to one."""
         spec = spec_of(self._model, self._folder)
         return max(spec.row_shape) if spec.fit == "tile" else None
+
+    @property
+    def sees_pixels(self) -> bool:
+        """Whether its network sees images, not the latents of a generator."""
+        return not takes_latents(spec_of(self._model, self._folder))
 
     @property
     def white(self) -> int:

@@ -89,6 +89,10 @@ class MaskModel(Protocol):
         """The side of the tiles that images are seen in at their own scale; None: seen whole."""
 
     @property
+    def sees_pixels(self) -> bool:
+        """Whether it sees images, not the latents that they were drawn from."""
+
+    @property
     def white(self) -> int:
         """The value of images of 16 bits a channel that is white.
 

@@ -37,6 +37,7 @@ class StudentModel:
     """
 
     members = 1
+    sees_pixels = True
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self._folder, self._device = folder, device

@@ -122,6 +122,11 @@ def _scored(
     for folder in config.models:
         model = open_mask_model(folder, device)
         # what is wrong with it is refused here, before the models ahead of it take hours
+        if not model.sees_pixels:
+            raise InputError(
+                f"the model '{folder}' takes features of a generator, which sees the latents of "
+                "its own images, not their pixels: no corruption would change them"
+            )
         whites.add(model.white)
         n_classes = max(n_classes, len(model.classes))
         extras[folder.as_posix()], names[folder.as_posix()] = model.extra, model.classes.names

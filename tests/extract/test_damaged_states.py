@@ -10,7 +10,7 @@ from dseg.extract.backbone import load_backbone
 from dseg.store.errors import InputError
 from torch import Tensor
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "lucidrains"
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 State = dict[str, Tensor]
 
 
@@ -34,7 +34,9 @@ def monai(classes: int | None) -> State:
 def told(kind: str) -> dict[str, Any]:
     if kind == "monai":
         return {"head_channels": 4, "norm_groups": 4, "class_number": 1}
-    return {"guided": {"class_number": 1}, "lucidrains": {}, "sam": {"size": 32}}[kind]
+    if kind in ("sam", "stylegan2"):
+        return {"size": 32}
+    return {"guided": {"class_number": 1}, "lucidrains": {}}[kind]
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +49,22 @@ def states(
     return {
         "guided": {**guided, "label_emb.weight": classes},
         "monai": monai(classes=3),
-        "lucidrains": torch.load(GOLDEN / "grey.pt", weights_only=True)["model"],
+        "lucidrains": torch.load(GOLDEN / "lucidrains" / "grey.pt", weights_only=True)["model"],
         "sam": published_sam("image_encoder."),
+        "stylegan2": torch.load(GOLDEN / "stylegan2" / "generator.pt", weights_only=True)["g_ema"],
     }
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("damage", ["missing", "number", "empty"])
-@pytest.mark.parametrize("kind", ["guided", "monai", "lucidrains", "sam"])
+@pytest.mark.parametrize("kind", ["guided", "monai", "lucidrains", "sam", "stylegan2"])
 def test_any_damage_is_refused_in_words(
     kind: str, damage: str, states: dict[str, State], tmp_path: Path
 ) -> None:
     state, refused = states[kind], list[str]()
     options = {"size": 16, "device": "cpu", **told(kind)}
     blocks = [0] if kind == "sam" else [1]
-    steps = None if kind == "sam" else [5]
+    steps = None if kind in ("sam", "stylegan2") else [5]
     every = list(state)
     for key in every[:6] + every[6:-6:7] + every[-6:]:
         changed = dict(state)

@@ -65,12 +65,12 @@ class Convolution(nn.Module):
         self._side = side
         gain = 1.0 if kernel == 1 else _GAIN
         weight = weights.take(f"{name}.weight", None, into, kernel, kernel)
+        self.register_buffer("bias", weights.take(f"{name}.bias", len(weight)))
         weight = weight * (gain * (into * kernel**2) ** -0.5)
         if side is not None:
             self.register_buffer("blur", weights.take(f"{name}.intermediate.kernel", 1, 1, 3, 3))
             weight = _enlarging(weight) if side >= _FUSED else weight
         self.register_buffer("weight", weight)
-        self.register_buffer("bias", weights.take(f"{name}.bias", None))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out, h, w), or twice as high and wide."""
@@ -178,6 +178,10 @@ class StyleGAN(Generator):
         )
         self.blocks = nn.ModuleList(blocks)
         self.to_rgb = Convolution(weights, "g_synthesis.torgb", blocks[-1].channels, kernel=1)
+        if len(self.to_rgb.bias) != 3:
+            raise InputError(
+                f"the StyleGAN draws images of {len(self.to_rgb.bias)} channels: expected 3"
+            )
         weights.finish()
 
     def _outputs(self, styles: Tensor, noise: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,0 +1,143 @@
+"""What a generator takes in place of an image that it drew: the latent of the image's seed.
+
+``dseg sample`` leaves two files beside its images: ``samples.json`` says which checkpoint drew
+them, and ``samples.jsonl`` has a line for each image, with its seed and the sha256 of its file. A
+file is found by that hash, so an image may be renamed; one that another program saved again is
+another image, of which no latent is known.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..store.spec import FeatureSpec
+from .images.reading import UnreadableImage
+from .networks.generators.latents import latents_of
+
+__all__ = ["FACTS", "SEEDS", "LatentRow", "Latents", "takes_latents"]
+
+FACTS, SEEDS = "samples.json", "samples.jsonl"
+
+
+class LatentRow:
+    """The latent of an image, as the one tile of it that a generator takes.
+
+    Parameters
+    ----------
+    seed : int
+    size : int
+        Dimensions of the latent.
+    """
+
+    def __init__(self, seed: int, size: int) -> None:
+        self._seed, self._size = seed, size
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, row: int) -> NDArray[np.float32]:
+        """Return the latent: (Z,), float32."""
+        latent: NDArray[np.float32] = latents_of([self._seed], self._size)[0].numpy()
+        return latent
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The latents of the images of one generator.
+
+    Parameters
+    ----------
+    size : int
+        Dimensions of a latent.
+    checkpoint : str
+        sha256 of the generator.
+    """
+
+    size: int
+    checkpoint: str
+
+    @classmethod
+    def of(cls, spec: FeatureSpec) -> Self | None:
+        """Return those of the features of one network; None if it takes images."""
+        latent = spec.backbone.get("latent")
+        return None if latent is None else cls(latent["size"], spec.backbone["sha256"])
+
+    def row(self, path: Path, sha256: bytes) -> LatentRow:
+        """Return the latent of an image file.
+
+        Parameters
+        ----------
+        path : Path
+        sha256 : bytes
+            Of the file.
+
+        Raises
+        ------
+        UnreadableImage
+            If this generator did not draw it.
+        """
+        seeds = path.with_name(SEEDS)
+        seed = _seeds_in(seeds).get(sha256.hex())
+        if seed is None:
+            raise UnreadableImage(
+                f"'{path}' was not drawn by this generator, or was changed since: it is not in "
+                f"'{seeds}'. A StyleGAN has features of its own images only; draw some with "
+                "`dseg sample`"
+            )
+        checkpoint = _checkpoint_in(path.with_name(FACTS))
+        if checkpoint != self.checkpoint:
+            known = f"the one of sha256 {checkpoint[:12]}…" if checkpoint else "an unknown one"
+            raise UnreadableImage(
+                f"'{path}' was drawn by another checkpoint, {known} by '{path.with_name(FACTS)}', "
+                f"not by the one of sha256 {self.checkpoint[:12]}…: a StyleGAN has features of its "
+                "own images only"
+            )
+        return LatentRow(seed, self.size)
+
+
+def takes_latents(spec: FeatureSpec) -> bool:
+    """Say whether features are of a generator, or of several networks with one among them."""
+    return any(Latents.of(part) is not None for part in spec.parts or (spec,))
+
+
+def _seeds_in(path: Path) -> Mapping[str, int]:
+    """Return the seeds of a folder's images, by the sha256 of their files."""
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return _read_seeds(path, (status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=64)
+def _read_seeds(path: Path, version: tuple[int, int]) -> Mapping[str, int]:
+    return dict(_lines_of(path))
+
+
+def _lines_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield sha256 and seed of each line; one that a killed run left incomplete is skipped."""
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+            sha256, seed = record["sha256"], record["seed"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if isinstance(sha256, str) and isinstance(seed, int):
+            yield sha256, seed
+
+
+def _checkpoint_in(path: Path) -> str | None:
+    """Return the sha256 of the checkpoint that drew a folder's images, if it is known."""
+    try:
+        facts: Any = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    checkpoint = facts.get("checkpoint", facts) if isinstance(facts, dict) else {}
+    found = (checkpoint if isinstance(checkpoint, dict) else facts).get("sha256")
+    return found if isinstance(found, str) else None
