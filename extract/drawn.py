@@ -57,16 +57,21 @@ class Latents:
         Dimensions of a latent.
     checkpoint : str
         sha256 of the generator.
+    weights : str, optional
+        Which of several sets of weights, as a spec and a folder's facts state it.
     """
 
     size: int
     checkpoint: str
+    weights: str | None = None
 
     @classmethod
     def of(cls, spec: FeatureSpec) -> Self | None:
         """Return those of the features of one network; None if it takes images."""
-        latent = spec.backbone.get("latent")
-        return None if latent is None else cls(latent["size"], spec.backbone["sha256"])
+        network = spec.backbone
+        if "latent" not in network:
+            return None
+        return cls(network["latent"]["size"], network["sha256"], network.get("weights"))
 
     def row(self, path: Path, sha256: bytes) -> LatentRow:
         """Return the latent of an image file.
@@ -90,15 +95,28 @@ class Latents:
                 f"'{seeds}'. A StyleGAN has features of its own images only; draw some with "
                 "`dseg sample`"
             )
-        checkpoint = _checkpoint_in(path.with_name(FACTS))
-        if checkpoint != self.checkpoint:
-            known = f"the one of sha256 {checkpoint[:12]}…" if checkpoint else "an unknown one"
-            raise UnreadableImage(
-                f"'{path}' was drawn by another checkpoint, {known} by '{path.with_name(FACTS)}', "
-                f"not by the one of sha256 {self.checkpoint[:12]}…: a StyleGAN has features of its "
-                "own images only"
-            )
+        self._refuse_others(path, path.with_name(FACTS))
         return LatentRow(seed, self.size)
+
+    def _refuse_others(self, path: Path, facts: Path) -> None:
+        """Raise `UnreadableImage` if other weights drew the images beside some facts."""
+        told = _facts_in(facts)
+        sha256, weights = told.get("checkpoint_sha256"), told.get("weights")
+        own = "a StyleGAN has features of its own images only"
+        if sha256 != self.checkpoint:
+            other = f"of sha256 {str(sha256)[:12]}…" if sha256 else "that is not known"
+            raise UnreadableImage(
+                f"'{path}' was drawn by a checkpoint {other}, by '{facts}', not by this one of "
+                f"sha256 {self.checkpoint[:12]}…: {own}"
+            )
+        if weights != self.weights:
+            theirs, ours = (
+                f"'{one}'" if one else "the first ones" for one in (weights, self.weights)
+            )
+            raise UnreadableImage(
+                f"'{path}' was drawn with other weights of this checkpoint, {theirs} by '{facts}', "
+                f"not {ours}: {own}. Choose them with --weights"
+            )
 
 
 def takes_latents(spec: FeatureSpec) -> bool:
@@ -132,12 +150,10 @@ def _lines_of(path: Path) -> Iterator[tuple[str, int]]:
             yield sha256, seed
 
 
-def _checkpoint_in(path: Path) -> str | None:
-    """Return the sha256 of the checkpoint that drew a folder's images, if it is known."""
+def _facts_in(path: Path) -> Mapping[str, Any]:
+    """Return what a folder's images were drawn with; nothing if that is not known."""
     try:
         facts: Any = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError):
-        return None
-    checkpoint = facts.get("checkpoint", facts) if isinstance(facts, dict) else {}
-    found = (checkpoint if isinstance(checkpoint, dict) else facts).get("sha256")
-    return found if isinstance(found, str) else None
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -30,8 +30,14 @@ def draw(folder: Path, seeds: range) -> Path:
         Image.fromarray(image).save(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         lines.append(json.dumps({"name": path.name, "seed": seed, "sha256": digest}) + "\n")
-    (folder / "samples.jsonl").write_text("".join(lines))
-    facts = {"checkpoint": loaded.source, "sha256": loaded.sha256, "first_seed": seeds[0]}
+    torn = '{"name": "of a killed run'
+    (folder / "samples.jsonl").write_text("".join([*lines, torn]))
+    facts = {
+        "checkpoint": loaded.source,
+        "checkpoint_sha256": loaded.sha256,
+        "weights": loaded.weights.name,
+        "first_seed": seeds[0],
+    }
     (folder / "samples.json").write_text(json.dumps(facts))
     return folder
 
@@ -97,10 +103,19 @@ def test_images_that_it_did_not_draw_are_refused_one_by_one(dseg, tmp_path):
     assert made.code == 3
     assert "1 images extracted, 0 unchanged, 1 failed" in made.out
     assert "000001.png' was not drawn by this generator, or was changed since" in made.err
-    (folder / "samples.json").write_text(json.dumps({"checkpoint": "x", "sha256": "0" * 64}))
-    other = dseg("extract", "--images", folder, "--out", "g.zarr", "--checkpoint", GENERATOR)
-    assert other.code == 3
-    assert "was drawn by another checkpoint, the one of sha256 000000000000…" in other.err
+    words = ("extract", "--images", folder, "--out", "g.zarr", "--checkpoint", GENERATOR)
+    raw = dseg(*words, "--weights", "g")
+    assert raw.code == 3
+    assert "was drawn with other weights of this checkpoint, 'g_ema' by" in raw.err
+    for facts, told in (
+        ({"checkpoint_sha256": "0" * 64}, "of sha256 000000000000…"),
+        (3, "not kn"),
+    ):
+        (folder / "samples.json").write_text(json.dumps(facts))
+        other = dseg(*words, "--overwrite")
+        assert other.code == 3
+        assert "was drawn by a checkpoint " in other.err
+        assert told in other.err
 
 
 @pytest.mark.parametrize(
