@@ -20,7 +20,7 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := -m dseg $(foreach part,classify demo distil extract pipelines pretrain store,-p dseg.$(part))
+PACKAGES := -m dseg $(foreach part,classify demo distil extract generate pipelines pretrain store,-p dseg.$(part))
 
 # Many small networks gain nothing from more threads, and one thread makes ratios of times steadier.
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive

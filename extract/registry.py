@@ -34,6 +34,7 @@ __all__ = [
     "KINDS",
     "NETWORKS",
     "Network",
+    "load_image_unet",
     "load_network",
     "is_own",
     "load_unet",
@@ -77,6 +78,7 @@ KINDS: Mapping[str, str] = {kind: words for n in NETWORKS for kind, words in n.K
 """All kinds of networks that checkpoints show, in words."""
 
 _RGB_DIFFUSION = (*guided_diffusion.KINDS, *diffusers_unet.KINDS)
+_IMAGE_DIFFUSION = (*_RGB_DIFFUSION, *monai_unet.KINDS, *lucidrains.KINDS)
 
 # By these keys, weights that mean little without the config.json next to them.
 _OF_FOLDERS = (
@@ -113,6 +115,12 @@ def load_network(
     network, found, opened = _identified(opened)
     if kind not in (None, found):
         raise InputError(f"checkpoint '{checkpoint}' is {KINDS[found]}, not {KINDS[kind]}")
+    return _loaded(network, found, opened, options)
+
+
+def _loaded(
+    network: Network, found: str, opened: Checkpoint, options: CheckpointOptions
+) -> LoadedNetwork:
     try:
         return network.load(opened, options)
     except InputError:
@@ -173,6 +181,34 @@ def load_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) 
             "RGB images"
         )
     return loaded
+
+
+def load_image_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) -> LoadedUNet:
+    """Load a diffusion U-Net that works on images, RGB or grey, and so can draw some.
+
+    Parameters
+    ----------
+    checkpoint, options
+        See `load_network`.
+
+    Raises
+    ------
+    InputError
+        If there is no such checkpoint, it is damaged, or a network that cannot draw images.
+    """
+    options = options or CheckpointOptions()
+    opened = _opened(checkpoint, options.weights)
+    network, found, opened = _identified(opened)
+    if found in _IMAGE_DIFFUSION:
+        loaded = _loaded(network, found, opened, options)
+        assert isinstance(loaded, LoadedUNet)  # all of those kinds are
+        return loaded
+    latent_note = ", and drawing latents is not supported" if found in latent.KINDS else ""
+    raise InputError(
+        f"checkpoint '{checkpoint}' cannot draw images: it is {KINDS[found]}{latent_note}. Give a "
+        "diffusion model of images themselves: a file of guided-diffusion, MONAI or "
+        "denoising-diffusion-pytorch, or a diffusers folder with a UNet2DModel and no autoencoder"
+    )
 
 
 def _opened(checkpoint: str | Path, weights: str | None) -> Checkpoint:

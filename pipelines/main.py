@@ -28,6 +28,7 @@ from .info.command import info
 from .predict.command import predict
 from .pretrain.command import pretrain
 from .robustness.command import robustness
+from .sample.command import sample
 from .select.command import select
 
 __all__ = ["cli", "main"]
@@ -144,6 +145,7 @@ for command in (
     predict,
     pretrain,
     robustness,
+    sample,
     select,
 ):
     cli.add_command(command)

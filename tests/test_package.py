@@ -16,14 +16,15 @@ import dseg
 import pytest
 
 ROOT = Path(dseg.__file__).parent
-PARTS = ("classify", "demo", "distil", "extract", "pipelines", "pretrain", "store")
+PARTS = ("classify", "demo", "distil", "extract", "generate", "pipelines", "pretrain", "store")
 MAY_IMPORT = {
     "store": {"store"},
     "extract": {"extract", "store"},
     "classify": {"classify", "store"},
     "demo": {"demo"},
     "distil": {"distil", "classify", "extract", "pretrain", "store"},
-    "pretrain": {"pretrain", "extract", "store"},
+    "generate": {"generate", "extract", "store"},
+    "pretrain": {"pretrain", "generate", "extract", "store"},
     "pipelines": set(PARTS),
 }
 
@@ -48,6 +49,7 @@ FLOORS = {
         ("distil.inference", "distil.train"),
         "distil.run",
     ],
+    "generate": ["generate"],
     "pretrain": ["pretrain.train", "pretrain.data", "pretrain.network", "pretrain.run"],
     "pipelines": [
         "pipelines.console",
@@ -59,7 +61,7 @@ FLOORS = {
             f"pipelines.{command}"
             for command in (
                 *("curve", "distil", "evaluate", "export", "extract", "fit", "info", "predict"),
-                *("pretrain", "robustness", "select"),
+                *("pretrain", "robustness", "sample", "select", "synthesize"),
             )
         ),
         "pipelines.demo",  # runs the other commands

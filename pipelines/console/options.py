@@ -14,9 +14,11 @@ __all__ = [
     "NUMBERS",
     "SEED",
     "SHARD",
+    "SIZE",
     "SIZES",
     "TIME",
     "Finite",
+    "checkpoint_options",
     "device_option",
     "dry_run_option",
     "existing_file",
@@ -139,6 +141,7 @@ class Finite(click.FloatRange):
 
 NUMBERS = _Parsed("N,N,…", _numbers)  # 50,150,250
 NAMES = _Parsed("NAME,…", _names)  # 50:6,150:8,pixels
+SIZE = _Parsed("S|HxW", _size)  # one of them
 SIZES = _Parsed("S|HxW,…", parse_sizes)  # 256, or height and width: 192x256; several: 256,512
 SHARD = _Parsed("i/n", _shard)  # one part of several: 0/4 to 3/4
 BYTES = _Parsed("SIZE", _bytes)  # 500MB
@@ -194,6 +197,48 @@ def _several(*options: Callable[[F], F]) -> Callable[[F], F]:
 
     return add
 
+
+# How a checkpoint is read, see `CheckpointOptions`.
+checkpoint_options = _several(
+    click.option(
+        "--head-channels",
+        type=click.IntRange(1),
+        help=".pt, MAE: channels per attention head (64; MONAI: 8).",
+    ),
+    click.option(
+        "--heads",
+        type=click.IntRange(1),
+        help=".pt, MAE: number of attention heads, instead of --head-channels.",
+    ),
+    click.option(
+        "--attention-order",
+        type=click.Choice(["legacy", "new"]),
+        help=".pt: order of the attention weights (legacy).",
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(["linear", "cosine"]),
+        help=".pt: noise schedule the network was trained with (linear).",
+    ),
+    click.option(
+        "--diffusion-steps",
+        type=click.IntRange(2),
+        help=".pt: number of timesteps of the noise schedule (1000).",
+    ),
+    click.option(
+        "--norm-groups", type=click.IntRange(1), help="MONAI: groups of the normalisation (32)."
+    ),
+    click.option(
+        "--class-number",
+        type=click.IntRange(0),
+        help="Of a class-conditional diffusion model: the class of all images, or its null class.",
+    ),
+    click.option(
+        "--weights",
+        help="Which set of weights to use if the checkpoint has several, such as model, ema, unet; "
+        "default: the averaged weights.",
+    ),
+)
 
 # How an ensemble is trained, see `TrainingOptions`.
 training_options = _several(

@@ -13,6 +13,7 @@ from ..console.options import (
     SEED,
     SHARD,
     SIZES,
+    checkpoint_options,
     device_option,
     dry_run_option,
     existing_folder,
@@ -71,44 +72,7 @@ __all__ = ["extract"]
 @click.option(
     "--blocks", type=NUMBERS, help="Blocks (of a U-Net: of its decoder); default: the checkpoint's."
 )
-@click.option(
-    "--head-channels",
-    type=click.IntRange(1),
-    help=".pt, MAE: channels per attention head (64; MONAI: 8).",
-)
-@click.option(
-    "--heads",
-    type=click.IntRange(1),
-    help=".pt, MAE: number of attention heads, instead of --head-channels.",
-)
-@click.option(
-    "--attention-order",
-    type=click.Choice(["legacy", "new"]),
-    help=".pt: order of the attention weights (legacy).",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["linear", "cosine"]),
-    help=".pt: noise schedule the network was trained with (linear).",
-)
-@click.option(
-    "--diffusion-steps",
-    type=click.IntRange(2),
-    help=".pt: number of timesteps of the noise schedule (1000).",
-)
-@click.option(
-    "--norm-groups", type=click.IntRange(1), help="MONAI: groups of the normalisation (32)."
-)
-@click.option(
-    "--class-number",
-    type=click.IntRange(0),
-    help="Of a class-conditional diffusion model: the class of all images, or its null class.",
-)
-@click.option(
-    "--weights",
-    help="Which set of weights to use if the checkpoint has several, such as model, ema, unet; "
-    "default: the averaged weights.",
-)
+@checkpoint_options
 @click.option(
     "--size",
     "sizes",

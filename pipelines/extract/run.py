@@ -10,6 +10,7 @@ from ...extract.feature_spec import feature_spec
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
 from ...extract.protocol import Backbone
+from ...store.drawn import Drawn
 from ...store.errors import DsegError, InputError
 from ...store.format.layout import initial_attributes, open_group
 from ...store.geometry import plan_tiles
@@ -41,6 +42,7 @@ from ..inputs.image_survey import (
 from ..training.memory import peak_resident, return_freed_memory
 from .announcements import describe_features, warn_of_label_folders
 from .config import Estimate, ExtractConfig, ExtractSummary
+from .drawn_images import drawn_images
 from .dry_run import probe_of
 from .feature_choice import features_of
 from .mending import to_mend
@@ -73,7 +75,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     describe_features(backbone, spec, progress)
     warn_of_label_folders(found, progress)
     survey = survey_images(found, progress)
-    planned, unreadable = _planned(survey)
+    planned, unreadable = _planned(survey, drawn_images(config.images, found, progress))
     survey.warn_about_pages(progress)
     existing = _existing(config)
     spec = _with_white(config, spec, backbone, existing, survey, progress)
@@ -160,13 +162,15 @@ def _with_white(
     return feature_spec(backbone, spec.fit, spec.overlap, white)
 
 
-def _planned(survey: ImageSurvey) -> tuple[dict[str, PlannedImage], dict[str, str]]:
+def _planned(
+    survey: ImageSurvey, drawn: Mapping[str, Drawn]
+) -> tuple[dict[str, PlannedImage], dict[str, str]]:
     """Return the images with their sizes, and the reasons of those that have none."""
     planned, unreadable = {}, dict(survey.refused)
     for name, size in survey.sizes.items():
         try:
             name.encode()
-            planned[name] = PlannedImage(name, size)
+            planned[name] = PlannedImage(name, size, drawn.get(name))
         except UnicodeEncodeError:
             unreadable[name] = (
                 "its name is not valid UTF-8, which a store requires: rename the file"

@@ -1,6 +1,6 @@
 """``dseg info``: what a feature store, a model or a student is, in words and as plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,18 @@ from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.ensemble.model_files import MODEL_JSON
 from ...distil.networks.registry import student_kind
 from ...distil.student.files import is_student, read_student
+from ...store.drawn import Drawn, summarise_drawn
 from ...store.errors import InputError
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
 from ..console.scores import cross_validation_words
 from ..inputs.image_list import read_list, select
 from ..masks.segmenter import recorded_stores
+from ..masks.training_set import SYNTHETIC
 
 __all__ = ["describe", "in_words"]
+
+_SHOWN_RANGES = 5
 
 
 def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
@@ -62,8 +66,14 @@ def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
         "rows": sum(image.row_count for image in images),
         "codec": store.codec,
         "bytes_on_disk": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
+        **_synthetic(image.drawn for image in images),
         "features": _features(store.spec),
     }
+
+
+def _synthetic(drawn: Iterable[Drawn | None]) -> dict[str, Any]:
+    found = summarise_drawn(one for one in drawn if one is not None)
+    return {SYNTHETIC: found} if found else {}
 
 
 def _features(spec: FeatureSpec) -> dict[str, Any]:
@@ -152,7 +162,23 @@ def _store_words(facts: dict[str, Any]) -> list[str]:
         + (f", {len(facts['failed'])} failed" if facts["failed"] else ""),
         f"  passes    {facts['rows']} of the network, compressed with '{facts['codec']}'",
     ]
+    lines += _synthetic_words(facts)
     return lines + [f"  failed    {name}: {why}" for name, why in facts["failed"].items()]
+
+
+def _synthetic_words(facts: Mapping[str, Any]) -> list[str]:
+    """Return a line for each checkpoint that drew some of the images."""
+    lines = []
+    for entry in facts.get(SYNTHETIC, ()):
+        ranges = [
+            f"{first}" if first == last else f"{first} to {last}" for first, last in entry["seeds"]
+        ]
+        shown = ", ".join(ranges[:_SHOWN_RANGES]) + (", …" if ranges[_SHOWN_RANGES:] else "")
+        lines.append(
+            f"  synthetic {entry['images']} images drawn by {entry['drawn_by']['checkpoint']}, "
+            f"{'seeds' if entry['images'] > 1 else 'seed'} {shown}"
+        )
+    return lines
 
 
 def _model_words(facts: dict[str, Any]) -> list[str]:
@@ -172,6 +198,7 @@ def _model_words(facts: dict[str, Any]) -> list[str]:
         )
     if "images" in facts["extra"]:
         lines.append(f"  images    {len(facts['extra']['images'])} labelled")
+        lines += _synthetic_words(facts["extra"])
     stores = recorded_stores(facts["extra"])
     if stores:
         lines.append(f"  {'stores' if len(stores) > 1 else 'store ':<8}  {', '.join(stores)}")

@@ -9,21 +9,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from ...store.drawn import summarise_drawn
 from ...store.read.protocol import Features
 from .segmenter import recorded_stores
 
-__all__ = ["LEARNT_KEY", "TrainingSet", "training_set_facts"]
+__all__ = ["LEARNT_KEY", "SYNTHETIC", "TrainingSet", "training_set_facts"]
 
 LEARNT_KEY = "learnt"
 """Key of a manifest's record: whether the model was trained on the image."""
 
+SYNTHETIC = "synthetic"
+"""Key of a model's `extra`: which of its training images a diffusion model drew, if any."""
 
-def training_set_facts(store: Features, stems: Sequence[str]) -> dict[str, list[str]]:
+
+def training_set_facts(store: Features, stems: Sequence[str]) -> dict[str, Any]:
     """Return what a model keeps about its training images, as plain JSON values."""
     images = {
         image.stem: image for image in store.images
     }  # each sha256 is a file: read only those needed
-    return {"images": list(stems), "images_sha256": [images[s].sha256.hex() for s in stems]}
+    drawn = [image for stem in stems if (image := images[stem].drawn) is not None]
+    return {
+        "images": list(stems),
+        "images_sha256": [images[s].sha256.hex() for s in stems],
+        **({SYNTHETIC: summarise_drawn(drawn)} if drawn else {}),
+    }
 
 
 class TrainingSet:

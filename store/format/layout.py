@@ -6,7 +6,7 @@ Written by `dseg.store.write.writer`, read by `dseg.store.read.reader`.
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import ContainsArrayError
 from zarr.storage import LocalStore
 
+from ..drawn import Drawn, drawn_from_plain, drawn_to_plain
 from ..errors import ANEW, ELSEWHERE, InputError, NoStoreError, StoreError
 from ..spec import FORMAT, VERSION, FeatureSpec, hash_of, layer_columns
 from .codecs import Codec, codec_named
@@ -100,6 +101,9 @@ class Header:
     images, rows : int
         How many are planned. The arrays may be longer after a killed planning run, never shorter.
     layout : {"native", "dense"}
+    drawn : mapping
+        Images that a diffusion model drew, by number. Not part of the spec: their features are
+        computed as those of any others.
     """
 
     spec: FeatureSpec
@@ -107,6 +111,7 @@ class Header:
     images: int
     rows: int
     layout: str = NATIVE
+    drawn: Mapping[int, Drawn] = field(default_factory=dict)
 
     def to_attributes(self) -> dict[str, Any]:
         """Return plain JSON values; `from_attributes` is the inverse."""
@@ -118,6 +123,7 @@ class Header:
             "images": self.images,
             "rows": self.rows,
             "written_by": _versions(),
+            **({"synthetic": drawn_to_plain(self.drawn)} if self.drawn else {}),
         }
 
     @classmethod
@@ -154,6 +160,7 @@ class Header:
             # of what is written, for an older dseg wrote layers otherwise
             hash_valid = attributes["spec_hash"] == hash_of(attributes["spec"])
             codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
+            drawn = drawn_from_plain(attributes.get("synthetic", ()), attributes["images"])
         except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
             words = f"the attributes of {where} are damaged: {error}. {ELSEWHERE}"
             raise StoreError(words) from error
@@ -162,7 +169,7 @@ class Header:
                 f"the attributes of {where} are damaged: the feature spec does not match its "
                 f"hash, or a number is invalid. Was its zarr.json edited? {ELSEWHERE}"
             )
-        return cls(spec, codec, *counts, layout)
+        return cls(spec, codec, *counts, layout, drawn)
 
 
 def initial_attributes(layout: str = NATIVE) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..drawn import Drawn
 from ..errors import ChunkCorruptError, StoreError
 from ..format.keys import exists, list_numbers
 from ..format.layout import Array, Header
@@ -32,6 +33,8 @@ class StoredImage:
         Whether all of it was written when the store was opened, and no run failed on it.
     failed : str or None
         Why it could not be extracted.
+    drawn : Drawn, optional
+        Of a synthetic image: by what it was drawn, and from which seed.
     """
 
     index: int
@@ -42,6 +45,7 @@ class StoredImage:
     complete: bool
     failed: str | None
     _sha256: Array = field(repr=False, compare=False)
+    drawn: Drawn | None = None
 
     @property
     def stem(self) -> str:
@@ -104,6 +108,7 @@ def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tupl
                 number in complete and number not in failed,  # both flags: two runs at once, say
                 _reason(arrays["facts/reason"], number) if number in failed else None,
                 arrays["facts/sha256"],
+                header.drawn.get(number),
             )
         )
     return tuple(images)

@@ -85,7 +85,9 @@ def export_dense(
     group = zarr.open_group(
         LocalStore(folder), mode="a", zarr_format=3, attributes=initial_attributes(DENSE)
     )
-    header = Header(store.spec, dense_codec(store.codec), len(store.images), store.n_rows, DENSE)
+    counts = len(store.images), store.n_rows
+    drawn = {image.index: image.drawn for image in store.images if image.drawn is not None}
+    header = Header(store.spec, dense_codec(store.codec), *counts, DENSE, drawn)
     create_store(group, header)
     arrays = open_arrays(group, header, f"'{folder}'")
     source = open_group(store.path)

@@ -16,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from ..drawn import Drawn, updated_drawn
 from ..errors import InputError, SpecMismatchError, StoreError
 from ..format.codecs import DEFAULT_CODEC, codec_named
 from ..format.keys import (
@@ -62,10 +63,13 @@ class PlannedImage:
         Path within the images' folder, with "/" and with extension.
     size : tuple of int
         Height and width, after rotation by its EXIF orientation.
+    drawn : Drawn, optional
+        Of a synthetic image: where it is from.
     """
 
     name: str
     size: Size
+    drawn: Drawn | None = None
 
     @property
     def stem(self) -> str:
@@ -251,8 +255,11 @@ class _StoreTables:
         self.numbers = {stem_of(name): i for i, name in enumerate(self.names)}
 
     def missing(self, images: Sequence[PlannedImage]) -> bool:
-        """Whether some images are new, or differ from their entries in size, extension or rows."""
-        return bool(self._new(images) or self._changed(images))
+        """Whether some images are new, or differ from their entries."""
+        if self._new(images) or self._changed(images):
+            return True
+        drawn = self.header.drawn
+        return any(image.drawn != drawn.get(self.numbers[image.stem]) for image in images)
 
     def summary(self, images: Sequence[PlannedImage], *, created: bool) -> Plan:
         """Return the result of planning these images."""
@@ -272,6 +279,9 @@ class _StoreTables:
         then the next planning run finds the image changed, and enters it again.
         """
         new, changed = self._new(images), self._changed(images)
+        if not new and not changed:
+            self.group.attrs.put(self._with_drawn(self.header, images).to_attributes())
+            return
         for image in changed:
             for flag in ("complete", "failed"):
                 self.arrays[flag][self.numbers[image.stem]] = False
@@ -285,9 +295,15 @@ class _StoreTables:
         self._resize(start + len(new), total)
         self._write_rows(entries, first_rows)
         self._write_images(entries.subset(0, len(new)), first_rows[: len(new)])
+        self.numbers |= {image.stem: start + at for at, image in enumerate(new)}
         header = replace(self.header, images=start + len(new), rows=total)
-        self.group.attrs.put(header.to_attributes())
+        self.group.attrs.put(self._with_drawn(header, images).to_attributes())
         self._write_images(entries.subset(len(new), None), first_rows[len(new) :])
+
+    def _with_drawn(self, header: Header, images: Sequence[PlannedImage]) -> Header:
+        """Return a header that says where these images are from; of others as before."""
+        drawn = {self.numbers[image.stem]: image.drawn for image in images}
+        return replace(header, drawn=updated_drawn(header.drawn, drawn))
 
     def _table(self, name: str) -> NDArray[Any]:
         return read_table(self.arrays[name], slice(None))

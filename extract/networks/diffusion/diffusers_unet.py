@@ -71,6 +71,7 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
         schedule=schedule or NoiseSchedule.of_options(options.schedule, options.diffusion_steps),
         prediction=found.prediction,
         addition=addition,
+        scheduler=found.scheduler or {},
     )
 
 

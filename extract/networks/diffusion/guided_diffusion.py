@@ -70,6 +70,7 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> LoadedUNet:
         unet=build(state, architecture),
         schedule=NoiseSchedule.of_options(options.schedule, options.diffusion_steps),
         addition=addition,
+        scheduler={"variance_type": "fixed_large"},  # its default where none is learned
     )
 
 

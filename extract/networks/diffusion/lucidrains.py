@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,7 +68,25 @@ def load(checkpoint: Checkpoint, options: CheckpointOptions) -> "LoadedLucidrain
         weights=checkpoint.weights,
         unet=_build(weights, shapes),
         schedule=schedule,
+        prediction=_prediction(state, schedule),
     )
+
+
+def _prediction(state: StateDict, schedule: NoiseSchedule) -> str:
+    """Return what the network was trained to predict, by the weights of its loss.
+
+    A whole ``GaussianDiffusion`` keeps them: by the signal-to-noise ratio s, where that is not
+    clipped, 1 of the noise, s of the image, s / (s + 1) of v.
+    """
+    weights = state.get("loss_weight")
+    if weights is None or len(weights) != schedule.timesteps:
+        return "epsilon"
+    signal = schedule.alphas_cumprod
+    ratio = signal / (1 - signal)
+    at = int(np.abs(ratio - 0.5).argmin())  # where the three differ, and none clips
+    s = float(ratio[at])
+    forms = {"epsilon": 1.0, "sample": s, "v_prediction": s / (s + 1)}
+    return min(forms, key=lambda name: abs(forms[name] - float(weights[at])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +107,10 @@ class LoadedLucidrains(LoadedUNet):
     def decoder(self, blocks: Sequence[int], inputs: bool, addition: Tensor | None) -> nn.Module:
         """Return the network, to record some blocks."""
         return LucidrainsDecoder(self.unet, blocks, inputs)
+
+    def last_layers(self) -> nn.Module:
+        """Return what follows the last block of the decoder."""
+        return self.unet.final_conv
 
 
 def _shapes(state: StateDict) -> Shapes:

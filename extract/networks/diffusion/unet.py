@@ -1,7 +1,7 @@
 """A diffusion U-Net whose decoder blocks are the features of an image."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from .decoder import BlockShape, Decoder, block_shapes
 from .latent_space import LatentSpace
 from .noise import NoiseSchedule, q_sample, shared_noise
 
-__all__ = ["LoadedUNet", "UNetBackbone", "recommended_layers"]
+__all__ = ["LoadedUNet", "UNetBackbone", "WholeUNet", "recommended_layers"]
 
 LUMA = (0.299, 0.587, 0.114)
 """Of R, G and B, for networks of grey images: ITU-R BT.601, as Pillow's mode L."""
@@ -45,6 +45,9 @@ class LoadedUNet(LoadedNetwork):
         What it was trained to predict, as diffusers names it: "epsilon" is the noise.
     addition : tensor of shape (1, channels), optional
         Of a class-conditional network the class's embedding, which is added to the timestep's.
+    scheduler : mapping
+        How images are drawn with it, under the names of diffusers' ``scheduler_config.json``:
+        what its folder states, or what its family of networks does.
     """
 
     unet: Any
@@ -52,6 +55,7 @@ class LoadedUNet(LoadedNetwork):
     latents: LatentSpace | None = None
     prediction: str = "epsilon"
     addition: Tensor | None = None
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
 
     def backbone(self, options: BackboneOptions) -> "UNetBackbone":
         """Return the backbone that records what the options say."""
@@ -69,6 +73,43 @@ class LoadedUNet(LoadedNetwork):
     def decoder(self, blocks: Sequence[int], inputs: bool, addition: Tensor | None) -> nn.Module:
         """Return the part of it that some blocks need, see `Decoder`."""
         return Decoder(self.unet, blocks, inputs, addition)
+
+    def whole(self) -> "WholeUNet":
+        """Return the network from input to output; its parts are shared, not copied."""
+        decoder = self.decoder([len(self.blocks()) - 1], False, self.addition)
+        return WholeUNet(decoder, self.last_layers())
+
+    def last_layers(self) -> nn.Module:
+        """Return what follows the last block of the decoder."""
+        unet = self.unet
+        return nn.Sequential(unet.conv_norm_out, unet.conv_act, unet.conv_out)
+
+
+class WholeUNet(nn.Module):
+    """A U-Net from input to output, computed as its features are.
+
+    Parameters
+    ----------
+    decoder : nn.Module
+        Gives the output of the decoder's last block, see `Decoder`.
+    last_layers : nn.Module
+        What follows it.
+    """
+
+    def __init__(self, decoder: nn.Module, last_layers: nn.Module) -> None:
+        super().__init__()
+        self.decoder, self.last_layers = decoder, last_layers
+
+    @property
+    def time_embedding(self) -> Any:
+        """The part that stays float32."""
+        return self.decoder.time_embedding
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Return the raw output for x_t (N, C, H, W) at timesteps t: (N,), or (1,) for all."""
+        (h,) = self.decoder(x_t, t)
+        output: Tensor = self.last_layers(h)
+        return output
 
 
 class UNetBackbone(NetworkBackbone):

@@ -1,0 +1,1 @@
+"""``dseg sample``: images drawn by a diffusion model, each from its own seed."""

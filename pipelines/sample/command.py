@@ -1,0 +1,146 @@
+"""The command line of ``dseg sample``: parse, call, report."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import click
+
+from ...extract.checkpoints.builtin import BUILTIN
+from ..console.options import (
+    SEED,
+    SHARD,
+    SIZE,
+    Finite,
+    checkpoint_options,
+    device_option,
+    dry_run_option,
+    folder,
+    output_options,
+    overwrite_option,
+)
+from ..console.output import console_of, next_command, report
+from ..console.unused_options import refuse_idle
+
+__all__ = ["sample"]
+
+
+@click.command()
+@click.option(
+    "--checkpoint",
+    default=BUILTIN,
+    show_default=True,
+    help="A diffusion model of images: guided-diffusion, MONAI or lucidrains (.pt), diffusers "
+    "folder, hub id, or what `dseg pretrain` wrote.",
+)
+@click.option("--count", type=click.IntRange(1), required=True, help="Number of images.")
+@click.option("--out", type=folder, required=True, help="Output folder of the images.")
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Seed of the first image; the next one has the next seed.",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(["ddim", "ddpm"]),
+    default="ddim",
+    show_default=True,
+    help="ddim: few steps; ddpm: ancestral sampling, as the network was trained.",
+)
+@click.option(
+    "--steps",
+    "respacing",
+    help="Timesteps to take: a number such as 250, numbers of equal sections such as 10,20,30, or "
+    "ddim50; default: ddim50, with --sampler ddpm all.",
+)
+@click.option(
+    "--eta",
+    type=Finite(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Noise that DDIM adds: 0 none, 1 as much as ddpm.",
+)
+@click.option(
+    "--size", type=SIZE, help="Size of the images, such as 256 or 192x256; default: the network's."
+)
+@checkpoint_options
+@click.option(
+    "--rescale-timesteps",
+    "rescale",
+    is_flag=True,
+    help=".pt: the network was trained with timesteps rescaled to 1000 (improved-diffusion).",
+)
+@click.option(
+    "--prediction",
+    type=click.Choice(["epsilon", "v_prediction", "sample"]),
+    help=".pt: what the network predicts, the noise, v or the image (epsilon).",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Number format of the network's computation; the 16-bit formats are faster on GPUs and "
+    "draw slightly different images.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Images drawn together (CPU 2, GPU 16). On a GPU another number changes pixels by "
+    "rounding.",
+)
+@click.option("--shard", type=SHARD, help="Draw only part i (from 0) of n: for job arrays.")
+@device_option
+@overwrite_option
+@dry_run_option
+@output_options
+@click.pass_context
+def sample(context: click.Context, /, **given: Any) -> int:
+    """Draw images with a diffusion model.
+
+    Each image is drawn from a seed of its own: the same seed gives the same image, whichever other
+    images are drawn. Repeat the command to continue an interrupted run, or with a larger --count to
+    draw more. samples.json in the folder states what they were drawn with, samples.jsonl the seed
+    of each; a contact sheet is written beside the folder. The images can be labelled and extracted
+    as any others.
+
+    \b
+    dseg sample --checkpoint my-ddpm/ --count 40 --out drawn/
+    dseg sample --checkpoint my-ddpm/ --count 40 --out drawn/ --sampler ddpm --steps 250
+    dseg sample --checkpoint lsun_horse.pt --count 1000 --out drawn/ --shard 0/8
+    """
+    from ...extract.networks.options import CheckpointOptions
+    from ...generate.sampler import SamplerSettings
+    from ..inputs.image_list import duration
+    from .config import SampleConfig, SampleEstimate
+    from .run import sample as run
+
+    if given["sampler"] == "ddpm":
+        refuse_idle(context, {"eta": "only DDIM steps add less noise than --sampler ddpm"})
+        given["eta"] = 0.0
+    console, as_json = console_of(given)
+    parts: dict[str, Any] = {
+        name: kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.name in given})
+        for name, kind in (("checkpoint_options", CheckpointOptions), ("settings", SamplerSettings))
+    }
+    summary = run(SampleConfig(**given, **parts), console)
+    if isinstance(summary, SampleEstimate):
+        text = (
+            f"{summary.images} images to draw: about {duration(summary.seconds)}, up to "
+            f"{summary.n_bytes / 1e6:.1f} MB on disk, where {summary.free_bytes / 1e9:.1f} GB are "
+            f"free, and {summary.peak_memory / 1e6:.0f} MB of memory for the whole process; "
+            "nothing written (--dry-run)"
+        )
+        return report(asdict(summary), text, as_json)
+    text = (
+        f"{summary.folder}: {summary.drawn} images drawn, {summary.unchanged} unchanged; "
+        f"{summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
+    )
+    if summary.sheet is not None:
+        text += f". Contact sheet: {summary.sheet}"
+    if given["shard"] is None:
+        words = ("--images", summary.folder, "--out", "feats.zarr")
+        follows = next_command(console, "extract", *words)
+        text += f"\n{follows}" if follows else ""
+    return report(asdict(summary), text, as_json)
