@@ -28,13 +28,14 @@ from .networks.feedforward import (
 )
 from .networks.feedforward.own import KIND, factory_names, is_factory, load_own
 from .networks.generators import stylegan, stylegan2
+from .networks.generators.base import LoadedGenerator
 from .networks.options import CheckpointOptions, UnsupportedOptionError
 
 __all__ = [
     "KINDS",
     "NETWORKS",
     "Network",
-    "load_image_unet",
+    "load_generator",
     "load_network",
     "is_own",
     "load_unet",
@@ -78,7 +79,13 @@ KINDS: Mapping[str, str] = {kind: words for n in NETWORKS for kind, words in n.K
 """All kinds of networks that checkpoints show, in words."""
 
 _RGB_DIFFUSION = (*guided_diffusion.KINDS, *diffusers_unet.KINDS)
-_IMAGE_DIFFUSION = (*_RGB_DIFFUSION, *monai_unet.KINDS, *lucidrains.KINDS)
+_DRAWING = (
+    *_RGB_DIFFUSION,
+    *monai_unet.KINDS,
+    *lucidrains.KINDS,
+    *stylegan.KINDS,
+    *stylegan2.KINDS,
+)
 
 # By these keys, weights that mean little without the config.json next to them.
 _OF_FOLDERS = (
@@ -183,8 +190,10 @@ def load_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) 
     return loaded
 
 
-def load_image_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) -> LoadedUNet:
-    """Load a diffusion U-Net that works on images, RGB or grey, and so can draw some.
+def load_generator(
+    checkpoint: str | Path, options: CheckpointOptions | None = None
+) -> LoadedUNet | LoadedGenerator:
+    """Load what can draw images: a diffusion U-Net of images, RGB or grey, or a StyleGAN.
 
     Parameters
     ----------
@@ -199,15 +208,16 @@ def load_image_unet(checkpoint: str | Path, options: CheckpointOptions | None = 
     options = options or CheckpointOptions()
     opened = _opened(checkpoint, options.weights)
     network, found, opened = _identified(opened)
-    if found in _IMAGE_DIFFUSION:
+    if found in _DRAWING:
         loaded = _loaded(network, found, opened, options)
-        assert isinstance(loaded, LoadedUNet)  # all of those kinds are
+        assert isinstance(loaded, LoadedUNet | LoadedGenerator)  # all of those kinds are
         return loaded
     latent_note = ", and drawing latents is not supported" if found in latent.KINDS else ""
     raise InputError(
         f"checkpoint '{checkpoint}' cannot draw images: it is {KINDS[found]}{latent_note}. Give a "
         "diffusion model of images themselves: a file of guided-diffusion, MONAI or "
-        "denoising-diffusion-pytorch, or a diffusers folder with a UNet2DModel and no autoencoder"
+        "denoising-diffusion-pytorch, a diffusers folder with a UNet2DModel and no autoencoder, or "
+        "a StyleGAN"
     )
 
 

@@ -30,6 +30,7 @@ from .pretrain.command import pretrain
 from .robustness.command import robustness
 from .sample.command import sample
 from .select.command import select
+from .synthesize.command import synthesize
 
 __all__ = ["cli", "main"]
 
@@ -147,5 +148,6 @@ for command in (
     robustness,
     sample,
     select,
+    synthesize,
 ):
     cli.add_command(command)

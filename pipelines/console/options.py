@@ -31,6 +31,7 @@ __all__ = [
     "memory_option",
     "output_options",
     "overwrite_option",
+    "sampler_options",
     "training_options",
     "white_option",
 ]
@@ -237,6 +238,54 @@ checkpoint_options = _several(
         "--weights",
         help="Which set of weights to use if the checkpoint has several, such as model, ema, unet; "
         "default: the averaged weights.",
+    ),
+)
+
+# How images are drawn, see `SamplerSettings`.
+sampler_options = _several(
+    click.option(
+        "--sampler",
+        type=click.Choice(["ddim", "ddpm"]),
+        default="ddim",
+        show_default=True,
+        help="ddim: few steps; ddpm: ancestral sampling, as the network was trained.",
+    ),
+    click.option(
+        "--steps",
+        "respacing",
+        help="Timesteps to take: a number such as 250, numbers of equal sections such as 10,20,30, "
+        "or ddim50; default: ddim50, with --sampler ddpm all.",
+    ),
+    click.option(
+        "--eta",
+        type=Finite(0, 1),
+        default=0.0,
+        show_default=True,
+        help="Noise that DDIM adds: 0 none, 1 as much as ddpm.",
+    ),
+    click.option(
+        "--size",
+        type=SIZE,
+        help="Size of the images, such as 256 or 192x256; default: the network's.",
+    ),
+    click.option(
+        "--rescale-timesteps",
+        "rescale",
+        is_flag=True,
+        help=".pt: the network was trained with timesteps rescaled to 1000 (improved-diffusion).",
+    ),
+    click.option(
+        "--prediction",
+        type=click.Choice(["epsilon", "v_prediction", "sample"]),
+        help=".pt: what the network predicts, the noise, v or the image (epsilon).",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "float16", "bfloat16"]),
+        default="float32",
+        show_default=True,
+        help="Number format of the network's computation; the 16-bit formats are faster on GPUs "
+        "and draw slightly different images.",
     ),
 )
 

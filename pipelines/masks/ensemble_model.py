@@ -63,6 +63,12 @@ class EnsembleModel:
         return max(spec.row_shape) if spec.fit == "tile" else None
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """Where the networks of its features came from."""
+        spec = spec_of(self._model, self._folder)
+        return tuple(part.source for part in spec.parts or (spec,))
+
+    @property
     def sees_pixels(self) -> bool:
         """Whether its network sees images, not the latents of a generator."""
         return not takes_latents(spec_of(self._model, self._folder))

@@ -89,6 +89,10 @@ class MaskModel(Protocol):
         """The side of the tiles that images are seen in at their own scale; None: seen whole."""
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """Where the networks of its features came from; none of a student."""
+
+    @property
     def sees_pixels(self) -> bool:
         """Whether it sees images, not the latents that they were drawn from."""
 

@@ -38,6 +38,7 @@ class StudentModel:
 
     members = 1
     sees_pixels = True
+    networks = ()
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self._folder, self._device = folder, device

@@ -9,14 +9,13 @@ from ...extract.checkpoints.builtin import BUILTIN
 from ..console.options import (
     SEED,
     SHARD,
-    SIZE,
-    Finite,
     checkpoint_options,
     device_option,
     dry_run_option,
     folder,
     output_options,
     overwrite_option,
+    sampler_options,
 )
 from ..console.output import console_of, next_command, report
 from ..console.unused_options import refuse_idle
@@ -30,7 +29,7 @@ __all__ = ["sample"]
     default=BUILTIN,
     show_default=True,
     help="A diffusion model of images: guided-diffusion, MONAI or lucidrains (.pt), diffusers "
-    "folder, hub id, or what `dseg pretrain` wrote.",
+    "folder, hub id, or what `dseg pretrain` wrote; or a StyleGAN (.pt).",
 )
 @click.option("--count", type=click.IntRange(1), required=True, help="Number of images.")
 @click.option("--out", type=folder, required=True, help="Output folder of the images.")
@@ -41,49 +40,8 @@ __all__ = ["sample"]
     show_default=True,
     help="Seed of the first image; the next one has the next seed.",
 )
-@click.option(
-    "--sampler",
-    type=click.Choice(["ddim", "ddpm"]),
-    default="ddim",
-    show_default=True,
-    help="ddim: few steps; ddpm: ancestral sampling, as the network was trained.",
-)
-@click.option(
-    "--steps",
-    "respacing",
-    help="Timesteps to take: a number such as 250, numbers of equal sections such as 10,20,30, or "
-    "ddim50; default: ddim50, with --sampler ddpm all.",
-)
-@click.option(
-    "--eta",
-    type=Finite(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Noise that DDIM adds: 0 none, 1 as much as ddpm.",
-)
-@click.option(
-    "--size", type=SIZE, help="Size of the images, such as 256 or 192x256; default: the network's."
-)
+@sampler_options
 @checkpoint_options
-@click.option(
-    "--rescale-timesteps",
-    "rescale",
-    is_flag=True,
-    help=".pt: the network was trained with timesteps rescaled to 1000 (improved-diffusion).",
-)
-@click.option(
-    "--prediction",
-    type=click.Choice(["epsilon", "v_prediction", "sample"]),
-    help=".pt: what the network predicts, the noise, v or the image (epsilon).",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "float16", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Number format of the network's computation; the 16-bit formats are faster on GPUs and "
-    "draw slightly different images.",
-)
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
@@ -97,7 +55,7 @@ __all__ = ["sample"]
 @output_options
 @click.pass_context
 def sample(context: click.Context, /, **given: Any) -> int:
-    """Draw images with a diffusion model.
+    """Draw images with a diffusion model, or a StyleGAN.
 
     Each image is drawn from a seed of its own: the same seed gives the same image, whichever other
     images are drawn. Repeat the command to continue an interrupted run, or with a larger --count to

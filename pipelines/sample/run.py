@@ -9,12 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from ...extract.registry import load_image_unet
+from ...generate.drawer import Drawer, open_drawer
 from ...generate.folder import SampleFolder
 from ...generate.noise import MAX_SEED
-from ...generate.sampler import Sampler
 from ...generate.sheet import is_foreign, write_sheet
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import Claim, claimed
@@ -27,7 +24,6 @@ from .config import SampleConfig, SampleEstimate, SampleSummary
 __all__ = ["sample"]
 
 _ON_SHEET, _SHEET_PIXELS = 64, 2**24
-_PROBED = 2  # passes of the network; the first also warms up
 _FILE_BYTES = 1024  # of a PNG beside its pixels, and of its line
 
 
@@ -45,25 +41,26 @@ def sample(
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     _refuse_contradictions(config)
-    loaded = load_image_unet(config.checkpoint, config.checkpoint_options)
-    sampler = Sampler(loaded, config.settings)
-    _describe(sampler, loaded.weights.words, progress)
-    facts = {**sampler.facts(), "first_seed": config.seed}
+    drawer, weights = open_drawer(config.checkpoint, config.checkpoint_options, config.settings)
+    progress.say(drawer.words)
+    if weights is not None:
+        progress.say(f"  weights: {weights}")
+    facts = {**drawer.facts(), "first_seed": config.seed}
     if config.dry_run:
-        return _estimate(config, sampler, SampleFolder(config.out, facts))
+        return _estimate(config, drawer, SampleFolder(config.out, facts))
     with _claimed(config, facts, progress) as claim:
         folder = SampleFolder(config.out, facts, claim.exclusive)
         todo = _todo(config, folder)
-        _check_disk(config, sampler, len(todo))
+        _check_disk(config, drawer, len(todo))
         folder.begin(overwrite=config.overwrite)
         mine = len(shard_of(range(config.count), config.shard))
         summary = SampleSummary(str(config.out), mine, unchanged=mine - len(todo))
         try:
-            _draw(config, sampler, folder, todo, summary, progress)
+            _draw(config, drawer, folder, todo, summary, progress)
         finally:
             folder.finish()
         with claim.exclusive():
-            summary.sheet = _sheet(config.out, folder, sampler, progress)
+            summary.sheet = _sheet(config.out, folder, drawer, progress)
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -93,17 +90,6 @@ def _claimed(config: SampleConfig, facts: dict[str, object], progress: Progress)
         yield claim
 
 
-def _describe(sampler: Sampler, weights: str | None, progress: Progress) -> None:
-    facts = sampler.facts()
-    how = f"DDIM, eta {facts['eta']:g}" if facts["sampler"] == "ddim" else "DDPM"
-    progress.say(
-        f"{facts['checkpoint']}: images of {facts['height']}x{facts['width']}, {how}, "
-        f"{facts['steps']} of {sampler.schedule.total} timesteps; on {sampler.device}"
-    )
-    if weights is not None:
-        progress.say(f"  weights: {weights}")
-
-
 def _todo(config: SampleConfig, folder: SampleFolder) -> list[int]:
     """Return the numbers of the images to draw; refuse what is in the way."""
     folder.check(overwrite=config.overwrite)
@@ -112,9 +98,9 @@ def _todo(config: SampleConfig, folder: SampleFolder) -> list[int]:
     return [k for k in numbers if config.overwrite or not folder.is_done(k)]
 
 
-def _n_bytes(sampler: Sampler, images: int) -> int:
+def _n_bytes(drawer: Drawer, images: int) -> int:
     """Return what images take on disk at most."""
-    _, height, width = sampler.shape
+    _, height, width = drawer.shape
     return images * (3 * height * width + height + _FILE_BYTES)
 
 
@@ -123,9 +109,9 @@ def _free(out: Path) -> int:
     return shutil.disk_usage(next(p for p in (out, *out.parents) if p.exists())).free
 
 
-def _check_disk(config: SampleConfig, sampler: Sampler, images: int) -> None:
+def _check_disk(config: SampleConfig, drawer: Drawer, images: int) -> None:
     """Refuse before the first image what cannot fit."""
-    wanted, free = _n_bytes(sampler, images), _free(config.out)
+    wanted, free = _n_bytes(drawer, images), _free(config.out)
     if wanted > free:
         raise DsegError(
             f"up to {wanted / 1e6:.0f} MB are needed but {free / 1e6:.0f} MB are free at "
@@ -135,32 +121,32 @@ def _check_disk(config: SampleConfig, sampler: Sampler, images: int) -> None:
 
 def _draw(
     config: SampleConfig,
-    sampler: Sampler,
+    drawer: Drawer,
     folder: SampleFolder,
     todo: Sequence[int],
     summary: SampleSummary,
     progress: Progress,
 ) -> None:
-    size = config.batch_size or sampler.batch_size
-    steps = len(sampler.schedule)
+    size = config.batch_size or drawer.batch_size
+    steps = drawer.steps
     with progress.bar(f"draw {len(todo)} images", len(todo) * steps, "steps") as advance:
         for first in range(0, len(todo), size):
             numbers = todo[first : first + size]
             seeds = [config.seed + number for number in numbers]
-            images = sampler.draw(seeds, size, advance)
+            images = drawer.draw(seeds, size, advance)
             for number, image in zip(numbers, images, strict=True):
                 summary.n_bytes += folder.add(number, image)
                 summary.drawn += 1
 
 
-def _sheet(out: Path, folder: SampleFolder, sampler: Sampler, progress: Progress) -> str | None:
+def _sheet(out: Path, folder: SampleFolder, drawer: Drawer, progress: Progress) -> str | None:
     """Write the contact sheet beside the folder, in which it would be taken for an image."""
     named = out if out.name not in ("", "..") else out.resolve()
     path = named.with_name(f"{named.name}-sheet.png")
     if is_foreign(path):
         progress.warn(f"no contact sheet: '{path}' was not written by dseg, so it is kept")
         return None
-    _, height, width = sampler.shape
+    _, height, width = drawer.shape
     most = max(1, min(_ON_SHEET, _SHEET_PIXELS // (height * width)))
     try:
         write_sheet(path, folder.images(most))
@@ -170,24 +156,16 @@ def _sheet(out: Path, folder: SampleFolder, sampler: Sampler, progress: Progress
     return str(path)
 
 
-def _estimate(config: SampleConfig, sampler: Sampler, folder: SampleFolder) -> SampleEstimate:
-    """Take two steps, write nothing, and scale up."""
+def _estimate(config: SampleConfig, drawer: Drawer, folder: SampleFolder) -> SampleEstimate:
+    """Draw for a moment, write nothing, and scale up."""
     todo = _todo(config, folder)
-    size, steps = config.batch_size or sampler.batch_size, len(sampler.schedule)
-    took = []
-    with torch.inference_mode():
-        x = torch.zeros(size, *sampler.shape, device=sampler.device)
-        walk = sampler.walk(x, lambda k: torch.zeros_like(x), at_once=size)
-        for _ in range(min(_PROBED, steps)):
-            start = time.monotonic()
-            next(walk).x.sum().item()  # waits for a GPU
-            took.append(time.monotonic() - start)
+    size = config.batch_size or drawer.batch_size
     batches = -(-len(todo) // size)
     return SampleEstimate(
         folder=str(config.out),
         images=len(todo),
-        seconds=batches * steps * min(took),
-        n_bytes=_n_bytes(sampler, len(todo)),
+        seconds=batches * drawer.seconds_a_batch(size),
+        n_bytes=_n_bytes(drawer, len(todo)),
         free_bytes=_free(config.out),
         peak_memory=peak_resident(),
     )

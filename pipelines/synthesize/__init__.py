@@ -1,0 +1,1 @@
+"""``dseg synthesize``: images that a generator draws, with masks and uncertainty."""

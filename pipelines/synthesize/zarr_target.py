@@ -1,0 +1,177 @@
+"""Synthetic images as one Zarr store, an image a chunk.
+
+============  ==================  ==================================================
+array         shape               holds
+============  ==================  ==================================================
+images        (n, H, W, 3) uint8  the images
+labels        (n, H, W)           their masks, class ids, uint8 or uint16
+uncertainty   (n, H, W) float32   of each pixel, nats
+seed          (n,) int64          of each image
+score         (n,) float32        `image_uncertainty`; NaN where the image is not there
+kept          (n,) bool           whether the image is kept
+============  ==================  ==================================================
+
+Attributes of the group: ``format`` "dseg-synthetic", ``version``, ``classes`` (names and colours)
+and ``facts``: how all were made.
+"""
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import zarr
+import zarr.errors
+
+from ...classify.labels.classes import Classes
+from ...store.errors import DsegError, InputError
+from .target import Drawn, must_be_replaced
+
+__all__ = ["FORMAT", "SyntheticStore"]
+
+FORMAT, VERSION = "dseg-synthetic", 1
+_ARRAYS = ("images", "labels", "uncertainty", "seed", "score", "kept")
+
+
+class SyntheticStore:
+    """A Zarr store of synthetic images, see `target.Target`.
+
+    Parameters
+    ----------
+    group : zarr.Group
+    """
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+        found = np.asarray(group["score"][:])
+        self.scores: dict[int, float] = {
+            number: float(score) for number, score in enumerate(found) if not math.isnan(score)
+        }
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        facts: Mapping[str, Any],
+        classes: Classes,
+        count: int,
+        size: tuple[int, int],
+        *,
+        overwrite: bool,
+    ) -> Self:
+        """Go on with a store, or begin one.
+
+        Parameters
+        ----------
+        path : path
+        facts : mapping
+            What decides each image, plain JSON values.
+        classes : Classes
+        count : int
+            Images that there are to be; a store with more keeps them.
+        size : (height, width)
+            Of the images.
+        overwrite : bool
+            Replace the synthetic images that are there.
+
+        Raises
+        ------
+        InputError
+            If something else is there.
+        """
+        if must_be_replaced(path, _facts_of(path), facts, overwrite=overwrite):
+            shutil.rmtree(path)
+        if not (path / "zarr.json").is_file():
+            _create(path, facts, classes, size)
+        group = zarr.open_group(path, mode="r+")
+        for name in _ARRAYS:  # by name: locks, which lie beside them, are no arrays
+            array: Any = group[name]
+            if array.shape[0] < count:
+                array.resize((count, *array.shape[1:]))
+        return cls(group)
+
+    def write(self, drawn: Drawn) -> None:
+        """Write an image; its score comes last.
+
+        Raises
+        ------
+        DsegError
+            If it cannot be written.
+        """
+        number, found = drawn.number, drawn.prediction
+        values = {
+            "images": drawn.pixels,
+            "labels": found.mask,
+            "uncertainty": found.uncertainty,
+            "seed": drawn.seed,
+            "score": found.score,
+        }
+        try:
+            for name, value in values.items():
+                self._group[name][number] = value
+        except OSError as error:
+            raise DsegError(
+                f"cannot write '{self._group.store_path}': {error.strerror or error}"
+            ) from error
+        assert found.score is not None  # asked for
+        self.scores[number] = found.score
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Note which images are kept, and no others."""
+        kept = np.zeros(self._group["kept"].shape, bool)
+        kept[list(numbers)] = True
+        self._group["kept"][:] = kept
+
+    def shown(self, numbers: Sequence[int]) -> list[int]:
+        """Return in how many of some images each class has a pixel."""
+        counts = [0] * len(self._group.attrs["classes"])
+        for number in numbers:
+            for k in np.unique(self._group["labels"][number]):
+                counts[int(k)] += 1
+        return counts
+
+
+def _create(path: Path, facts: Mapping[str, Any], classes: Classes, size: tuple[int, int]) -> None:
+    ids = "uint8" if len(classes) <= 256 else "uint16"
+    group = zarr.create_group(path, zarr_format=3, overwrite=True)
+    for name, inner, dtype, fill in (
+        ("images", (*size, 3), "uint8", 0),
+        ("labels", size, ids, 0),
+        ("uncertainty", size, "float32", 0.0),
+        ("seed", (), "int64", 0),
+        ("score", (), "float32", math.nan),
+    ):
+        group.create_array(
+            name, shape=(0, *inner), chunks=(1, *inner), dtype=dtype, fill_value=fill
+        )
+    group.create_array("kept", shape=(0,), chunks=(4096,), dtype="bool", fill_value=False)
+    # last: without them it is no store of ours
+    group.attrs.update(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "classes": classes.to_list(),
+            "facts": dict(facts),
+        }
+    )
+
+
+def _facts_of(path: Path) -> dict[str, Any] | None:
+    """Return the facts of a store; None if it is none of ours."""
+    if not (path / "zarr.json").is_file():
+        return None
+    try:
+        attributes = dict(zarr.open_group(path, mode="r").attrs)
+    except (zarr.errors.BaseZarrError, ValueError, OSError):
+        return None
+    if attributes.get("format") != FORMAT:
+        return None
+    if attributes.get("version") != VERSION:
+        raise InputError(
+            f"'{path}' holds synthetic images of format version {attributes.get('version')}; this "
+            f"dseg reads version {VERSION}: give another --out"
+        )
+    facts = attributes.get("facts")
+    return facts if isinstance(facts, dict) else None
