@@ -35,7 +35,7 @@ class Records:
     def refresh(self) -> None:
         """Read the file, with what other runs have added."""
         self.by_name = {}
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             for line in self.path.read_bytes().decode(errors="replace").splitlines():
                 self._add_line(line)
 

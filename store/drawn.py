@@ -68,7 +68,7 @@ def drawn_from_plain(plain: Any, images: int) -> dict[int, Drawn]:
     found: dict[int, Drawn] = {}
     for entry in plain:
         by = entry["drawn_by"]
-        if not isinstance(by, dict):
+        if not isinstance(by["checkpoint"], str):
             raise ValueError(f"drawn_by is {by!r}")
         for run in entry["runs"]:
             if len(run) != _RUN or any(type(n) is not int or n < 0 for n in run):

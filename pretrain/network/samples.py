@@ -1,12 +1,12 @@
 """Sheets of images that a diffusion model draws: what it has learnt, to be looked at."""
 
-import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
+
+from ...generate.sheet import contact_sheet
 
 __all__ = ["DDIM_STEPS", "write_samples"]
 
@@ -49,17 +49,5 @@ def write_samples(
         x = sampler.step(noise, int(t), x).prev_sample
     pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     made = path.with_name(f".{path.name}.new")
-    Image.fromarray(_sheet(pixels)).save(made, format="PNG")
+    Image.fromarray(contact_sheet(pixels)).save(made, format="PNG")
     made.replace(path)
-
-
-def _sheet(images: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Lay images (n, h, w, 3) on a sheet as near to a square as can be."""
-    n, height, width, _ = images.shape
-    across = math.ceil(math.sqrt(n))
-    down = math.ceil(n / across)
-    sheet = np.full((down * (height + 2), across * (width + 2), 3), 255, np.uint8)
-    for k, image in enumerate(images):
-        y, x = (k // across) * (height + 2), (k % across) * (width + 2)
-        sheet[y : y + height, x : x + width] = image
-    return sheet

@@ -17,7 +17,7 @@ import sys
 import torch
 from dseg.pipelines import main as cli
 
-for command in ("curve", "extract", "fit", "predict", "pretrain"):
+for command in ("curve", "extract", "fit", "predict", "pretrain", "sample"):
     importlib.import_module(f"dseg.pipelines.{command}.run")
 importlib.import_module("diffusers.models.unets.unet_2d")
 torch.optim.AdamW([torch.zeros(1)])  # imports much more
