@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from dseg.extract.networks.options import CheckpointOptions
-from dseg.extract.registry import load_image_unet
+from dseg.extract.registry import load_generator
 from dseg.generate.sampler import Sampler, SamplerSettings, to_uint8
 from safetensors.torch import load_file
 
@@ -37,7 +37,7 @@ def sampler_of(case: dict[str, Any], checkpoint: Path) -> Sampler:
         clip=arguments.get("clip_denoised"),
         device="cpu",
     )
-    return Sampler(load_image_unet(checkpoint, CheckpointOptions(head_channels=16)), settings)
+    return Sampler(load_generator(checkpoint, CheckpointOptions(head_channels=16)), settings)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from dseg.extract.networks.diffusion.noise import NoiseSchedule
 from dseg.extract.networks.options import CheckpointOptions
-from dseg.extract.registry import load_image_unet
+from dseg.extract.registry import load_generator
 from dseg.generate.noise import SeededNoise
 from dseg.generate.sampler import Sampler, SamplerSettings, to_uint8
 from dseg.store.errors import InputError
@@ -21,7 +21,7 @@ DDIM = {"sampler": "ddim", "respacing": "5", "eta": 0.5}
 
 
 def sampler(checkpoint: Path, told: CheckpointOptions | None = None, **settings: Any) -> Sampler:
-    loaded = load_image_unet(checkpoint, told)
+    loaded = load_generator(checkpoint, told)
     return Sampler(loaded, SamplerSettings(**{"device": "cpu"} | settings))
 
 
@@ -56,7 +56,7 @@ def test_the_network_that_comes_along_does_so_too(side: int) -> None:
 def test_the_steps_are_those_of_the_plain_loop(model: Path) -> None:
     """Ho et al., NeurIPS 2020, algorithm 2, with diffusers' own forward."""
     one = sampler(model, sampler="ddpm", clip=False)
-    unet = load_image_unet(model).unet
+    unet = load_generator(model).unet
     schedule = NoiseSchedule.from_diffusers(
         {"beta_schedule": "linear", "beta_start": 1e-3, "beta_end": 0.2, "num_train_timesteps": 100}
     )
@@ -88,7 +88,7 @@ def test_progress_is_told_step_by_step(drawer: Sampler) -> None:
 def test_the_network_sees_original_timesteps_and_equally_many_images(
     model: Path, rescale: bool, expected: list[float]
 ) -> None:
-    loaded, timesteps, images = load_image_unet(model), list[float](), list[int]()
+    loaded, timesteps, images = load_generator(model), list[float](), list[int]()
 
     def note_timesteps(module: Any, given: Any) -> None:
         timesteps.append(given[0].item())
@@ -129,7 +129,7 @@ def test_images_of_a_class(diffusers_model: MakeModel) -> None:
         one = sampler(checkpoint, CheckpointOptions(class_number=number), respacing="3")
         assert one.facts()["class_number"] == number
         drawn.append(one.draw([5]))
-        unet = load_image_unet(checkpoint, CheckpointOptions(class_number=number)).unet
+        unet = load_generator(checkpoint, CheckpointOptions(class_number=number)).unet
         x = SeededNoise([5], one.shape)()
         with torch.inference_mode():
             first = next(one.walk(x, lambda k, x=x: x))
