@@ -17,7 +17,7 @@ from ...store.read.reader import FeatureStore
 from ...store.read.view import features_for_spec, join_features
 from ..console.progress import Progress
 from ..features.sources import ImageSource, Source, StoreSource, white_of
-from .mask_model import ImageOptions
+from .mask_model import FeatureNetwork, ImageOptions
 from .segmenter import Segmenter, load_model, recorded_stores, spec_of
 
 __all__ = ["EnsembleModel", "is_store"]
@@ -63,10 +63,13 @@ class EnsembleModel:
         return max(spec.row_shape) if spec.fit == "tile" else None
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """Where the networks of its features came from."""
+    def networks(self) -> tuple[FeatureNetwork, ...]:
+        """The networks of its features."""
         spec = spec_of(self._model, self._folder)
-        return tuple(part.source for part in spec.parts or (spec,))
+        return tuple(
+            FeatureNetwork(part.source, str(part.backbone.get("sha256")), bool(part.steps))
+            for part in spec.parts or (spec,)
+        )
 
     @property
     def sees_pixels(self) -> bool:

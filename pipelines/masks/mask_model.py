@@ -14,7 +14,7 @@ from ...extract.images.files import ImageFiles
 from ..console.progress import Progress
 from ..features.sources import ImageFilesSource, Segmentable, Source
 
-__all__ = ["ImageOptions", "MaskModel", "Segment"]
+__all__ = ["FeatureNetwork", "ImageOptions", "MaskModel", "Segment"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,25 @@ class ImageOptions:
     backbone: str | None = None
     batch_size: int | None = None
     white: int | None = None
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A network whose activations are features.
+
+    Parameters
+    ----------
+    source : str
+        Where its checkpoint came from.
+    sha256 : str
+        Of its weights.
+    noise : bool
+        Whether it is a diffusion model: it sees noised images.
+    """
+
+    source: str
+    sha256: str
+    noise: bool
 
 
 class Segment(Protocol):
@@ -89,8 +108,8 @@ class MaskModel(Protocol):
         """The side of the tiles that images are seen in at their own scale; None: seen whole."""
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """Where the networks of its features came from; none of a student."""
+    def networks(self) -> tuple[FeatureNetwork, ...]:
+        """The networks of its features; none of a student."""
 
     @property
     def sees_pixels(self) -> bool:

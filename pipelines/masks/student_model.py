@@ -19,7 +19,7 @@ from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..features.inference import Decoded, Job, Refused, TileActivations, Unchanged
 from ..features.sources import ImageFilesSource, Segmentable, Source
-from .mask_model import ImageOptions
+from .mask_model import FeatureNetwork, ImageOptions
 
 __all__ = ["StudentModel"]
 
@@ -38,7 +38,7 @@ class StudentModel:
 
     members = 1
     sees_pixels = True
-    networks = ()
+    networks: tuple[FeatureNetwork, ...] = ()
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self._folder, self._device = folder, device

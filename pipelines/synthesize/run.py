@@ -76,7 +76,7 @@ def _checkpoint(config: SynthesizeConfig, model: MaskModel) -> str:
     """Return what draws: as asked, else the network that the model's features are of."""
     if config.checkpoint is not None:
         return config.checkpoint
-    sources = model.networks
+    sources = [network.source for network in model.networks]
     if len(sources) != 1:
         raise InputError(
             f"the features of the model '{config.model}' are of {len(sources)} networks "
@@ -116,6 +116,7 @@ class _Run:
             "model_sha256": fingerprint(config.model),
         }
         self.batch = config.batch_size or drawer.batch_size
+        self._warn_of_another_generator()
 
     def work(self, started: float) -> SynthesizeSummary:
         """Make the images that are not there yet, and choose which are kept."""
@@ -220,6 +221,16 @@ class _Run:
             raise DsegError(
                 f"up to {wanted / 1e6:.0f} MB are needed but {free / 1e6:.0f} MB are free at "
                 f"'{self.config.out}': choose another disk, or a smaller --count"
+            )
+
+    def _warn_of_another_generator(self) -> None:
+        drawn_by = self.sampled["checkpoint_sha256"]
+        others = [one.source for one in self.model.networks if one.noise and one.sha256 != drawn_by]
+        if others:
+            self.progress.warn(
+                f"the model's features are of {named(others)}, another diffusion model than "
+                f"'{self.sampled['checkpoint']}', which draws the images: its images may be unlike "
+                "those that the model was trained on"
             )
 
     def _warn(self, numbers: Sequence[int], shown: dict[str, int]) -> None:

@@ -167,6 +167,10 @@ def test_what_cannot_be_done_is_said(dseg, world, store, model, ddpm, made, othe
     told = dseg(*line, "--filter", "paper", "--out", "s")
     assert told.code == 0
     assert "the published rule keeps none of 2 images" in told.err
+    assert "another diffusion model" not in told.err
+    told = dseg(*line, "--checkpoint", other_ddpm, "--out", "o")
+    assert told.code == 0
+    assert "another diffusion model than" in told.err
     estimate = dseg(*line, "--out", "other", "--dry-run")
     assert "2 images to make: about" in estimate.out
     assert not (tmp_path / "other").exists()
