@@ -73,14 +73,15 @@ def synthesize(config: SynthesizeConfig, progress: Progress | None = None) -> Sy
 
 
 def _checkpoint(config: SynthesizeConfig, model: MaskModel) -> str:
-    """Return what draws: as asked, else the network that the model's features are of."""
+    """Return what draws: as asked, else the diffusion model, or network, of the features."""
     if config.checkpoint is not None:
         return config.checkpoint
-    sources = [network.source for network in model.networks]
+    networks = [one for one in model.networks if one.noise] or model.networks
+    sources = list(dict.fromkeys(one.source for one in networks))
     if len(sources) != 1:
         raise InputError(
-            f"the features of the model '{config.model}' are of {len(sources)} networks "
-            f"({named(sources)}): say with --checkpoint which one draws the images"
+            f"the features of the model '{config.model}' are of several networks "
+            f"({named(sources)}): say with --checkpoint what draws the images"
         )
     return config.features or sources[0]
 
