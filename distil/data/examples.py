@@ -123,7 +123,8 @@ class LabelTarget:
         """Return the target of a tile."""
         label = read_label_map(self.path)
         seen = _nearest(label, geometry, tile)
-        ids = np.where(seen == self.ignore, UNLABELLED, seen).astype(np.uint16)
+        ids = seen.astype(np.uint16)
+        ids[seen == self.ignore] = UNLABELLED
         if self.uncertainty is None:
             return Truth(ids=ids)
         nats = _nearest(np.load(self.uncertainty, allow_pickle=False), geometry, tile)

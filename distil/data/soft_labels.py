@@ -79,7 +79,7 @@ def read_soft_label(path: Path) -> SoftLabel:
         If it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
             soft = SoftLabel(file["probabilities"], file["certainty"])
         fits = soft.probabilities.ndim == 3 and soft.probabilities.dtype == np.uint8
         if not fits or soft.certainty.shape != soft.probabilities.shape[1:]:

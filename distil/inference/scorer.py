@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
-__all__ = ["SCORES", "StudentScores", "fused"]
+__all__ = ["SCORES", "StudentScores"]
 
 SCORES = "scores"
 """Key of a tile's scores (C, h, w), float32, among its maps."""
@@ -41,24 +40,3 @@ class StudentScores:
     def logits(self, prepared: Tensor, y0: int, y1: int) -> Tensor:
         """Return the scores of a band of lines: (1, y1 - y0, w, C), float32."""
         return prepared[None, y0:y1]
-
-
-def fused(network: nn.Module) -> nn.Module:
-    """Join each convolution with the normalisation that follows it; return the network.
-
-    In evaluation mode normalisation is linear, so the scores are the same, to rounding.
-
-    Parameters
-    ----------
-    network : nn.Module
-        In evaluation mode; is changed in place.
-    """
-    for module in list(network.modules()):
-        if not isinstance(module, nn.Sequential):
-            continue
-        for number in range(len(module) - 1):
-            one, other = module[number], module[number + 1]
-            if isinstance(one, nn.Conv2d) and isinstance(other, nn.BatchNorm2d):
-                module[number] = fuse_conv_bn_eval(one, other)
-                module[number + 1] = nn.Identity()
-    return network

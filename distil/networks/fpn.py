@@ -4,7 +4,7 @@ From the coarsest map to the finest, each level is the one above it, enlarged tw
 convolution of the trunk's map of the same stride (Lin et al., "Feature Pyramid Networks", CVPR
 2017), then a separable 3×3 convolution. The finest level has half of the input's size. The trunk is
 the network of the default features, all of whose weights are trained; its normalisation is part of
-its convolutions, so small batches do not disturb it.
+its convolutions, and the pyramid has none. So a small batch, or a small image, disturbs nothing.
 """
 
 from collections.abc import Sequence
@@ -30,16 +30,20 @@ WIDTHS = (48, 96, 128, 128, 160)
 """Channels of the pyramid's levels, from the finest."""
 
 
+TAP_SCALE = 6.0
+"""About the root mean square of the trunk's maps of photographs."""
+
+
 class _Level(nn.Module):
     """The level above, enlarged, plus the trunk's map; then a separable convolution."""
 
     def __init__(self, above: int, lateral: int, width: int) -> None:
         super().__init__()
-        self.above, self.lateral = _pointwise(above, width), _pointwise(lateral, width)
+        self.above, self.lateral = nn.Conv2d(above, width, 1), nn.Conv2d(lateral, width, 1)
         self.mix = nn.Sequential(
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
-            *_pointwise(width, width),
+            nn.Conv2d(width, width, 3, padding=1, groups=width),
+            nn.Conv2d(width, width, 1),
             nn.ReLU(),
         )
 
@@ -50,8 +54,12 @@ class _Level(nn.Module):
         return mixed
 
 
-def _pointwise(channels: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+def _begin_evenly(convolution: nn.Conv2d, scale: float = 1.0) -> None:
+    """Give a convolution weights with which activations of a scale leave it at 1, and no bias."""
+    fan = convolution.weight[0].numel()
+    nn.init.normal_(convolution.weight, std=fan**-0.5 / scale)
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)
 
 
 class FeaturePyramid(nn.Module):
@@ -73,13 +81,23 @@ class FeaturePyramid(nn.Module):
         self.trunk = trunk
         laterals = [channels for channels, _, _ in trunk.shapes((STRIDE, STRIDE), inputs=False)]
         *fine, coarsest = (laterals[tap] for tap in TAPS)
-        self.top = nn.Sequential(*_pointwise(coarsest, widths[-1]), nn.ReLU())
+        self.top = nn.Sequential(nn.Conv2d(coarsest, widths[-1], 1), nn.ReLU())
         self.levels = nn.ModuleList(
             _Level(above, lateral, width)
             for (width, above), lateral in zip(pairwise(widths), fine, strict=True)
         )
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(widths[0], n_classes, 1)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Draw weights with which every level begins at one scale: nothing else normalises it."""
+        for level in (self.top, *self.levels):
+            for name, module in level.named_modules():
+                if isinstance(module, nn.Conv2d):
+                    of_trunk = level is self.top or name == "lateral"
+                    _begin_evenly(module, TAP_SCALE if of_trunk else 1.0)
+        _begin_evenly(self.classifier)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] → scores (B, C, H, W)."""

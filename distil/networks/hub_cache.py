@@ -6,7 +6,7 @@ from typing import Any
 __all__ = ["from_cache"]
 
 
-def from_cache(model: Any, names: Sequence[str], part: str) -> tuple[Any, str] | None:
+def from_cache(model: Any, names: Sequence[str]) -> tuple[Any, str] | None:
     """Return the first of several networks that is in the cache, and its name.
 
     Parameters
@@ -15,8 +15,6 @@ def from_cache(model: Any, names: Sequence[str], part: str) -> tuple[Any, str] |
         Of transformers, such as ``SegformerModel``.
     names : sequence of str
         On the hub, the preferred one first.
-    part : str
-        Attribute of the loaded model that is wanted; empty for itself.
 
     Returns
     -------
@@ -28,5 +26,5 @@ def from_cache(model: Any, names: Sequence[str], part: str) -> tuple[Any, str] |
             found = model.from_pretrained(name, local_files_only=True)
         except (OSError, ValueError, RuntimeError):
             continue
-        return (getattr(found, part) if part else found), name
+        return found, name
     return None

@@ -99,7 +99,7 @@ def _begin(n_classes: int) -> Start:
     model = _model(n_classes)
     from transformers import MobileNetV2Model
 
-    found = from_cache(MobileNetV2Model, TRAINED, "")
+    found = from_cache(MobileNetV2Model, TRAINED)
     if found is None:
         names = " and ".join(TRAINED)
         return Start(MobileNet(model), f"random weights: the hub cache has neither of {names}")

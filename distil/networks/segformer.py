@@ -59,7 +59,7 @@ def _begin(n_classes: int) -> Start:
     network = build(n_classes)
     from transformers import SegformerModel
 
-    found = from_cache(SegformerModel, TRAINED, "")
+    found = from_cache(SegformerModel, TRAINED)
     if found is None:
         return Start(network, f"random weights: the hub cache has neither of {_names()}")
     network.encoder = found[0]

@@ -20,6 +20,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -129,7 +130,8 @@ def write_student(student: Student, folder: Path) -> None:
             temporary.replace(path)
     except OSError as error:
         for temporary, _ in made:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         raise DsegError(
             f"the student cannot be written to '{folder}': {error}. Repeat the command to write it"
         ) from error

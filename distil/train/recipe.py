@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 __all__ = ["Recipe", "learning_rate", "paper_recipe"]
 
+_WARMUP_AT_MOST = 0.1  # of a run
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -19,7 +21,7 @@ class Recipe:
     trained_factor : float
         By what the rate of those parts of a network is lower that have trained weights already.
     warmup : int
-        Steps over which the rate rises from 0.
+        Steps over which the rate rises from 0; less in a run that they would be a tenth of.
     cooling : float
         Last share of a run in which it falls to 0.
     weight_decay : float
@@ -84,9 +86,9 @@ def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     Examples
     --------
     >>> recipe = Recipe(learning_rate=1.0, warmup=10, cooling=0.5)
-    >>> [round(learning_rate(recipe, s, s / 100), 2) for s in (0, 9, 50, 75, 100)]
+    >>> [round(learning_rate(recipe, s, s / 200), 2) for s in (0, 9, 100, 150, 200)]
     [0.1, 1.0, 1.0, 0.5, 0.0]
     """
-    rising = min(1.0, (step + 1) / max(recipe.warmup, 1))
+    rising = min(1.0, max((step + 1) / max(recipe.warmup, 1), progress / _WARMUP_AT_MOST))
     falling = min(1.0, max(0.0, 1 - progress) / recipe.cooling) if recipe.cooling else 1.0
     return recipe.learning_rate * rising * falling

@@ -11,7 +11,7 @@ from torch import nn
 
 from ...classify.inference.prediction import At, Outputs, Prediction, predict_image
 from ...classify.labels.classes import Classes
-from ...distil.inference.scorer import SCORES, StudentScores, fused
+from ...distil.inference.scorer import SCORES, StudentScores
 from ...distil.student.files import Student, read_student
 from ...distil.student.view import View
 from ...extract.images.files import ImageFiles
@@ -123,8 +123,8 @@ class StudentSource(ImageFilesSource):
         super().__init__(files, white, options.white is not None, progress)
         self._view: View = student.view
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
-        network = fused(student.network).to(device)
-        self._network: nn.Module = network.to(memory_format=layout)  # type: ignore[call-overload]
+        network: Any = student.network
+        self._network: nn.Module = network.to(device, memory_format=layout)
         self._device, self._layout = device, layout
         self._batch = options.batch_size or (1 if device.type == "cpu" else _BATCH_ACCELERATOR)
 

@@ -17,7 +17,11 @@ import sys
 import torch
 from dseg.pipelines import main as cli
 
-for command in ("curve", "extract", "fit", "predict", "pretrain", "sample"):
+RUNS = (
+    *("curve", "distil", "extract", "fit", "predict", "pretrain", "sample"),
+    "synthesize",
+)
+for command in RUNS:
     importlib.import_module(f"dseg.pipelines.{command}.run")
 importlib.import_module("diffusers.models.unets.unet_2d")
 torch.optim.AdamW([torch.zeros(1)])  # imports much more
