@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from ..store.spec import FeatureSpec
 from .images.reading import UnreadableImage
+from .images.sample_records import FACTS, RECORDS, record_of
 from .networks.generators.latents import latents_of
 
-__all__ = ["FACTS", "SEEDS", "LatentRow", "Latents", "takes_latents"]
-
-FACTS, SEEDS = "samples.json", "samples.jsonl"
+__all__ = ["LatentRow", "Latents", "takes_latents"]
 
 
 class LatentRow:
@@ -87,7 +86,7 @@ class Latents:
         UnreadableImage
             If this generator did not draw it.
         """
-        seeds = path.with_name(SEEDS)
+        seeds = path.with_name(RECORDS)
         seed = _seeds_in(seeds).get(sha256.hex())
         if seed is None:
             raise UnreadableImage(
@@ -141,13 +140,9 @@ def _read_seeds(path: Path, version: tuple[int, int]) -> Mapping[str, int]:
 def _lines_of(path: Path) -> Iterator[tuple[str, int]]:
     """Yield sha256 and seed of each line; one that a killed run left incomplete is skipped."""
     for line in path.read_text(errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-            sha256, seed = record["sha256"], record["seed"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-        if isinstance(sha256, str) and isinstance(seed, int):
-            yield sha256, seed
+        record = record_of(line)
+        if record is not None:
+            yield record["sha256"], record["seed"]
 
 
 def _facts_in(path: Path) -> Mapping[str, Any]:

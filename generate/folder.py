@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .. import __version__
+from ..extract.images.sample_records import FACTS, RECORDS
 from ..store.atomic_folder import is_free, temporary_path
 from ..store.differences import differences
 from ..store.errors import DsegError, InputError
@@ -32,7 +33,6 @@ from .records import Records
 
 __all__ = ["FACTS", "RECORDS", "SampleFolder", "name_of", "read_drawn", "read_facts"]
 
-FACTS, RECORDS = "samples.json", "samples.jsonl"
 FORMAT, VERSION = "dseg-samples", 1
 
 _NAME = re.compile(r"[0-9]{6,}\.png")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..extract.images.sample_records import record_of
 from ..store.atomic_folder import temporary_path
 
 __all__ = ["Records"]
@@ -40,13 +41,9 @@ class Records:
                 self._add_line(line)
 
     def _add_line(self, line: str) -> None:
-        try:
-            record = json.loads(line)
-            name, seed, sha256 = (record[key] for key in ("name", "seed", "sha256"))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return
-        if isinstance(name, str) and type(seed) is int and isinstance(sha256, str):
-            self.by_name[name] = record
+        record = record_of(line)
+        if record is not None:
+            self.by_name[record["name"]] = record
 
     @property
     def seeds(self) -> dict[str, int]:
