@@ -50,6 +50,7 @@ def cli(context: click.Context) -> None:
     dseg predict feats.zarr
 
     `dseg pretrain` trains a diffusion model on images like yours, which can improve the masks.
+    `dseg distil` trains a small network to do what a model does, in a fraction of the time.
 
     Defaults of all options can be set in dseg.toml in the working folder, one table per command.
     """

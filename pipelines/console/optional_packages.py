@@ -16,8 +16,8 @@ _OPTIONAL = {
     "matplotlib": ("drawing plots needs", "matplotlib", "plots"),
     "onnx": ("exporting a student needs", "onnx", "export"),
     "transformers": (
-        "MAE, SwAV, DINO, SAM, other networks of transformers and diffusion models with a text "
-        "encoder need",
+        "MAE, SwAV, DINO, SAM, other networks of transformers, students but fpn, and diffusion "
+        "models with a text encoder need",
         "transformers",
         "transformers",
     ),

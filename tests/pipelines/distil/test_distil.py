@@ -5,8 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from dseg.extract.images.files import find_images
+from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.distil.config import DistilConfig
 from dseg.pipelines.distil.run import distil
+from dseg.pipelines.robustness.config import RobustnessConfig
+from dseg.pipelines.robustness.corrupted_runs import CorruptedRuns
+from dseg.pipelines.robustness.results import CLEAN
+from dseg.pipelines.robustness.scored_images import read_scored_images
 from dseg.store.errors import InputError
 from PIL import Image
 
@@ -88,6 +95,22 @@ def test_a_student_stands_where_a_model_does(student, world, dseg, tmp_path):
     assert "3 images and 3 labelled ones" in told.out
     assert json.loads(dseg("info", out, "--json").out)["network"] == "fpn"
     assert dseg("predict", world.photos, "--model", out, "--out", "dry", "--dry-run").code == 0
+
+
+def test_a_student_is_scored_by_robustness_as_by_evaluate(student, world, dseg):
+    """Of images as they are: the corruptions themselves need dseg[robustness]."""
+    _, out = student
+    assert dseg("predict", world.photos, "--model", out).code == 0
+    expected = json.loads(dseg("evaluate", "masks", world.truth, "--json").out)["mean_iou"]
+    config, images = (
+        RobustnessConfig(world.photos, world.truth, (out,)),
+        find_images([world.photos]),
+    )
+    scored = read_scored_images(
+        images, world.truth, None, 255, smallest=1, n_classes=3, progress=Progress()
+    )
+    runs = CorruptedRuns(config, 0, images, scored, torch.device("cpu"))
+    assert runs.confusion((CLEAN, 0)).mean_iou() == expected
 
 
 def test_what_only_an_ensemble_takes_is_refused(student, world, store, dseg):
