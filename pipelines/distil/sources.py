@@ -24,7 +24,18 @@ __all__ = ["LabelledImage", "Labelled", "Unlabelled", "is_synthetic", "read_labe
 
 
 def is_synthetic(source: Path) -> bool:
-    """Say whether a folder holds images with labels, as ``dseg synthesize`` writes them."""
+    """Say whether a folder holds images with labels, as ``dseg synthesize`` writes them.
+
+    Raises
+    ------
+    InputError
+        If it is a Zarr store.
+    """
+    if (source / "zarr.json").is_file():
+        raise InputError(
+            f"'{source}' is a Zarr store: a student learns from folders of images. Give that of "
+            "the photographs or, of synthetic images, one that `dseg synthesize --out folder` wrote"
+        )
     return all((source / part).is_dir() for part in ("images", "labels"))
 
 

@@ -5,6 +5,7 @@ part                                holds
 =================================== ==========================================================
 images/, labels/                    images, and their label maps under the same stems
 classes.txt or classes.json         the classes
+kept.txt, optional                  stems of the images to take; else all
 uncertainty/<stem>.npy, optional    (H, W), nats: pixels count less the more uncertain they are
 probabilities/<stem>.npy, optional  (C, H, W): used in place of the label map
 =================================== ==========================================================
@@ -67,7 +68,7 @@ class SyntheticFolder:
             )
         self.classes: Classes = classes
         files: ImageFiles = find_images([self._folder / "images"])
-        listed = None if config.list_file is None else read_list(config.list_file)
+        listed = _listed(config, progress)
         owner = f"'{self._folder}'"
         self.pairs: Labelled = read_labelled(
             files, labels, classes, owner, config, progress, wanted=listed
@@ -140,6 +141,18 @@ class SyntheticFolder:
             write_soft_label(
                 file, SoftLabel.of(resized[:, rows, columns], certainty[rows, columns])
             )
+
+
+def _listed(config: DistilConfig, progress: Progress) -> tuple[str, ...] | None:
+    """Return the images to take: those of ``--list``, else those that the filter kept, else all."""
+    kept = config.source / "kept.txt"
+    if config.list_file is not None:
+        return read_list(config.list_file)
+    if not kept.is_file():
+        return None
+    found = read_list(kept)
+    progress.say(f"{len(found)} images, those of '{kept}'")
+    return found
 
 
 def _loaded(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
