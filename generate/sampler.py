@@ -1,9 +1,8 @@
 """Draw images with a diffusion U-Net: the same image from the same seed.
 
-The noise of an image depends on its seed alone (`SeededNoise`). For the images to do so too, the
-network always sees equally many at once, whatever is drawn: convolutions of another number of
-images are computed in another order, and round otherwise. Which images those are, and in which
-place, does not matter. On a CPU it sees two, which is nearly as fast as more; elsewhere a batch.
+The noise of an image depends on its seed alone (`SeededNoise`), and on a CPU its steps on nothing
+else (`Passes`). On a GPU a pass of the network has as many images as a batch, and another number
+rounds otherwise.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,19 +18,15 @@ from ..extract.networks.defaults import choose_size
 from ..extract.networks.devices import choose_device
 from ..extract.networks.diffusion.unet import LoadedUNet
 from ..extract.networks.options import Precision
-from ..extract.networks.precision import at_precision, halve_weights
+from ..extract.networks.precision import halve_weights
 from ..store.errors import InputError
 from .noise import SeededNoise
+from .passes import Passes
 from .respacing import SamplingSchedule, default_ddim_respacing
 from .scheduler import drawing_of
 from .steps import ddim_sigma, ddim_step, ddpm_step, log_variance, predicted_image
 
 __all__ = ["Sampler", "SamplerSettings", "Step", "to_uint8"]
-
-CPU_PASS = 2
-"""Images that go through the network at once on a CPU, always."""
-GPU_BATCH = 16
-"""And elsewhere, unless another number is given."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +124,23 @@ class Sampler:
         self.shape = (self.drawing.channels, height, width)
         self.device = choose_device(settings.device)
         self._facts = _facts_of(loaded)
-        self._network = self._prepared(loaded)
+        self._passes = self._prepared(loaded)
 
-    def _prepared(self, loaded: LoadedUNet) -> torch.nn.Module:
+    def _prepared(self, loaded: LoadedUNet) -> Passes:
         """Return the network on its device; as for features, see `UNetBackbone`."""
-        last = self.device.type == "cpu" or self.settings.precision != "float32"
-        self._format = torch.channels_last if last else torch.contiguous_format
+        precision = self.settings.precision
+        last = self.device.type == "cpu" or precision != "float32"
+        memory_format = torch.channels_last if last else torch.contiguous_format
         whole = loaded.whole()
         of_timesteps: Any = whole.time_embedding
-        halve_weights(whole, self.settings.precision, but=of_timesteps)
-        return whole.to(self.device, memory_format=self._format)  # type: ignore[call-overload,no-any-return]
+        halve_weights(whole, precision, but=of_timesteps)
+        network = whole.to(self.device, memory_format=memory_format)  # type: ignore[call-overload]
+        return Passes(network, self.device, precision, memory_format)
 
     @property
     def batch_size(self) -> int:
-        """How many images go through the network together, unless another number is given."""
-        return CPU_PASS if self.device.type == "cpu" else GPU_BATCH
+        """How many images are drawn together, unless another number is given."""
+        return self._passes.batch_size
 
     def facts(self) -> dict[str, Any]:
         """Return all that decides which image a seed draws, and where it is from: JSON values."""
@@ -224,7 +221,7 @@ class Sampler:
         """
         schedule, drawing, settings = self.schedule, self.drawing, self.settings
         for taken, step in enumerate(reversed(range(len(schedule)))):
-            output = self._output(x, schedule.seen(step), at_once or len(x))
+            output = self._passes(x, schedule.seen(step), at_once or len(x))
             mean, values = output[:, : drawing.channels], output[:, drawing.channels :]
             x_0 = predicted_image(mean, x, step, schedule, drawing.prediction, drawing.limit)
             sigma = ddim_sigma(step, schedule, settings.eta)
@@ -236,19 +233,6 @@ class Sampler:
                 log_var = log_variance(step, schedule, drawing.variance, values)
                 x = ddpm_step(x_0, x, step, schedule, log_var, z)
             yield Step(step, x, x_0)
-
-    def _output(self, x: Tensor, t: float, at_once: int) -> Tensor:
-        """Return the network's raw output, float32, in passes of equally many images."""
-        number = CPU_PASS if self.device.type == "cpu" else at_once
-        seen = torch.tensor([t], device=self.device)  # one for all: a single row is not rounded
-        parts = []  # otherwise in other company
-        for part in torch.split(x, number):
-            lacking = number - len(part)
-            full = torch.cat([part, part[:1].expand(lacking, -1, -1, -1)]) if lacking else part
-            with at_precision(self.settings.precision, self.device):
-                output = self._network(full.contiguous(memory_format=self._format), seen)
-            parts.append(output[: len(part)].float())
-        return torch.cat(parts)
 
 
 def to_uint8(x: Tensor) -> NDArray[np.uint8]:

@@ -45,8 +45,8 @@ __all__ = ["sample"]
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
-    help="Images drawn together (CPU 2, GPU 16). On a GPU another number changes pixels by "
-    "rounding.",
+    help="Images drawn together (CPU 2 per core, GPU 16). On a GPU another number changes pixels "
+    "by rounding.",
 )
 @click.option("--shard", type=SHARD, help="Draw only part i (from 0) of n: for job arrays.")
 @device_option

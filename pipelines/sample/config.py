@@ -29,7 +29,7 @@ class SampleConfig:
     settings : SamplerSettings
         How images are drawn.
     batch_size : int, optional
-        Images that are drawn together; by default 2 on a CPU, 16 elsewhere.
+        Images that are drawn together; by default two for each thread of a CPU, 16 elsewhere.
     shard : (i, n), optional
         Draw the i-th, from 0, of n parts of the images.
     overwrite : bool

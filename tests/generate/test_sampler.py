@@ -46,11 +46,17 @@ def test_a_seed_draws_the_same_image_in_any_company(model: Path, settings: Any) 
 
 @pytest.mark.parametrize("side", [32, 64])
 def test_the_network_that_comes_along_does_so_too(side: int) -> None:
-    """Convolutions of one image and of several are computed in another order."""
+    """Convolutions of one image and of several, and by more threads, are summed in other orders."""
     one = sampler("builtin:dseg-64", respacing="2", size=side)
     whole = one.draw([0, 1, 2, 3], batch_size=4)
     np.testing.assert_array_equal(one.draw([2, 3], batch_size=1), whole[2:])
-    np.testing.assert_array_equal(one.draw([3, 0, 1], batch_size=2), whole[[3, 0, 1]])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 2)
+    try:
+        np.testing.assert_array_equal(one.draw([3, 0, 1]), whole[[3, 0, 1]])
+        assert torch.get_num_threads() == threads + 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_the_steps_are_those_of_the_plain_loop(model: Path) -> None:

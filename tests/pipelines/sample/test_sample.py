@@ -197,10 +197,10 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(dseg, ddpm, tmp_path):
 
 def test_killed_runs_end_with_the_same_files(forked, ddpm, tmp_path):
     """Killed twice while it draws; two processes then share what is left."""
-    words = ("--checkpoint", ddpm, "--count", 12, "--sampler", "ddpm", "--steps", 6)
+    words = ("--checkpoint", ddpm, "--count", 8, "--sampler", "ddpm", "--steps", 5)
     words = ("sample", *words, "--device", "cpu", "--out")
     drawn = tmp_path / "drawn"
-    for wanted in (1, 5):
+    for wanted in (1, 4):
         run = forked(tmp_path, *words, "drawn")
         ended = run.kill_when(
             lambda n=wanted: drawn.is_dir() and len(list(drawn.glob("0*.png"))) >= n
@@ -216,7 +216,7 @@ def test_killed_runs_end_with_the_same_files(forked, ddpm, tmp_path):
     finished = forked(tmp_path, *words, "unbroken").result()
     assert finished.code == 0, finished.err
     assert files(drawn) == files(tmp_path / "unbroken")
-    assert len(files(drawn)) == 14
+    assert len(files(drawn)) == 10
 
 
 def test_runs_that_draw_other_images_wait(forked, ddpm, tmp_path):
