@@ -62,6 +62,8 @@ severities = "1"
 [pretrain]
 batch-size = 2
 sheets = 0
+[sample]
+steps = "2"
 """
 
 
