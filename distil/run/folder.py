@@ -7,7 +7,7 @@ student.*             the student, once the run has ended, see `student.files`
 training/             the state from which a run goes on
 soft-labels/          the teacher's, see `data.soft_labels`, and ``teacher.json``: whose
 log.jsonl             a line now and then: step, loss, held-out mIoU
-curve.png, curve.svg  the latter drawn
+curve.png             the latter drawn
 ===================== ================================================================
 
 With ``--overwrite`` an older student stays until the new one is written. What is not ours is never
@@ -35,7 +35,7 @@ __all__ = ["StudentFolder"]
 
 _STATE, _LOG, _SOFT, _TEACHER = "training", "log.jsonl", "soft-labels", "teacher.json"
 _HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".DS_Store"}
-_OURS = {_STATE, _LOG, _SOFT, STUDENT_JSON, WEIGHTS, "curve.png", "curve.svg", *_HALF_MADE}
+_OURS = {_STATE, _LOG, _SOFT, STUDENT_JSON, WEIGHTS, "curve.png", *_HALF_MADE}
 _ELSE = "give another --out"
 _WORDS = {
     "images_sha256": "the images",
@@ -62,7 +62,7 @@ class StudentFolder:
 
     @property
     def curve(self) -> Path:
-        """Of the files of the curve, without their endings."""
+        """Of the picture of the curve, without its ending."""
         return self.path / "curve"
 
     def state_to_continue(

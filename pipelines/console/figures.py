@@ -26,12 +26,19 @@ _STYLE = {
 }
 
 
+_HOW: Mapping[str, Mapping[str, Any]] = {
+    "png": {"dpi": 200},
+    "svg": {"metadata": {"Date": None}},
+}
+
+
 @contextmanager
 def figure(
     stem: Path,
     columns: int = 1,
     size: tuple[float, float] = (4.8, 3.4),
     rows: int = 1,
+    forms: Sequence[str] = ("png", "svg"),
     **grid: Any,
 ) -> Iterator[Sequence[Any]]:
     """Yield axes to draw on; then write ``stem.png`` and ``stem.svg``, each whole or not at all.
@@ -44,6 +51,8 @@ def figure(
         Of axes.
     size : tuple of float
         Width and height of each, in inches.
+    forms : sequence of str
+        Which of the two files.
     **grid
         For matplotlib's ``subplots``.
     """
@@ -53,9 +62,9 @@ def figure(
     with mpl.rc_context(_STYLE):
         made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
         yield made.subplots(rows, columns, squeeze=False, **grid).ravel().tolist()
-        for form, how in (("png", {"dpi": 200}), ("svg", {"metadata": {"Date": None}})):
+        for form in forms:
             file = BytesIO()
-            made.savefig(file, format=form, **how)
+            made.savefig(file, format=form, **_HOW[form])
             write_encoded(f"{stem}.{form}", file.getvalue())
 
 

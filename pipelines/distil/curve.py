@@ -17,11 +17,11 @@ def draw_curve(lines: Sequence[Mapping[str, Any]], stem: Path, against: str) -> 
     lines : sequence of mapping
         With ``step`` and, where known, ``loss`` and ``held_out_miou``.
     stem : path
-        Of ``.png`` and ``.svg``.
+        Of the ``.png``, without its ending.
     against : str
         What the held-out masks were compared with.
     """
-    with figure(stem, columns=2, size=(3.6, 2.8)) as (left, right):
+    with figure(stem, columns=2, size=(3.6, 2.8), forms=("png",)) as (left, right):
         _draw(left, lines, "loss", COLOURS[6])
         _draw(right, lines, "held_out_miou", BLUE)
         left.set(xlabel="step", ylabel="loss of training", ylim=(0, None))

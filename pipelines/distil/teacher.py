@@ -1,13 +1,9 @@
 """The teacher's pass: soft labels of images, each written once, at the student's size."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ...classify.inference.prediction import Prediction
 from ...distil.data.examples import Example, SoftTarget
@@ -22,33 +18,9 @@ from ..features.sources import ImageFilesSource, Segmentable
 from ..masks.mask_model import MaskModel, Segment
 from .sources import Unlabelled
 
-__all__ = ["SoftLabels", "certainty_of"]
+__all__ = ["SoftLabels"]
 
 _WRITERS, _MAX_WAITING = 1, 2
-
-
-def certainty_of(prediction: Prediction, members: int) -> NDArray[np.float32]:
-    """Return how sure a teacher is of each pixel, in [0, 1], by which the pixel counts.
-
-    1 less the members' disagreement (`jensen_shannon`) as a share of the most that it can be; of a
-    single network, which cannot disagree, its highest probability.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        With probabilities and, of several members, uncertainty.
-    members : int
-
-    Returns
-    -------
-    array of shape (H, W), float32
-    """
-    assert prediction.probabilities is not None
-    if prediction.uncertainty is None:
-        return np.asarray(prediction.probabilities.max(0), np.float32)
-    most = math.log(min(members, len(prediction.probabilities)))
-    certainty: NDArray[np.float32] = 1 - prediction.uncertainty / np.float32(max(most, 1e-6))
-    return certainty
 
 
 @dataclass(frozen=True)
@@ -103,7 +75,7 @@ class SoftLabels:
         failed: dict[str, str] = {}
         segment = teacher.segmenter(source)
         done = partial(self._is_done, images.sizes)
-        label = partial(self._labelled, images.sizes, segment, teacher.members, failed)
+        label = partial(self._labelled, images.sizes, segment, failed)
         with progress.bar("teacher", len(images.stems), "images") as advance:
             made = map(label, source.images(images.stems, done))
             for _ in ahead(_write, made, _WRITERS, limit=_MAX_WAITING):
@@ -118,7 +90,6 @@ class SoftLabels:
         self,
         sizes: Mapping[str, tuple[int, int]],
         segment: Segment,
-        members: int,
         failed: dict[str, str],
         image: Segmentable | str,
     ) -> list[tuple[Path, SoftLabel]]:
@@ -130,14 +101,14 @@ class SoftLabels:
             if image.geometry is not None:  # the mask is drawn at the student's size
                 at_size = replace(image.geometry, size=geometry.resized)
                 image = replace(image, geometry=at_size)
-            prediction = segment(image, want_probabilities=True)
+            prediction = segment(image, want_probabilities=True, want_uncertainty=False)
         except InputError:
             raise
         except DsegError as error:
             failed[image.name] = str(error)
             return []
         files = self.paths(image.sha256.hex(), geometry)
-        return list(zip(files, _tiles(prediction, members, geometry), strict=True))
+        return list(zip(files, _tiles(prediction, geometry), strict=True))
 
     def examples(
         self, paths: Mapping[str, Path], sizes: Mapping[str, tuple[int, int]], white: int
@@ -155,13 +126,16 @@ class SoftLabels:
         return found
 
 
-def _tiles(prediction: Prediction, members: int, geometry: Geometry) -> Iterator[SoftLabel]:
+def _tiles(prediction: Prediction, geometry: Geometry) -> Iterator[SoftLabel]:
+    """Yield the soft label of each tile; a pixel counts by its highest probability.
+
+    Not by the members' disagreement: they mostly agree even where each of them is in doubt.
+    """
     assert prediction.probabilities is not None
-    certainty = certainty_of(prediction, members)
     for tile, (y, x) in enumerate(geometry.offsets):
         height, width = geometry.content(tile)
-        rows, columns = slice(y, y + height), slice(x, x + width)
-        yield SoftLabel.of(prediction.probabilities[:, rows, columns], certainty[rows, columns])
+        part = prediction.probabilities[:, y : y + height, x : x + width]
+        yield SoftLabel.of(part, part.max(0))
 
 
 def _write(soft: list[tuple[Path, SoftLabel]]) -> None:
