@@ -24,7 +24,7 @@ from ...store.errors import DsegError, InputError
 from ..console.optional_packages import missing_package, require
 from ..console.progress import Progress
 from ..inputs.image_list import duration
-from ..training.memory import default_memory, return_freed_memory
+from ..training.memory import default_memory, keep_freed_memory, return_freed_memory
 from ..training.progress_bar import training_bar
 from .config import PAPER_EPOCHS, DistilConfig, DistilSummary
 from .curve import draw_curve
@@ -166,6 +166,7 @@ class _Run:
         if self.state:
             record.restore(*self.folder.state())
         pairs = self._pairs()
+        keep_freed_memory()
         last = self._train(training, pairs, record)
         if last.stopped:
             out = self.config.out
