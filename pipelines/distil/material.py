@@ -1,7 +1,6 @@
 """What a run learns from: examples to train on, labelled ones beside them, and those held out."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,9 @@ DEFAULT_SIDE = 256
 """Pixels of the longer side at which a student sees images."""
 
 _DEFAULT_MODEL = Path("model")
+
+Check = Callable[[Classes, Mapping[str, Any]], object]
+"""Refuses a folder with a run of other settings, before the teacher begins."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,11 @@ class Material:
 
 
 def real_material(
-    config: DistilConfig, folder: StudentFolder, device: torch.device, progress: Progress
+    config: DistilConfig,
+    folder: StudentFolder,
+    device: torch.device,
+    check: Check,
+    progress: Progress,
 ) -> Material:
     """Return real images with a teacher's soft labels, made where they are missing.
 
@@ -99,25 +105,26 @@ def real_material(
     white = config.white or teacher.white
     labelled = _labelled(config, teacher.classes, f"the model '{model}'", progress)
     images = unlabelled(config, labelled.images, progress)
-    soft = SoftLabels(folder.soft_labels, view)
-    known_as = fingerprint(model)
+    soft, known_as = SoftLabels(folder.soft_labels, view), fingerprint(model)
+    about = {"source": str(model), "fingerprint": known_as, "members": teacher.members}
+    kind = _Kind(teacher.classes, view, white, about, "the teacher's masks", images.digest)
+    check(kind.classes, kind.settings(labelled))
     folder.claim_soft_labels({"teacher": known_as, "view": view.to_dict(), "white": white})
     options = ImageOptions(config.checkpoint, config.backbone, white=config.white)
     source = teacher.images(images.files, options, progress)
     failed = dict(images.refused) | soft.make(teacher, source, images, progress)
-    paths = {stem: source.paths[stem] for stem in images.stems}
-    examples = soft.examples(paths, images.sizes, white)
+    examples = soft.examples(images, white)
     if not examples:
         raise DsegError(
             f"the teacher could segment none of the {len(images.stems)} images. The first error: "
             f"{next(iter(failed.values()), 'unknown')}"
         )
-    about = {"source": str(model), "fingerprint": known_as, "members": teacher.members}
-    kind = _Kind(teacher.classes, view, white, about, "the teacher's masks")
     return _dealt(config, kind, examples, labelled, failed)
 
 
-def synthetic_material(config: DistilConfig, folder: StudentFolder, progress: Progress) -> Material:
+def synthetic_material(
+    config: DistilConfig, folder: StudentFolder, check: Check, progress: Progress
+) -> Material:
     """Return the pairs of a synthetic folder, with real labelled images beside them.
 
     Raises
@@ -138,11 +145,13 @@ def synthetic_material(config: DistilConfig, folder: StudentFolder, progress: Pr
     owner = f"the synthetic folder '{config.source}'"
     labelled = _labelled(config, synthetic.classes, owner, progress)
     view, white = _view(config, None), config.white or FULL
-    about = {"source": str(config.source), "fingerprint": synthetic.pairs.digest}
-    folder.claim_soft_labels({"teacher": about["fingerprint"], "view": view.to_dict()})
+    digest = synthetic.pairs.digest
+    about = {"source": str(config.source), "fingerprint": digest}
+    kind = _Kind(synthetic.classes, view, white, about, "synthetic labels", digest)
+    check(kind.classes, kind.settings(labelled))
+    folder.claim_soft_labels({"teacher": digest, "view": view.to_dict()})
     soft = SoftLabels(folder.soft_labels, view)
     examples = synthetic.examples(view, soft, config.ignore, progress)
-    kind = _Kind(synthetic.classes, view, white, about, "synthetic labels")
     return _dealt(config, kind, examples, labelled, {})
 
 
@@ -179,6 +188,17 @@ class _Kind:
     white: int
     teacher: Mapping[str, Any]
     against: str
+    digest: str  # of the images
+
+    def settings(self, labelled: Labelled) -> dict[str, Any]:
+        """Return what a run must keep when it goes on."""
+        return {
+            "teacher": self.teacher["fingerprint"],
+            "view": self.view.to_dict(),
+            "white": self.white,
+            "images_sha256": self.digest,
+            "labels_sha256": labelled.digest,
+        }
 
 
 def _dealt(
@@ -203,7 +223,6 @@ def _dealt(
     if config.recipe == "paper":
         held_out, beside = beside, []
     pairs = [e for number in seen for e in examples[stems[number]]]
-    digest = hashlib.sha256("\n".join(sorted(_identity(e) for e in pairs + held_out)).encode())
     shas = [image.sha256 for image in labelled.images]
     return Material(
         classes=kind.classes,
@@ -217,13 +236,7 @@ def _dealt(
         against=against,
         teacher=kind.teacher,
         extra={"images": [image.stem for image in labelled.images], "images_sha256": shas},
-        settings={
-            "teacher": kind.teacher["fingerprint"],
-            "view": kind.view.to_dict(),
-            "white": kind.white,
-            "images_sha256": digest.hexdigest(),
-            "labels_sha256": labelled.digest,
-        },
+        settings=kind.settings(labelled),
         failed=failed,
     )
 
@@ -232,10 +245,3 @@ def _of_labelled(image: LabelledImage, kind: _Kind, ignore: int) -> list[Example
     geometry, target = kind.view.geometry(image.size), LabelTarget(image.label, ignore)
     tiles = range(len(geometry.offsets))
     return [Example(image.image, geometry, tile, target, kind.white) for tile in tiles]
-
-
-def _identity(example: Example) -> str:
-    """Return a text that stands for an example, wherever its files lie."""
-    target = example.target
-    own = target.path.name if hasattr(target, "path") else ""
-    return f"{own} {example.tile} {example.geometry.size}"

@@ -1,13 +1,14 @@
 """``dseg distil``: a small network that learns what an ensemble says of many images."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
+from ...classify.labels.classes import Classes
 from ...distil.data.augmentation import Augmentation
 from ...distil.data.pairs import TrainingPairs, crop_of
 from ...distil.networks.registry import student_kind
@@ -16,7 +17,7 @@ from ...distil.student.files import Student, write_student
 from ...distil.train.recipe import Recipe, paper_recipe
 from ...distil.train.training import StudentTraining
 from ...extract.networks.devices import choose_device
-from ...pretrain.run.loop import TrainingStatus, train
+from ...pretrain.run.loop import Length, TrainingStatus, train
 from ...pretrain.train.optimisation import mixed_seed
 from ...pretrain.train.precision import choose_precision
 from ...store.claims import claimed
@@ -54,11 +55,16 @@ def distil(config: DistilConfig, progress: Progress | None = None) -> DistilSumm
     return_freed_memory()
     device, folder = choose_device(config.device), StudentFolder(config.out)
     _check(config, folder)
+
+    def check(classes: Classes, settings: Mapping[str, Any]) -> None:
+        every = {**settings, **_own_settings(config, classes)}
+        folder.state_to_continue(every, Length(), overwrite=config.overwrite)
+
     with claimed(config.out, None, "dseg distil", warn=progress.warn), _memory_errors():
         if is_synthetic(config.source):
-            material = synthetic_material(config, folder, progress)
+            material = synthetic_material(config, folder, check, progress)
         else:
-            material = real_material(config, folder, device, progress)
+            material = real_material(config, folder, device, check, progress)
         return _Run(config, material, folder, device, progress).outcome()
 
 
@@ -127,13 +133,7 @@ class _Run:
         self.recipe = _recipe(config)
         self.augmentation = _augmentation(config, material.classes.names)
         self.length = config.length(len(material.pairs), self.recipe.batch_size)
-        self.settings: dict[str, Any] = {
-            **material.settings,
-            "network": config.network,
-            "recipe": _plain(self.recipe),
-            "augmentation": asdict(self.augmentation),
-            "classes": list(material.classes.names),
-        }
+        self.settings = {**material.settings, **_own_settings(config, material.classes)}
         overwrite = config.overwrite
         self.state = folder.state_to_continue(self.settings, self.length, overwrite=overwrite)
         self.done = int(self.state["step"]) if self.state else 0
@@ -305,6 +305,16 @@ class _Run:
             failed={**material.failed, **(lost or {})},
             finished_before=finished,
         )
+
+
+def _own_settings(config: DistilConfig, classes: Classes) -> dict[str, Any]:
+    """Return what of the command's own settings a run must keep when it goes on."""
+    return {
+        "network": config.network,
+        "recipe": _plain(_recipe(config)),
+        "augmentation": asdict(_augmentation(config, classes.names)),
+        "classes": list(classes.names),
+    }
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

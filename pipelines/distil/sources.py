@@ -83,18 +83,28 @@ class Unlabelled:
     ----------
     files : ImageFiles
         All of the folder.
-    stems : tuple of str
-        Those to take.
     sizes : mapping
-        Height and width by stem.
+        Height and width of those to take, by stem.
+    sha256 : mapping
+        Of their files, hexadecimal, by stem.
     refused : mapping
         Why images cannot be used, by name.
     """
 
     files: ImageFiles
-    stems: tuple[str, ...]
     sizes: Mapping[str, tuple[int, int]]
+    sha256: Mapping[str, str]
     refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Those to take."""
+        return tuple(self.sizes)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all their files, whatever their names and order."""
+        return hashlib.sha256("".join(sorted(self.sha256.values())).encode()).hexdigest()
 
 
 def read_labelled(
@@ -215,7 +225,12 @@ def unlabelled(
             f"none of the {len(stems)} images in {files.where} can be read. The first error: "
             f"{next(iter(survey.refused.values()))}"
         )
-    return Unlabelled(files, tuple(sizes), sizes, dict(survey.refused))
+    with progress.bar("hashes", len(sizes), "images") as advance:
+        sha256 = dict[str, str]()
+        for stem in sizes:
+            sha256[stem] = sha256_of(files.files[names[stem]]).hex()
+            advance(1)
+    return Unlabelled(files, sizes, sha256, dict(survey.refused))
 
 
 def check_uncertainty(path: Path, size: tuple[int, int]) -> None:

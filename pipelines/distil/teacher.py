@@ -9,7 +9,6 @@ from ...classify.inference.prediction import Prediction
 from ...distil.data.examples import Example, SoftTarget
 from ...distil.data.soft_labels import SoftLabel, write_soft_label
 from ...distil.student.view import View
-from ...extract.images.reading import sha256_of
 from ...store.errors import DsegError, InputError
 from ...store.geometry import Geometry
 from ..console.progress import Progress
@@ -110,14 +109,12 @@ class SoftLabels:
         files = self.paths(image.sha256.hex(), geometry)
         return list(zip(files, _tiles(prediction, geometry), strict=True))
 
-    def examples(
-        self, paths: Mapping[str, Path], sizes: Mapping[str, tuple[int, int]], white: int
-    ) -> dict[str, list[Example]]:
-        """Return the examples of images whose soft labels exist, by stem."""
-        found = {}
-        for stem, path in paths.items():
-            geometry = self.view.geometry(sizes[stem])
-            files = self.paths(sha256_of(path).hex(), geometry)
+    def examples(self, images: Unlabelled, white: int) -> dict[str, list[Example]]:
+        """Return the examples of those images whose soft labels exist, by stem."""
+        found, names = {}, images.files.by_stem
+        for stem, size in images.sizes.items():
+            path, geometry = images.files.files[names[stem]], self.view.geometry(size)
+            files = self.paths(images.sha256[stem], geometry)
             if all(file.is_file() for file in files):
                 found[stem] = [
                     Example(path, geometry, tile, SoftTarget(file), white)

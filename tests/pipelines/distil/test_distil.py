@@ -148,6 +148,7 @@ def test_a_finished_run_says_so_and_goes_on_with_more_steps(world, model, dseg, 
     told = dseg(*words, "--steps", 4, "--seed", 1)
     assert told.code == 2
     assert "differs in seed (0 before, 1 now)" in told.err
+    assert "teacher" not in told.err  # refused before it begins
     assert dseg(*words, "--steps", 2, "--seed", 1, "--overwrite").code == 0
     shutil.rmtree(tmp_path / "student/training")
     told = dseg(*words, "--steps", 2)

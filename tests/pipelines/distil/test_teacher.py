@@ -6,7 +6,7 @@ import torch
 from dseg.distil.data.soft_labels import read_soft_label
 from dseg.distil.student.view import View
 from dseg.extract.images.files import find_images
-from dseg.extract.images.reading import image_size
+from dseg.extract.images.reading import image_size, sha256_of
 from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.distil.sources import Unlabelled
 from dseg.pipelines.distil.teacher import SoftLabels
@@ -25,12 +25,12 @@ def teach(world, model, tmp_path):
         teacher, files = open_mask_model(model, torch.device("cpu")), find_images([world.photos])
         sizes = {stem: image_size(world.photos / f"{stem}.png") for stem in stems}
         source = teacher.images(files, ImageOptions(), Progress())
-        images = Unlabelled(files, stems, sizes)
+        sha256 = {stem: sha256_of(world.photos / f"{stem}.png").hex() for stem in stems}
+        images = Unlabelled(files, sizes, sha256)
         soft = SoftLabels(tmp_path / "soft", view)
         soft.folder.mkdir(exist_ok=True)
         assert soft.make(teacher, source, images, Progress()) == {}
-        paths = {stem: source.paths[stem] for stem in stems}
-        return soft.examples(paths, sizes, 65535)
+        return soft.examples(images, 65535)
 
     return run
 
