@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ...extract.checkpoints.transformers_folder import loaded_quietly
+from ...store.errors import InputError
+
 __all__ = ["from_cache"]
 
 
@@ -23,8 +26,7 @@ def from_cache(model: Any, names: Sequence[str]) -> tuple[Any, str] | None:
     """
     for name in names:
         try:
-            found = model.from_pretrained(name, local_files_only=True)
-        except (OSError, ValueError, RuntimeError):
+            return loaded_quietly(model, name, name, local_files_only=True), name
+        except InputError:
             continue
-        return found, name
     return None

@@ -38,7 +38,7 @@ class Recipe:
 
     name: str = "default"
     batch_size: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     trained_factor: float = 0.3
     warmup: int = 30
     cooling: float = 0.5

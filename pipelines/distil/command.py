@@ -83,7 +83,7 @@ __all__ = ["distil"]
 )
 @click.option("--batch-size", type=click.IntRange(1), help="Images per step (8).")
 @click.option(
-    "--learning-rate", type=Finite(0, min_open=True), help="Highest learning rate (0.001)."
+    "--learning-rate", type=Finite(0, min_open=True), help="Highest learning rate (0.003)."
 )
 @click.option(
     "--precision",
