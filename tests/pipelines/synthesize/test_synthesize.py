@@ -187,3 +187,16 @@ def test_filters_are_the_plain_slices(scores, dropped):
     rest = set(numbered) - set(certain)
     assert not rest or max(scores[k] for k in certain) <= min(scores[k] for k in rest)
     assert kept(numbered, "all", dropped) == list(range(len(scores)))
+
+
+@pytest.mark.slow  # it has to draw enough to tell
+def test_memory_does_not_grow_with_the_count(measured, model, ddpm, tmp_path):
+    line = ("synthesize", "--model", model, "--checkpoint", ddpm, "--steps", 1, "--quiet")
+    counts = (4, 4, 44)  # the first run brings in what is imported on the way
+    calls = [
+        (*line, "--size", 256, "--count", n, "--out", tmp_path / f"s{k}")
+        for k, n in enumerate(counts)
+    ]
+    _, (_, few, many) = measured(*calls)
+    of_all = 40 * 256 * 256 * 9  # bytes of so many images with masks and uncertainty
+    assert many.peak - few.peak < of_all / 2
