@@ -15,7 +15,7 @@ from dseg.pipelines.training.holdout import TrialSetup
 from dseg.pipelines.training.options import TrainingOptions
 from dseg.store.errors import InputError
 
-WORDS = ("--members", 3, "--max-steps", 60)
+WORDS = ("--members", 2, "--max-steps", 30)
 
 
 def weights(folder):
@@ -30,7 +30,7 @@ def same(one, other):
 def setting(world, store):
     features = FeatureStore.open(store)
     labelled = read_labelled(features, world.labels, None, 255, Progress())
-    options = TrainingOptions(members=3, max_steps=60)
+    options = TrainingOptions(members=2, max_steps=30)
     return TrialSetup(features, labelled, options, 10**9, torch.device("cpu"))
 
 

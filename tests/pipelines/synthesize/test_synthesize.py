@@ -93,7 +93,7 @@ def test_a_larger_count_continues_and_a_store_holds_the_same(dseg, made, model, 
         np.testing.assert_array_equal(group["uncertainty"][k], uncertainty)
 
 
-@pytest.mark.parametrize("out", ["s", "s.zarr"])
+@pytest.mark.parametrize("out", ["s", pytest.param("s.zarr", marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_and_ends_the_same(dseg, forked, made, model, ddpm, tmp_path, out):
     line = ("synthesize", "--model", model, "--checkpoint", ddpm, "--seed", 7, "--count", 5, *QUICK)
     running = forked(tmp_path, *line, "--out", out)
