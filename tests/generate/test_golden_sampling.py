@@ -21,7 +21,7 @@ ABSOLUTE, RELATIVE = 3e-4, 2e-5  # of the largest value, of the L2 norm
 FINAL_ABSOLUTE = 2e-3  # of all pixels, not of a sixteenth
 OTHER_LEVELS = 1e-3  # share of values one level off
 
-SLOW = {"ddpm10", "ddim10"}  # the others have the same steps, fewer of them
+SLOW = {"ddpm10", "ddim10", "ddim5_eta1"}  # the others have the same steps, fewer of them
 CASES = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in ("ddpm10", "ddim10", "ddim5_eta1", "ddpm4_noclip", "ddim4_respaced_sections")

@@ -13,7 +13,11 @@ from dseg.store.errors import InputError
 from torch import nn
 
 N_CLASSES = 5
-NAMES = tuple(KINDS)
+# The large ones take long, and share what the others test.
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in ("deeplab", "mobilenet") else [])
+    for name in KINDS
+]
 
 
 @pytest.fixture(scope="module")
