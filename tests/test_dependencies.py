@@ -14,7 +14,15 @@ from packaging.utils import canonicalize_name
 ROOT = Path(dseg.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OPTIONAL = ("plots", "cluster", "transformers", "robustness", "xarray")  # what users choose from
+OPTIONAL = (
+    "plots",
+    "cluster",
+    "transformers",
+    "robustness",
+    "xarray",
+    "export",
+)  # what users choose from
+PARTS = ("classify", "demo", "distil", "extract", "generate", "pipelines", "pretrain", "store")
 PACKAGES = {  # by the module that dseg imports, where the two differ
     "PIL": "pillow",
     "imagecorruptions": "imagecorruptions-imaug",
@@ -69,7 +77,7 @@ def test_the_version_is_stated_once():
 
 def imports():
     """Each import of another package: the file, the module, and whether it stands in a function."""
-    for part in ("classify", "demo", "extract", "pipelines", "pretrain", "store"):
+    for part in PARTS:
         for path in (ROOT / part).rglob("*.py"):
             tree = ast.parse(path.read_text())
             later = {

@@ -73,7 +73,12 @@ def test_a_model_predicts_drawn_images_from_the_store_and_from_their_folder(
     new = draw(tmp_path / "new", range(3))
     assert dseg("predict", new, "--out", "of_new").code == 0
     assert len(list((tmp_path / "of_new").glob("*.png"))) == 3
-    words = ("robustness", new, samples.with_name("labels"), "--model", "model", "--out", "r")
+
+
+def test_robustness_of_such_a_model_has_no_meaning(dseg, samples, extracted):
+    pytest.importorskip("imagecorruptions")
+    assert dseg("fit", "f.zarr", samples.with_name("labels"), *SMALL).code == 0
+    words = ("robustness", samples, samples.with_name("labels"), "--model", "model", "--out", "r")
     refused = dseg(*words)
     assert refused.code == 2
     assert "no corruption would change them" in refused.err
