@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from dseg.classify.inference.mask_files import write_encoded
 from dseg.extract.checkpoints.builtin import BUILTIN
 from dseg.extract.networks.options import BackboneOptions
 from dseg.pipelines.extract.config import ExtractConfig
 from dseg.pipelines.extract.run import extract
 from dseg.pipelines.fit.config import FitConfig
 from dseg.pipelines.fit.run import fit
+from dseg.store.whole_file import write_whole
 from real.layout import DataSet, find_sets, write_list
 from real_data import SIZES
 
@@ -83,7 +83,7 @@ def main() -> None:
             if key not in results:
                 results[key] = measure(data, options, given)
                 given.out.parent.mkdir(parents=True, exist_ok=True)
-                write_encoded(given.out, json.dumps(results, indent=1).encode())
+                write_whole(given.out, json.dumps(results, indent=1).encode())
             found = results[key]
             scores = ", ".join(f"{score:.3f}" for score in found["mean_iou"])
             print(

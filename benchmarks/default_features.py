@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from dseg.classify.inference.mask_files import write_encoded
 from dseg.extract.checkpoints.builtin import BUILTIN, FILTERS
 from dseg.extract.networks.devices import choose_device
 from dseg.extract.networks.options import BackboneOptions
@@ -27,6 +26,7 @@ from dseg.pipelines.training.holdout import Scores, TrialSetup
 from dseg.pipelines.training.options import TrainingOptions
 from dseg.store.read.reader import FeatureStore
 from dseg.store.read.view import join_features
+from dseg.store.whole_file import write_whole
 from real.layout import DataSet, find_sets, write_list
 
 LITE = "builtin:efficientnet-lite0"
@@ -189,7 +189,7 @@ def main() -> None:
                 results = json.loads(given.out.read_text()) if given.out.is_file() else {}
                 results[key] = scores
                 given.out.parent.mkdir(parents=True, exist_ok=True)
-                write_encoded(given.out, json.dumps(results, indent=1).encode())
+                write_whole(given.out, json.dumps(results, indent=1).encode())
             means.append(fmean(results[key]))
             print(f"{means[-1]:>13.3f}", end="", flush=True)
         print(f"{fmean(means):>8.3f}", flush=True)

@@ -21,7 +21,6 @@ from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dseg.classify.inference.mask_files import write_encoded
 from dseg.distil.student.files import read_student
 from dseg.extract.images.files import find_images
 from dseg.extract.networks.devices import choose_device
@@ -40,6 +39,7 @@ from dseg.pipelines.masks.mask_model import ImageOptions
 from dseg.pipelines.masks.open_model import open_mask_model
 from dseg.pipelines.predict.config import PredictConfig
 from dseg.pipelines.predict.run import predict
+from dseg.store.whole_file import write_whole
 from real.layout import DataSet, find_sets, write_list
 from timing import seconds
 
@@ -214,9 +214,9 @@ def main() -> None:
             case.work.mkdir(parents=True, exist_ok=True)
             results = json.loads(path.read_text()) if path.is_file() else {}
             results[key] = {**results.get(key, {}), **measure(case, given)}
-            write_encoded(path, json.dumps(results, indent=1).encode())
+            write_whole(path, json.dumps(results, indent=1).encode())
             print(table(results, (TEACHER, *given.students)), flush=True)
-    write_encoded(given.work / "distil.md", table(results, (TEACHER, *given.students)).encode())
+    write_whole(given.work / "distil.md", table(results, (TEACHER, *given.students)).encode())
 
 
 if __name__ == "__main__":

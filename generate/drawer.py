@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..extract.networks.devices import choose_device
@@ -15,12 +14,13 @@ from ..extract.networks.generators.latents import latents_of
 from ..extract.networks.options import CheckpointOptions
 from ..extract.registry import load_generator
 from ..store.errors import InputError
+from .network_facts import network_facts, with_weights
 from .sampler import Sampler, SamplerSettings
 
-__all__ = ["DiffusionDrawer", "Drawer", "LatentDrawer", "open_drawer"]
+__all__ = ["Drawer", "LatentDrawer", "open_drawer"]
 
 _LATENT_BATCH = 8  # images that are held at once
-_PROBED = 2  # passes of the network; the first also warms up
+_PROBED = 2  # images; the first also warms up
 
 
 class Drawer(Protocol):
@@ -40,7 +40,7 @@ class Drawer(Protocol):
 
     @property
     def words(self) -> str:
-        """What draws, and how."""
+        """What draws, and how; which of several sets of weights, in a line of its own."""
 
     def facts(self) -> dict[str, Any]:
         """Return all that decides which image a seed draws, and where it is from: JSON values."""
@@ -55,42 +55,6 @@ class Drawer(Protocol):
 
     def seconds_a_batch(self, batch_size: int) -> float:
         """Measure how long a batch takes to draw."""
-
-
-class DiffusionDrawer:
-    """A diffusion model that draws, see `Drawer`.
-
-    Parameters
-    ----------
-    sampler : Sampler
-    """
-
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
-        self.shape, self.batch_size = sampler.shape, sampler.batch_size
-        self.steps, self.facts, self.draw = len(sampler.schedule), sampler.facts, sampler.draw
-
-    @property
-    def words(self) -> str:
-        """What draws, and how."""
-        facts = self._sampler.facts()
-        how = f"DDIM, eta {facts['eta']:g}" if facts["sampler"] == "ddim" else "DDPM"
-        return (
-            f"{facts['checkpoint']}: images of {facts['height']}x{facts['width']}, {how}, "
-            f"{self.steps} of {self._sampler.schedule.total} timesteps; on {self._sampler.device}"
-        )
-
-    @torch.inference_mode()
-    def seconds_a_batch(self, batch_size: int) -> float:
-        """Measure how long a batch takes to draw, by its first steps."""
-        x = torch.zeros(batch_size, *self.shape, device=self._sampler.device)
-        walk = self._sampler.walk(x, lambda k: torch.zeros_like(x), at_once=batch_size)
-        took = []
-        for _ in range(min(_PROBED, self.steps)):
-            start = time.monotonic()
-            next(walk).x.sum().item()  # waits for a GPU
-            took.append(time.monotonic() - start)
-        return self.steps * min(took)
 
 
 class LatentDrawer:
@@ -124,17 +88,14 @@ class LatentDrawer:
     def words(self) -> str:
         """What draws, and how."""
         _, height, width = self.shape
-        return f"{self._loaded.source}: images of {height}x{width}; on {self._device}"
+        words = f"{self._loaded.source}: images of {height}x{width}; on {self._device}"
+        return with_weights(words, self._loaded)
 
     def facts(self) -> dict[str, Any]:
         """Return all that decides which image a seed draws, and where it is from: JSON values."""
         loaded, (_, height, width) = self._loaded, self.shape
         return {
-            "checkpoint": loaded.source,
-            "checkpoint_sha256": loaded.sha256,
-            "kind": loaded.kind,
-            "weights": loaded.weights.name,
-            "architecture": dict(loaded.architecture),
+            **network_facts(loaded),
             "sampler": "latent",
             "height": height,
             "width": width,
@@ -161,10 +122,8 @@ class LatentDrawer:
         return batch_size * min(took)
 
 
-def open_drawer(
-    checkpoint: str, options: CheckpointOptions, settings: SamplerSettings
-) -> tuple[Drawer, str | None]:
-    """Return what draws with a checkpoint, and which of several sets of weights it takes, in words.
+def open_drawer(checkpoint: str, options: CheckpointOptions, settings: SamplerSettings) -> Drawer:
+    """Return what draws with a checkpoint.
 
     Raises
     ------
@@ -172,7 +131,6 @@ def open_drawer(
         If the checkpoint cannot draw images, or the settings do not fit it.
     """
     loaded = load_generator(checkpoint, options)
-    words = loaded.weights.words
     if isinstance(loaded, LoadedUNet):
-        return DiffusionDrawer(Sampler(loaded, settings)), words
-    return LatentDrawer(loaded, settings), words
+        return Sampler(loaded, settings)
+    return LatentDrawer(loaded, settings)

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from .. import __version__
 from ..extract.images.sample_records import FACTS, RECORDS
 from ..store.atomic_folder import is_free, temporary_path
 from ..store.differences import differences
-from ..store.errors import DsegError, InputError
+from ..store.errors import InputError
+from ..store.whole_file import write_whole
 from .records import Records
 
 __all__ = ["FACTS", "RECORDS", "SampleFolder", "name_of", "read_drawn", "read_facts"]
@@ -187,14 +188,15 @@ class SampleFolder:
         DsegError
             If it cannot be written.
         """
-        with self._exclusive(), _writing(self.path / FACTS):
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._exclusive():
             if overwrite:
                 self._remove_all()
             if not (self.path / FACTS).is_file():
                 made_by = {"made_by": f"dseg {__version__}"}
                 plain = {"format": FORMAT, "version": VERSION, **made_by, **self._facts}
                 text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
-                _write_whole(self.path / FACTS, text.encode())
+                write_whole(self.path / FACTS, text.encode())
 
     def _remove_all(self) -> None:
         """Remove the images that have a record, then the records; other files stay."""
@@ -232,16 +234,13 @@ class SampleFolder:
             "sha256": hashlib.sha256(encoded).hexdigest(),
         }
         made = temporary_path(path)
-        with _writing(path):
-            try:
-                made.write_bytes(encoded)
-                with self._exclusive():
-                    self._records.add(record)
-                    made.replace(path)
-            except BaseException:
-                with suppress(OSError):
-                    made.unlink(missing_ok=True)
-                raise
+        write_whole(path, encoded, under=made)
+        try:
+            with self._exclusive():
+                self._records.add(record)
+                made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
         return len(encoded)
 
     def finish(self) -> None:
@@ -252,15 +251,14 @@ class SampleFolder:
         DsegError
             If it cannot be written.
         """
-        with self._exclusive(), _writing(self.path / RECORDS):
+        with self._exclusive():
             self._records.compact()
 
     def images(self, most: int) -> NDArray[np.uint8]:
         """Return the first images that are there, (n, H, W, 3)."""
-        names = sorted(self._records.by_name, key=lambda name: (len(name), name))
-        there = [self.path / name for name in names if (self.path / name).is_file()][:most]
+        there = [path for name in self._records.names if (path := self.path / name).is_file()]
         pixels = []
-        for path in there:
+        for path in there[:most]:
             with Image.open(path) as image:
                 pixels.append(np.asarray(image.convert("RGB")))
         return np.stack(pixels)
@@ -276,31 +274,3 @@ def encoded_png(image: NDArray[np.uint8]) -> bytes:
 def _as_read(plain: dict[str, Any]) -> dict[str, Any]:
     """Return JSON values as they are when read: lists, no tuples."""
     return dict(json.loads(json.dumps(plain)))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    made = temporary_path(path)
-    try:
-        made.write_bytes(content)
-        made.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            made.unlink(missing_ok=True)
-        raise
-
-
-class _writing:  # noqa: N801  (a context manager)
-    """Turn an error of the system into one that says what could not be written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise DsegError(
-                f"cannot write '{self._path}': {error.strerror or error}. What is drawn is kept: "
-                "repeat the command to continue"
-            ) from error

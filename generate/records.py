@@ -1,14 +1,12 @@
 """The lines of ``samples.jsonl``: which image has which seed, and the sha256 of its file."""
 
-import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..extract.images.sample_records import record_of
-from ..store.atomic_folder import temporary_path
+from ..extract.images.sample_records import sample_records
+from ..store.json_lines import append_record, rewrite_records
 
 __all__ = ["Records"]
 
@@ -37,13 +35,12 @@ class Records:
         """Read the file, with what other runs have added."""
         self.by_name = {}
         with suppress(FileNotFoundError, NotADirectoryError):
-            for line in self.path.read_bytes().decode(errors="replace").splitlines():
-                self._add_line(line)
+            self.by_name = {one["name"]: one for one in sample_records(self.path.read_bytes())}
 
-    def _add_line(self, line: str) -> None:
-        record = record_of(line)
-        if record is not None:
-            self.by_name[record["name"]] = record
+    @property
+    def names(self) -> list[str]:
+        """Of the images, by number."""
+        return sorted(self.by_name, key=lambda name: (len(name), name))
 
     @property
     def seeds(self) -> dict[str, int]:
@@ -52,29 +49,11 @@ class Records:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record; call it while no other run writes."""
-        line = (json.dumps(record) + "\n").encode()
-        with self.path.open("a+b") as file:
-            if file.tell():  # a line that a killed run has torn must not tear this one
-                file.seek(-1, os.SEEK_END)
-                line = line if file.read(1) == b"\n" else b"\n" + line
-            file.write(line)
+        append_record(self.path, record)
         self.by_name[str(record["name"])] = dict(record)
 
     def compact(self) -> None:
-        """Write one line an image, in the order of their names; call it while no other run writes.
-
-        Nothing is written if it is so already.
-        """
+        """Write one line an image, by number; call it while no other run writes."""
         self.refresh()
-        order = sorted(self.by_name, key=lambda name: (len(name), name))
-        text = "".join(json.dumps(self.by_name[name]) + "\n" for name in order).encode()
-        if not self.by_name or text == self.path.read_bytes():
-            return
-        made = temporary_path(self.path)
-        try:
-            made.write_bytes(text)
-            made.replace(self.path)
-        except BaseException:
-            with suppress(OSError):
-                made.unlink(missing_ok=True)
-            raise
+        if self.by_name:
+            rewrite_records(self.path, (self.by_name[name] for name in self.names))

@@ -5,6 +5,7 @@ else (`Passes`). On a GPU a pass of the network has as many images as a batch, a
 rounds otherwise.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from ..extract.networks.diffusion.unet import LoadedUNet
 from ..extract.networks.options import Precision
 from ..extract.networks.precision import halve_weights
 from ..store.errors import InputError
+from .network_facts import network_facts, with_weights
 from .noise import SeededNoise
 from .passes import Passes
 from .respacing import SamplingSchedule, default_ddim_respacing
@@ -27,6 +29,8 @@ from .scheduler import drawing_of
 from .steps import ddim_sigma, ddim_step, ddpm_step, log_variance, predicted_image
 
 __all__ = ["Sampler", "SamplerSettings", "Step", "to_uint8"]
+
+_PROBED = 2  # steps; the first also warms up
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Step:
 
 
 class Sampler:
-    """Draws images with a diffusion U-Net.
+    """Draws images with a diffusion U-Net, see `drawer.Drawer`.
 
     Parameters
     ----------
@@ -101,6 +105,8 @@ class Sampler:
         Channels, height and width of an image.
     device : torch.device
     drawing : scheduler.Drawing
+    words : str
+        What draws, and how.
 
     Raises
     ------
@@ -123,7 +129,12 @@ class Sampler:
         height, width = choose_size(settings.size, loaded.size or loaded.card.size, cell)
         self.shape = (self.drawing.channels, height, width)
         self.device = choose_device(settings.device)
-        self._facts = _facts_of(loaded)
+        self._facts = {
+            **network_facts(loaded),
+            "class_number": loaded.architecture.get("class_number"),
+            "schedule": dict(loaded.schedule.description),
+        }
+        self.words = self._words(loaded)
         self._passes = self._prepared(loaded)
 
     def _prepared(self, loaded: LoadedUNet) -> Passes:
@@ -142,6 +153,20 @@ class Sampler:
         """How many images are drawn together, unless another number is given."""
         return self._passes.batch_size
 
+    @property
+    def steps(self) -> int:
+        """Passes of the network that an image takes."""
+        return len(self.schedule)
+
+    def _words(self, loaded: LoadedUNet) -> str:
+        _, height, width = self.shape
+        how = f"DDIM, eta {self.settings.eta:g}" if self.settings.sampler == "ddim" else "DDPM"
+        words = (
+            f"{loaded.source}: images of {height}x{width}, {how}, {self.steps} of "
+            f"{self.schedule.total} timesteps; on {self.device}"
+        )
+        return with_weights(words, loaded)
+
     def facts(self) -> dict[str, Any]:
         """Return all that decides which image a seed draws, and where it is from: JSON values."""
         settings, drawing = self.settings, self.drawing
@@ -150,7 +175,7 @@ class Sampler:
             **self._facts,
             "sampler": settings.sampler,
             "respacing": self.respacing,
-            "steps": len(self.schedule),
+            "steps": self.steps,
             "eta": settings.eta,
             "height": height,
             "width": width,
@@ -204,6 +229,17 @@ class Sampler:
             drawn[first : first + len(some)] = to_uint8(x)
         return drawn
 
+    @torch.inference_mode()
+    def seconds_a_batch(self, batch_size: int) -> float:
+        """Measure how long a batch takes to draw, by its first steps."""
+        x = torch.zeros(batch_size, *self.shape, device=self.device)
+        walk, took = self.walk(x, lambda k: torch.zeros_like(x), at_once=batch_size), []
+        for _ in range(min(_PROBED, self.steps)):
+            start = time.monotonic()
+            next(walk).x.sum().item()  # waits for a GPU
+            took.append(time.monotonic() - start)
+        return self.steps * min(took)
+
     def walk(
         self, x: Tensor, noise: Callable[[int], Tensor], *, at_once: int | None = None
     ) -> Iterator[Step]:
@@ -220,7 +256,7 @@ class Sampler:
             Images in a pass of the network, not on a CPU; by default all.
         """
         schedule, drawing, settings = self.schedule, self.drawing, self.settings
-        for taken, step in enumerate(reversed(range(len(schedule)))):
+        for taken, step in enumerate(reversed(range(self.steps))):
             output = self._passes(x, schedule.seen(step), at_once or len(x))
             mean, values = output[:, : drawing.channels], output[:, drawing.channels :]
             x_0 = predicted_image(mean, x, step, schedule, drawing.prediction, drawing.limit)
@@ -255,16 +291,3 @@ def _respacing(settings: SamplerSettings, timesteps: int) -> str:
     if settings.respacing is not None:
         return settings.respacing.replace(" ", "")
     return default_ddim_respacing(timesteps) if settings.sampler == "ddim" else ""
-
-
-def _facts_of(loaded: LoadedUNet) -> dict[str, Any]:
-    """Return which network it is, in plain JSON values."""
-    return {
-        "checkpoint": loaded.source,
-        "checkpoint_sha256": loaded.sha256,
-        "kind": loaded.kind,
-        "weights": loaded.weights.name,
-        "architecture": dict(loaded.architecture),
-        "class_number": loaded.architecture.get("class_number"),
-        "schedule": dict(loaded.schedule.description),
-    }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from ..store.atomic_folder import temporary_path
+from ..store.whole_file import write_whole
 
 __all__ = ["contact_sheet", "is_foreign", "write_sheet"]
 
@@ -49,18 +49,17 @@ def write_sheet(path: Path, images: NDArray[np.uint8]) -> None:
     ----------
     path : path
     images : array of shape (n, H, W, 3), uint8
+
+    Raises
+    ------
+    DsegError
+        If it cannot be written.
     """
     mark = PngImagePlugin.PngInfo()
     mark.add_text(*_MARK)
     file = BytesIO()
     Image.fromarray(contact_sheet(images)).save(file, format="PNG", pnginfo=mark)
-    made = temporary_path(path)
-    try:
-        made.write_bytes(file.getvalue())
-        made.replace(path)
-    except BaseException:
-        made.unlink(missing_ok=True)
-        raise
+    write_whole(path, file.getvalue())
 
 
 def is_foreign(path: Path) -> bool:

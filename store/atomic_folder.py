@@ -17,6 +17,7 @@ from .claims import is_lock, short_name
 __all__ = [
     "finish_replacement",
     "is_free",
+    "is_temporary",
     "temporary_path",
     "remove_temporary_files",
     "replace_folder",
@@ -42,6 +43,11 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{uuid4().hex}.part")
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one of `temporary_path`."""
+    return _PART.fullmatch(name) is not None
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove files with temporary names from a folder and its sub-folders.
 
@@ -56,7 +62,7 @@ def remove_temporary_files(folder: Path) -> None:
         if parent != str(folder) and any(map(is_lock, files)):
             folders.clear()
             continue
-        for name in filter(_PART.fullmatch, files):
+        for name in filter(is_temporary, files):
             with suppress(OSError):
                 Path(parent, name).unlink()
 

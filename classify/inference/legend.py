@@ -8,8 +8,8 @@ from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ...store.whole_file import write_whole
 from ..labels.classes import Colour
-from .mask_files import write_encoded
 
 __all__ = ["write_legend"]
 
@@ -53,7 +53,7 @@ def write_legend(path: Path, names: Sequence[str], colours: Sequence[Colour]) ->
             pen.text((left + _PATCH + _GAP, middle), line, _INK, font=font, anchor="lm")
     file = BytesIO()
     picture.save(file, format="PNG")
-    write_encoded(path, file.getvalue())
+    write_whole(path, file.getvalue())
 
 
 def _shown(name: str) -> str:

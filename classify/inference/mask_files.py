@@ -11,23 +11,21 @@ Each is written under a temporary name in its folder and then renamed, so a file
 is complete.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...store.atomic_folder import temporary_path
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
+from ...store.whole_file import write_whole
 
 __all__ = [
     "encode_mask",
     "read_mask",
     "write_array",
-    "write_encoded",
     "write_mask",
     "write_overlay",
 ]
@@ -63,7 +61,7 @@ def write_mask(
         If the file cannot be written.
     """
     encoded = encode_mask(mask, colours)
-    _write_whole(path, lambda file: file.write(encoded), under)
+    write_whole(path, encoded, under=under)
 
 
 def encode_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> bytes:
@@ -84,17 +82,6 @@ def encode_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> bytes:
     file = BytesIO()
     image.save(file, format="PNG")
     return file.getvalue()
-
-
-def write_encoded(path: Path | str, encoded: bytes) -> None:
-    """Write an encoded file, such as `encode_mask` returns.
-
-    Raises
-    ------
-    DsegError
-        If the file cannot be written.
-    """
-    _write_whole(path, lambda file: file.write(encoded))
 
 
 def read_mask(path: Path | str) -> NDArray[np.unsignedinteger]:
@@ -158,7 +145,7 @@ def write_overlay(
     table = np.asarray(colours, np.uint8)
     mixed = (image // 2) + (table // 2)[mask]  # at most 254: no overflow
     picture = Image.fromarray(mixed)
-    _write_whole(path, lambda file: picture.save(file, format="PNG"), under)
+    write_whole(path, lambda file: picture.save(file, format="PNG"), under=under)
 
 
 def write_array(
@@ -171,7 +158,7 @@ def write_array(
     DsegError
         If the file cannot be written.
     """
-    _write_whole(path, lambda file: np.save(file, values, allow_pickle=False), under)
+    write_whole(path, lambda file: np.save(file, values, allow_pickle=False), under=under)
 
 
 def _check_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> None:
@@ -184,22 +171,3 @@ def _check_mask(mask: NDArray[np.unsignedinteger], colours: Colours) -> None:
             f"the mask holds class {mask.max()}, but there are colours for {len(colours)} classes "
             "only"
         )
-
-
-def _write_whole(
-    path: Path | str, write: Callable[[BinaryIO], object], under: Path | None = None
-) -> None:
-    path = Path(path)
-    part = under or temporary_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                write(file)
-            if under is None:
-                part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DsegError(f"cannot write '{path}': {error.strerror or error}") from error

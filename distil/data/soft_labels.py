@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classify.inference.mask_files import write_encoded
 from ...store.errors import DsegError
+from ...store.whole_file import write_whole
 
 __all__ = ["SoftLabel", "read_soft_label", "write_soft_label"]
 
@@ -67,7 +67,7 @@ def write_soft_label(path: Path, soft: SoftLabel) -> None:
     """
     file = BytesIO()
     np.savez_compressed(file, probabilities=soft.probabilities, certainty=soft.certainty)
-    write_encoded(path, file.getvalue())
+    write_whole(path, file.getvalue())
 
 
 def read_soft_label(path: Path) -> SoftLabel:

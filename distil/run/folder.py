@@ -22,13 +22,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ...classify.inference.mask_files import write_encoded
+from ...pretrain.run.continuing import values_to_continue
+from ...pretrain.run.log_file import RunLog
 from ...pretrain.run.loop import Length
-from ...pretrain.run.state import has_state, read_state, read_values, write_state
-from ...store.atomic_folder import is_free, remove_temporary_files
+from ...pretrain.run.state import has_state, read_state, write_state
+from ...store.atomic_folder import is_free, is_temporary, remove_temporary_files
 from ...store.claims import is_lock
-from ...store.differences import differences
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
+from ...store.whole_file import write_whole
 from ..student.files import STUDENT_JSON, WEIGHTS, read_facts
 
 __all__ = ["StudentFolder"]
@@ -50,10 +51,15 @@ class StudentFolder:
     Parameters
     ----------
     path : Path
+
+    Attributes
+    ----------
+    log : RunLog
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.log = RunLog(path / _LOG)
 
     @property
     def soft_labels(self) -> Path:
@@ -87,22 +93,14 @@ class StudentFolder:
         """
         if not has_state(self.path / _STATE):
             self._refuse_finished(overwrite)
-            return None
-        try:
-            values = read_values(self.path / _STATE)
-        except DsegError:
-            if overwrite:
-                return None
-            raise
-        differ = differences(values.get("settings", {}), settings, _WORDS)
-        if differ and not overwrite:
-            raise InputError(
-                f"'{self.path}' contains a run that differs in {'; '.join(differ)}: use the same "
-                "options and files to continue it, give another --out, or use --overwrite to "
-                "start again"
-            )
-        over = length.progress(values["step"], values["seconds"]) >= 1
-        return None if overwrite and (differ or over) else values
+        return values_to_continue(
+            self.path / _STATE,
+            settings,
+            length,
+            overwrite=overwrite,
+            words=_WORDS,
+            same="use the same options and files to continue it, give another --out",
+        )
 
     def refuse_others(self) -> None:
         """Refuse a folder of something else, before anything is read.
@@ -132,11 +130,7 @@ class StudentFolder:
     def prepare(self, step: int | None) -> None:
         """Make ready for a run that goes on after a step, or begins: forget what comes after it."""
         remove_temporary_files(self.path)
-        log = self.path / _LOG
-        if log.is_file():
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = (line for line in lines if step is not None and 0 <= _step_of(line) <= step)
-            write_encoded(log, "".join(f"{line}\n" for line in kept).encode())
+        self.log.forget_after(-1 if step is None else step)
 
     def claim_soft_labels(self, teacher: Mapping[str, Any]) -> None:
         """Make the folder of soft labels; remove those of another teacher, or of other sizes."""
@@ -148,20 +142,7 @@ class StudentFolder:
         if not same:
             shutil.rmtree(self.soft_labels, ignore_errors=True)
             self.soft_labels.mkdir(parents=True)
-            write_encoded(path, (json.dumps(dict(teacher), indent=1) + "\n").encode())
-
-    def log(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the log."""
-        with (self.path / _LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-
-    def logged(self) -> list[dict[str, Any]]:
-        """Return the lines of the log."""
-        log = self.path / _LOG
-        if not log.is_file():
-            return []
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [json.loads(line) for line in lines if _step_of(line) >= 0]
+            write_whole(path, (json.dumps(dict(teacher), indent=1) + "\n").encode())
 
     def save(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Write the state in place of the one before.
@@ -194,12 +175,4 @@ class StudentFolder:
 
 
 def _is_ours(name: str) -> bool:
-    return name in _OURS or is_lock(name) or name.endswith(".part")
-
-
-def _step_of(line: str) -> int:
-    """Return the step of a line of the log; -1 of one that is torn."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, TypeError, KeyError):
-        return -1
+    return name in _OURS or is_lock(name) or is_temporary(name)

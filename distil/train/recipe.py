@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ...pretrain.train.recipe import share_of_rate
+
 __all__ = ["Recipe", "learning_rate", "paper_recipe"]
 
 _WARMUP_AT_MOST = 0.1  # of a run
@@ -73,22 +75,6 @@ def paper_recipe(seed: int) -> Recipe:
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
-    """Return the learning rate of a step: warm-up, a plateau, then down to 0.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    step : int
-        From 0.
-    progress : float
-        Share of the run that is done, by steps or by time, in [0, 1].
-
-    Examples
-    --------
-    >>> recipe = Recipe(learning_rate=1.0, warmup=10, cooling=0.5)
-    >>> [round(learning_rate(recipe, s, s / 200), 2) for s in (0, 9, 100, 150, 200)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    rising = min(1.0, max((step + 1) / max(recipe.warmup, 1), progress / _WARMUP_AT_MOST))
-    falling = min(1.0, max(0.0, 1 - progress) / recipe.cooling) if recipe.cooling else 1.0
-    return recipe.learning_rate * rising * falling
+    """Return the learning rate of a step, from 0, at a share of the run: see `share_of_rate`."""
+    share = share_of_rate(step, progress, recipe.warmup, recipe.cooling, _WARMUP_AT_MOST)
+    return recipe.learning_rate * share

@@ -1,4 +1,4 @@
-"""The two files beside images that ``dseg sample`` drew: their names, and a line of the second.
+"""The files beside images that ``dseg sample`` drew: their names, and the records of the second.
 
 =================  ===================================================================
 ``samples.json``   what the images were drawn with
@@ -6,27 +6,25 @@
 =================  ===================================================================
 """
 
-import json
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["FACTS", "RECORDS", "record_of"]
+from ...store.json_lines import records_in
+
+__all__ = ["FACTS", "RECORDS", "sample_records"]
 
 FACTS, RECORDS = "samples.json", "samples.jsonl"
 
 
-def record_of(line: str) -> dict[str, Any] | None:
-    """Return the record of a line; None if it is torn, as of a killed run, or no such record.
+def sample_records(data: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the records of the bytes of a ``samples.jsonl``; what is none is left out.
 
     Examples
     --------
-    >>> record_of('{"name": "000000.png", "seed": 0, "sha256": "e3"}')["seed"]
-    0
-    >>> record_of('{"name": "000000.p')
+    >>> list(sample_records(b'{"name": "000000.png", "seed": 0, "sha256": "e3"}'))
+    [{'name': '000000.png', 'seed': 0, 'sha256': 'e3'}]
     """
-    try:
-        record = json.loads(line)
-        name, seed, sha256 = (record[key] for key in ("name", "seed", "sha256"))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    whole = isinstance(name, str) and type(seed) is int and isinstance(sha256, str)
-    return dict(record) if whole else None
+    for record in records_in(data):
+        name, seed, sha256 = (record.get(key) for key in ("name", "seed", "sha256"))
+        if isinstance(name, str) and type(seed) is int and isinstance(sha256, str):
+            yield record

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...classify.inference.mask_files import write_encoded
 from ...classify.labels.classes import OKABE_ITO
+from ...store.whole_file import write_whole
 
 __all__ = ["BLUE", "COLOURS", "draw_reliability", "figure", "legend_above"]
 
@@ -65,7 +65,7 @@ def figure(
         for form in forms:
             file = BytesIO()
             made.savefig(file, format=form, **_HOW[form])
-            write_encoded(f"{stem}.{form}", file.getvalue())
+            write_whole(f"{stem}.{form}", file.getvalue())
 
 
 def legend_above(axis: Any, columns: int = 3) -> None:

@@ -31,7 +31,9 @@ __all__ = [
     "memory_option",
     "output_options",
     "overwrite_option",
+    "run_options",
     "sampler_options",
+    "steps_option",
     "training_options",
     "white_option",
 ]
@@ -198,6 +200,34 @@ def _several(*options: Callable[[F], F]) -> Callable[[F], F]:
 
     return add
 
+
+# How a long training of a network is run: `pretrain`, `distil`.
+steps_option = click.option(
+    "--steps", type=click.IntRange(1), help="Training steps; with --time, whichever ends first."
+)
+run_options = _several(
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="Number format of the computation; default: the fastest that is safe.",
+    ),
+    click.option(
+        "--save-every",
+        "save_seconds",
+        type=TIME,
+        default="5m",
+        show_default=True,
+        help="Time between saved states: the most that an interruption can lose.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1), help="Threads that decode images (one per core)."
+    ),
+    click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Start again if --out contains a finished run, or a run with other settings.",
+    ),
+)
 
 # How a checkpoint is read, see `CheckpointOptions`.
 checkpoint_options = _several(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...classify.inference.mask_files import write_encoded
 from ...store.atomic_folder import is_free
 from ...store.differences import differences
 from ...store.errors import InputError
+from ...store.whole_file import write_whole
 
 __all__ = ["ResultFile"]
 
@@ -89,4 +89,4 @@ class ResultFile:
         """
         plain = {"format": f"dseg-{self.command}", "version": VERSION, **facts}
         text = json.dumps(plain, indent=1, allow_nan=False) + "\n"
-        write_encoded(self.path, text.encode())
+        write_whole(self.path, text.encode())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...classify.evaluation.intervals import Interval, mean_over_draws
-from ...classify.inference.mask_files import write_encoded
+from ...store.whole_file import write_whole
 from ..console.figures import BLUE, figure, legend_above
 from ..console.markdown import score, table
 
@@ -131,7 +131,7 @@ def write_report(
         table(by_class),
         how,
     ]
-    write_encoded(folder / "curve.md", ("\n\n".join(lines) + "\n").encode())
+    write_whole(folder / "curve.md", ("\n\n".join(lines) + "\n").encode())
     draw_curve(points, folder)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...classify.ensemble.model_files import MODEL_JSON
-from ...classify.inference.mask_files import read_mask, write_encoded, write_mask
+from ...classify.inference.mask_files import read_mask, write_mask
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
 from ...demo.scenes import CLASSES, COLOURS, DEMO_SEEDS, draw_scene
@@ -23,6 +23,7 @@ from ...store.atomic_folder import is_free, remove_temporary_files
 from ...store.claims import claimed
 from ...store.differences import differences
 from ...store.errors import DsegError, InputError
+from ...store.whole_file import write_whole
 from ..console.optional_packages import require
 from ..console.progress import Progress
 from ..evaluate.config import EvaluateConfig, EvaluateSummary
@@ -120,7 +121,7 @@ def _claim(config: DemoConfig) -> None:
     elif not is_free(out):
         _check_foreign(config)
     out.mkdir(parents=True, exist_ok=True)
-    write_encoded(mark, (json.dumps(_settings(config), indent=1) + "\n").encode())
+    write_whole(mark, (json.dumps(_settings(config), indent=1) + "\n").encode())
 
 
 def _settings(config: DemoConfig) -> dict[str, Any]:
@@ -195,14 +196,14 @@ def _write_scenes(
     with progress.bar("draw", len(stems), "scenes") as advance:
         for seed, stem in zip(DEMO_SEEDS, stems, strict=False):
             scene = draw_scene(seed, config.size)
-            write_encoded(out / "photos" / f"{stem}.png", _png(scene.image))
+            write_whole(out / "photos" / f"{stem}.png", _png(scene.image))
             folder = "labels" if stem in train else "truth"
             write_mask(out / folder / f"{stem}.png", scene.label, COLOURS)
             advance(1)
     classes = json.dumps(Classes(CLASSES, COLOURS).to_list(), indent=1)
-    write_encoded(out / "classes.json", (classes + "\n").encode())
+    write_whole(out / "classes.json", (classes + "\n").encode())
     for name, lines in (("classes", CLASSES), ("train", train), ("test", test)):
-        write_encoded(out / f"{name}.txt", ("\n".join(lines) + "\n").encode())
+        write_whole(out / f"{name}.txt", ("\n".join(lines) + "\n").encode())
 
 
 def _png(image: Any) -> bytes:
@@ -283,4 +284,4 @@ def _draw(config: DemoConfig, test: list[str], scores: EvaluateSummary) -> None:
             )
         )
     note = f"{config.labelled} labelled scenes; mIoU {scores.mean_iou:.2f} on {len(test)} others"
-    write_encoded(out / "demo.png", draw_picture(examples, CLASSES, COLOURS, note))
+    write_whole(out / "demo.png", draw_picture(examples, CLASSES, COLOURS, note))

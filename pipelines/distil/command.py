@@ -16,6 +16,8 @@ from ..console.options import (
     ignore_option,
     list_option,
     output_options,
+    run_options,
+    steps_option,
     white_option,
 )
 from ..console.output import console_of, next_command, report
@@ -73,9 +75,7 @@ __all__ = ["distil"]
 @click.option(
     "--time", "seconds", type=TIME, help="Training time, such as 15m or 2h; default: 30m."
 )
-@click.option(
-    "--steps", type=click.IntRange(1), help="Training steps; with --time, whichever ends first."
-)
+@steps_option
 @click.option(
     "--flip/--no-flip",
     default=None,
@@ -84,22 +84,6 @@ __all__ = ["distil"]
 @click.option("--batch-size", type=click.IntRange(1), help="Images per step (8).")
 @click.option(
     "--learning-rate", type=Finite(0, min_open=True), help="Highest learning rate (0.003)."
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Number format of the computation; default: the fastest that is safe.",
-)
-@click.option(
-    "--save-every",
-    "save_seconds",
-    type=TIME,
-    default="5m",
-    show_default=True,
-    help="Time between saved states: the most that an interruption can lose.",
-)
-@click.option(
-    "--workers", type=click.IntRange(1), help="Threads that decode images (one per core)."
 )
 @click.option(
     "--seed",
@@ -114,12 +98,8 @@ __all__ = ["distil"]
     help="The network of your own that the model's features are of, package.module:factory, if it "
     "is not an installed one.",
 )
-@click.option(
-    "--overwrite",
-    is_flag=True,
-    help="Start again if --out contains a finished run, or a run with other settings.",
-)
 @ignore_option
+@run_options
 @white_option
 @list_option
 @device_option

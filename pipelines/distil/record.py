@@ -108,7 +108,7 @@ class Record:
             if self._held_out:
                 line["held_out_miou"] = self._evaluate(moment)
         if moment.loss is not None or "held_out_miou" in line:
-            self._folder.log(line)
+            self._folder.log.add(line)
         if moment.last or time.monotonic() - self._saved >= self._save_seconds:
             self.save(moment)
 

@@ -1,8 +1,7 @@
 """``dseg distil``: a small network that learns what an ensemble says of many images."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,13 +18,18 @@ from ...distil.train.training import StudentTraining
 from ...extract.networks.devices import choose_device
 from ...pretrain.run.loop import Length, TrainingStatus, train
 from ...pretrain.train.optimisation import mixed_seed
-from ...pretrain.train.precision import choose_precision
+from ...pretrain.train.precision import precision_to_continue
 from ...store.claims import claimed
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
 from ..console.optional_packages import missing_package, require
 from ..console.progress import Progress
 from ..inputs.image_list import duration
-from ..training.memory import default_memory, keep_freed_memory, return_freed_memory
+from ..training.memory import (
+    default_memory,
+    keep_freed_memory,
+    memory_errors,
+    return_freed_memory,
+)
 from ..training.progress_bar import training_bar
 from .config import PAPER_EPOCHS, DistilConfig, DistilSummary
 from .curve import draw_curve
@@ -60,7 +64,8 @@ def distil(config: DistilConfig, progress: Progress | None = None) -> DistilSumm
         every = {**settings, **_own_settings(config, classes)}
         folder.state_to_continue(every, Length(), overwrite=config.overwrite)
 
-    with claimed(config.out, None, "dseg distil", warn=progress.warn), _memory_errors():
+    claim = claimed(config.out, None, "dseg distil", warn=progress.warn)
+    with claim, memory_errors("a smaller --batch-size or --size"):
         if is_synthetic(config.source):
             material = synthetic_material(config, folder, check, progress)
         else:
@@ -88,18 +93,6 @@ def _check(config: DistilConfig, folder: StudentFolder) -> None:
         if given is not None and (out == given.resolve() or given.resolve() in out.parents):
             raise InputError(f"--out '{config.out}' is inside of '{given}': give another folder")
     folder.refuse_others()
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Say of too little memory what helps."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        no_room = "can't allocate memory" in str(error)  # torch on a CPU
-        if no_room or isinstance(error, MemoryError | torch.OutOfMemoryError):
-            raise DsegError("out of memory: give a smaller --batch-size or --size") from error
-        raise
 
 
 def _recipe(config: DistilConfig) -> Recipe:
@@ -139,9 +132,7 @@ class _Run:
         self.done = int(self.state["step"]) if self.state else 0
         self.seconds = float(self.state["seconds"]) if self.state else 0.0
         before = self.state.get("precision") if self.state else None
-        able = before != "float16" or device.type == "cuda"
-        name = config.precision or (before if able else None)
-        self.precision = choose_precision(name, device)
+        self.precision = precision_to_continue(config.precision, before, device)
 
     def outcome(self) -> DistilSummary:
         """Do what is asked for, if anything is left to do."""
@@ -258,7 +249,7 @@ class _Run:
 
     def _draw(self) -> None:
         try:
-            draw_curve(self.folder.logged(), self.folder.curve, self.material.against)
+            draw_curve(self.folder.log.lines(), self.folder.curve, self.material.against)
         except ModuleNotFoundError as error:
             missing = missing_package(error.name or "")
             if missing is None:

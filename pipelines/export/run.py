@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ...classify.inference.mask_files import write_encoded
 from ...distil.student.files import Student, read_student
 from ...store.errors import DsegError, InputError
+from ...store.whole_file import write_whole
 from ..console.optional_packages import require
 from ..console.progress import Progress
 from .config import ExportConfig, ExportSummary
@@ -54,7 +54,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportSumm
             f"score, more than {TOLERANCE:.0e}: nothing was written. Please report it with the "
             "versions of torch, onnx and onnxruntime"
         )
-    write_encoded(config.onnx, data)
+    write_whole(config.onnx, data)
     return ExportSummary(
         str(config.onnx), student.kind, len(student.classes), len(data), difference
     )

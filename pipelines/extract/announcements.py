@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from ...extract.concatenated import ConcatenatedBackbone
-from ...extract.drawn import takes_latents
+from ...extract.latent_rows import takes_latents
 from ...extract.protocol import Backbone
 from ...extract.registry import words_of
 from ...store.spec import FeatureSpec

@@ -1,6 +1,5 @@
 """``dseg extract``: the network's pass over a folder of images, into a feature store."""
 
-import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
 from ...store.write.dense import dense_bytes
 from ...store.write.writer import FeatureWriter, PlannedImage, plan_store
+from ..console.disk_space import free_bytes, refuse_too_large
 from ..console.progress import Progress
 from ..features.inference import (
     Job,
@@ -83,7 +83,9 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     stems = {image.stem for image in asked.values()}
     again = to_mend(existing, stems, progress, verify=config.verify) if existing else set()
     todo = _todo(existing, asked, again)
-    _check_disk(config, _n_bytes(config, spec, _rows(spec, todo)))
+    refuse_too_large(
+        _n_bytes(config, spec, _rows(spec, todo)), config.out, "fewer --blocks or --steps"
+    )
     batch = tile_batch_size(config.batch_size, backbone)
     if config.dry_run:
         loading = time.monotonic() - started
@@ -201,10 +203,6 @@ def _rows(spec: FeatureSpec, planned: Mapping[str, PlannedImage]) -> int:
     )
 
 
-def _free(out: Path) -> int:
-    return shutil.disk_usage(next(p for p in out.absolute().parents if p.exists())).free
-
-
 def _n_bytes(config: ExtractConfig, spec: FeatureSpec, rows: int) -> int:
     """Return the size before compression; a dense export is made from a native store."""
     dense = dense_bytes(spec, rows) if config.layout == "dense" else 0
@@ -238,16 +236,6 @@ def _todo(
     stored = existing.images if existing else ()
     done = {image.stem for image in stored if image.complete and image.index not in again}
     return {name: image for name, image in planned.items() if image.stem not in done}
-
-
-def _check_disk(config: ExtractConfig, wanted: int) -> None:
-    """Refuse before the first byte what cannot fit."""
-    free = _free(config.out)
-    if wanted > free:
-        raise DsegError(
-            f"up to {wanted / 1e9:.1f} GB are needed but {free / 1e9:.1f} GB are free at "
-            f"'{config.out}': choose fewer --blocks or --steps, or another disk"
-        )
 
 
 def _work(
@@ -296,7 +284,7 @@ def _estimate(
         rows=rows,
         n_bytes=_n_bytes(config, spec, rows),
         stored_bytes=probe.stored_bytes(len(todo), rows, new=existing is None),
-        free_bytes=_free(config.out),
+        free_bytes=free_bytes(config.out),
         peak_memory=peak_resident(),
         seconds=loading + probe.pace.seconds(rows),
     )

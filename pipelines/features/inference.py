@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...extract.concatenated import ConcatenatedBackbone
-from ...extract.drawn import Latents
 from ...extract.images.levels import FULL
 from ...extract.images.network_input import ImageRows
 from ...extract.images.reading import UnreadableImage, read_image, sha256_of
+from ...extract.latent_rows import Latents
 from ...extract.layers.float16 import to_float16
 from ...extract.protocol import Backbone
 from ...store.errors import InputError

@@ -17,7 +17,7 @@ from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.evaluation.intervals import share_improved
 from ...classify.labels.label_maps import IGNORED
 from ...classify.labels.pseudo_labels import Guess, pseudo_labels
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
 from ...store.read.extended import ExtendedFeatures
 from ...store.read.image_tables import StoredImage
 from ...store.read.protocol import Features
@@ -25,7 +25,7 @@ from ...store.sampling.pixel_set import PixelSet
 from ..console.progress import Progress, SubProgress
 from ..features.sources import Segmentable, StoreSource
 from ..inputs.labelled_pixels import Labelled
-from ..masks.segmenter import Segmenter
+from ..masks.segmenter import Segmenter, segmented
 from ..training.cross_validation import CrossValidation, Folds, cross_validate
 from ..training.holdout import Scores, TrialSetup
 from ..training.job import Training
@@ -186,12 +186,7 @@ class SelfTraining:
 
 
 def _guess(segmenter: Segmenter, image: Segmentable) -> Guess:
-    try:
-        found = segmenter(image, want_probabilities=True, want_uncertainty=False)
-    except InputError:
-        raise
-    except DsegError as error:
-        raise DsegError(f"'{image.name}' cannot be segmented: {error}") from error
+    found = segmented(segmenter, image, want_probabilities=True, want_uncertainty=False)
     assert found.probabilities is not None  # asked for
     return Guess.of(found.probabilities)
 

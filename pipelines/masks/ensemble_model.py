@@ -9,12 +9,13 @@ import torch
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.inference.prediction import At
 from ...classify.labels.classes import Classes
-from ...extract.drawn import takes_latents
 from ...extract.images.files import ImageFiles
+from ...extract.latent_rows import takes_latents
 from ...store.errors import InputError
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
 from ...store.read.view import features_for_spec, join_features
+from ...store.spec import FeatureSpec
 from ..console.progress import Progress
 from ..features.sources import ImageSource, Source, StoreSource, white_of
 from .mask_model import FeatureNetwork, ImageOptions
@@ -57,35 +58,38 @@ class EnsembleModel:
         return self._model.extra_
 
     @property
+    def _spec(self) -> FeatureSpec:
+        """The features that it takes, see `spec_of`."""
+        return spec_of(self._model, self._folder)
+
+    @property
     def tile(self) -> int | None:
         """The side of its features' tiles; None if images are resized to one."""
-        spec = spec_of(self._model, self._folder)
-        return max(spec.row_shape) if spec.fit == "tile" else None
+        return max(self._spec.row_shape) if self._spec.fit == "tile" else None
 
     @property
     def networks(self) -> tuple[FeatureNetwork, ...]:
         """The networks of its features."""
-        spec = spec_of(self._model, self._folder)
         return tuple(
-            FeatureNetwork(part.source, str(part.backbone.get("sha256")), bool(part.steps))
-            for part in spec.parts or (spec,)
+            FeatureNetwork(
+                part.source,
+                str(part.backbone.get("sha256")),
+                noise=bool(part.steps),
+                latents=takes_latents(part),
+            )
+            for part in self._spec.parts or (self._spec,)
         )
-
-    @property
-    def sees_pixels(self) -> bool:
-        """Whether its network sees images, not the latents of a generator."""
-        return not takes_latents(spec_of(self._model, self._folder))
 
     @property
     def white(self) -> int:
         """The white of the images that its features were made from."""
-        return white_of(spec_of(self._model, self._folder))
+        return white_of(self._spec)
 
     def images(self, files: ImageFiles, options: ImageOptions, progress: Progress) -> ImageSource:
         """Return the activations of images, which its own network computes."""
         return ImageSource(
             files,
-            spec_of(self._model, self._folder),
+            self._spec,
             options.checkpoint,
             self._device,
             options.batch_size,

@@ -5,14 +5,12 @@ line, and a line counts only if its files exist. While runs are active an image 
 lines, of which the last one counts; a run that ends leaves one.
 """
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from ...classify.inference.mask_files import write_encoded
 from ...store.errors import InputError
+from ...store.json_lines import append_record, records_in, rewrite_records
 from ...store.names import composed, why_unsafe
 
 __all__ = ["FILE", "KINDS", "Manifest", "same_prediction"]
@@ -75,18 +73,10 @@ class Manifest:
                 file.seek(self._bytes_read)
                 added = file.read()
             self._bytes_read += len(added)
-            for line in added.decode(errors="replace").splitlines():
-                self._add_line(line)
-
-    def _add_line(self, line: str) -> None:
-        try:
-            record = json.loads(line)
-            complete = all(isinstance(record[key], str) for key in _NEEDED)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return
-        if complete:
-            self._check(record)
-            self.records[composed(record["stem"])] = record
+            for record in records_in(added):
+                if all(isinstance(record.get(key), str) for key in _NEEDED):
+                    self._check(record)
+                    self.records[composed(record["stem"])] = record
 
     def _check(self, record: Mapping[str, Any]) -> None:
         """Refuse names that lead out of the folder: dseg does not write such."""
@@ -105,19 +95,9 @@ class Manifest:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record; call it after `refresh`, with the guard held (`Claim.exclusive`)."""
-        line = json.dumps(record) + "\n"
-        with self.path.open("a+b") as file:
-            if file.tell() and self._lacks_newline(file):
-                line = "\n" + line
-            file.write(line.encode())
-            self._inode, self._bytes_read = os.fstat(file.fileno()).st_ino, file.tell()
+        status = append_record(self.path, record)
+        self._inode, self._bytes_read = status.st_ino, status.st_size
         self.records[composed(record["stem"])] = dict(record)
-
-    @staticmethod
-    def _lacks_newline(file: BinaryIO) -> bool:
-        """Whether the last line is incomplete: its writer was killed."""
-        file.seek(-1, 2)
-        return file.read(1) != b"\n"
 
     def compact(self, stems: Sequence[str]) -> None:
         """Write one line for each image; call it with the guard held (`Claim.exclusive`).
@@ -133,6 +113,5 @@ class Manifest:
         ours = [stem for stem in stems if stem in self.records]
         others = self.records.keys() - set(ours)
         order = [*ours, *(stem for stem in self.records if stem in others)]
-        compacted = "".join(json.dumps(self.records[stem]) + "\n" for stem in order).encode()
-        if self.records and compacted != self.path.read_bytes():
-            write_encoded(self.path, compacted)
+        if self.records:
+            rewrite_records(self.path, (self.records[stem] for stem in order))

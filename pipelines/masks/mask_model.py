@@ -51,11 +51,19 @@ class FeatureNetwork:
         Of its weights.
     noise : bool
         Whether it is a diffusion model: it sees noised images.
+    latents : bool
+        Whether it is a generator: it sees the latents of its own images, not their pixels.
     """
 
     source: str
     sha256: str
     noise: bool
+    latents: bool
+
+    @property
+    def draws(self) -> bool:
+        """Whether it can draw images."""
+        return self.noise or self.latents
 
 
 class Segment(Protocol):
@@ -80,16 +88,7 @@ class Segment(Protocol):
 
 
 class MaskModel(Protocol):
-    """A model that makes masks.
-
-    Attributes
-    ----------
-    classes : Classes
-    members : int
-        1 for a student.
-    extra : mapping
-        What was saved with it, such as its labelled images.
-    """
+    """A model that makes masks."""
 
     @property
     def classes(self) -> Classes:
@@ -97,11 +96,11 @@ class MaskModel(Protocol):
 
     @property
     def members(self) -> int:
-        """Networks that vote."""
+        """Networks that vote; 1 of a student."""
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """What was saved with it; plain JSON values."""
+        """What was saved with it, such as its labelled images; plain JSON values."""
 
     @property
     def tile(self) -> int | None:
@@ -110,10 +109,6 @@ class MaskModel(Protocol):
     @property
     def networks(self) -> tuple[FeatureNetwork, ...]:
         """The networks of its features; none of a student."""
-
-    @property
-    def sees_pixels(self) -> bool:
-        """Whether it sees images, not the latents that they were drawn from."""
 
     @property
     def white(self) -> int:

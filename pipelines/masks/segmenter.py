@@ -16,8 +16,9 @@ from ...classify.inference.prediction import At, Outputs, Prediction, predict_im
 from ...store.errors import DsegError, InputError
 from ...store.spec import FeatureSpec
 from ..features.sources import Segmentable
+from .mask_model import Segment
 
-__all__ = ["TEMPERATURE", "Segmenter", "load_model", "recorded_stores", "spec_of"]
+__all__ = ["TEMPERATURE", "Segmenter", "load_model", "recorded_stores", "segmented", "spec_of"]
 
 TEMPERATURE = "temperature"
 """Under which a model keeps, among what is saved with it, that of its probabilities."""
@@ -106,6 +107,29 @@ class Segmenter:
                 temperature=self._temperature,
             ),
         )
+
+
+def segmented(segment: Segment, image: Segmentable, **wanted: Any) -> Prediction:
+    """Return the prediction of an image that must not fail.
+
+    Parameters
+    ----------
+    segment : Segment
+    image : Segmentable
+    **wanted
+        What `Segment` takes besides.
+
+    Raises
+    ------
+    DsegError
+        Names the image.
+    """
+    try:
+        return segment(image, **wanted)
+    except InputError:
+        raise
+    except DsegError as error:
+        raise DsegError(f"'{image.name}' cannot be segmented: {error}") from error
 
 
 def _temperature(model: PixelEnsemble) -> float:

@@ -37,7 +37,6 @@ class StudentModel:
     """
 
     members = 1
-    sees_pixels = True
     networks: tuple[FeatureNetwork, ...] = ()
 
     def __init__(self, folder: Path, device: torch.device) -> None:

@@ -15,6 +15,8 @@ from ..console.options import (
     folder,
     list_option,
     output_options,
+    run_options,
+    steps_option,
     white_option,
 )
 from ..console.output import console_of, next_command, report
@@ -38,9 +40,7 @@ __all__ = ["pretrain"]
 @click.option(
     "--time", "seconds", type=TIME, help="Training time, such as 30m or 1h30m; default: 1h."
 )
-@click.option(
-    "--steps", type=click.IntRange(1), help="Training steps; with --time, whichever ends first."
-)
+@steps_option
 @click.option(
     "--init", help="Checkpoint to fine-tune: a guided-diffusion .pt, diffusers folder, or hub id."
 )
@@ -99,31 +99,15 @@ __all__ = ["pretrain"]
     help="Highest learning rate of the run.",
 )
 @click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Number format of the computation; default: the fastest that is safe.",
-)
-@click.option(
     "--compile",
     "compiled",
     is_flag=True,
     help="Compile the network first: takes minutes, then steps are faster.",
 )
 @click.option(
-    "--save-every",
-    "save_seconds",
-    type=TIME,
-    default="5m",
-    show_default=True,
-    help="Time between saved states: the most that an interruption can lose.",
-)
-@click.option(
     "--sheets",
     type=click.IntRange(0),
     help="Number of sample sheets to draw during the run (up to 4).",
-)
-@click.option(
-    "--workers", type=click.IntRange(1), help="Threads that decode images (one per core)."
 )
 @click.option(
     "--seed",
@@ -132,11 +116,7 @@ __all__ = ["pretrain"]
     show_default=True,
     help="Seed of initial weights, order and noise.",
 )
-@click.option(
-    "--overwrite",
-    is_flag=True,
-    help="Start again if --out contains a finished run, or a run with other settings.",
-)
+@run_options
 @white_option
 @list_option
 @device_option

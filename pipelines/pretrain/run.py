@@ -1,10 +1,8 @@
 """``dseg pretrain``: a diffusion model trained on images without labels."""
 
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,15 +21,16 @@ from ...pretrain.run.record import Record
 from ...pretrain.run.sheets import Sheets
 from ...pretrain.train.compiling import check_compiler
 from ...pretrain.train.heldout_loss import HeldOut, split
-from ...pretrain.train.precision import choose_precision
+from ...pretrain.train.precision import precision_to_continue
 from ...pretrain.train.processes import Processes, processes
 from ...pretrain.train.step import Training
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
+from ..console.disk_space import refuse_too_large
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.image_survey import detect_white, report_skipped_files, survey_images
-from ..training.memory import default_memory
+from ..training.memory import default_memory, memory_errors
 from ..training.progress_bar import training_bar
 from .config import PretrainConfig, PretrainEstimate, PretrainSummary
 
@@ -72,22 +71,8 @@ def pretrain(
             schedule=config.schedule,
             seed=config.recipe.seed,
         )
-        with _memory_errors():
+        with memory_errors("a smaller --batch-size or --size, or a smaller --network"):
             return _Run(config, dataset, white, start, folder, here, shown).outcome()
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Say of too little memory what helps, on a GPU or not."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        no_room = "can't allocate memory" in str(error)  # torch on a CPU
-        if no_room or isinstance(error, MemoryError | torch.OutOfMemoryError):
-            raise DsegError(
-                "out of memory: give a smaller --batch-size or --size, or a smaller --network"
-            ) from error
-        raise
 
 
 def _check(config: PretrainConfig, images: ImageFiles, here: Processes) -> None:
@@ -192,10 +177,8 @@ class _Run:
 
         Processes that disagree about the last do as the first.
         """
-        device = self.here.device
-        able = before != "float16" or device.type == "cuda"
-        name = self.config.precision or (before if able else None)
-        chosen: list[torch.dtype] = self.here.gathered(choose_precision(name, device))
+        found = precision_to_continue(self.config.precision, before, self.here.device)
+        chosen: list[torch.dtype] = self.here.gathered(found)
         return chosen[0]
 
     def outcome(self) -> PretrainSummary | PretrainEstimate:
@@ -340,15 +323,9 @@ class _Run:
 
     def _check_disk(self) -> None:
         """Refuse before the first byte what cannot fit: while one is replaced, two are there."""
-        out = self.config.out.absolute()
-        free = shutil.disk_usage(next(p for p in (out, *out.parents) if p.exists())).free
         copies = 1 if self.resumes else 2
         wanted = copies * _BYTES_A_WEIGHT * self.start.parameters
-        if wanted > free:
-            raise DsegError(
-                f"up to {wanted / 1e6:.0f} MB are needed but {free / 1e6:.0f} MB are free at "
-                f"'{self.config.out}': choose another disk, or a smaller --network"
-            )
+        refuse_too_large(wanted, self.config.out, "a smaller --network")
 
     def _describe(self) -> None:
         start, say = self.start, self.progress.say

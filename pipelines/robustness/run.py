@@ -11,13 +11,13 @@ from functools import partial
 
 import torch
 
-from ...classify.inference.mask_files import write_encoded
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
 from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
 from ...store.errors import InputError
+from ...store.whole_file import write_whole
 from ..console.optional_packages import require
 from ..console.progress import Advance, Progress
 from ..inputs.image_list import read_list
@@ -122,7 +122,7 @@ def _scored(
     for folder in config.models:
         model = open_mask_model(folder, device)
         # what is wrong with it is refused here, before the models ahead of it take hours
-        if not model.sees_pixels:
+        if any(network.latents for network in model.networks):
             raise InputError(
                 f"the model '{folder}' takes features of a generator, which sees the latents of "
                 "its own images, not their pixels: no corruption would change them"
@@ -212,7 +212,7 @@ def _make(
 def _write(results: Results) -> None:
     results.save()  # even without a new cell: a model may have another path
     folder = results.file.folder
-    write_encoded(folder / "robustness.md", report_text(results, "robustness.png").encode())
+    write_whole(folder / "robustness.md", report_text(results, "robustness.png").encode())
     draw_results(results, folder / "robustness")
 
 

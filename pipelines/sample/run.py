@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from ...generate.sheet import is_foreign, write_sheet
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import Claim, claimed
 from ...store.errors import DsegError, InputError
+from ..console.disk_space import free_bytes, refuse_too_large
 from ..console.progress import Progress
 from ..inputs.image_list import shard_of
 from ..training.memory import peak_resident, return_freed_memory
@@ -41,22 +41,23 @@ def sample(
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     _refuse_contradictions(config)
-    drawer, weights = open_drawer(config.checkpoint, config.checkpoint_options, config.settings)
+    drawer = open_drawer(config.checkpoint, config.checkpoint_options, config.settings)
     progress.say(drawer.words)
-    if weights is not None:
-        progress.say(f"  weights: {weights}")
     facts = {**drawer.facts(), "first_seed": config.seed}
     if config.dry_run:
         return _estimate(config, drawer, SampleFolder(config.out, facts))
     with _claimed(config, facts, progress) as claim:
         folder = SampleFolder(config.out, facts, claim.exclusive)
         todo = _todo(config, folder)
-        _check_disk(config, drawer, len(todo))
+        refuse_too_large(_n_bytes(drawer, len(todo)), config.out, "a smaller --count or --size")
         folder.begin(overwrite=config.overwrite)
         mine = len(shard_of(range(config.count), config.shard))
         summary = SampleSummary(str(config.out), mine, unchanged=mine - len(todo))
         try:
             _draw(config, drawer, folder, todo, summary, progress)
+        except DsegError as error:
+            words = f"{error}. What is drawn is kept: repeat the command to continue"
+            raise DsegError(words) from error
         finally:
             folder.finish()
         with claim.exclusive():
@@ -104,21 +105,6 @@ def _n_bytes(drawer: Drawer, images: int) -> int:
     return images * (3 * height * width + height + _FILE_BYTES)
 
 
-def _free(out: Path) -> int:
-    out = out.absolute()
-    return shutil.disk_usage(next(p for p in (out, *out.parents) if p.exists())).free
-
-
-def _check_disk(config: SampleConfig, drawer: Drawer, images: int) -> None:
-    """Refuse before the first image what cannot fit."""
-    wanted, free = _n_bytes(drawer, images), _free(config.out)
-    if wanted > free:
-        raise DsegError(
-            f"up to {wanted / 1e6:.0f} MB are needed but {free / 1e6:.0f} MB are free at "
-            f"'{config.out}': choose another disk, or a smaller --count or --size"
-        )
-
-
 def _draw(
     config: SampleConfig,
     drawer: Drawer,
@@ -150,8 +136,8 @@ def _sheet(out: Path, folder: SampleFolder, drawer: Drawer, progress: Progress) 
     most = max(1, min(_ON_SHEET, _SHEET_PIXELS // (height * width)))
     try:
         write_sheet(path, folder.images(most))
-    except OSError as error:
-        progress.warn(f"no contact sheet: cannot write '{path}': {error.strerror or error}")
+    except (DsegError, OSError) as error:
+        progress.warn(f"no contact sheet: {error}")
         return None
     return str(path)
 
@@ -166,6 +152,6 @@ def _estimate(config: SampleConfig, drawer: Drawer, folder: SampleFolder) -> Sam
         images=len(todo),
         seconds=batches * drawer.seconds_a_batch(size),
         n_bytes=_n_bytes(drawer, len(todo)),
-        free_bytes=_free(config.out),
+        free_bytes=free_bytes(config.out),
         peak_memory=peak_resident(),
     )

@@ -19,12 +19,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...classify.inference.mask_files import encode_mask, write_array, write_encoded
+from ...classify.inference.mask_files import encode_mask, write_array
 from ...classify.labels.classes import Classes
 from ...generate.folder import name_of
-from ...store.errors import DsegError
+from ...store.json_lines import append_record, records_in, rewrite_records
 from ...store.names import stem_of
-from .target import Drawn, must_be_replaced
+from ...store.whole_file import write_whole
+from .target import SyntheticImage, must_be_replaced
 
 __all__ = ["FACTS", "IMAGES", "KEPT", "SyntheticFolder"]
 
@@ -77,12 +78,12 @@ class SyntheticFolder:
         """
         if must_be_replaced(path, _facts_of(path), facts, overwrite=overwrite):
             _remove(path)
-        write_encoded(path / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
+        write_whole(path / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
         names = "".join(f"{name}\n" for name in classes.names)
-        write_encoded(path / _CLASSES, names.encode())
+        write_whole(path / _CLASSES, names.encode())
         return cls(path, classes)
 
-    def write(self, drawn: Drawn) -> None:
+    def write(self, image: SyntheticImage) -> None:
         """Write mask and uncertainty of an image, then its line in the record.
 
         Raises
@@ -90,28 +91,24 @@ class SyntheticFolder:
         DsegError
             If a file cannot be written.
         """
-        found, files = drawn.prediction, self._files(drawn.number)
+        found, files = image.prediction, self._files(image.number)
         assert found.uncertainty is not None
         assert found.score is not None
-        write_encoded(files["labels"], encode_mask(found.mask, self._classes.colours))
+        write_whole(files["labels"], encode_mask(found.mask, self._classes.colours))
         write_array(files["uncertainty"], found.uncertainty)
         record = {
-            "stem": stem_of(name_of(drawn.number)),
+            "stem": stem_of(name_of(image.number)),
             "score": found.score,
             "classes": np.unique(found.mask).tolist(),
         }
-        path = self._path / _RECORDS
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise DsegError(f"cannot write '{path}': {error.strerror or error}") from error
-        self._records[drawn.number], self.scores[drawn.number] = record, found.score
+        append_record(self._path / _RECORDS, record)
+        self._records[image.number], self.scores[image.number] = record, found.score
 
     def keep(self, numbers: Sequence[int]) -> None:
-        """Write the list of the images that are kept."""
+        """Write the list of the images that are kept, and one line of the record an image."""
+        rewrite_records(self._path / _RECORDS, (r for _, r in sorted(self._records.items())))
         lines = "".join(f"{stem_of(name_of(number))}\n" for number in numbers)
-        write_encoded(self._path / KEPT, lines.encode())
+        write_whole(self._path / KEPT, lines.encode())
 
     def shown(self, numbers: Sequence[int]) -> list[int]:
         """Return in how many of some images each class has a pixel."""
@@ -127,19 +124,13 @@ class SyntheticFolder:
 
 
 def _read_records(path: Path) -> dict[int, dict[str, Any]]:
-    """Return the record of each image; a line that a kill cut off is removed."""
-    data = path.read_bytes() if path.is_file() else b""
-    if data and not data.endswith(b"\n"):
-        data = data[: data.rfind(b"\n") + 1]
-        write_encoded(path, data)
+    """Return the record of each image, by number; what is none is left out."""
     found: dict[int, dict[str, Any]] = {}
-    for line in data.decode(errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-            float(record["score"])
-            found[int(record["stem"])] = {**record, "classes": list(record["classes"])}
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
+    for record in records_in(path.read_bytes() if path.is_file() else b""):
+        stem, score, classes = (record.get(key) for key in ("stem", "score", "classes"))
+        known = isinstance(score, float) and isinstance(classes, list)
+        if known and isinstance(stem, str) and stem.isdecimal():
+            found[int(stem)] = record
     return found
 
 

@@ -3,14 +3,12 @@
 Memory holds one batch of images: each is written before the next batch is drawn.
 """
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 
@@ -21,24 +19,27 @@ from ...generate.folder import SampleFolder, name_of
 from ...generate.noise import MAX_SEED
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
 from ...store.names import stem_of
-from ..console.progress import Progress
-from ..features.sources import Segmentable
+from ..console.disk_space import refuse_too_large
+from ..console.progress import Advance, Progress
+from ..features.sources import ImageFilesSource, Segmentable
 from ..inputs.image_list import named
 from ..masks.mask_folder import fingerprint
-from ..masks.mask_model import ImageOptions, MaskModel
+from ..masks.mask_model import ImageOptions, MaskModel, Segment
 from ..masks.open_model import open_mask_model
+from ..masks.segmenter import segmented
 from ..training.memory import return_freed_memory
 from .config import SynthesizeConfig, SynthesizeSummary
 from .filtering import kept
 from .folder import IMAGES, SyntheticFolder
-from .target import Drawn, Target
+from .target import SyntheticImage, Target
 from .zarr_target import SyntheticStore
 
 __all__ = ["synthesize"]
 
 _PROBED = 2  # batches
+_BYTES_PER_PIXEL = 3 + 2 + 4  # image, mask, uncertainty, at most
 
 
 def synthesize(config: SynthesizeConfig, progress: Progress | None = None) -> SynthesizeSummary:
@@ -61,10 +62,8 @@ def synthesize(config: SynthesizeConfig, progress: Progress | None = None) -> Sy
             f"the model '{config.model}' has one member, but uncertainty, by which images are "
             "filtered, is how far members disagree: fit one with more --members"
         )
-    drawer, weights = open_drawer(_checkpoint(config, model), config.options, config.settings)
+    drawer = open_drawer(_checkpoint(config, model), config.options, config.settings)
     progress.say(drawer.words)
-    if weights is not None:
-        progress.say(f"  weights: {weights}")
     run = _Run(config, model, drawer, device, progress)
     if config.dry_run:
         return run.estimate()
@@ -73,15 +72,15 @@ def synthesize(config: SynthesizeConfig, progress: Progress | None = None) -> Sy
 
 
 def _checkpoint(config: SynthesizeConfig, model: MaskModel) -> str:
-    """Return what draws: as asked, else the diffusion model, or network, of the features."""
+    """Return what draws: as asked, else the network of the model's features that can."""
     if config.checkpoint is not None:
         return config.checkpoint
-    networks = [one for one in model.networks if one.noise] or model.networks
-    sources = list(dict.fromkeys(one.source for one in networks))
+    sources = list(dict.fromkeys(one.source for one in model.networks if one.draws))
     if len(sources) != 1:
+        which = f"several do ({named(sources)})" if sources else "none does"
         raise InputError(
-            f"the features of the model '{config.model}' are of several networks "
-            f"({named(sources)}): say with --checkpoint what draws the images"
+            f"of the networks of the features of the model '{config.model}' one should draw the "
+            f"images, but {which}: name a diffusion model or a StyleGAN with --checkpoint"
         )
     return config.features or sources[0]
 
@@ -122,12 +121,16 @@ class _Run:
     def work(self, started: float) -> SynthesizeSummary:
         """Make the images that are not there yet, and choose which are kept."""
         config = self.config
-        self._check_disk()
-        target, in_place = self._target()
+        target, images = self._target()
         todo = [number for number in range(config.count) if number not in target.scores]
-        self._describe(len(todo))
-        with self._staging(in_place) as staging:
-            self._make(target, staging, todo)
+        _, height, width = self.drawer.shape
+        n_bytes = len(todo) * height * width * _BYTES_PER_PIXEL
+        refuse_too_large(n_bytes, config.out, "a smaller --count or --size")
+        self.progress.say(
+            f"{len(todo)} images to make, {len(self.model.classes)} classes, "
+            f"{self.model.members} members on {self.device}"
+        )
+        self._make(target, images, todo)
         scores = {number: target.scores[number] for number in range(config.count)}
         numbers = kept(scores, config.rule, config.dropped)
         target.keep(numbers)
@@ -155,35 +158,45 @@ class _Run:
         folder = SyntheticFolder.open(config.out, self.facts, classes, overwrite=config.overwrite)
         return folder, config.out / IMAGES
 
-    @contextmanager
-    def _staging(self, images: Path | None) -> Iterator[SampleFolder]:
-        """Yield the folder that images are drawn into: a temporary one for a store."""
-        with TemporaryDirectory() as temporary:
-            path = images or Path(temporary)
-            path.mkdir(parents=True, exist_ok=True)
-            folder = SampleFolder(path, self.sampled)
-            folder.begin()
-            yield folder
-            folder.finish()
-
-    def _make(self, target: Target, staging: SampleFolder, todo: Sequence[int]) -> None:
-        label = f"make {len(todo)} images"
-        steps = self.drawer.steps
-        with self.progress.bar(label, len(todo) * steps, "steps") as advance:
-            segment, source = self._segmenter(staging.path, todo)
+    def _make(self, target: Target, images: Path | None, todo: Sequence[int]) -> None:
+        """Draw, segment and write; what has no folder of images is drawn into a temporary one."""
+        label, steps = f"make {len(todo)} images", self.drawer.steps
+        with (
+            TemporaryDirectory() as temporary,
+            self.progress.bar(label, len(todo) * steps, "steps") as advance,
+        ):
+            drawn = SampleFolder(images or Path(temporary), self.sampled)
+            drawn.begin()
+            segment, source = self._segmenter(drawn.path, todo)
             for first in range(0, len(todo), self.batch):
-                numbers = todo[first : first + self.batch]
-                seeds = [self.config.seed + number for number in numbers]
-                images = self.drawer.draw(seeds, self.batch, advance)
-                by_stem = {}
-                for number, seed, pixels in zip(numbers, seeds, images, strict=True):
-                    staging.add(number, pixels)
-                    by_stem[stem_of(name_of(number))] = number, seed, pixels
-                for image in source.images(list(by_stem), lambda *_: False):
-                    assert isinstance(image, Segmentable)  # none is done already
-                    target.write(Drawn(*by_stem[image.stem], _segmented(segment, image)))
+                batch = todo[first : first + self.batch]
+                for one in self._segmented(batch, drawn, segment, source, advance):
+                    target.write(one)
+                    if images is None:
+                        (drawn.path / name_of(one.number)).unlink()
+            drawn.finish()
 
-    def _segmenter(self, folder: Path, numbers: Sequence[int]) -> tuple[Any, Any]:
+    def _segmented(
+        self,
+        numbers: Sequence[int],
+        drawn: SampleFolder,
+        segment: Segment,
+        source: ImageFilesSource,
+        advance: Advance,
+    ) -> Iterator[SyntheticImage]:
+        """Yield some images, drawn together."""
+        seeds = [self.config.seed + number for number in numbers]
+        pixels = self.drawer.draw(seeds, self.batch, advance)
+        place = {}
+        for k, number in enumerate(numbers):
+            drawn.add(number, pixels[k])
+            place[stem_of(name_of(number))] = k
+        for image in source.images(list(place), lambda *_: False):
+            assert isinstance(image, Segmentable)  # none is done already
+            k = place[image.stem]
+            yield SyntheticImage(numbers[k], seeds[k], pixels[k], segmented(segment, image))
+
+    def _segmenter(self, folder: Path, numbers: Sequence[int]) -> tuple[Segment, ImageFilesSource]:
         names = [name_of(number) for number in numbers]
         files = ImageFiles(f"'{folder}'", {name: folder / name for name in names})
         options = ImageOptions(self.config.features, self.config.backbone)
@@ -197,32 +210,13 @@ class _Run:
             path = Path(temporary) / "probe"
             target = SyntheticFolder.open(path, self.facts, self.model.classes, overwrite=False)
             start = time.monotonic()
-            with self._staging(path / IMAGES) as staging:
-                self._make(target, staging, numbers)
+            self._make(target, path / IMAGES, numbers)
             took = time.monotonic() - start
             n_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         share = config.count / len(numbers)
         return SynthesizeSummary(
             str(config.out), config.count, seconds=took * share, n_bytes=int(n_bytes * share)
         )
-
-    def _describe(self, todo: int) -> None:
-        self.progress.say(
-            f"{todo} images to make, {len(self.model.classes)} classes, "
-            f"{self.model.members} members on {self.device}"
-        )
-
-    def _check_disk(self) -> None:
-        """Refuse before the first image what cannot fit."""
-        out = self.config.out.absolute()
-        free = shutil.disk_usage(next(p for p in (out, *out.parents) if p.exists())).free
-        _, height, width = self.drawer.shape
-        wanted = self.config.count * height * width * (3 + 2 + 4)
-        if wanted > free:
-            raise DsegError(
-                f"up to {wanted / 1e6:.0f} MB are needed but {free / 1e6:.0f} MB are free at "
-                f"'{self.config.out}': choose another disk, or a smaller --count"
-            )
 
     def _warn_of_another_generator(self) -> None:
         drawn_by = self.sampled["checkpoint_sha256"]
@@ -248,12 +242,3 @@ class _Run:
                 f"none of the {len(numbers)} kept images shows {named(absent)}: what learns from "
                 "these images alone cannot know it"
             )
-
-
-def _segmented(segment: Any, image: Segmentable) -> Any:
-    try:
-        return segment(image, want_uncertainty=True)
-    except InputError:
-        raise
-    except DsegError as error:
-        raise DsegError(f"'{image.name}' cannot be segmented: {error}") from error

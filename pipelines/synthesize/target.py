@@ -18,14 +18,14 @@ from ...store.atomic_folder import is_free
 from ...store.differences import differences
 from ...store.errors import InputError
 
-__all__ = ["Drawn", "Target", "must_be_replaced"]
+__all__ = ["SyntheticImage", "Target", "must_be_replaced"]
 
 _WORDS = {"model_sha256": "the model", "checkpoint_sha256": "the generator's checkpoint"}
 _NOT_COMPARED = frozenset({"checkpoint", "model"})  # a moved file is the same file
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SyntheticImage:
     """An image that was drawn and segmented.
 
     Parameters
@@ -51,7 +51,7 @@ class Target(Protocol):
     def scores(self) -> Mapping[int, float]:
         """The score of each image that is there, by number."""
 
-    def write(self, drawn: Drawn) -> None:
+    def write(self, image: SyntheticImage) -> None:
         """Write an image; it is there when this returns."""
 
     def keep(self, numbers: Sequence[int]) -> None:

@@ -27,7 +27,7 @@ import zarr.errors
 
 from ...classify.labels.classes import Classes
 from ...store.errors import DsegError, InputError
-from .target import Drawn, must_be_replaced
+from .target import SyntheticImage, must_be_replaced
 
 __all__ = ["FORMAT", "SyntheticStore"]
 
@@ -92,7 +92,7 @@ class SyntheticStore:
                 array.resize((count, *array.shape[1:]))
         return cls(group)
 
-    def write(self, drawn: Drawn) -> None:
+    def write(self, image: SyntheticImage) -> None:
         """Write an image; its score comes last.
 
         Raises
@@ -100,12 +100,12 @@ class SyntheticStore:
         DsegError
             If it cannot be written.
         """
-        number, found = drawn.number, drawn.prediction
+        number, found = image.number, image.prediction
         values = {
-            "images": drawn.pixels,
+            "images": image.pixels,
             "labels": found.mask,
             "uncertainty": found.uncertainty,
-            "seed": drawn.seed,
+            "seed": image.seed,
             "score": found.score,
         }
         try:

@@ -18,12 +18,11 @@ from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.evaluation.metrics import Confusion
 from ...classify.inference.prediction import Prediction
 from ...classify.labels.label_maps import read_label_map
-from ...store.errors import DsegError, InputError
 from ...store.read.protocol import Features
 from ..console.progress import Progress
 from ..features.sources import Segmentable, StoreSource
 from ..inputs.labelled_pixels import Labelled
-from ..masks.segmenter import Segmenter
+from ..masks.segmenter import Segmenter, segmented
 from .job import Training
 from .options import TrainingOptions
 
@@ -200,7 +199,7 @@ def trial(
             label = read_label_map(paths[image.stem])
             places = _with_class(label, labelled)
             sample = _drawn(places, sampled, setting.options.seed, image.stem)
-            prediction = _segmented(segmenter, image, sample)
+            prediction = segmented(segmenter, image, sample=sample if len(sample) else None)
             confusion = Confusion(len(labelled.scored), labelled.ignore)
             confusion.add(prediction.mask, label, image.stem)
             stems.append(image.stem)
@@ -209,15 +208,6 @@ def trial(
                 seen(HeldOutImage(image, prediction, label, sample, len(places)))
             advance(1)
     return Scores(tuple(stems), np.stack(counts), labelled.ignore)
-
-
-def _segmented(segmenter: Segmenter, image: Segmentable, sample: NDArray[np.int64]) -> Prediction:
-    try:
-        return segmenter(image, sample=sample if len(sample) else None)
-    except InputError:
-        raise
-    except DsegError as error:
-        raise DsegError(f"'{image.name}' cannot be segmented: {error}") from error
 
 
 def _with_class(label: NDArray[np.integer[Any]], labelled: Labelled) -> NDArray[np.int64]:

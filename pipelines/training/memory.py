@@ -3,14 +3,19 @@
 import ctypes
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import torch
 
+from ...store.errors import DsegError
+
 __all__ = [
     "default_memory",
     "keep_freed_memory",
+    "memory_errors",
     "memory_limit",
     "peak_resident",
     "return_freed_memory",
@@ -75,8 +80,8 @@ def keep_freed_memory() -> None:
     """Have freed blocks stay with the process: the opposite of `return_freed_memory`.
 
     A training step of a network takes the same blocks as the one before. If they went back to the
-    system, each of their pages would be mapped and filled with zeros again: a third of the time of
-    a student's step on a CPU. Blocks above 32 MB go back in any case.
+    system, each of their pages would be mapped and filled with zeros again.
+    Blocks above 32 MB go back in any case.
     """
     _set_malloc({_M_MMAP_THRESHOLD: _LARGEST, _M_TRIM_THRESHOLD: _HELD})
 
@@ -88,6 +93,29 @@ def _set_malloc(options: dict[int, int]) -> None:
         if hasattr(libc, "mallopt"):
             for option, value in options.items():
                 libc.mallopt(option, value)
+
+
+@contextmanager
+def memory_errors(helps: str) -> Iterator[None]:
+    """Say what helps where memory runs out, on a GPU or not.
+
+    Parameters
+    ----------
+    helps : str
+        Such as "a smaller --batch-size".
+
+    Raises
+    ------
+    DsegError
+        In place of the errors that PyTorch and Python raise.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        no_room = "can't allocate memory" in str(error)  # torch on a CPU
+        if no_room or isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise DsegError(f"out of memory: give {helps}") from error
+        raise
 
 
 def peak_resident() -> int:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from ...generate.sheet import contact_sheet
+from ...store.whole_file import write_whole
 
 __all__ = ["DDIM_STEPS", "write_samples"]
 
@@ -48,6 +49,5 @@ def write_samples(
         noise = torch.cat([network(part, t.to(device)).sample[:, :3].float() for part in parts])
         x = sampler.step(noise, int(t), x).prev_sample
     pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    made = path.with_name(f".{path.name}.new")
-    Image.fromarray(contact_sheet(pixels)).save(made, format="PNG")
-    made.replace(path)
+    sheet = Image.fromarray(contact_sheet(pixels))
+    write_whole(path, lambda file: sheet.save(file, format="PNG"))

@@ -4,19 +4,19 @@ A run that begins anew where an older one was leaves that in place until it has 
 own to put there. What is not ours is never touched.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...store.atomic_folder import is_free
+from ...store.atomic_folder import is_free, is_temporary, remove_temporary_files
 from ...store.claims import is_lock
-from ...store.differences import differences
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
 from ..network.folder import PARTS, read_card, write_network
 from ..train.step import Training
+from .continuing import values_to_continue
+from .log_file import RunLog
 from .loop import Length
-from .state import has_state, read_state, read_values, write_state
+from .state import has_state, read_state, write_state
 
 __all__ = ["RunFolder"]
 
@@ -44,7 +44,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.holds_older = False
-        self._listing, self._text = "", ""  # of images; of the log, while an older run is in place
+        self._log, self._listing = RunLog(path / _LOG), ""
+        self._waiting: list[Mapping[str, Any]] = []  # of the log, while an older run is in place
 
     @property
     def images(self) -> Path:
@@ -75,28 +76,21 @@ class RunFolder:
             raise InputError(f"'{self.path}' is a file: {_ELSE}")
         if not has_state(self.path / _STATE):
             self._refuse_others(overwrite)
-            return None
-        try:
-            values = read_values(self.path / _STATE)
-        except DsegError:
-            if overwrite:
-                return None
-            raise
-        differ = differences(values.get("settings", {}), settings, _WORDS)
-        if not overwrite and differ:
-            raise InputError(
-                f"'{self.path}' contains a run that differs in {'; '.join(differ)}: use the "
-                "same options to continue it, give another --out (and --init, to start from "
-                "its network), or use --overwrite to start again"
-            )
-        over = length.progress(values["step"], values["seconds"]) >= 1
-        return None if overwrite and (differ or over) else values
+        return values_to_continue(
+            self.path / _STATE,
+            settings,
+            length,
+            overwrite=overwrite,
+            words=_WORDS,
+            same="use the same options to continue it, give another --out (and --init, to start "
+            "from its network)",
+        )
 
     def _refuse_others(self, overwrite: bool) -> None:
         """Refuse a folder without a state, unless it is free or a run was about to begin in it."""
         if is_free(self.path):
             return
-        there = {part.name for part in self.path.iterdir() if not is_lock(part.name)}
+        there = {name for part in self.path.iterdir() if not _is_passing(name := part.name)}
         if (self.path / PARTS[-1]).is_file():
             if not str(read_card(self.path).get("made_by", "")).startswith("dseg "):
                 raise InputError(
@@ -133,19 +127,13 @@ class RunFolder:
         self._forget_after(step)
         (self.path / _SAMPLES).mkdir(parents=True, exist_ok=True)
         self.images.write_text(self._listing, encoding="utf-8", errors="surrogateescape")
-        if self._text:
-            self._append()
+        for line in self._waiting:
+            self._log.add(line)
+        self._waiting = []
 
     def _forget_after(self, step: int) -> None:
-        log = self.path / _LOG
-        if log.is_file():
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = "".join(f"{line}\n" for line in lines if -1 < _step_of(line) <= step)
-            made = log.with_name(f".{_LOG}.new")
-            made.write_text(kept, encoding="utf-8")
-            made.replace(log)
-        for torn in (self.path / _SAMPLES).glob(".step_*.png.new"):
-            torn.unlink()
+        remove_temporary_files(self.path)
+        self._log.forget_after(step)
         for sheet in (self.path / _SAMPLES).glob("step_*.png"):
             number = sheet.stem.removeprefix("step_")
             if number.isdecimal() and int(number) > step:
@@ -153,14 +141,10 @@ class RunFolder:
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to the log."""
-        self._text += json.dumps(line) + "\n"
-        if not self.holds_older:
-            self._append()
-
-    def _append(self) -> None:
-        with (self.path / _LOG).open("a", encoding="utf-8") as log:
-            log.write(self._text)
-        self._text = ""
+        if self.holds_older:
+            self._waiting.append(line)
+        else:
+            self._log.add(line)
 
     def sheet(self, step: int) -> Path:
         """Return the path of the samples drawn after a step."""
@@ -207,9 +191,6 @@ class RunFolder:
         return card if whole and card.get("trained_steps") == step else {}
 
 
-def _step_of(line: str) -> int:
-    """Return the step of a line of the log; -1 of one that is torn."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, TypeError, KeyError):
-        return -1
+def _is_passing(name: str) -> bool:
+    """Whether a file is a lock, or what a killed run has left half-written."""
+    return is_lock(name) or is_temporary(name)

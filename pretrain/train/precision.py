@@ -7,7 +7,7 @@ from torch.nn.functional import conv2d
 
 from ...store.errors import InputError
 
-__all__ = ["PRECISIONS", "choose_precision"]
+__all__ = ["PRECISIONS", "choose_precision", "precision_to_continue"]
 
 PRECISIONS = {
     "float32": torch.float32,
@@ -43,6 +43,28 @@ def choose_precision(name: str | None, device: torch.device) -> torch.dtype:
     if name == "float16" and device.type != "cuda":
         raise InputError(f"float16 is for CUDA, not for {device.type}: use bfloat16 or float32")
     return PRECISIONS[name]
+
+
+def precision_to_continue(
+    name: str | None, before: str | None, device: torch.device
+) -> torch.dtype:
+    """Return the precision asked for, else that of the run before, else what the device does best.
+
+    Parameters
+    ----------
+    name : str, optional
+        As asked for.
+    before : str, optional
+        Of the run that is continued, perhaps on another device.
+    device : torch.device
+
+    Raises
+    ------
+    InputError
+        If the device cannot do what is asked for.
+    """
+    able = before != "float16" or device.type == "cuda"
+    return choose_precision(name or (before if able else None), device)
 
 
 def _seconds(precision: torch.dtype) -> float:

@@ -13,6 +13,7 @@ from dseg.pretrain.run.folder import RunFolder
 from dseg.pretrain.run.loop import Length
 from dseg.pretrain.train.recipe import Recipe
 from dseg.pretrain.train.step import Training
+from dseg.store.atomic_folder import temporary_path
 from dseg.store.errors import DsegError, InputError
 
 SETTINGS = {"size": 8, "recipe": {"seed": 0, "clip": 1.0}}
@@ -165,7 +166,7 @@ def test_log_and_sheets_of_a_future_that_never_came_are_forgotten(run):
     with (run / "log.jsonl").open("a") as file:
         file.write('{"step": 5, "lo')  # torn by the kill
     (run / "samples/mine.png").write_bytes(b"")
-    (run / "samples/.step_0000004.png.new").write_bytes(b"")
+    temporary_path(run / "samples/step_0000004.png").write_bytes(b"")
     RunFolder(run).prepare("listing", step=2)
     assert log(run) == [1, 2]
     names = {sheet.name for sheet in (run / "samples").iterdir()}

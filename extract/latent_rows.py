@@ -7,7 +7,7 @@ another image, of which no latent is known.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..store.spec import FeatureSpec
 from .images.reading import UnreadableImage
-from .images.sample_records import FACTS, RECORDS, record_of
+from .images.sample_records import FACTS, RECORDS, sample_records
 from .networks.generators.latents import latents_of
 
 __all__ = ["LatentRow", "Latents", "takes_latents"]
@@ -134,15 +134,7 @@ def _seeds_in(path: Path) -> Mapping[str, int]:
 
 @lru_cache(maxsize=64)
 def _read_seeds(path: Path, version: tuple[int, int]) -> Mapping[str, int]:
-    return dict(_lines_of(path))
-
-
-def _lines_of(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield sha256 and seed of each line; one that a killed run left incomplete is skipped."""
-    for line in path.read_text(errors="replace").splitlines():
-        record = record_of(line)
-        if record is not None:
-            yield record["sha256"], record["seed"]
+    return {record["sha256"]: record["seed"] for record in sample_records(path.read_bytes())}
 
 
 def _facts_in(path: Path) -> Mapping[str, Any]:
