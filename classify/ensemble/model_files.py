@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 from ...store.atomic_folder import atomic_folder, is_free
 from ...store.errors import InputError
+from ...store.sealed_folder import SealedFolder
 from ...store.spec import FeatureSpec, hash_of
 from ..labels.classes import Classes, default_classes
 from .members import MemberStack
@@ -40,10 +40,8 @@ from .parameters import check_parameters
 from .training import TrainingLog
 
 __all__ = [
-    "MODEL_JSON",
-    "FORMAT",
+    "MODEL_FOLDER",
     "PARAMETERS",
-    "VERSION",
     "SavedModel",
     "check_target",
     "model_files",
@@ -53,11 +51,15 @@ __all__ = [
     "write_model",
 ]
 
-FORMAT = "dseg-model"
-VERSION = 1
-
-TENSORS = "members.safetensors"
-MODEL_JSON = "model.json"
+MODEL_FOLDER = SealedFolder(
+    kind="model",
+    name="dseg-model",
+    version=1,
+    json="model.json",
+    tensors="members.safetensors",
+    maker="dseg fit",
+    again="fit again",
+)
 MEMBER_FILES = "model_*.pth"  # as published
 PARAMETERS = (
     "n_members",
@@ -126,15 +128,15 @@ def write_model(model: SavedModel, folder: str | Path, *, overwrite: bool = Fals
     except (TypeError, ValueError) as error:
         raise InputError(f"the model's extra facts cannot be written as JSON: {error}") from error
     with atomic_folder(target) as new_folder:
-        (new_folder / TENSORS).write_bytes(tensors)
-        (new_folder / MODEL_JSON).write_text(text + "\n", encoding="utf-8")
+        (new_folder / MODEL_FOLDER.tensors).write_bytes(tensors)
+        (new_folder / MODEL_FOLDER.json).write_text(text + "\n", encoding="utf-8")
 
 
 def check_target(target: Path, overwrite: bool) -> None:
     """Refuse to save over something else, or over a model that may not be replaced."""
     if is_free(target):
         return
-    if not (target / MODEL_JSON).is_file():
+    if not MODEL_FOLDER.is_at(target):
         raise InputError(
             f"'{target}' exists and is not a model, so it is not replaced: choose another folder"
         )
@@ -154,8 +156,8 @@ def _to_json(model: SavedModel) -> dict[str, Any]:
     parameters = {name: _json_value(value) for name, value in model.parameters.items()}
     hidden = model.stack.widths[1:-1]
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": MODEL_FOLDER.name,
+        "version": MODEL_FOLDER.version,
         "parameters": {**parameters, "hidden_layer_sizes": list(hidden)},
         "labels": {"dtype": labels.dtype.str, "values": labels.tolist()},
         "classes": model.classes.to_list(),
@@ -184,63 +186,21 @@ def read_model(folder: str | Path) -> SavedModel:
         If the folder is no model, is of a newer format, or damaged.
     """
     root = Path(folder)
-    facts = _read_json(root)
-    try:
-        tensors = (root / TENSORS).read_bytes()
-    except OSError as error:
-        raise _damaged(root, f"'{TENSORS}' cannot be read: {error}") from error
-    try:
-        if hashlib.sha256(tensors).hexdigest() != facts["sha256"]:
-            raise _damaged(
-                root, f"'{TENSORS}' is not the file that was saved together with '{MODEL_JSON}'"
-            )
+    facts = MODEL_FOLDER.facts(root)
+    with MODEL_FOLDER.reading(root, facts) as tensors:
         widths = [int(n) for n in facts["widths"]]
         stack = MemberStack(facts["parameters"]["n_members"], widths[0], widths[1:-1], widths[-1])
         stack.load_state_dict(parse_tensors(tensors))
         return _from_json(facts, stack)
-    except (
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
-        raise _damaged(
-            root, f"'{MODEL_JSON}' does not have the expected form: {error!r}"
-        ) from error
-    except ValueError as error:
-        if isinstance(error, InputError) and str(root) in str(error):
-            raise
-        raise _damaged(root, f"'{MODEL_JSON}' does not have the expected form: {error}") from error
 
 
 def model_files(folder: Path) -> tuple[Path, ...]:
     """Return the files of a model, ours or a published one, and no others of its folder."""
-    own = tuple(folder / name for name in (TENSORS, MODEL_JSON))
-    return own if own[1].is_file() else tuple(sorted(folder.glob(MEMBER_FILES)))
-
-
-def _read_json(root: Path) -> dict[str, Any]:
-    path = root / MODEL_JSON
-    if not path.is_file():
-        raise InputError(
-            f"'{root}' is not a model: it has no '{MODEL_JSON}'. Give a folder of `dseg fit`"
-        )
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise _damaged(root, f"'{MODEL_JSON}' is not valid JSON: {error}") from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise InputError(
-            f"'{root}' is not a model: its '{MODEL_JSON}' does not say \"format\": \"{FORMAT}\""
-        )
-    if facts.get("version") != VERSION:
-        raise InputError(
-            f"the model '{root}' has format version {facts.get('version')!r}, but this dseg "
-            f"reads version {VERSION}: use the dseg that wrote it, or fit again"
-        )
-    return facts
+    return (
+        MODEL_FOLDER.files(folder)
+        if MODEL_FOLDER.is_at(folder)
+        else tuple(sorted(folder.glob(MEMBER_FILES)))
+    )
 
 
 def _from_json(facts: Mapping[str, Any], stack: MemberStack) -> SavedModel:
@@ -263,10 +223,6 @@ def _from_json(facts: Mapping[str, Any], stack: MemberStack) -> SavedModel:
         raise InputError(f"{stack.widths[0]} inputs for features of {spec.dims} channels")
     log = None if facts["log"] is None else TrainingLog.from_dict(facts["log"])
     return SavedModel(parameters, stack, labels, classes, spec, log, dict(facts["extra"]))
-
-
-def _damaged(root: Path, why: str) -> InputError:
-    return InputError(f"the model '{root}' is damaged: {why}. Restore it from a copy, or fit again")
 
 
 def read_published(folder: str | Path) -> SavedModel:

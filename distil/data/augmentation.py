@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from .examples import UNLABELLED, Loaded, Truth
+from .examples import UNLABELLED, Loaded, Truth, nearest
 
 __all__ = ["Augmentation", "vary"]
 
@@ -124,7 +124,7 @@ def _target(truth: Truth, box: Box, size: tuple[int, int], n_classes: int) -> tu
         weight = torch.ones(size)
     else:
         assert truth.ids is not None
-        ids = _nearest(truth.ids[rows, columns], size)
+        ids = torch.from_numpy(nearest(truth.ids[rows, columns], size).astype(np.int64))
         has_class = ids != UNLABELLED
         one_hot = nn.functional.one_hot(ids.where(has_class, 0), n_classes)
         target = one_hot.permute(2, 0, 1).float()  # (h, w, C) -> (C, h, w)
@@ -140,12 +140,3 @@ def _bilinear(values: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     if maps.shape[2:] == size:
         return maps[0]
     return nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False)[0]
-
-
-def _nearest(ids: NDArray[np.uint16], size: tuple[int, int]) -> Tensor:
-    """(h, w) → size, int64: each cell's nearest."""
-    y, x = (
-        ((np.arange(target) + 0.5) * source / target).astype(np.int64)
-        for source, target in zip(ids.shape, size, strict=True)
-    )
-    return torch.from_numpy(ids[y[:, None], x].astype(np.int64))

@@ -5,7 +5,7 @@ Everything is at the size at which the student sees the image (`View`).
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from ...store.errors import DsegError
 from ...store.geometry import Geometry
 from .soft_labels import read_soft_label
 
-__all__ = ["UNLABELLED", "Example", "LabelTarget", "Loaded", "SoftTarget", "Target"]
+__all__ = ["UNLABELLED", "Example", "LabelTarget", "Loaded", "SoftTarget", "Target", "nearest"]
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 UNLABELLED = 65535
 """Class id of pixels that have none."""
@@ -122,26 +124,44 @@ class LabelTarget:
     def read(self, geometry: Geometry, tile: int) -> Truth:
         """Return the target of a tile."""
         label = read_label_map(self.path)
-        seen = _nearest(label, geometry, tile)
+        seen = _part(label, geometry, tile)
         ids = seen.astype(np.uint16)
         ids[seen == self.ignore] = UNLABELLED
         if self.uncertainty is None:
             return Truth(ids=ids)
-        nats = _nearest(np.load(self.uncertainty, allow_pickle=False), geometry, tile)
+        nats = _part(np.load(self.uncertainty, allow_pickle=False), geometry, tile)
         certainty = np.clip(1 - nats.astype(np.float32) / self.most, 0, 1)
         return Truth(ids=ids, certainty=np.rint(255 * certainty).astype(np.uint8))
 
 
-def _nearest(whole: NDArray[np.generic], geometry: Geometry, tile: int) -> NDArray[np.generic]:
+def _part(whole: NDArray[_Value], geometry: Geometry, tile: int) -> NDArray[_Value]:
     """Return the part of a map that a tile shows, each cell's nearest pixel."""
-    offset, content = geometry.offsets[tile], geometry.content(tile)
+    return nearest(whole, geometry.resized, geometry.offsets[tile], geometry.content(tile))
+
+
+def nearest(
+    values: NDArray[_Value],
+    size: tuple[int, int],
+    start: tuple[int, int] = (0, 0),
+    part: tuple[int, int] | None = None,
+) -> NDArray[_Value]:
+    """Return a map (h, w) at another size, or a part of it: each cell's nearest pixel.
+
+    Parameters
+    ----------
+    values : array of shape (h, w)
+    size : tuple of int
+        Height and width of the whole.
+    start, part : tuple of int
+        First row and column of the part, and its height and width; by default all.
+    """
     y, x = (
-        ((start + np.arange(length) + 0.5) * source / target).astype(np.int64)
-        for start, length, source, target in zip(
-            offset, content, whole.shape, geometry.resized, strict=True
+        ((first + np.arange(length) + 0.5) * source / target).astype(np.int64)
+        for first, length, source, target in zip(
+            start, part or size, values.shape, size, strict=True
         )
     )
-    seen: NDArray[np.generic] = whole[y[:, None], x]
+    seen: NDArray[_Value] = values[y[:, None], x]
     return seen
 
 

@@ -1,16 +1,17 @@
 """Batches of examples: which are seen when, each a pure function of (seed, position)."""
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from statistics import median
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...extract.images.bounded_cache import BoundedCache
 from ...extract.images.reading import UnreadableImage
 from ...store.errors import InputError
 from .augmentation import Augmentation, vary
@@ -98,9 +99,8 @@ class TrainingPairs:
         self._lists = (list(first), list(second))
         self._share = 1.0 if not first else 0.0 if not second else share
         self._crop, self._augmentation, self._n_classes = crop, augmentation, n_classes
-        self._seed, self._room = seed, cache_bytes
-        self._kept: dict[tuple[int, int], Loaded] = {}
-        self._lock = threading.Lock()
+        self._seed = seed
+        self._kept = BoundedCache[tuple[int, int], Loaded](cache_bytes, attrgetter("n_bytes"))
         self.lost: dict[str, str] = {}
 
     def batch(self, start: int, count: int, pool: ThreadPoolExecutor | None = None) -> Batch:
@@ -147,14 +147,7 @@ class TrainingPairs:
         )
 
     def _loaded(self, which: int, number: int) -> Loaded:
-        loaded = self._kept.get((which, number))
-        if loaded is None:
-            loaded = self._lists[which][number].load()
-            with self._lock:
-                if (which, number) not in self._kept and loaded.n_bytes <= self._room:
-                    self._room -= loaded.n_bytes
-                    self._kept[which, number] = loaded
-        return loaded
+        return self._kept.get((which, number), self._lists[which][number].load)
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .geometry import enlarged, normalised, padded
-from .hub_cache import from_cache
+from .hub_cache import with_cached_encoder
 from .start import Start, StudentKind
 
 __all__ = ["MOBILENET", "MobileNet", "build"]
@@ -99,13 +99,10 @@ def _begin(n_classes: int) -> Start:
     model = _model(n_classes)
     from transformers import MobileNetV2Model
 
-    found = from_cache(MobileNetV2Model, TRAINED)
-    if found is None:
-        names = " and ".join(TRAINED)
-        return Start(MobileNet(model), f"random weights: the hub cache has neither of {names}")
-    model.mobilenet_v2.load_state_dict(found[0].state_dict(), strict=False)
-    origin = f"the encoder of {found[1]}, a random head"
-    return Start(MobileNet(model), origin, trained="encoder")
+    def put(encoder: nn.Module) -> None:
+        model.mobilenet_v2.load_state_dict(encoder.state_dict(), strict=False)
+
+    return with_cached_encoder(MobileNet(model), put, MobileNetV2Model, TRAINED)
 
 
 MOBILENET = StudentKind(

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .geometry import enlarged, normalised, padded
-from .hub_cache import from_cache
+from .hub_cache import with_cached_encoder
 from .start import IMAGENET_MEAN, IMAGENET_STD, Start, StudentKind
 
 __all__ = ["SEGFORMER", "SegFormer", "build"]
@@ -59,15 +59,10 @@ def _begin(n_classes: int) -> Start:
     network = build(n_classes)
     from transformers import SegformerModel
 
-    found = from_cache(SegformerModel, TRAINED)
-    if found is None:
-        return Start(network, f"random weights: the hub cache has neither of {_names()}")
-    network.encoder = found[0]
-    return Start(network, f"the encoder of {found[1]}, a random head", trained="encoder")
+    def put(encoder: nn.Module) -> None:
+        network.encoder = encoder
 
-
-def _names() -> str:
-    return " and ".join(TRAINED)
+    return with_cached_encoder(network, put, SegformerModel, TRAINED)
 
 
 SEGFORMER = StudentKind(

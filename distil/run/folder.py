@@ -30,13 +30,14 @@ from ...store.atomic_folder import is_free, is_temporary, remove_temporary_files
 from ...store.claims import is_lock
 from ...store.errors import InputError
 from ...store.whole_file import write_whole
-from ..student.files import STUDENT_JSON, WEIGHTS, read_facts
+from ..student.files import STUDENT_FOLDER
 
 __all__ = ["StudentFolder"]
 
 _STATE, _LOG, _SOFT, _TEACHER = "training", "log.jsonl", "soft-labels", "teacher.json"
 _HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".DS_Store"}
-_OURS = {_STATE, _LOG, _SOFT, STUDENT_JSON, WEIGHTS, "curve.png", *_HALF_MADE}
+_RESULT = {STUDENT_FOLDER.json, STUDENT_FOLDER.tensors, "curve.png"}
+_OURS = {_STATE, _LOG, _SOFT, *_RESULT, *_HALF_MADE}
 _ELSE = "give another --out"
 _WORDS = {
     "images_sha256": "the images",
@@ -121,7 +122,7 @@ class StudentFolder:
             )
 
     def _refuse_finished(self, overwrite: bool) -> None:
-        if (self.path / STUDENT_JSON).is_file() and not overwrite:
+        if STUDENT_FOLDER.is_at(self.path) and not overwrite:
             raise InputError(
                 f"'{self.path}' contains a student without the state to continue from: {_ELSE}, "
                 "or use --overwrite to start again"
@@ -167,10 +168,10 @@ class StudentFolder:
     def result(self, step: int) -> dict[str, Any]:
         """Return the training facts of the student if it is of that step, else nothing."""
         try:
-            facts = read_facts(self.path)["training"]
+            facts = STUDENT_FOLDER.facts(self.path)["training"]
         except (InputError, KeyError):
             return {}
-        whole = (self.path / WEIGHTS).is_file() and facts.get("steps") == step
+        whole = (self.path / STUDENT_FOLDER.tensors).is_file() and facts.get("steps") == step
         return dict(facts) if whole else {}
 
 

@@ -26,7 +26,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import nn
@@ -34,23 +33,22 @@ from torch import nn
 from ...classify.labels.classes import Classes
 from ...extract.images.levels import FULL
 from ...store.atomic_folder import temporary_path
-from ...store.errors import DsegError, InputError
+from ...store.errors import DsegError
+from ...store.sealed_folder import SealedFolder
 from ..networks.registry import student_kind
 from .view import View
 
-__all__ = [
-    "STUDENT_JSON",
-    "WEIGHTS",
-    "Student",
-    "is_student",
-    "read_facts",
-    "read_student",
-    "student_files",
-    "write_student",
-]
+__all__ = ["STUDENT_FOLDER", "Student", "read_student", "write_student"]
 
-FORMAT, VERSION = "dseg-student", 1
-STUDENT_JSON, WEIGHTS = "student.json", "student.safetensors"
+STUDENT_FOLDER = SealedFolder(
+    kind="student",
+    name="dseg-student",
+    version=1,
+    json="student.json",
+    tensors="student.safetensors",
+    maker="dseg distil",
+    again="repeat the command that made it",
+)
 LIBRARIES = ("dseg", "numpy", "safetensors", "torch")
 
 
@@ -83,16 +81,6 @@ class Student:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def is_student(folder: Path) -> bool:
-    """Say whether a folder holds a student."""
-    return (folder / STUDENT_JSON).is_file()
-
-
-def student_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files of a student that determine its masks."""
-    return (folder / WEIGHTS, folder / STUDENT_JSON)
-
-
 def write_student(student: Student, folder: Path) -> None:
     """Write a student; of an older one each file is replaced whole, the JSON last.
 
@@ -107,8 +95,8 @@ def write_student(student: Student, folder: Path) -> None:
     state = {k: v.detach().cpu().contiguous() for k, v in student.network.state_dict().items()}
     tensors, kind = tensor_bytes(state), student_kind(student.kind)
     facts = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": STUDENT_FOLDER.name,
+        "version": STUDENT_FOLDER.version,
         "network": student.kind,
         "classes": student.classes.to_list(),
         "view": student.view.to_dict(),
@@ -121,7 +109,7 @@ def write_student(student: Student, folder: Path) -> None:
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
     }
     text = json.dumps(facts, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    made = [(temporary_path(path), path) for path in student_files(folder)]
+    made = [(temporary_path(path), path) for path in STUDENT_FOLDER.files(folder)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for (temporary, _), data in zip(made, (tensors, text.encode()), strict=True):
@@ -145,11 +133,8 @@ def read_student(folder: Path) -> Student:
     InputError
         If the folder is no student, is of a newer format, or damaged.
     """
-    facts = read_facts(folder)
-    try:
-        tensors = (folder / WEIGHTS).read_bytes()
-        if hashlib.sha256(tensors).hexdigest() != facts["sha256"]:
-            raise _damaged(folder, f"'{WEIGHTS}' is not the file that belongs to '{STUDENT_JSON}'")
+    facts = STUDENT_FOLDER.facts(folder)
+    with STUDENT_FOLDER.reading(folder, facts) as tensors:
         classes = Classes.from_list(facts["classes"])
         network = student_kind(facts["network"]).blank(len(classes))
         network.load_state_dict(parse_tensors(tensors))
@@ -157,51 +142,3 @@ def read_student(folder: Path) -> Student:
         about = (dict(facts[key]) for key in ("teacher", "training", "extra"))
         frozen = network.eval().requires_grad_(False)
         return Student(frozen, facts["network"], classes, view, white, *about)
-    except OSError as error:
-        raise _damaged(folder, f"'{WEIGHTS}' cannot be read: {error}") from error
-    except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        why = f"'{STUDENT_JSON}' does not have the expected form: {error!r}"
-        raise _damaged(folder, why) from error
-    except ValueError as error:
-        if isinstance(error, InputError) and str(folder) in str(error):
-            raise
-        why = f"'{STUDENT_JSON}' does not have the expected form: {error}"
-        raise _damaged(folder, why) from error
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """Return what ``student.json`` says, its format checked.
-
-    Raises
-    ------
-    InputError
-        If the folder is no student, or of a newer format.
-    """
-    path = folder / STUDENT_JSON
-    if not path.is_file():
-        raise InputError(
-            f"'{folder}' is not a student: it has no '{STUDENT_JSON}'. Give a folder of "
-            "`dseg distil`"
-        )
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(folder, f"'{STUDENT_JSON}' is not valid JSON: {error}") from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise InputError(
-            f"'{folder}' is not a student: its '{STUDENT_JSON}' does not say "
-            f'"format": "{FORMAT}"'
-        )
-    if facts.get("version") != VERSION:
-        raise InputError(
-            f"the student '{folder}' has format version {facts.get('version')!r}, but this dseg "
-            f"reads version {VERSION}: use the dseg that wrote it, or distil again"
-        )
-    return facts
-
-
-def _damaged(folder: Path, why: str) -> InputError:
-    return InputError(
-        f"the student '{folder}' is damaged: {why}. Restore it from a copy, or repeat the command "
-        "that made it"
-    )

@@ -18,6 +18,7 @@ __all__ = [
     "SIZES",
     "TIME",
     "Finite",
+    "backbone_option",
     "checkpoint_options",
     "device_option",
     "dry_run_option",
@@ -151,6 +152,11 @@ BYTES = _Parsed("SIZE", _bytes)  # 500MB
 TIME = _Parsed("TIME", _seconds)  # in seconds: 90s, 30m, 1h30m
 SEED = click.IntRange(0, 2**63 - 1)  # what PyTorch and NumPy both take
 
+backbone_option = click.option(
+    "--backbone",
+    help="The network of your own that the model's features come from, package.module:factory, if "
+    "it is not an installed one.",
+)
 list_option = click.option(
     "--list",
     "list_file",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...classify.ensemble.model_files import MODEL_JSON
+from ...classify.ensemble.model_files import MODEL_FOLDER
 from ...classify.inference.mask_files import read_mask, write_mask
 from ...classify.labels.classes import Classes
 from ...demo.picture import Example, draw_picture
@@ -228,7 +228,7 @@ def _extraction(config: DemoConfig) -> ExtractConfig:
 
 def _fit(config: DemoConfig, progress: Progress) -> None:
     out = config.out
-    if (out / "model" / MODEL_JSON).is_file():
+    if MODEL_FOLDER.is_at(out / "model"):
         progress.say(f"'{out / 'model'}' exists already")
         return
     fit(

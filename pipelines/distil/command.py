@@ -9,6 +9,7 @@ from ..console.options import (
     SEED,
     TIME,
     Finite,
+    backbone_option,
     device_option,
     existing_file,
     existing_folder,
@@ -93,11 +94,7 @@ __all__ = ["distil"]
     help="Seed of initial weights, order and variations.",
 )
 @click.option("--checkpoint", help="New location of the network that the model's features are of.")
-@click.option(
-    "--backbone",
-    help="The network of your own that the model's features are of, package.module:factory, if it "
-    "is not an installed one.",
-)
+@backbone_option
 @ignore_option
 @run_options
 @white_option

@@ -216,10 +216,10 @@ def _cross_validated(
     if second is not None:
         kept, results, facts = second.compared(folds, progress)
         return kept, _results_to_save(results) | {"self_training": facts}
-    return False, _alone(config, setting, folds, progress)
+    return False, _cross_validated_once(config, setting, folds, progress)
 
 
-def _alone(
+def _cross_validated_once(
     config: FitConfig, setting: TrialSetup, folds: Folds, progress: Progress
 ) -> dict[str, Any]:
     """Return what a model keeps of its cross-validation; nothing if there is none."""

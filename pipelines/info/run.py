@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ...classify.ensemble.ensemble import PixelEnsemble
-from ...classify.ensemble.model_files import MODEL_JSON
+from ...classify.ensemble.model_files import MODEL_FOLDER
 from ...distil.networks.registry import student_kind
-from ...distil.student.files import is_student, read_student
+from ...distil.student.files import STUDENT_FOLDER, read_student
 from ...store.drawn import Drawn, summarise_drawn
 from ...store.errors import InputError
 from ...store.read.reader import FeatureStore
@@ -38,11 +38,11 @@ def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
     """
     if (path / "zarr.json").is_file():
         return _store(path, None if list_file is None else read_list(list_file))
-    if (path / MODEL_JSON).is_file():
+    if MODEL_FOLDER.is_at(path):
         if list_file is not None:
             raise InputError(f"--list selects images of a store, but '{path}' is a model")
         return _model(path)
-    if is_student(path):
+    if STUDENT_FOLDER.is_at(path):
         if list_file is not None:
             raise InputError(f"--list selects images of a store, but '{path}' is a student")
         return _student(path)

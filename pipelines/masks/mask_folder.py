@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classify.ensemble.model_files import MODEL_JSON
+from ...classify.ensemble.model_files import MODEL_FOLDER
 from ...classify.inference.contrast import overlay_colours
 from ...classify.inference.legend import write_legend
 from ...classify.inference.mask_files import write_array, write_mask, write_overlay
 from ...classify.inference.prediction import Prediction
 from ...classify.labels.classes import Classes
-from ...distil.student.files import STUDENT_JSON
+from ...distil.student.files import STUDENT_FOLDER
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL
 from ...extract.images.reading import read_image, sha256_of
@@ -71,7 +71,11 @@ class MaskOptions:
 
 def refuse_model_or_store(out: Path) -> None:
     """Refuse to write masks into a model or a store: replacing that would remove them."""
-    held = {MODEL_JSON: "a model", STUDENT_JSON: "a student", "zarr.json": "a feature store"}
+    held = {
+        MODEL_FOLDER.json: "a model",
+        STUDENT_FOLDER.json: "a student",
+        "zarr.json": "a feature store",
+    }
     for file, what in held.items():
         if (out / file).is_file():
             raise InputError(

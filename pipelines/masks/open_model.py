@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ...classify.ensemble.model_files import model_files
-from ...distil.student.files import is_student, student_files
+from ...distil.student.files import STUDENT_FOLDER
 from .ensemble_model import EnsembleModel
 from .mask_model import MaskModel
 from .student_model import StudentModel
@@ -21,9 +21,13 @@ def open_mask_model(folder: Path, device: torch.device) -> MaskModel:
     InputError
         If it is neither, or damaged.
     """
-    return StudentModel(folder, device) if is_student(folder) else EnsembleModel(folder, device)
+    return (
+        StudentModel(folder, device)
+        if STUDENT_FOLDER.is_at(folder)
+        else EnsembleModel(folder, device)
+    )
 
 
 def files_of_model(folder: Path) -> tuple[Path, ...]:
     """Return the files of a model that determine its masks."""
-    return student_files(folder) if is_student(folder) else model_files(folder)
+    return STUDENT_FOLDER.files(folder) if STUDENT_FOLDER.is_at(folder) else model_files(folder)

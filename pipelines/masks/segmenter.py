@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...classify.ensemble.ensemble import PixelEnsemble
-from ...classify.ensemble.model_files import MODEL_JSON, model_files
+from ...classify.ensemble.model_files import MODEL_FOLDER, model_files
 from ...classify.inference.factorised import FactorisedEnsemble
 from ...classify.inference.prediction import At, Outputs, Prediction, predict_image
 from ...store.errors import DsegError, InputError
@@ -26,7 +26,7 @@ TEMPERATURE = "temperature"
 
 def load_model(folder: Path, device: torch.device) -> PixelEnsemble:
     """Load what ``dseg fit`` wrote, or a folder of published ``model_<i>.pth``."""
-    published = not (folder / MODEL_JSON).is_file() and any(model_files(folder))
+    published = not MODEL_FOLDER.is_at(folder) and any(model_files(folder))
     read = PixelEnsemble.from_published if published else PixelEnsemble.load
     return read(folder, device=device)
 

@@ -8,6 +8,7 @@ import click
 
 from ..console.options import (
     SHARD,
+    backbone_option,
     device_option,
     dry_run_option,
     existing_folder,
@@ -44,11 +45,7 @@ __all__ = ["predict"]
     "--checkpoint",
     help="For images: new location of the network that the model's features come from.",
 )
-@click.option(
-    "--backbone",
-    help="For images: the network of your own that the model's features come from, "
-    "package.module:factory, if it is not an installed one.",
-)
+@backbone_option
 @click.option(
     "--images", type=existing_folder, help="For --overlay with a store: the folder of its images."
 )

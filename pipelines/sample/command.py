@@ -1,11 +1,12 @@
 """The command line of ``dseg sample``: parse, call, report."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from ...extract.checkpoints.builtin import BUILTIN
+from ..console.generation import gather_generation
 from ..console.options import (
     SEED,
     SHARD,
@@ -18,7 +19,6 @@ from ..console.options import (
     sampler_options,
 )
 from ..console.output import console_of, next_command, report
-from ..console.unused_options import refuse_idle
 
 __all__ = ["sample"]
 
@@ -68,21 +68,13 @@ def sample(context: click.Context, /, **given: Any) -> int:
     dseg sample --checkpoint my-ddpm/ --count 40 --out drawn/ --sampler ddpm --steps 250
     dseg sample --checkpoint lsun_horse.pt --count 1000 --out drawn/ --shard 0/8
     """
-    from ...extract.networks.options import CheckpointOptions
-    from ...generate.sampler import SamplerSettings
     from ..inputs.image_list import duration
     from .config import SampleConfig, SampleEstimate
     from .run import sample as run
 
-    if given["sampler"] == "ddpm":
-        refuse_idle(context, {"eta": "only DDIM steps add less noise than --sampler ddpm"})
-        given["eta"] = 0.0
+    gather_generation(context, given)
     console, as_json = console_of(given)
-    parts: dict[str, Any] = {
-        name: kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.name in given})
-        for name, kind in (("checkpoint_options", CheckpointOptions), ("settings", SamplerSettings))
-    }
-    summary = run(SampleConfig(**given, **parts), console)
+    summary = run(SampleConfig(**given), console)
     if isinstance(summary, SampleEstimate):
         text = (
             f"{summary.images} images to draw: about {duration(summary.seconds)}, up to "

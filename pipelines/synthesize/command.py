@@ -1,14 +1,16 @@
 """The command line of ``dseg synthesize``: parse, call, report."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..console.generation import gather_generation
 from ..console.options import (
     SEED,
     Finite,
+    backbone_option,
     checkpoint_options,
     device_option,
     dry_run_option,
@@ -45,10 +47,7 @@ __all__ = ["synthesize"]
     "of the model's features.",
 )
 @click.option("--features", help="New location of the network that the model's features come from.")
-@click.option(
-    "--backbone",
-    help="The network of your own that the model's features come from, package.module:factory.",
-)
+@backbone_option
 @click.option(
     "--seed",
     type=SEED,
@@ -96,24 +95,15 @@ def synthesize(context: click.Context, /, **given: Any) -> int:
     dseg synthesize --model model/ --checkpoint my-ddpm/ --count 1000 --out synthetic.zarr
     dseg distil synthetic/ --out student/
     """
-    from ...extract.networks.options import CheckpointOptions
-    from ...generate.sampler import SamplerSettings
     from ..inputs.image_list import duration
     from .config import SynthesizeConfig
     from .run import synthesize as run
 
-    if given["sampler"] == "ddpm":
-        refuse_idle(context, {"eta": "only DDIM steps add less noise than --sampler ddpm"})
-        given["eta"] = 0.0
+    gather_generation(context, given)
     if given["rule"] == "all":
         refuse_idle(context, {"dropped": "--filter all keeps every image"})
     console, as_json = console_of(given)
-    device = given["device"]
-    parts: dict[str, Any] = {
-        name: kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.name in given})
-        for name, kind in (("options", CheckpointOptions), ("settings", SamplerSettings))
-    }
-    summary = run(SynthesizeConfig(**given, **parts, device=device), console)
+    summary = run(SynthesizeConfig(**given), console)
     if given["dry_run"]:
         text = (
             f"{summary.images} images to make: about {duration(summary.seconds)} and "

@@ -24,7 +24,7 @@ class SynthesizeConfig:
         Images to draw.
     checkpoint : str, optional
         The generator; by default the network of the model's features, if it can draw.
-    options : CheckpointOptions
+    checkpoint_options : CheckpointOptions
         How the generator's checkpoint is read.
     settings : SamplerSettings
         How a diffusion model draws.
@@ -51,7 +51,7 @@ class SynthesizeConfig:
     out: Path
     count: int
     checkpoint: str | None = None
-    options: CheckpointOptions = field(default_factory=CheckpointOptions)
+    checkpoint_options: CheckpointOptions = field(default_factory=CheckpointOptions)
     settings: SamplerSettings = field(default_factory=SamplerSettings)
     seed: int = 0
     rule: Rule = "certain"
@@ -59,7 +59,6 @@ class SynthesizeConfig:
     features: str | None = None
     backbone: str | None = None
     batch_size: int | None = None
-    device: str | None = None
     overwrite: bool = False
     dry_run: bool = False
 

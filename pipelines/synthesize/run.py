@@ -53,7 +53,7 @@ def synthesize(config: SynthesizeConfig, progress: Progress | None = None) -> Sy
     """
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
-    device = choose_device(config.device)
+    device = choose_device(config.settings.device)
     if config.seed + config.count - 1 > MAX_SEED:
         raise InputError(f"seeds end at {MAX_SEED}: give a smaller --seed")
     model = open_mask_model(config.model, device)
@@ -62,7 +62,7 @@ def synthesize(config: SynthesizeConfig, progress: Progress | None = None) -> Sy
             f"the model '{config.model}' has one member, but uncertainty, by which images are "
             "filtered, is how far members disagree: fit one with more --members"
         )
-    drawer = open_drawer(_checkpoint(config, model), config.options, config.settings)
+    drawer = open_drawer(_checkpoint(config, model), config.checkpoint_options, config.settings)
     progress.say(drawer.words)
     run = _Run(config, model, drawer, device, progress)
     if config.dry_run:

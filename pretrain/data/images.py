@@ -4,17 +4,18 @@ What a step sees is a pure function of (seed, step): a run that was killed goes 
 been, and several processes share one batch.
 """
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...extract.images.bounded_cache import BoundedCache
 from ...extract.images.levels import FULL
 from ...extract.images.reading import UnreadableImage, read_image
 
@@ -71,9 +72,8 @@ class TrainingImages:
         white: int = FULL,
     ) -> None:
         self._paths, self._size, self._augmentation = list(paths), size, augmentation
-        self._seed, self._room, self._white = seed, cache_bytes, white
-        self._kept: dict[int, NDArray[np.uint8]] = {}
-        self._lock = threading.Lock()
+        self._seed, self._white = seed, white
+        self._kept = BoundedCache[int, NDArray[np.uint8]](cache_bytes, attrgetter("nbytes"))
         self.lost: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -131,14 +131,10 @@ class TrainingImages:
         return int(_order(self._seed, epoch, len(self._paths))[within])
 
     def _image(self, number: int) -> NDArray[np.uint8]:
-        image = self._kept.get(number)
-        if image is None:
-            image = self._shrunk(read_image(self._paths[number], self._white))
-            with self._lock:
-                if number not in self._kept and image.nbytes <= self._room:
-                    self._room -= image.nbytes
-                    self._kept[number] = image
-        return image
+        def load() -> NDArray[np.uint8]:
+            return self._shrunk(read_image(self._paths[number], self._white))
+
+        return self._kept.get(number, load)
 
     def _shrunk(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Reduce an image to what the smallest cut-out needs."""

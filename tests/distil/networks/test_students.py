@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from dseg.distil.networks import hub_cache
 from dseg.distil.networks.fpn import TAPS
 from dseg.distil.networks.fpn import build as build_fpn
 from dseg.distil.networks.geometry import enlarged, normalised, padded
@@ -93,7 +92,10 @@ def test_weights_of_the_hub_cache_are_used(tmp_path, monkeypatch):
     assert str(tmp_path) in start.origin
     of_cache = saved.state_dict()
     assert all(torch.equal(v, of_cache[k]) for k, v in start.network.encoder.state_dict().items())
-    assert hub_cache.from_cache(SegformerModel, (str(tmp_path / "none"),)) is None
+    monkeypatch.setattr("dseg.distil.networks.segformer.TRAINED", (str(tmp_path / "none"),))
+    start = KINDS["segformer"].begin(N_CLASSES)
+    assert start.trained is None
+    assert "random weights: the hub cache has neither of" in start.origin
 
 
 @torch.no_grad()

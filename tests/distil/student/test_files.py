@@ -7,10 +7,8 @@ import torch
 from dseg.classify.labels.classes import named_classes
 from dseg.distil.networks.registry import student_kind
 from dseg.distil.student.files import (
-    STUDENT_JSON,
-    WEIGHTS,
+    STUDENT_FOLDER,
     Student,
-    is_student,
     read_student,
     write_student,
 )
@@ -38,7 +36,10 @@ def test_what_is_read_is_what_was_written(student, tmp_path):
     assert not read.network.training
     for name in ("kind", "classes", "view", "white", "teacher", "training", "extra"):
         assert getattr(read, name) == getattr(student, name)
-    assert {path.name for path in (tmp_path / "s").iterdir()} == {STUDENT_JSON, WEIGHTS}
+    assert {path.name for path in (tmp_path / "s").iterdir()} == {
+        STUDENT_FOLDER.json,
+        STUDENT_FOLDER.tensors,
+    }
 
 
 def test_a_folder_that_cannot_be_written(student, tmp_path):
@@ -49,29 +50,29 @@ def test_a_folder_that_cannot_be_written(student, tmp_path):
 
 def changed(**values):
     def change(folder):
-        facts = json.loads((folder / STUDENT_JSON).read_text())
-        (folder / STUDENT_JSON).write_text(json.dumps({**facts, **values}))
+        facts = json.loads((folder / STUDENT_FOLDER.json).read_text())
+        (folder / STUDENT_FOLDER.json).write_text(json.dumps({**facts, **values}))
 
     return change
 
 
 def cut(folder):
-    data = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(data[:-1])
+    data = (folder / STUDENT_FOLDER.tensors).read_bytes()
+    (folder / STUDENT_FOLDER.tensors).write_bytes(data[:-1])
 
 
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (cut, "is not the file that belongs to"),
-        (lambda folder: (folder / WEIGHTS).unlink(), "cannot be read"),
-        (lambda folder: (folder / STUDENT_JSON).write_text("{"), "is not valid JSON"),
+        (cut, "is not the file that was saved together with"),
+        (lambda folder: (folder / STUDENT_FOLDER.tensors).unlink(), "cannot be read"),
+        (lambda folder: (folder / STUDENT_FOLDER.json).write_text("{"), "is not valid JSON"),
         (changed(format="x"), 'does not say "format": "dseg-student"'),
         (changed(version=2), "reads version 1: use the dseg that wrote it"),
         (changed(network="unet"), "no student network 'unet'"),
         (changed(classes=["sea"]), "is damaged"),
         (changed(view={"side": 0, "fit": "whole"}), "is damaged"),
-        (lambda folder: (folder / STUDENT_JSON).unlink(), "is not a student"),
+        (lambda folder: (folder / STUDENT_FOLDER.json).unlink(), "is not a student"),
     ],
 )
 def test_what_cannot_be_used_is_refused(student, damage, words, tmp_path):
@@ -82,6 +83,6 @@ def test_what_cannot_be_used_is_refused(student, damage, words, tmp_path):
 
 
 def test_what_is_a_student(tmp_path):
-    assert not is_student(tmp_path)
-    (tmp_path / STUDENT_JSON).write_text("{}")
-    assert is_student(tmp_path)
+    assert not STUDENT_FOLDER.is_at(tmp_path)
+    (tmp_path / STUDENT_FOLDER.json).write_text("{}")
+    assert STUDENT_FOLDER.is_at(tmp_path)
