@@ -1,10 +1,13 @@
 """A teacher and its students on real sets: mIoU on test images, time an image, size on disk.
 
     python benchmarks/distil.py data/ work/ --sets camvid,car_parts --students fpn --minutes 15
+    python benchmarks/distil.py data/ work/ --steps 400 --drawn 100 --self-train
 
 On each set and seed: the default features of the images of train.txt, an ensemble fitted on them,
 and each student distilled from it on the images of unlabelled.txt (without that list: all images
-that neither train.txt nor test.txt names), with the labelled ones beside them. Label maps of
+that neither train.txt nor test.txt names), with the labelled ones beside them. With --drawn the
+same on images that the built-in diffusion model draws; with --self-train the ensemble is also
+fitted a second time with what it says of unlabelled images, kept or not. Label maps of
 unlabelled images are not read; test images are only predicted and scored. Time is that of this
 machine, teacher and students by turns in one run: `dseg predict` of images, files included, and
 masks alone, without files. The same command goes on where it stopped; it prints the table and
@@ -22,8 +25,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dseg.distil.student.files import read_student
+from dseg.extract.checkpoints.builtin import BUILTIN
 from dseg.extract.images.files import find_images
 from dseg.extract.networks.devices import choose_device
+from dseg.generate.sampler import SamplerSettings
 from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.distil.config import DistilConfig
 from dseg.pipelines.distil.run import distil
@@ -39,11 +44,14 @@ from dseg.pipelines.masks.mask_model import ImageOptions
 from dseg.pipelines.masks.open_model import open_mask_model
 from dseg.pipelines.predict.config import PredictConfig
 from dseg.pipelines.predict.run import predict
+from dseg.pipelines.synthesize.config import SynthesizeConfig
+from dseg.pipelines.synthesize.run import synthesize
 from dseg.store.whole_file import write_whole
 from real.layout import DataSet, find_sets, write_list
 from timing import seconds
 
-TEACHER = "teacher"
+TEACHER, SELF_TRAINED = "teacher", "self-trained"
+_OF_DRAWN = ", of drawn images"
 _TIMED, _ROUNDS = 12, 3  # images
 
 
@@ -97,6 +105,7 @@ def make_student(case: Case, network: str, given: argparse.Namespace) -> Path:
         out,
         network=network,
         size=given.size,
+        steps=given.steps,
         seconds=60 * given.minutes,
         seed=case.seed,
         list_file=case.list_of("unlabelled", case.unlabelled[: given.images]),
@@ -104,6 +113,44 @@ def make_student(case: Case, network: str, given: argparse.Namespace) -> Path:
     )
     distil(config, Progress())
     return out
+
+
+def make_student_of_drawn(case: Case, network: str, given: argparse.Namespace) -> Path:
+    """Return the folder of a student of drawn images, distilled if it is not there yet."""
+    drawn, out = case.work / "drawn", case.work / f"{network}{_OF_DRAWN}"
+    settings = SamplerSettings(respacing="ddim25")
+    teacher = make_teacher(case)
+    synthesize(SynthesizeConfig(teacher, drawn, given.drawn, BUILTIN, settings=settings))
+    config = DistilConfig(
+        drawn,
+        case.data.labels,
+        out=out,
+        images=case.data.images,
+        network=network,
+        size=given.size,
+        steps=given.steps,
+        seconds=60 * given.minutes,
+        seed=case.seed,
+        labelled_file=case.list_of("train", case.data.train),
+    )
+    distil(config, Progress())
+    return out
+
+
+def make_self_trained(case: Case, given: argparse.Namespace) -> Path:
+    """Return the folder of what `fit --self-train` makes, fitted if it is not there yet."""
+    model, train = case.work / SELF_TRAINED, case.list_of("train", case.data.train)
+    if not (model / "model.json").is_file():
+        make_teacher(case)
+        store, pile = case.work / "train.zarr", case.work / "pile.zarr"
+        some = case.list_of("pile", case.unlabelled[: given.pile])
+        extract(ExtractConfig(case.data.images, pile, list_file=some))
+        labels = case.data.labels
+        config = FitConfig(
+            (store,), labels, model, list_file=train, seed=case.seed, self_train=(pile,)
+        )
+        fit(config)
+    return model
 
 
 def score(case: Case, model: Path) -> float:
@@ -149,6 +196,11 @@ def measure(case: Case, given: argparse.Namespace) -> dict[str, Any]:
     """Return what is known of a set and seed: scores, times and sizes."""
     models = {TEACHER: make_teacher(case)}
     models |= {network: make_student(case, network, given) for network in given.students}
+    if given.drawn:
+        models |= {
+            f"{network}{_OF_DRAWN}": make_student_of_drawn(case, network, given)
+            for network in given.students
+        }
     times = timed(case, models)
     facts: dict[str, Any] = {}
     for name, model in models.items():
@@ -161,10 +213,14 @@ def measure(case: Case, given: argparse.Namespace) -> dict[str, Any]:
                 "parameters": sum(weight.numel() for weight in student.network.parameters()),
                 "side": student.view.side,
             }
+    if given.self_train:
+        model = make_self_trained(case, given)
+        about = json.loads((model / "model.json").read_text())["extra"]["self_training"]
+        facts[SELF_TRAINED] = {"test_miou": score(case, model), "about": about}
     return facts
 
 
-def table(results: dict[str, dict[str, Any]], names: Sequence[str]) -> str:
+def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the means over seeds as Markdown."""
     lines = [
         "| set | model | seeds | test mIoU | less teacher | agreement | predict, s | masks, s "
@@ -174,6 +230,7 @@ def table(results: dict[str, dict[str, Any]], names: Sequence[str]) -> str:
     sets = sorted({key.rpartition("-")[0] for key in results})
     for set_ in sets:
         runs = [facts for key, facts in results.items() if key.rpartition("-")[0] == set_]
+        names = dict.fromkeys(name for facts in runs for name in facts)
         for name in names:
             known = [(facts[name], facts[TEACHER]) for facts in runs if name in facts]
             if known:
@@ -188,10 +245,12 @@ def _row(known: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     agreement = [own.get("agreement") for own, _ in known]
     shown = "–" if None in agreement else f"{fmean(agreement):.3f}"  # type: ignore[type-var]
     less = mean("test_miou") - mean("test_miou", 1)
+    scores = f"{len(known)} | {mean('test_miou'):.3f} | {less:+.3f} | {shown} | "
+    if any("predict" not in own for own, _ in known):  # an ensemble as the teacher is
+        return scores + "– | – | –"
     shares = [mean(job) / mean(job, 1) for job in ("predict", "masks")]
     return (
-        f"{len(known)} | {mean('test_miou'):.3f} | {less:+.3f} | {shown} | {mean('predict'):.3f} | "
-        f"{mean('masks'):.3f} | {shares[0]:.2f}, {shares[1]:.2f}"
+        scores + f"{mean('predict'):.3f} | {mean('masks'):.3f} | {shares[0]:.2f}, {shares[1]:.2f}"
     )
 
 
@@ -205,6 +264,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", type=int, help="side at which students see images")
     parser.add_argument("--images", type=int, help="at most so many unlabelled images")
+    parser.add_argument("--steps", type=int, help="of training, if these end sooner")
+    parser.add_argument("--drawn", type=int, default=0, help="images that a student learns from")
+    parser.add_argument("--self-train", action="store_true")
+    parser.add_argument("--pile", type=int, default=100, help="unlabelled images of self-training")
     given = parser.parse_args()
     path = given.work / "distil.json"
     for data in find_sets(given.data, given.sets):
@@ -215,8 +278,8 @@ def main() -> None:
             results = json.loads(path.read_text()) if path.is_file() else {}
             results[key] = {**results.get(key, {}), **measure(case, given)}
             write_whole(path, json.dumps(results, indent=1).encode())
-            print(table(results, (TEACHER, *given.students)), flush=True)
-    write_whole(given.work / "distil.md", table(results, (TEACHER, *given.students)).encode())
+            print(table(results), flush=True)
+    write_whole(given.work / "distil.md", table(results).encode())
 
 
 if __name__ == "__main__":
