@@ -2,4 +2,5 @@
 
 from .pipelines.main import main
 
-main()
+if __name__ == "__main__":  # not in processes that are spawned for a cluster
+    main()

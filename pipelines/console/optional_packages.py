@@ -11,7 +11,7 @@ __all__ = ["MissingPackageError", "missing_package", "require"]
 
 # Of each module: what needs it, the package that has it, the extra that brings it.
 _OPTIONAL = {
-    "distributed": ("a Dask cluster (--scheduler) needs", "distributed", "cluster"),
+    "distributed": ("a Dask cluster (--scheduler, --workers) needs", "distributed", "cluster"),
     "imagecorruptions": ("corrupting images needs", "imagecorruptions-imaug", "robustness"),
     "matplotlib": ("drawing plots needs", "matplotlib", "plots"),
     "onnx": ("exporting a student needs", "onnx", "export"),

@@ -20,6 +20,7 @@ __all__ = [
     "Finite",
     "backbone_option",
     "checkpoint_options",
+    "cluster_options",
     "device_option",
     "dry_run_option",
     "existing_file",
@@ -32,6 +33,7 @@ __all__ = [
     "memory_option",
     "output_options",
     "overwrite_option",
+    "resources_option",
     "run_options",
     "sampler_options",
     "steps_option",
@@ -109,6 +111,12 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _resources(text: str) -> dict[str, float]:
+    what = "is not a list of names and numbers such as GPU=1"
+    pairs = (_matched(r"([^=,\s]+)=(\d+(\.\d+)?)", part.strip(), what) for part in text.split(","))
+    return {pair[1]: float(pair[2]) for pair in pairs} if text else {}
+
+
 def _bytes(text: str) -> int:
     from dask.utils import parse_bytes  # here, for it is slow to import
 
@@ -148,6 +156,7 @@ NAMES = _Parsed("NAME,…", _names)  # 50:6,150:8,pixels
 SIZE = _Parsed("S|HxW", _size)  # one of them
 SIZES = _Parsed("S|HxW,…", parse_sizes)  # 256, or height and width: 192x256; several: 256,512
 SHARD = _Parsed("i/n", _shard)  # one part of several: 0/4 to 3/4
+RESOURCES = _Parsed("NAME=NUMBER", _resources)  # GPU=1
 BYTES = _Parsed("SIZE", _bytes)  # 500MB
 TIME = _Parsed("TIME", _seconds)  # in seconds: 90s, 30m, 1h30m
 SEED = click.IntRange(0, 2**63 - 1)  # what PyTorch and NumPy both take
@@ -206,6 +215,26 @@ def _several(*options: Callable[[F], F]) -> Callable[[F], F]:
 
     return add
 
+
+# Which processes share the work, see `cluster.client`.
+cluster_options = _several(
+    click.option(
+        "--scheduler",
+        "--scheduler-file",
+        "scheduler",
+        help="Dask scheduler whose workers do the work: tcp://host:8786, or its scheduler file.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1), help="Start so many processes on this machine instead."
+    ),
+)
+resources_option = click.option(
+    "--resources",
+    type=RESOURCES,
+    default="",
+    help="With --scheduler: what a worker must offer to get work, such as GPU=1 (dask worker "
+    "--resources).",
+)
 
 # How a long training of a network is run: `pretrain`, `distil`.
 steps_option = click.option(

@@ -8,12 +8,14 @@ import click
 from click.core import ParameterSource
 
 from ...extract.checkpoints.builtin import BUILTIN, FILTERS, IMAGENET
+from ..cluster.client import ClusterOptions
 from ..console.options import (
     NUMBERS,
     SEED,
     SHARD,
     SIZES,
     checkpoint_options,
+    cluster_options,
     device_option,
     dry_run_option,
     existing_folder,
@@ -22,6 +24,7 @@ from ..console.options import (
     list_option,
     output_options,
     overwrite_option,
+    resources_option,
     white_option,
 )
 from ..console.output import console_of, next_command, report
@@ -145,6 +148,8 @@ __all__ = ["extract"]
     is_flag=True,
     help="Read every chunk of the listed images in the store, and extract damaged images again.",
 )
+@cluster_options
+@resources_option
 @white_option
 @list_option
 @device_option
@@ -179,6 +184,7 @@ def extract(context: click.Context, /, **given: Any) -> int:
     elif given["fit"] != "tile":
         refuse_idle(context, {"overlap": "only tiles overlap (--tile)"})
     console, as_json = console_of(given)
+    given["cluster"] = ClusterOptions.taken_from(given)
     backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
     source = context.get_parameter_source
     defaults = frozenset(n for n in names if source(n) is ParameterSource.DEFAULT_MAP)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...extract.networks.options import BackboneOptions
 from ...store.spec import Fit
+from ..cluster.client import ClusterOptions
 
 __all__ = ["Estimate", "ExtractConfig", "ExtractSummary"]
 
@@ -51,6 +52,8 @@ class ExtractConfig:
         Stems of the images to take.
     shard : (i, n), optional
         Take the i-th, from 0, of n parts of the images; the parts may run at the same time.
+    cluster : ClusterOptions
+        Which processes share the work.
     verify : bool
         Read every chunk of the images that are there, and extract those again that are damaged.
     overwrite : bool
@@ -75,6 +78,7 @@ class ExtractConfig:
     white: int | None = None
     list_file: Path | None = None
     shard: tuple[int, int] | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     verify: bool = False
     overwrite: bool = False
     dry_run: bool = False

@@ -1,9 +1,11 @@
 """``dseg extract``: the network's pass over a folder of images, into a feature store."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 from ...extract.feature_spec import feature_spec
 from ...extract.images.files import ImageFiles, find_images
@@ -18,19 +20,13 @@ from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
 from ...store.write.dense import dense_bytes
 from ...store.write.writer import FeatureWriter, PlannedImage, plan_store
+from ..cluster.client import cluster
+from ..cluster.parts import absolute, cut, part_size
+from ..cluster.window import TOOK_DOWN, over_cluster
 from ..console.disk_space import free_bytes, refuse_too_large
 from ..console.progress import Progress
-from ..features.inference import (
-    Job,
-    Refused,
-    TileActivations,
-    Unchanged,
-    activations,
-    decoded,
-    tile_batch_size,
-)
+from ..features.inference import tile_batch_size
 from ..features.sources import white_of
-from ..features.store_writer import ThreadedWriter
 from ..inputs.image_list import read_list, select, shard_of
 from ..inputs.image_survey import (
     ImageSurvey,
@@ -46,7 +42,8 @@ from .drawn_images import drawn_images
 from .dry_run import probe_of
 from .feature_choice import features_of
 from .mending import to_mend
-from .target import claimed_target
+from .part import ExtractPart, Outcome, PartImage, Passes, extract_part
+from .target import claim_key, claimed_target
 
 __all__ = ["extract"]
 
@@ -92,7 +89,11 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         return _estimate(config, spec, backbone, found, todo, existing, batch, loading)
     summary = ExtractSummary(str(config.out), len(mine))
     summary.failed = {name: why for name, why in unreadable.items() if name in mine}
-    with claimed_target(config, spec, progress) as target:
+    key = claim_key(config, spec)
+    with (
+        cluster(config.cluster, progress) as client,
+        claimed_target(config, spec, key, progress) as target,
+    ):
         plan = plan_store(
             target, spec, list(planned.values()), codec=config.codec, say=progress.say
         )
@@ -105,14 +106,19 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         if existing is None:  # what a killed run has left beside the store
             again = to_mend(FeatureStore.open(target), stems, progress, verify=config.verify)
         summary.damaged = len(again)
-        jobs = [
-            Job.for_spec(plan.indices[name], image.name, found[name], image.size, spec)
-            for name, image in asked.items()
-        ]
         writer = FeatureWriter(target)
         for number in again:
             writer.mark_incomplete(number)
-        _work(jobs, writer, backbone, batch, summary, progress)
+        images = [
+            PartImage(plan.indices[name], image.name, str(found[name]), image.size)
+            for name, image in asked.items()
+        ]
+        if client is None:
+            outcome = _here(Passes(writer, backbone, batch), images, progress)
+        else:
+            del backbone  # the workers have their own
+            outcome = _over_cluster(client, config, writer, key, images, progress)
+        _add(outcome, {plan.indices[name] for name in todo}, summary)
     summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
     summary.seconds = time.monotonic() - started
     return summary
@@ -238,30 +244,48 @@ def _todo(
     return {name: image for name, image in planned.items() if image.stem not in done}
 
 
-def _work(
-    jobs: list[Job],
+def _here(passes: Passes, images: Sequence[PartImage], progress: Progress) -> Outcome:
+    """Do it in this process."""
+    outcome, spec = Outcome(), passes.writer.spec
+    with progress.bar("extract", len(images), "images") as advance:
+        passes.over([one.job(spec) for one in images], outcome, advance)
+    return outcome
+
+
+def _over_cluster(
+    client: Any,
+    config: ExtractConfig,
     writer: FeatureWriter,
-    backbone: Backbone,
-    batch: int,
-    summary: ExtractSummary,
+    key: str,
+    images: Sequence[PartImage],
     progress: Progress,
-) -> None:
-    """Decode, run the network and write, all at the same time."""
-    white = white_of(writer.spec)
-    images = decoded(jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white)
-    with (
-        progress.bar("extract", len(jobs), "images") as advance,
-        ThreadedWriter(writer, summary, advance) as writing,
-    ):
-        for event in activations(images, backbone, writer.spec, batch):
-            match event:
-                case Unchanged():
-                    summary.unchanged += 1
-                    advance(1)
-                case Refused():
-                    writing.fail(event)
-                case TileActivations():
-                    writing.add_tile(event)
+) -> Outcome:
+    """Have the workers of a cluster do it, a few images at a time."""
+    whole, size = Outcome(), part_size(len(images), len(client.nthreads()))
+    run, given, target = uuid4().hex, absolute(config), writer.path.absolute()
+    parts = (ExtractPart(run, given, target, key, tuple(some)) for some in cut(images, size))
+    with progress.bar("extract", len(images), "images") as advance:
+        for part, outcome in over_cluster(client, extract_part, parts, config.cluster, progress):
+            if outcome is None:
+                for one in part.images:
+                    writer.fail_image(one.number, TOOK_DOWN)
+                outcome = Outcome(failed={one.name: TOOK_DOWN for one in part.images})
+            whole.add(outcome)
+            advance(len(part))
+    return whole
+
+
+def _add(outcome: Outcome, lacking: Set[int], summary: ExtractSummary) -> None:
+    """Add what became of the images to what is told of the run.
+
+    What a lost worker had finished is there when its part is done again, and yet was extracted by
+    this run: the images that the store lacked in the beginning.
+    """
+    anew = sum(number in lacking for number in outcome.unchanged)
+    summary.extracted += outcome.extracted + anew
+    summary.unchanged += len(outcome.unchanged) - anew
+    summary.failed |= outcome.failed
+    summary.clipped |= outcome.clipped
 
 
 def _estimate(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from ...store.atomic_folder import finish_replacement, is_free, replace_folder
 from ...store.claims import claimed
@@ -16,11 +17,22 @@ from ...store.write.dense import export_dense
 from ..console.progress import Progress
 from .config import ExtractConfig
 
-__all__ = ["claimed_target"]
+__all__ = ["claim_key", "claimed_target"]
+
+
+def claim_key(config: ExtractConfig, spec: FeatureSpec) -> str:
+    """Return the key of a run's claim: of all that add to a store, or of this one alone."""
+    return uuid4().hex if _replaces(config) else spec.hash
+
+
+def _replaces(config: ExtractConfig) -> bool:
+    return config.overwrite or config.layout == "dense"
 
 
 @contextmanager
-def claimed_target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[Path]:
+def claimed_target(
+    config: ExtractConfig, spec: FeatureSpec, key: str, progress: Progress
+) -> Iterator[Path]:
     """Yield the native store to write; runs that make another store are kept out meanwhile.
 
     Runs that add to the same store, such as shards, go on together. What is there is replaced only
@@ -31,9 +43,7 @@ def claimed_target(config: ExtractConfig, spec: FeatureSpec, progress: Progress)
     InputError
         If another run writes there, or something else is there that may not be replaced.
     """
-    replaces = config.overwrite or config.layout == "dense"
-    key = None if replaces else spec.hash
-    tidy = partial(_tidy, config.out, progress, goes_on=replaces)
+    tidy = partial(_tidy, config.out, progress, goes_on=_replaces(config))
     claim = claimed(config.out, key, "dseg extract", in_parent=True, tidy=tidy, warn=progress.warn)
     with claim, _target(config, spec, progress) as target:
         yield target

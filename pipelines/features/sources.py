@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from ...extract.from_spec import restore_backbone
 from ...extract.images.files import ImageFiles
@@ -134,8 +135,8 @@ class ImageFilesSource(ABC):
 
     Attributes
     ----------
-    paths : dict
-        The images by stem.
+    names, paths : dict
+        Of the images, by stem.
     white : int
     """
 
@@ -143,8 +144,17 @@ class ImageFilesSource(ABC):
         self, files: ImageFiles, white: int, white_given: bool, progress: Progress
     ) -> None:
         self.white, self._white_given, self._progress = white, white_given, progress
-        self._names = files.by_stem
-        self.paths = {stem: files.files[name] for stem, name in self._names.items()}
+        self._use(files)
+
+    def _use(self, files: ImageFiles) -> None:
+        self.names = files.by_stem
+        self.paths = {stem: files.files[name] for stem, name in self.names.items()}
+
+    def of(self, files: ImageFiles) -> Self:
+        """Return the source of other images, with the network of this one."""
+        other = copy(self)
+        other._use(files)
+        return other
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -161,7 +171,7 @@ class ImageFilesSource(ABC):
 
         ``transform`` may change their pixels first, see `decoded`.
         """
-        names = {self._names[stem]: self.paths[stem] for stem in stems}
+        names = {self.names[stem]: self.paths[stem] for stem in stems}
         survey = survey_images(names, Progress())  # inside the bar of its caller
         self._warn(survey)
         jobs = [
@@ -187,6 +197,10 @@ class ImageFilesSource(ABC):
         self, images: Iterable[Decoded | Unchanged | Refused]
     ) -> Iterator[TileActivations | Unchanged | Refused]:
         """Return what comes of the tiles of images, in their order."""
+
+    def warn_of(self, stems: Iterable[str]) -> None:
+        """Tell of images what a user should know, without looking at their pixels."""
+        self._warn(survey_images({self.names[s]: self.paths[s] for s in stems}, self._progress))
 
     def _warn(self, survey: ImageSurvey) -> None:
         survey.warn_about_pages(self._progress)

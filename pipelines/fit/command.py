@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..cluster.client import ClusterOptions
 from ..console.options import (
+    cluster_options,
     device_option,
     dry_run_option,
     existing_folder,
@@ -63,10 +65,7 @@ __all__ = ["fit"]
     show_default=True,
     help="For --self-train: use at most so many images.",
 )
-@click.option(
-    "--scheduler",
-    help="Dask scheduler (tcp://… or its scheduler file) whose workers read the features.",
-)
+@cluster_options
 @list_option
 @device_option
 @overwrite_option
@@ -95,6 +94,7 @@ def fit(context: click.Context, /, **given: Any) -> int:
     if not given["self_train"]:
         refuse_idle(context, {"self_train_images": "it is used only with --self-train"})
     console, as_json = console_of(given)
+    given["cluster"] = ClusterOptions.taken_from(given)
     summary = run(FitConfig(**given), console)
     text = _estimate(summary) if given["dry_run"] else _done(summary, given, console)
     plain = asdict(summary)

@@ -1,9 +1,10 @@
 """What ``dseg fit`` is asked for, and what it tells of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..cluster.client import ClusterOptions
 from ..training.options import StoreTraining
 
 __all__ = ["FitConfig", "FitSummary"]
@@ -21,8 +22,8 @@ class FitConfig(StoreTraining):
         First cross-validate with so many folds of the images.
     folds_out : path, optional
         Folder of the masks of held-out images.
-    scheduler : str, optional
-        Address, or scheduler file, of a Dask cluster that does the reading.
+    cluster : ClusterOptions
+        Which processes do the reading.
     self_train : tuple of path
         A store with images that have no labels (several, if the features are joined), to be learnt
         from in a second training; kept only if cross-validation says that it helps.
@@ -33,7 +34,7 @@ class FitConfig(StoreTraining):
     out: Path = Path("model")
     folds: int | None = None
     folds_out: Path | None = None
-    scheduler: str | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     self_train: tuple[Path, ...] = ()
     self_train_images: int = 200
 

@@ -22,6 +22,7 @@ from ...store.read.reader import FeatureStore
 from ...store.read.view import join_features
 from ...store.sampling.residence import ResidencePlan
 from ...store.sampling.rounds import group_size
+from ..cluster.client import cluster
 from ..console.optional_packages import require
 from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import duration, read_list
@@ -37,7 +38,6 @@ from ..training.cross_validation import (
     sample_bytes,
     warn_of_folds,
 )
-from ..training.dask_client import cluster
 from ..training.holdout import LEFT_BEHIND, TrialSetup
 from ..training.job import Training
 from ..training.memory import peak_resident, return_freed_memory
@@ -93,7 +93,7 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
     )
     folds = _folds(config, labelled)
     memory = config.bytes_allowed(device)
-    with cluster(config.scheduler) as client:
+    with cluster(config.cluster, progress) as client:
         held_bytes = sample_bytes(labelled)
         setting = TrialSetup(store, labelled, config, memory, device, client, held_bytes)
         check_folds(setting, folds)

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,27 @@ class MaskFolder:
         """Return a writer of the same files for another folder."""
         return MaskFolder(out, self._options, self._classes, self._members, self._model)
 
+    def of_part(
+        self,
+        images: Mapping[str, Path] | None,
+        exclusive: Callable[[], AbstractContextManager[None]],
+    ) -> "MaskFolder":
+        """Return a writer to this folder for some other images, which knows what is there now.
+
+        Parameters
+        ----------
+        images : mapping, optional
+            Paths by stem, for overlays.
+        exclusive : callable
+            See the class.
+        """
+        other = copy(self)
+        other._options = replace(self._options, images=images)
+        other._exclusive, other._unfinished = exclusive, set()
+        with exclusive():
+            self._manifest.refresh()
+        return other
+
     def _path(self, kind: str, stem: str) -> Path:
         """Return where the file of a kind is, or would be."""
         folder, suffix = _LOCATIONS[kind]
@@ -276,13 +298,21 @@ class MaskFolder:
             self._check_inside("the legend of the overlays", path.parent)
             write_legend(path, self._classes.names, self._overlay_colours)
         try:
+            with self.without_leftovers():
+                yield
+        finally:
+            with self._exclusive():
+                self._manifest.compact(stems)
+
+    @contextmanager
+    def without_leftovers(self) -> Iterator[None]:
+        """In the end remove unfinished files."""
+        try:
             yield
         finally:
             for temporary_file in list(self._unfinished):
                 with suppress(OSError):
                     temporary_file.unlink(missing_ok=True)
-            with self._exclusive():
-                self._manifest.compact(stems)
 
     def _legend(self, stems: Collection[str]) -> Path:
         """Return the path of the legend of overlays, which must not be that of an image."""

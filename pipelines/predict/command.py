@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..cluster.client import ClusterOptions
 from ..console.options import (
     SHARD,
     backbone_option,
+    cluster_options,
     device_option,
     dry_run_option,
     existing_folder,
@@ -17,6 +19,7 @@ from ..console.options import (
     list_option,
     output_options,
     overwrite_option,
+    resources_option,
     white_option,
 )
 from ..console.output import console_of, next_command, report
@@ -69,6 +72,8 @@ __all__ = ["predict"]
 @click.option("--shard", type=SHARD, help="Process only part i (from 0) of n: for job arrays.")
 @white_option
 @list_option
+@cluster_options
+@resources_option
 @device_option
 @overwrite_option
 @dry_run_option
@@ -92,6 +97,7 @@ def predict(context: click.Context, /, **given: Any) -> int:
 
     refuse_idle(context, _idle(given))
     console, as_json = console_of(given)
+    given["cluster"] = ClusterOptions.taken_from(given)
     summary = run(PredictConfig(**given), console)
     text = (
         f"{summary.masks}: {summary.predicted} masks written, {summary.unchanged} unchanged, "

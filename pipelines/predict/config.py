@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..cluster.client import ClusterOptions
+
 __all__ = ["PredictConfig", "PredictSummary"]
 
 
@@ -38,6 +40,8 @@ class PredictConfig:
     list_file : path, optional
         Stems of the images to take.
     device : str, optional
+    cluster : ClusterOptions
+        Which processes share the work.
     overwrite : bool
         Replace masks of another model, or files that are no masks of ours.
     dry_run : bool
@@ -59,6 +63,7 @@ class PredictConfig:
     shard: tuple[int, int] | None = None
     list_file: Path | None = None
     device: str | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     overwrite: bool = False
     dry_run: bool = False
 

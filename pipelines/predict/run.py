@@ -1,30 +1,29 @@
-"""``dseg predict``: masks for the images of a feature store or a folder.
-
-Threads read and decode ahead of the network and the ensemble, and encode and write the files of
-finished predictions behind them. Files get their final names in the order of the images.
-"""
+"""``dseg predict``: masks for the images of a feature store or a folder."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from heapq import nlargest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
 
 import torch
 
-from ...classify.inference.prediction import Prediction
 from ...extract.images.files import find_images
 from ...extract.images.levels import FULL, white_in
 from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
+from ..cluster.client import ClusterOptions, cluster
+from ..cluster.parts import absolute, part_size
+from ..cluster.window import TOOK_DOWN, over_cluster
 from ..console.progress import Progress
-from ..features.inference import ahead
-from ..features.sources import ImageFilesSource, Segmentable, Source, StoreSource
+from ..features.sources import ImageFilesSource, Source, StoreSource
 from ..inputs.image_list import read_list, select, shard_of
 from ..inputs.image_survey import report_skipped_files
 from ..masks.ensemble_model import is_store
@@ -32,7 +31,6 @@ from ..masks.manifest import Manifest
 from ..masks.mask_folder import (
     MaskFolder,
     MaskOptions,
-    StagedFiles,
     fingerprint,
     masks_key,
     refuse_inside_images,
@@ -43,16 +41,14 @@ from ..masks.open_model import open_mask_model
 from ..masks.training_set import LEARNT_KEY, TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary
+from .part import DOING, PartOutcome, PredictPart, predict_part
+from .work import SegmentImage, write_masks
 
 __all__ = ["predict"]
 
 _PROBED_IMAGES = 4
 _MOST_UNCERTAIN_SHOWN = 3  # images worth labelling
-# Encoding a PNG takes about as long as a GPU needs for the next mask. At most two finished
-# predictions, which may be large (probabilities), wait for a writer.
-_WRITERS, _MAX_WAITING = 2, 2
 
-Segment = Callable[[Segmentable], Prediction]
 Exclusive = Callable[[], AbstractContextManager[None]]
 
 
@@ -72,8 +68,11 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     source = _source(config, model, progress)
     wanted = None if config.list_file is None else read_list(config.list_file)
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
-    with _claimed(config, progress) as exclusive:
-        return _predict(config, model, source, stems, exclusive, device, progress, started)
+    with (
+        cluster(ClusterOptions() if config.dry_run else config.cluster, progress) as client,
+        _claimed(config, progress) as exclusive,
+    ):
+        return _predict(config, model, source, stems, exclusive, device, client, progress, started)
 
 
 @contextmanager
@@ -82,8 +81,7 @@ def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Exclusive]:
     if config.dry_run:
         yield nullcontext
         return
-    key = masks_key(_fingerprint(config), paper=config.paper)
-    doing = f"dseg predict, model '{config.model}'"
+    key, doing = _key(config), DOING.format(config.model)
     tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, key, doing, tidy=tidy, warn=progress.warn) as claim:
         yield claim.exclusive
@@ -96,6 +94,7 @@ def _predict(
     stems: list[str],
     exclusive: Exclusive,
     device: torch.device,
+    client: Any,
     progress: Progress,
     started: float,
 ) -> PredictSummary:
@@ -121,15 +120,57 @@ def _predict(
     with (
         files.writing(source.stems),
         progress.bar("predict", len(stems), "images") as advance,
-        closing(_write_masks(stems, source, segment, files, training_set)) as outcomes,
     ):
-        for outcome in outcomes:
-            outcome.add_to(summary)
-            advance(1)
+        if client is None:
+            outcome = PartOutcome()
+            with closing(write_masks(stems, source, segment, files, training_set)) as images:
+                for image in images:
+                    outcome.add(image)
+                    advance(1)
+            outcome.add_to(summary, frozenset(stems))
+        else:
+            before = frozenset(filter(files.is_recorded, stems))
+            parts = _parts(config, model, source, stems, options, client)
+            del segment, segmenter  # the workers have their own
+            for part, told in over_cluster(client, predict_part, parts, config.cluster, progress):
+                outcome = told or PartOutcome(failed=dict.fromkeys(part.stems, TOOK_DOWN))
+                outcome.add_to(summary, before)
+                advance(len(part))
     summary.most_uncertain = _most_uncertain(config.out, stems)
     summary.peak_memory = peak_resident()
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _parts(
+    config: PredictConfig,
+    model: MaskModel,
+    source: Source,
+    stems: Sequence[str],
+    options: MaskOptions,
+    client: Any,
+) -> Iterator[PredictPart]:
+    """Yield what the workers of a cluster are given, a few images at a time."""
+    paths: tuple[str, ...] = ()
+    if options.images is not None:
+        paths = tuple(str(options.images[stem].absolute()) for stem in stems)
+    files: tuple[tuple[str, str], ...] = ()
+    if isinstance(source, ImageFilesSource):
+        files = tuple(zip((source.names[stem] for stem in stems), paths, strict=True))
+        source.warn_of(stems)
+    whole = PredictPart(
+        run=uuid4().hex,
+        config=absolute(replace(config, sources=_sources(config, model))),
+        options=replace(options, images=None),
+        fingerprint=_fingerprint(config),
+        key=_key(config),
+        stems=tuple(stems),
+        files=files,
+        pictures=() if files else paths,
+    )
+    size = part_size(len(stems), len(client.nthreads()))
+    for start in range(0, len(stems), size):
+        yield whole.some(slice(start, start + size))
 
 
 def _members(model: MaskModel) -> str:
@@ -162,89 +203,15 @@ def _mask_options(config: PredictConfig, source: Source) -> MaskOptions:
     )
 
 
+def _key(config: PredictConfig) -> str:
+    """Return the key of a run's claim: runs that make the same masks share the folder."""
+    return masks_key(_fingerprint(config), paper=config.paper)
+
+
 def _fingerprint(config: PredictConfig) -> str:
     """Return what identifies masks: the model, and ``--white`` if it is given."""
     model = fingerprint(config.model)
     return model if config.white is None else f"{model}-white{config.white}"
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """The outcome of an image, and its prediction until that is written."""
-
-    name: str
-    stem: str
-    sha256: bytes = b""
-    prediction: Prediction | None = None
-    staged: StagedFiles | None = None
-    reason: str | None = None
-
-    def add_to(self, summary: PredictSummary) -> None:
-        if self.reason is not None:
-            summary.failed[self.name] = self.reason
-        elif self.staged is not None:
-            summary.predicted += 1
-            summary.n_bytes += self.staged.n_bytes
-        else:
-            summary.unchanged += 1
-
-
-def _segment(segment: Segment, image: Segmentable | str) -> _Outcome:
-    """Return the prediction of an image, or why there is none."""
-    if isinstance(image, str):
-        return _Outcome(image, image)
-    try:
-        prediction = segment(image)
-    except InputError:
-        raise  # a wrong call, which would fail for every image
-    except DsegError as error:
-        return _Outcome(image.name, image.stem, reason=str(error))
-    return _Outcome(image.name, image.stem, image.sha256, prediction)
-
-
-def _write_masks(
-    stems: Sequence[str],
-    source: Source,
-    segment: Segment,
-    files: MaskFolder,
-    training_set: TrainingSet,
-    *,
-    redo: bool = False,
-) -> Generator[_Outcome]:
-    """Segment and write images; yield the outcome of each."""
-    is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
-    segmented = map(partial(_segment, segment), source.images(stems, is_done))
-    for outcome in ahead(
-        partial(_stage, files, training_set), segmented, _WRITERS, limit=_MAX_WAITING
-    ):
-        yield _commit(files, outcome)
-
-
-def _stage(files: MaskFolder, training_set: TrainingSet, outcome: _Outcome) -> _Outcome:
-    """Write a prediction, if there is one, under temporary names, and drop it from memory."""
-    if outcome.prediction is None:
-        return outcome
-    try:
-        staged = files.stage(outcome.stem, outcome.name, outcome.sha256, outcome.prediction)
-    except InputError:
-        raise
-    except DsegError as error:
-        return replace(outcome, prediction=None, reason=str(error))
-    learnt_from = training_set.has(outcome.stem, outcome.sha256.hex())
-    if learnt_from is not None:
-        staged = replace(staged, record={**staged.record, LEARNT_KEY: learnt_from})
-    return replace(outcome, prediction=None, staged=staged)
-
-
-def _commit(files: MaskFolder, outcome: _Outcome) -> _Outcome:
-    """Give the files of an image their final names."""
-    if outcome.staged is None:
-        return outcome
-    try:
-        files.commit(outcome.staged)
-    except DsegError as error:
-        return replace(outcome, reason=str(error))
-    return outcome
 
 
 def _source(config: PredictConfig, model: MaskModel, progress: Progress) -> Source:
@@ -280,7 +247,7 @@ def _quoted(paths: Sequence[Path]) -> str:
 def _probe(
     stems: list[str],
     source: Source,
-    segment: Segment,
+    segment: SegmentImage,
     files: MaskFolder,
     summary: PredictSummary,
 ) -> None:
@@ -291,7 +258,7 @@ def _probe(
     with TemporaryDirectory() as folder:
         stamps = [time.monotonic()]
         probe_folder, no_training_set = files.in_folder(Path(folder)), TrainingSet()
-        for _ in _write_masks(probed, source, segment, probe_folder, no_training_set, redo=True):
+        for _ in write_masks(probed, source, segment, probe_folder, no_training_set, redo=True):
             stamps.append(time.monotonic())
         n_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     summary.peak_memory = peak_resident()

@@ -6,17 +6,20 @@ from typing import Any
 
 import click
 
+from ..cluster.client import ClusterOptions
 from ..console.generation import gather_generation
 from ..console.options import (
     SEED,
     Finite,
     backbone_option,
     checkpoint_options,
+    cluster_options,
     device_option,
     dry_run_option,
     existing_folder,
     output_options,
     overwrite_option,
+    resources_option,
     sampler_options,
 )
 from ..console.output import console_of, next_command, report
@@ -77,6 +80,8 @@ __all__ = ["synthesize"]
 @click.option(
     "--batch-size", type=click.IntRange(1), help="Images drawn together; default as of `sample`."
 )
+@cluster_options
+@resources_option
 @device_option
 @overwrite_option
 @dry_run_option
@@ -100,6 +105,7 @@ def synthesize(context: click.Context, /, **given: Any) -> int:
     from .run import synthesize as run
 
     gather_generation(context, given)
+    given["cluster"] = ClusterOptions.taken_from(given)
     if given["rule"] == "all":
         refuse_idle(context, {"dropped": "--filter all keeps every image"})
     console, as_json = console_of(given)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...extract.networks.options import CheckpointOptions
 from ...generate.sampler import SamplerSettings
+from ..cluster.client import ClusterOptions
 from .filtering import Rule
 
 __all__ = ["SynthesizeConfig", "SynthesizeSummary"]
@@ -59,6 +60,7 @@ class SynthesizeConfig:
     features: str | None = None
     backbone: str | None = None
     batch_size: int | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     overwrite: bool = False
     dry_run: bool = False
 

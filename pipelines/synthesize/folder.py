@@ -13,7 +13,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,14 +42,21 @@ class SyntheticFolder:
     ----------
     path : path
     classes : Classes
+    exclusive : callable
+        Context manager that makes other writers of the folder wait: `Claim.exclusive`.
 
     Attributes
     ----------
     scores : dict
     """
 
-    def __init__(self, path: Path, classes: Classes) -> None:
-        self._path, self._classes = path, classes
+    def __init__(
+        self,
+        path: Path,
+        classes: Classes,
+        exclusive: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._path, self._classes, self._exclusive = path, classes, exclusive
         self._records = {
             number: record
             for number, record in _read_records(path / _RECORDS).items()
@@ -101,7 +109,8 @@ class SyntheticFolder:
             "score": found.score,
             "classes": np.unique(found.mask).tolist(),
         }
-        append_record(self._path / _RECORDS, record)
+        with self._exclusive():
+            append_record(self._path / _RECORDS, record)
         self._records[image.number], self.scores[image.number] = record, found.score
 
     def keep(self, numbers: Sequence[int]) -> None:

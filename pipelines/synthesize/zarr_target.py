@@ -92,6 +92,11 @@ class SyntheticStore:
                 array.resize((count, *array.shape[1:]))
         return cls(group)
 
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Return the store that `open` has made ready."""
+        return cls(zarr.open_group(path, mode="r+"))
+
     def write(self, image: SyntheticImage) -> None:
         """Write an image; its score comes last.
 

@@ -1,18 +1,9 @@
 """A Dask cluster of processes reads for a fit: the same model, to the last bit."""
 
 import pytest
-from distributed import LocalCluster
 from dseg import PixelEnsemble
 
 FIT = ("--members", 3, "--max-steps", 60)
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with LocalCluster(
-        processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as running:
-        yield running.scheduler_address
 
 
 def same(a, b):

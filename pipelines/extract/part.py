@@ -1,0 +1,177 @@
+"""The passes over some images: of a whole run, or of a part that a cluster's worker does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from ...extract.feature_spec import feature_spec
+from ...extract.protocol import Backbone
+from ...store.claims import claimed
+from ...store.errors import DsegError
+from ...store.spec import FeatureSpec
+from ...store.write.writer import FeatureWriter
+from ..cluster.once import once, one_at_a_time
+from ..cluster.parts import refuse_unseen
+from ..console.progress import Advance
+from ..features.inference import (
+    Job,
+    Refused,
+    TileActivations,
+    Unchanged,
+    activations,
+    decoded,
+    tile_batch_size,
+)
+from ..features.sources import white_of
+from ..features.store_writer import ThreadedWriter
+from .config import ExtractConfig
+from .feature_choice import features_of
+
+__all__ = ["ExtractPart", "Outcome", "PartImage", "Passes", "extract_part"]
+
+
+@dataclass
+class Outcome:
+    """What became of some images.
+
+    Parameters
+    ----------
+    extracted : int
+    unchanged : list of int
+        Numbers of those that the store had already.
+    failed : dict
+        Reason by name of image.
+    clipped : dict
+        Values beyond float16's range by name of image, where there were any.
+    """
+
+    extracted: int = 0
+    unchanged: list[int] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    clipped: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: "Outcome") -> None:
+        """Add what became of other images."""
+        self.extracted += other.extracted
+        self.unchanged += other.unchanged
+        self.failed |= other.failed
+        self.clipped |= other.clipped
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A network, and the store that its activations go to.
+
+    Parameters
+    ----------
+    writer : FeatureWriter
+    backbone : Backbone
+    batch : int
+        Tiles that go through the network at once.
+    """
+
+    writer: FeatureWriter
+    backbone: Backbone
+    batch: int
+
+    def over(self, jobs: Sequence[Job], outcome: Outcome, advance: Advance) -> None:
+        """Decode images, run the network and write, all at the same time."""
+        writer, white = self.writer, white_of(self.writer.spec)
+        images = decoded(
+            jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white
+        )
+        with ThreadedWriter(writer, outcome, advance) as writing:
+            for event in activations(images, self.backbone, writer.spec, self.batch):
+                match event:
+                    case Unchanged():
+                        outcome.unchanged.append(event.job.number)
+                        advance(1)
+                    case Refused():
+                        writing.fail(event)
+                    case TileActivations():
+                        writing.add_tile(event)
+
+
+@dataclass(frozen=True)
+class PartImage:
+    """An image of a planned store.
+
+    Parameters
+    ----------
+    number : int
+    name : str
+    path : str
+    size : (height, width)
+    """
+
+    number: int
+    name: str
+    path: str
+    size: tuple[int, int]
+
+    def job(self, spec: FeatureSpec) -> Job:
+        """Return how it is read for the features of a spec."""
+        return Job.for_spec(self.number, self.name, Path(self.path), self.size, spec)
+
+
+@dataclass(frozen=True)
+class ExtractPart:
+    """What a worker is told.
+
+    Parameters
+    ----------
+    run : str
+        Names the run.
+    config : ExtractConfig
+        With absolute paths.
+    target : path
+        The store, planned.
+    key : str
+        Of the run's claim, see `claims`.
+    images : tuple of PartImage
+    """
+
+    run: str
+    config: ExtractConfig
+    target: Path
+    key: str
+    images: tuple[PartImage, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def singles(self) -> list[Self]:
+        """Return parts of one image each."""
+        return [replace(self, images=(one,)) for one in self.images]
+
+
+def extract_part(part: ExtractPart) -> Outcome:
+    """Do a part, in a worker.
+
+    Images that cannot be read are recorded in the outcome.
+
+    Raises
+    ------
+    DsegError
+        If the worker does not see the files, or has another network.
+    """
+    outcome, config = Outcome(), part.config
+    with one_at_a_time():
+        refuse_unseen(config.images, part.target)
+        passes = once(part.run, lambda: _passes(part))
+        jobs = [one.job(passes.writer.spec) for one in part.images]
+        with claimed(config.out, part.key, "dseg extract", in_parent=True):
+            passes.over(jobs, outcome, lambda _: None)
+    return outcome
+
+
+def _passes(part: ExtractPart) -> Passes:
+    backbone, _ = features_of(part.config)
+    writer = FeatureWriter(part.target)
+    spec = writer.spec
+    made = feature_spec(backbone, spec.fit, spec.overlap, white_of(spec))
+    if made.hash != spec.hash:
+        differences = "; ".join(made.differences(spec, ("the worker's network", "the store")))
+        raise DsegError(f"a worker has another network than the one that began: {differences}")
+    return Passes(writer, backbone, tile_batch_size(part.config.batch_size, backbone))
