@@ -53,7 +53,7 @@ FLOORS = {
     "pretrain": ["pretrain.train", "pretrain.data", "pretrain.network", "pretrain.run"],
     "pipelines": [
         "pipelines.console",
-        "pipelines.inputs",
+        ("pipelines.cluster", "pipelines.inputs"),
         "pipelines.features",
         "pipelines.masks",
         "pipelines.training",

@@ -110,7 +110,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         for number in again:
             writer.mark_incomplete(number)
         images = [
-            PartImage(plan.indices[name], image.name, str(found[name]), image.size)
+            PartImage(plan.indices[name], image.name, str(found[name].absolute()), image.size)
             for name, image in asked.items()
         ]
         if client is None:
