@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .edges import N_IDS, Edges
 
-__all__ = ["LabelSurvey", "LabelMapStats"]
+__all__ = ["LabelSurvey", "LabelMapStats", "pixels_of"]
 
 _CHUNK = 1 << 20
 

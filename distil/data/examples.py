@@ -3,22 +3,34 @@
 Everything is at the size at which the student sees the image (`View`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...classify.labels.label_maps import read_label_map
 from ...extract.images.levels import FULL
 from ...extract.images.reading import UnreadableImage, read_image
 from ...store.errors import DsegError
 from ...store.geometry import Geometry
+from ...store.synthetic import StoredImages
 from .soft_labels import read_soft_label
 
-__all__ = ["UNLABELLED", "Example", "LabelTarget", "Loaded", "SoftTarget", "Target", "nearest"]
+__all__ = [
+    "UNLABELLED",
+    "Example",
+    "ImageFile",
+    "LabelTarget",
+    "Loaded",
+    "Picture",
+    "SoftTarget",
+    "StoredPicture",
+    "Target",
+    "nearest",
+]
 
 _Value = TypeVar("_Value", bound=np.generic)
 
@@ -71,6 +83,73 @@ class Loaded:
         return self.pixels.nbytes + self.truth.n_bytes
 
 
+class Picture(Protocol):
+    """Where the pixels of an image come from; equal ones are of the same image."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    def read(self) -> NDArray[np.uint8]:
+        """Return the image, (H, W, 3).
+
+        Raises
+        ------
+        UnreadableImage
+            If it cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image in a file.
+
+    Parameters
+    ----------
+    path : Path
+    white : int
+        The value of images of 16 bits a channel that is white.
+    """
+
+    path: Path
+    white: int = FULL
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def read(self) -> NDArray[np.uint8]:
+        """Return the image."""
+        return read_image(self.path, self.white)
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """An image in a store of synthetic images.
+
+    Parameters
+    ----------
+    store : StoredImages
+    number : int
+    """
+
+    store: StoredImages
+    number: int
+
+    @property
+    def name(self) -> str:
+        """What lists call it."""
+        return self.store.stem(self.number)
+
+    def read(self) -> NDArray[np.uint8]:
+        """Return the image."""
+        try:
+            return self.store.image(self.number)
+        except DsegError as error:
+            raise UnreadableImage(str(error)) from error
+
+
 class Target(Protocol):
     """Where a target comes from."""
 
@@ -107,29 +186,29 @@ class LabelTarget:
 
     Parameters
     ----------
-    path : Path
+    label : callable
+        Reads the label map, (H, W), class ids.
     ignore : int
         The id of pixels without a class.
-    uncertainty : Path, optional
-        A ``.npy`` (H, W) beside it: uncertainty in nats.
+    uncertainty : callable, optional
+        Reads the uncertainty of its pixels, (H, W), nats.
     most : float
         The uncertainty of which a pixel counts nothing.
     """
 
-    path: Path
+    label: Callable[[], NDArray[Any]]
     ignore: int
-    uncertainty: Path | None = None
+    uncertainty: Callable[[], NDArray[Any]] | None = None
     most: float = 1.0
 
     def read(self, geometry: Geometry, tile: int) -> Truth:
         """Return the target of a tile."""
-        label = read_label_map(self.path)
-        seen = _part(label, geometry, tile)
+        seen = _part(self.label(), geometry, tile)
         ids = seen.astype(np.uint16)
         ids[seen == self.ignore] = UNLABELLED
         if self.uncertainty is None:
             return Truth(ids=ids)
-        nats = _part(np.load(self.uncertainty, allow_pickle=False), geometry, tile)
+        nats = _part(self.uncertainty(), geometry, tile)
         certainty = np.clip(1 - nats.astype(np.float32) / self.most, 0, 1)
         return Truth(ids=ids, certainty=np.rint(255 * certainty).astype(np.uint8))
 
@@ -171,21 +250,18 @@ class Example:
 
     Parameters
     ----------
-    image : Path
+    image : Picture
     geometry : Geometry
         How the student sees the image.
     tile : int
         Which of its tiles.
     target : Target
-    white : int
-        The value of images of 16 bits a channel that is white.
     """
 
-    image: Path
+    image: Picture
     geometry: Geometry
     tile: int
     target: Target
-    white: int = FULL
 
     def load(self) -> Loaded:
         """Read it.
@@ -197,7 +273,7 @@ class Example:
         DsegError
             If the target cannot be read.
         """
-        image = read_image(self.image, self.white)
+        image = self.image.read()
         if image.shape[:2] != self.geometry.size:
             raise UnreadableImage(f"'{self.image.name}' changed while it was used")
         height, width = self.geometry.resized

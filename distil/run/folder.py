@@ -133,16 +133,20 @@ class StudentFolder:
         remove_temporary_files(self.path)
         self.log.forget_after(-1 if step is None else step)
 
+    def has_soft_labels(self, teacher: Mapping[str, Any]) -> bool:
+        """Say whether the soft labels that are there are of this teacher and these sizes."""
+        try:
+            text = (self.soft_labels / _TEACHER).read_text(encoding="utf-8")
+            return bool(json.loads(text) == dict(teacher))
+        except (OSError, ValueError):
+            return False
+
     def claim_soft_labels(self, teacher: Mapping[str, Any]) -> None:
         """Make the folder of soft labels; remove those of another teacher, or of other sizes."""
-        path = self.soft_labels / _TEACHER
-        try:
-            same = json.loads(path.read_text(encoding="utf-8")) == dict(teacher)
-        except (OSError, ValueError):
-            same = False
-        if not same:
+        if not self.has_soft_labels(teacher):
             shutil.rmtree(self.soft_labels, ignore_errors=True)
             self.soft_labels.mkdir(parents=True)
+            path = self.soft_labels / _TEACHER
             write_whole(path, (json.dumps(dict(teacher), indent=1) + "\n").encode())
 
     def save(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

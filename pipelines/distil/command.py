@@ -11,6 +11,7 @@ from ..console.options import (
     Finite,
     backbone_option,
     device_option,
+    dry_run_option,
     existing_file,
     existing_folder,
     folder,
@@ -24,7 +25,7 @@ from ..console.options import (
 from ..console.output import console_of, next_command, report
 
 if TYPE_CHECKING:  # what it imports is for its run
-    from .config import DistilSummary
+    from .config import DistilEstimate, DistilSummary
 
 __all__ = ["distil"]
 
@@ -100,14 +101,16 @@ __all__ = ["distil"]
 @white_option
 @list_option
 @device_option
+@dry_run_option
 @output_options
 def distil(**given: Any) -> int:
     """Train a small, fast network on what a model says of many images.
 
     SOURCE is a folder of images, which the model segments once, each pixel with its probabilities;
-    or a folder with images/, labels/ and classes.txt, such as `dseg synthesize` writes. LABELS are
-    label maps of some images, which are learnt from too. If the command is interrupted, repeat it
-    to continue; with a longer --time or more --steps, a finished run continues too.
+    or a folder with images/, labels/ and classes.txt, or a Zarr store, as `dseg synthesize` writes
+    them. LABELS are label maps of some images, which are learnt from too. If the command is
+    interrupted, repeat it to continue; with a longer --time or more --steps, a finished run
+    continues too.
 
     \b
     dseg distil photos/ labels/ --model model/ --out student/
@@ -115,14 +118,34 @@ def distil(**given: Any) -> int:
     dseg distil synthetic/ labels/ --images photos/ --out student/
     dseg predict new_photos/ --model student/
     """
-    from .config import DistilConfig
+    from .config import DistilConfig, DistilEstimate
     from .run import distil as run
 
     console, as_json = console_of(given)
     summary = run(DistilConfig(**given), console)
+    if isinstance(summary, DistilEstimate):
+        return report(asdict(summary), _estimate(summary), as_json, summary.failed)
     follows = next_command(console, "predict", "new_photos/", "--model", summary.student)
     text = _result(summary) + (f". {follows}" if follows else "")
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _estimate(summary: "DistilEstimate") -> str:
+    from ..inputs.image_list import duration
+
+    teacher = (
+        f"the teacher segments {summary.to_segment} in about {duration(summary.teacher_seconds)} "
+        f"({summary.soft_label_bytes / 1e6:.1f} MB of soft labels)"
+        if summary.to_segment
+        else "none to segment"
+    )
+    return (
+        f"{summary.images} images, {summary.labelled} labelled ones, {summary.held_out} held out: "
+        f"{teacher}; {summary.steps} steps, {summary.done} of them done, the rest in about "
+        f"{duration(summary.training_seconds)}; up to {summary.n_bytes / 1e6:.0f} MB on disk, "
+        f"where {summary.free_bytes / 1e9:.1f} GB are free, and {summary.peak_memory / 1e6:.0f} MB "
+        "of memory for the whole process; nothing written (--dry-run)"
+    )
 
 
 def _result(summary: "DistilSummary") -> str:

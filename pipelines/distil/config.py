@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...pretrain.run.loop import Length
 
-__all__ = ["DistilConfig", "DistilSummary"]
+__all__ = ["DistilConfig", "DistilEstimate", "DistilSummary"]
 
 DEFAULT_SECONDS = 1800.0
 PAPER_EPOCHS = 20
@@ -18,13 +18,13 @@ class DistilConfig:
     Parameters
     ----------
     source : path
-        Folder of images without labels, or a synthetic folder (``images/``, ``labels/``,
-        ``classes.txt``).
+        Folder of images without labels, a synthetic folder (``images/``, ``labels/``,
+        ``classes.txt``), or a Zarr store of synthetic images.
     labels : path, optional
         Folder of label maps of real images.
     model : path, optional
         The teacher: what ``dseg fit`` wrote, or another student; by default ``model``. Not for a
-        synthetic folder.
+        synthetic folder or store.
     out : path
         The student's folder: new, or one of the same run, which then goes on.
     images : path, optional
@@ -64,6 +64,8 @@ class DistilConfig:
     device : str, optional
     overwrite : bool
         Begin anew where a run of other settings is, or a finished one.
+    dry_run : bool
+        Only tell what would be done.
     """
 
     source: Path
@@ -91,6 +93,7 @@ class DistilConfig:
     labelled_file: Path | None = None
     device: str | None = None
     overwrite: bool = False
+    dry_run: bool = False
 
     def length(self, images: int, batch_size: int) -> Length:
         """Return when a run on so many images ends."""
@@ -137,3 +140,49 @@ class DistilSummary:
     held_out_against: str = ""
     failed: dict[str, str] = field(default_factory=dict)
     finished_before: bool = False
+
+
+@dataclass(frozen=True)
+class DistilEstimate:
+    """What a run would take, by a probe of a few images and steps.
+
+    Parameters
+    ----------
+    student : str
+    images, labelled, held_out : int
+        As of `DistilSummary`, where the teacher can segment every image.
+    to_segment : int
+        Images that the teacher has not segmented yet.
+    teacher_seconds : float
+        That it takes for them.
+    soft_label_bytes : int
+        What its soft labels of them take on disk.
+    done, steps : int
+        Steps that earlier sessions have taken, and that the run would come to.
+    training_seconds : float
+        Of the steps to come.
+    n_bytes : int
+        On disk at most: soft labels, the state to continue from while it is replaced, the student.
+    free_bytes : int
+        On that disk.
+    peak_memory : int
+        Bytes that the process would have resident at most, interpreter and libraries included; what
+        lies in a GPU's memory does not count.
+    failed : dict
+        Images that would be left out: reason by name.
+    """
+
+    student: str
+    images: int
+    labelled: int
+    held_out: int
+    to_segment: int
+    teacher_seconds: float
+    soft_label_bytes: int
+    done: int
+    steps: int
+    training_seconds: float
+    n_bytes: int
+    free_bytes: int
+    peak_memory: int
+    failed: dict[str, str] = field(default_factory=dict)

@@ -1,194 +1,49 @@
 """What a run learns from: examples to train on, labelled ones beside them, and those held out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, Protocol, Self
 
 from ...classify.labels.classes import Classes
-from ...distil.data.examples import Example, LabelTarget
-from ...distil.run.folder import StudentFolder
+from ...classify.labels.label_maps import read_label_map
+from ...distil.data.examples import Example, ImageFile, LabelTarget
 from ...distil.student.view import View
-from ...extract.images.files import find_images
-from ...extract.images.levels import FULL
 from ...pretrain.train.heldout_loss import split
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
 from ..console.progress import Progress
-from ..inputs.image_list import read_list
-from ..inputs.image_survey import report_skipped_files
-from ..masks.mask_folder import fingerprint
-from ..masks.mask_model import ImageOptions
-from ..masks.open_model import open_mask_model
 from .config import DistilConfig
-from .sources import Labelled, LabelledImage, read_labelled, unlabelled
-from .synthetic import SyntheticFolder
-from .teacher import SoftLabels
+from .sources import Labelled, LabelledImage
 
-__all__ = ["DEFAULT_SIDE", "Material", "real_material", "synthetic_material"]
+__all__ = ["Kind", "Material", "Origin", "dealt", "material_of", "view_of"]
 
-DEFAULT_SIDE = 256
-"""Pixels of the longer side at which a student sees images."""
-
-_DEFAULT_MODEL = Path("model")
-
-Check = Callable[[Classes, Mapping[str, Any]], object]
-"""Refuses a folder with a run of other settings, before the teacher begins."""
+_DEFAULT_SIDE = 256  # pixels of the longer side at which a student sees images
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a run learns from.
+class Kind:
+    """What all images of a run have in common.
 
     Parameters
     ----------
     classes : Classes
     view : View
     white : int
-    pairs, labelled, held_out : sequence of Example
-        Of the source; labelled images to learn from too; those that the best weights are chosen by.
-    images : int
-        Of the source that are learnt from; more examples where they are cut into tiles.
-    held_out_images : int
-    against : str
-        What held-out masks are compared with.
     teacher : mapping
         What the student learns from; plain JSON values.
-    extra : mapping
-        The labelled images, as a model of `dseg fit` keeps them.
-    settings : mapping
-        What a run must keep when it goes on.
-    failed : mapping
-        Why images are left out, by name.
+    against : str
+        What held-out masks are compared with.
+    digest : str
+        Of the images.
     """
-
-    classes: Classes
-    view: View
-    white: int
-    pairs: Sequence[Example]
-    labelled: Sequence[Example]
-    held_out: Sequence[Example]
-    images: int
-    held_out_images: int
-    against: str
-    teacher: Mapping[str, Any]
-    extra: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    failed: Mapping[str, str]
-
-
-def real_material(
-    config: DistilConfig,
-    folder: StudentFolder,
-    device: torch.device,
-    check: Check,
-    progress: Progress,
-) -> Material:
-    """Return real images with a teacher's soft labels, made where they are missing.
-
-    Raises
-    ------
-    InputError
-        If source, labels and model do not fit.
-    DsegError
-        If no image can be used, or soft labels cannot be written.
-    """
-    model = config.model or _DEFAULT_MODEL
-    if not model.is_dir():
-        raise InputError(
-            f"'{config.source}' is a folder of images without labels, so a student needs a "
-            f"teacher, but there is no model '{model}': give one of `dseg fit` with --model"
-        )
-    teacher = open_mask_model(model, device)
-    view = _view(config, teacher.tile)
-    white = config.white or teacher.white
-    labelled = _labelled(config, teacher.classes, f"the model '{model}'", progress)
-    images = unlabelled(config, labelled.images, progress)
-    soft, known_as = SoftLabels(folder.soft_labels, view), fingerprint(model)
-    about = {"source": str(model), "fingerprint": known_as, "members": teacher.members}
-    kind = _Kind(teacher.classes, view, white, about, "the teacher's masks", images.digest)
-    check(kind.classes, kind.settings(labelled))
-    folder.claim_soft_labels({"teacher": known_as, "view": view.to_dict(), "white": white})
-    options = ImageOptions(config.checkpoint, config.backbone, white=config.white)
-    source = teacher.images(images.files, options, progress)
-    failed = dict(images.refused) | soft.make(teacher, source, images, progress)
-    examples = soft.examples(images, white)
-    if not examples:
-        raise DsegError(
-            f"the teacher could segment none of the {len(images.stems)} images. The first error: "
-            f"{next(iter(failed.values()), 'unknown')}"
-        )
-    return _dealt(config, kind, examples, labelled, failed)
-
-
-def synthetic_material(
-    config: DistilConfig, folder: StudentFolder, check: Check, progress: Progress
-) -> Material:
-    """Return the pairs of a synthetic folder, with real labelled images beside them.
-
-    Raises
-    ------
-    InputError
-        If the folder is not as described, or labels do not fit.
-    """
-    if config.model is not None:
-        raise InputError(
-            f"'{config.source}' is a synthetic folder, which has labels already: leave out --model"
-        )
-    synthetic = SyntheticFolder(config, progress)
-    if config.labels is not None and config.images is None:
-        raise InputError(
-            "label maps of real images were given, but the source is a synthetic folder: give the "
-            "folder of the real images with --images"
-        )
-    owner = f"the synthetic folder '{config.source}'"
-    labelled = _labelled(config, synthetic.classes, owner, progress)
-    view, white = _view(config, None), config.white or FULL
-    digest = synthetic.pairs.digest
-    about = {"source": str(config.source), "fingerprint": digest}
-    kind = _Kind(synthetic.classes, view, white, about, "synthetic labels", digest)
-    check(kind.classes, kind.settings(labelled))
-    folder.claim_soft_labels({"teacher": digest, "view": view.to_dict()})
-    soft = SoftLabels(folder.soft_labels, view)
-    examples = synthetic.examples(view, soft, config.ignore, progress)
-    return _dealt(config, kind, examples, labelled, {})
-
-
-def _view(config: DistilConfig, tile: int | None) -> View:
-    if tile is not None:
-        return View(config.size or tile, "tile")
-    return View(config.size or DEFAULT_SIDE)
-
-
-def _labelled(config: DistilConfig, classes: Classes, owner: str, progress: Progress) -> Labelled:
-    """Return the labelled images, if any are given."""
-    if config.labels is None:
-        unused = [
-            name
-            for name, value in (("--images", config.images), ("--labelled", config.labelled_file))
-            if value is not None
-        ]
-        if unused:
-            raise InputError(f"{unused[0]} is about label maps: give their folder after the source")
-        return Labelled()
-    files = find_images([config.images or config.source])
-    if config.images is not None:
-        report_skipped_files(files, progress)
-    wanted = None if config.labelled_file is None else read_list(config.labelled_file)
-    return read_labelled(files, config.labels, classes, owner, config, progress, wanted=wanted)
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What `real_material` and `synthetic_material` know of their own."""
 
     classes: Classes
     view: View
     white: int
     teacher: Mapping[str, Any]
     against: str
-    digest: str  # of the images
+    digest: str
 
     def settings(self, labelled: Labelled) -> dict[str, Any]:
         """Return what a run must keep when it goes on."""
@@ -201,47 +56,148 @@ class _Kind:
         }
 
 
-def _dealt(
-    config: DistilConfig,
-    kind: _Kind,
-    examples: Mapping[str, list[Example]],
-    labelled: Labelled,
-    failed: Mapping[str, str],
-) -> Material:
-    """Deal the examples to training and held-out ones."""
+class Origin(Protocol):
+    """Images to learn from, before their targets are made."""
+
+    @property
+    def kind(self) -> Kind:
+        """What they have in common."""
+
+    @property
+    def labelled(self) -> Labelled:
+        """The labelled images beside them."""
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why images cannot be used, by name."""
+
+    @property
+    def teaching(self) -> Mapping[str, Any]:
+        """What soft labels depend on besides the image; plain JSON values."""
+
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, int]]:
+        """Height and width of each image, by stem."""
+
+    def some(self, stems: Sequence[str]) -> Self:
+        """Return these images alone."""
+
+    def missing(self, soft: Path) -> list[str]:
+        """Return the stems of the images whose soft labels are still to be made in a folder."""
+
+    def examples(
+        self, soft: Path, progress: Progress
+    ) -> tuple[dict[str, list[Example]], dict[str, str]]:
+        """Return the examples of each image by stem, and why images are left out, by name.
+
+        Soft labels that are missing in the folder are made.
+
+        Raises
+        ------
+        DsegError
+            If no image can be used, or soft labels cannot be written.
+        """
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from.
+
+    Parameters
+    ----------
+    kind : Kind
+    pairs, labelled, held_out : sequence of Example
+        Of the source; labelled images to learn from too; those that the best weights are chosen by.
+    images : int
+        Of the source that are learnt from; more examples where they are cut into tiles.
+    held_out_images : int
+    against : str
+        What held-out masks are compared with.
+    extra : mapping
+        The labelled images, as a model of `dseg fit` keeps them.
+    settings : mapping
+        What a run must keep when it goes on.
+    failed : mapping
+        Why images are left out, by name.
+    """
+
+    kind: Kind
+    pairs: Sequence[Example]
+    labelled: Sequence[Example]
+    held_out: Sequence[Example]
+    images: int
+    held_out_images: int
+    against: str
+    extra: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    failed: Mapping[str, str]
+
+    @property
+    def labelled_images(self) -> int:
+        """Labelled images that are learnt from."""
+        return len({example.image for example in self.labelled})
+
+
+def view_of(config: DistilConfig, tile: int | None = None) -> View:
+    """Return how the student sees images; ``tile`` is the side of a teacher's tiles."""
+    if tile is not None:
+        return View(config.size or tile, "tile")
+    return View(config.size or _DEFAULT_SIDE)
+
+
+def dealt(config: DistilConfig, count: int, labelled: Labelled) -> tuple[list[int], list[int]]:
+    """Return which of the images are learnt from, and which are held out, by number.
+
+    Raises
+    ------
+    InputError
+        If the paper's recipe has no labelled images to hold out instead.
+    """
+    if config.recipe != "paper":
+        return split(count, config.seed)
+    if not labelled.images:
+        raise InputError(
+            "--recipe paper chooses the best epoch by the mIoU on labelled images, but none "
+            "is given: give the folder of their label maps after the source"
+        )
+    return list(range(count)), []
+
+
+def material_of(config: DistilConfig, origin: Origin, soft: Path, progress: Progress) -> Material:
+    """Make the targets that are missing, and deal the examples to training and held-out ones.
+
+    Raises
+    ------
+    DsegError
+        As `Origin.examples` and `dealt` do.
+    """
+    kind, labelled = origin.kind, origin.labelled
+    dealt(config, 0, labelled)  # before the teacher begins
+    examples, failed = origin.examples(soft, progress)
+    stems = list(examples)
+    seen, out = dealt(config, len(stems), labelled)
     beside = [e for image in labelled.images for e in _of_labelled(image, kind, config.ignore)]
-    stems, against = list(examples), kind.against
-    seen, out = split(len(stems), config.seed)
+    held_out, against = [e for number in out for e in examples[stems[number]]], kind.against
     if config.recipe == "paper":
-        if not beside:
-            raise InputError(
-                "--recipe paper chooses the best epoch by the mIoU on labelled images, but none "
-                "is given: give the folder of their label maps after the source"
-            )
-        seen, out, against = list(range(len(stems))), [], "label maps"
-    held_out = [e for number in out for e in examples[stems[number]]]
-    if config.recipe == "paper":
-        held_out, beside = beside, []
-    pairs = [e for number in seen for e in examples[stems[number]]]
-    shas = [image.sha256 for image in labelled.images]
+        held_out, beside, against = beside, [], "label maps"
     return Material(
-        classes=kind.classes,
-        view=kind.view,
-        white=kind.white,
-        pairs=pairs,
+        kind=kind,
+        pairs=[e for number in seen for e in examples[stems[number]]],
         labelled=beside,
         held_out=held_out,
         images=len(seen),
         held_out_images=len({e.image for e in held_out}),
         against=against,
-        teacher=kind.teacher,
-        extra={"images": [image.stem for image in labelled.images], "images_sha256": shas},
+        extra={
+            "images": [image.stem for image in labelled.images],
+            "images_sha256": [image.sha256 for image in labelled.images],
+        },
         settings=kind.settings(labelled),
-        failed=failed,
+        failed={**origin.refused, **failed},
     )
 
 
-def _of_labelled(image: LabelledImage, kind: _Kind, ignore: int) -> list[Example]:
-    geometry, target = kind.view.geometry(image.size), LabelTarget(image.label, ignore)
-    tiles = range(len(geometry.offsets))
-    return [Example(image.image, geometry, tile, target, kind.white) for tile in tiles]
+def _of_labelled(image: LabelledImage, kind: Kind, ignore: int) -> list[Example]:
+    picture, geometry = ImageFile(image.image, kind.white), kind.view.geometry(image.size)
+    target = LabelTarget(partial(read_label_map, image.label), ignore)
+    return [Example(picture, geometry, tile, target) for tile in range(len(geometry.offsets))]

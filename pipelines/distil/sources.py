@@ -14,27 +14,40 @@ from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.reading import UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
+from ...store.synthetic import is_synthetic_store
 from ..console.progress import Progress
 from ..inputs.image_list import named, read_list, select
 from ..inputs.image_survey import report_skipped_files, survey_images
 from ..inputs.labelled_pixels import find_by_name, images_among_labels, match_labels
 from .config import DistilConfig
 
-__all__ = ["LabelledImage", "Labelled", "Unlabelled", "is_synthetic", "read_labelled", "unlabelled"]
+__all__ = [
+    "LabelledImage",
+    "Labelled",
+    "Unlabelled",
+    "check_uncertainty",
+    "is_synthetic",
+    "labelled_images",
+    "read_labelled",
+    "unlabelled",
+    "warn_of_absent",
+]
 
 
 def is_synthetic(source: Path) -> bool:
-    """Say whether a folder holds images with labels, as ``dseg synthesize`` writes them.
+    """Say whether a folder or store holds images with labels, as ``dseg synthesize`` writes them.
 
     Raises
     ------
     InputError
-        If it is a Zarr store.
+        If it is another Zarr store.
     """
+    if is_synthetic_store(source):
+        return True
     if (source / "zarr.json").is_file():
         raise InputError(
-            f"'{source}' is a Zarr store: a student learns from folders of images. Give that of "
-            "the photographs or, of synthetic images, one that `dseg synthesize --out folder` wrote"
+            f"'{source}' is a Zarr store, but not of synthetic images: a student learns from "
+            "images. Give the folder of the photographs, or what `dseg synthesize` wrote"
         )
     return all((source / part).is_dir() for part in ("images", "labels"))
 
@@ -107,6 +120,41 @@ class Unlabelled:
         return hashlib.sha256("".join(sorted(self.sha256.values())).encode()).hexdigest()
 
 
+def labelled_images(
+    config: DistilConfig, classes: Classes, owner: str, progress: Progress
+) -> Labelled:
+    """Return the labelled images beside those of the source, if any are given.
+
+    Parameters
+    ----------
+    config : DistilConfig
+    classes : Classes
+        That their label maps must have.
+    owner : str
+        Whose classes these are, for messages.
+    progress : Progress
+
+    Raises
+    ------
+    InputError
+        As `read_labelled`, or if options are about label maps that are not given.
+    """
+    if config.labels is None:
+        unused = [
+            name
+            for name, value in (("--images", config.images), ("--labelled", config.labelled_file))
+            if value is not None
+        ]
+        if unused:
+            raise InputError(f"{unused[0]} is about label maps: give their folder after the source")
+        return Labelled()
+    files = find_images([config.images or config.source])
+    if config.images is not None:
+        report_skipped_files(files, progress)
+    wanted = None if config.labelled_file is None else read_list(config.labelled_file)
+    return read_labelled(files, config.labels, classes, owner, config, progress, wanted=wanted)
+
+
 def read_labelled(
     files: ImageFiles,
     folder: Path,
@@ -157,7 +205,7 @@ def read_labelled(
             advance(1)
     for note in check_label_maps(survey, own):
         progress.warn(note)
-    _warn_of_absent(survey, classes, progress)
+    warn_of_absent(survey.where, survey.pixels, classes, progress)
     return Labelled(tuple(found), digest.hexdigest())
 
 
@@ -189,10 +237,13 @@ def _checked(
     return LabelledImage(stem, image, label, size, sha256_of(image).hex())
 
 
-def _warn_of_absent(survey: LabelSurvey, classes: Classes, progress: Progress) -> None:
-    absent = [name for k, name in enumerate(classes.names) if not survey.pixels[k]]
+def warn_of_absent(
+    where: str, pixels: Mapping[int, int], classes: Classes, progress: Progress
+) -> None:
+    """Warn of classes without a pixel; ``where`` is what messages call the label maps."""
+    absent = [name for k, name in enumerate(classes.names) if not pixels.get(k)]
     if absent:
-        progress.warn(f"{survey.where} show no pixel of {named(absent)}")
+        progress.warn(f"{where} show no pixel of {named(absent)}")
 
 
 def unlabelled(

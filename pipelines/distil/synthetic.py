@@ -12,8 +12,11 @@ probabilities/<stem>.npy, optional  (C, H, W): used in place of the label map
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -21,99 +24,144 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...classify.labels.classes import Classes, load_classes
-from ...distil.data.examples import Example, LabelTarget, SoftTarget, Target
+from ...classify.labels.label_maps import read_label_map
+from ...distil.data.examples import Example, ImageFile, LabelTarget, SoftTarget, Target
 from ...distil.data.soft_labels import SoftLabel, write_soft_label
-from ...distil.student.view import View
-from ...extract.images.files import ImageFiles, find_images
+from ...extract.images.files import find_images
+from ...extract.images.levels import FULL
 from ...store.errors import InputError
 from ...store.geometry import Geometry
 from ..console.progress import Progress
 from ..inputs.image_list import read_list
 from .config import DistilConfig
-from .sources import Labelled, LabelledImage, check_uncertainty, read_labelled
+from .material import Kind, view_of
+from .sources import Labelled, LabelledImage, check_uncertainty, labelled_images, read_labelled
 from .teacher import SoftLabels
 
-__all__ = ["SyntheticFolder"]
+__all__ = ["SyntheticFolder", "kind_of", "labelled_beside", "most_uncertain", "refuse_model"]
+
+AGAINST = "synthetic labels"
 
 
+@dataclass(frozen=True)
 class SyntheticFolder:
-    """A synthetic folder.
+    """A synthetic folder, and the real labelled images beside it; see `material.Origin`.
 
     Parameters
     ----------
-    config : DistilConfig
-        Its source is the folder.
-    progress : Progress
-
-    Attributes
-    ----------
-    classes : Classes
+    kind : Kind
+    labelled : Labelled
+        Real images.
+    folder : path
     pairs : Labelled
         Its images and label maps.
-
-    Raises
-    ------
-    InputError
-        If it names no classes, or images and labels do not fit.
+    ignore : int
+        Id of pixels without a class.
     """
 
-    def __init__(self, config: DistilConfig, progress: Progress) -> None:
-        self._folder = config.source
-        labels = self._folder / "labels"
-        classes = load_classes(labels, progress.say)
-        if classes is None:
-            raise InputError(
-                f"'{self._folder}' has images and labels but no classes.txt, which names the "
-                "classes: add one"
-            )
-        self.classes: Classes = classes
-        files: ImageFiles = find_images([self._folder / "images"])
-        listed = _listed(config, progress)
-        owner = f"'{self._folder}'"
-        self.pairs: Labelled = read_labelled(
-            files, labels, classes, owner, config, progress, wanted=listed
-        )
-        for image in self.pairs.images:
-            uncertainty = self._beside("uncertainty", image.stem)
-            if uncertainty is not None:
-                check_uncertainty(uncertainty, image.size)
+    kind: Kind
+    labelled: Labelled
+    folder: Path
+    pairs: Labelled
+    ignore: int
 
-    def _beside(self, kind: str, stem: str) -> Path | None:
-        path = self._folder / kind / f"{stem}.npy"
-        return path if path.is_file() else None
-
-    def examples(
-        self, view: View, soft: SoftLabels, ignore: int, progress: Progress
-    ) -> dict[str, list[Example]]:
-        """Return the examples of each image, by stem; soft labels are brought to the view's size.
+    @classmethod
+    def read(cls, config: DistilConfig, progress: Progress) -> Self:
+        """Read the folder, and the labels beside it.
 
         Raises
         ------
         InputError
-            If probabilities do not fit.
-        DsegError
-            If a soft label cannot be written.
+            If it names no classes, or images and labels do not fit.
         """
-        found = {}
+        folder = config.source
+        refuse_model(config, "folder")
+        classes = load_classes(folder / "labels", progress.say)
+        if classes is None:
+            raise InputError(
+                f"'{folder}' has images and labels but no classes.txt, which names the "
+                "classes: add one"
+            )
+        pairs = read_labelled(
+            find_images([folder / "images"]),
+            folder / "labels",
+            classes,
+            f"'{folder}'",
+            config,
+            progress,
+            wanted=_listed(config, progress),
+        )
+        labelled = labelled_beside(config, classes, "folder", progress)
+        made = cls(kind_of(config, classes, pairs.digest), labelled, folder, pairs, config.ignore)
+        for image in pairs.images:
+            uncertainty = made._beside("uncertainty", image.stem)
+            if uncertainty is not None:
+                check_uncertainty(uncertainty, image.size)
+        return made
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Nothing: an image that cannot be read ends the run."""
+        return {}
+
+    @property
+    def teaching(self) -> dict[str, Any]:
+        """What soft labels depend on besides the image."""
+        return {"teacher": self.kind.digest, "view": self.kind.view.to_dict()}
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Height and width of each image, by stem."""
+        return {image.stem: image.size for image in self.pairs.images}
+
+    def some(self, stems: Sequence[str]) -> Self:
+        """Return these images alone."""
+        wanted = set(stems)
+        images = tuple(image for image in self.pairs.images if image.stem in wanted)
+        return replace(self, pairs=replace(self.pairs, images=images))
+
+    def missing(self, soft: Path) -> list[str]:
+        """Return the stems of the images whose probabilities are still to be brought to size."""
+        labels = SoftLabels(soft, self.kind.view)
+        return [
+            image.stem
+            for image in self.pairs.images
+            if self._beside("probabilities", image.stem) is not None
+            and not all(
+                file.is_file()
+                for file in labels.paths(image.sha256, self.kind.view.geometry(image.size))
+            )
+        ]
+
+    def examples(
+        self, soft: Path, progress: Progress
+    ) -> tuple[dict[str, list[Example]], dict[str, str]]:
+        """Return the examples of each image; probabilities are brought to the student's size."""
+        found, labels = {}, SoftLabels(soft, self.kind.view)
         with progress.bar("synthetic images", len(self.pairs.images), "images") as advance:
             for image in self.pairs.images:
-                geometry = view.geometry(image.size)
-                target = self._target_of(image, geometry, soft, ignore)
-                count = len(geometry.offsets)
+                picture, geometry = ImageFile(image.image), self.kind.view.geometry(image.size)
+                target = self._target_of(image, geometry, labels)
                 found[image.stem] = [
-                    Example(image.image, geometry, tile, target(tile)) for tile in range(count)
+                    Example(picture, geometry, tile, target(tile))
+                    for tile in range(len(geometry.offsets))
                 ]
                 advance(1)
-        return found
+        return found, {}
+
+    def _beside(self, kind: str, stem: str) -> Path | None:
+        path = self.folder / kind / f"{stem}.npy"
+        return path if path.is_file() else None
 
     def _target_of(
-        self, image: LabelledImage, geometry: Geometry, soft: SoftLabels, ignore: int
+        self, image: LabelledImage, geometry: Geometry, soft: SoftLabels
     ) -> Callable[[int], Target]:
         uncertainty = self._beside("uncertainty", image.stem)
         probabilities = self._beside("probabilities", image.stem)
         if probabilities is None:
-            most = math.log(max(2, len(self.classes)))
-            target = LabelTarget(image.label, ignore, uncertainty, most)
+            label = partial(read_label_map, image.label)
+            nats = None if uncertainty is None else partial(_array, uncertainty)
+            target = LabelTarget(label, self.ignore, nats, most_uncertain(self.kind.classes))
             return lambda tile: target
         files = soft.paths(image.sha256, geometry)
         if not all(file.is_file() for file in files):
@@ -129,18 +177,62 @@ class SyntheticFolder:
         files: list[Path],
     ) -> None:
         """Write probabilities at the view's size as soft labels."""
-        whole = _loaded(probabilities, (len(self.classes), *image.size))
+        classes = self.kind.classes
+        whole = _loaded(probabilities, (len(classes), *image.size))
         resized = _resized(whole, geometry.resized)
         certainty = resized.max(0)
         if uncertainty is not None:
             nats = _resized(_loaded(uncertainty, image.size)[None], geometry.resized)[0]
-            certainty = 1 - nats / np.float32(math.log(max(2, len(self.classes))))
+            certainty = 1 - nats / np.float32(most_uncertain(classes))
         for tile, ((y, x), file) in enumerate(zip(geometry.offsets, files, strict=True)):
             height, width = geometry.content(tile)
             rows, columns = slice(y, y + height), slice(x, x + width)
             write_soft_label(
                 file, SoftLabel.of(resized[:, rows, columns], certainty[rows, columns])
             )
+
+
+def refuse_model(config: DistilConfig, what: str) -> None:
+    """Refuse a teacher where there are labels already; ``what`` is a "folder" or a "store".
+
+    Raises
+    ------
+    InputError
+    """
+    if config.model is not None:
+        raise InputError(
+            f"'{config.source}' is a synthetic {what}, which has labels already: leave out --model"
+        )
+
+
+def labelled_beside(
+    config: DistilConfig, classes: Classes, what: str, progress: Progress
+) -> Labelled:
+    """Return the real labelled images beside a synthetic "folder" or "store".
+
+    Raises
+    ------
+    InputError
+        If it is not said where the images are, or they do not fit.
+    """
+    if config.labels is not None and config.images is None:
+        raise InputError(
+            f"label maps of real images were given, but the source is a synthetic {what}: give the "
+            "folder of the real images with --images"
+        )
+    owner = f"the synthetic {what} '{config.source}'"
+    return labelled_images(config, classes, owner, progress)
+
+
+def kind_of(config: DistilConfig, classes: Classes, digest: str) -> Kind:
+    """Return what the images of a synthetic folder or store have in common."""
+    about = {"source": str(config.source), "fingerprint": digest}
+    return Kind(classes, view_of(config), config.white or FULL, about, AGAINST, digest)
+
+
+def most_uncertain(classes: Classes) -> float:
+    """Return the uncertainty of which a pixel counts nothing: all classes alike, in nats."""
+    return math.log(max(2, len(classes)))
 
 
 def _listed(config: DistilConfig, progress: Progress) -> tuple[str, ...] | None:
@@ -155,9 +247,14 @@ def _listed(config: DistilConfig, progress: Progress) -> tuple[str, ...] | None:
     return found
 
 
+def _array(path: Path) -> NDArray[Any]:
+    values: NDArray[Any] = np.load(path, allow_pickle=False)
+    return values
+
+
 def _loaded(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     try:
-        values = np.load(path, allow_pickle=False)
+        values = _array(path)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"'{path}' cannot be read: {error}") from error
     if values.shape != shape:

@@ -1,12 +1,12 @@
 """The teacher's pass: soft labels of images, each written once, at the student's size."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from ...classify.inference.prediction import Prediction
-from ...distil.data.examples import Example, SoftTarget
+from ...distil.data.examples import Example, ImageFile, SoftTarget
 from ...distil.data.soft_labels import SoftLabel, write_soft_label
 from ...distil.student.view import View
 from ...store.errors import DsegError, InputError
@@ -41,6 +41,14 @@ class SoftLabels:
         count = len(geometry.offsets)
         names = [sha256] if count == 1 else [f"{sha256}-{tile}" for tile in range(count)]
         return [self.folder / f"{name}.npz" for name in names]
+
+    def missing(self, images: Unlabelled) -> list[str]:
+        """Return the stems of the images whose soft labels are not there yet."""
+        return [
+            stem
+            for stem, size in images.sizes.items()
+            if not _all_there(self.paths(images.sha256[stem], self.view.geometry(size)))
+        ]
 
     def make(
         self,
@@ -82,8 +90,7 @@ class SoftLabels:
         return failed
 
     def _is_done(self, sizes: Mapping[str, tuple[int, int]], stem: str, sha256: bytes) -> bool:
-        paths = self.paths(sha256.hex(), self.view.geometry(sizes[stem]))
-        return all(path.is_file() for path in paths)
+        return _all_there(self.paths(sha256.hex(), self.view.geometry(sizes[stem])))
 
     def _labelled(
         self,
@@ -113,14 +120,19 @@ class SoftLabels:
         """Return the examples of those images whose soft labels exist, by stem."""
         found, names = {}, images.files.by_stem
         for stem, size in images.sizes.items():
-            path, geometry = images.files.files[names[stem]], self.view.geometry(size)
+            picture = ImageFile(images.files.files[names[stem]], white)
+            geometry = self.view.geometry(size)
             files = self.paths(images.sha256[stem], geometry)
-            if all(file.is_file() for file in files):
+            if _all_there(files):
                 found[stem] = [
-                    Example(path, geometry, tile, SoftTarget(file), white)
+                    Example(picture, geometry, tile, SoftTarget(file))
                     for tile, file in enumerate(files)
                 ]
         return found
+
+
+def _all_there(paths: Iterable[Path]) -> bool:
+    return all(path.is_file() for path in paths)
 
 
 def _tiles(prediction: Prediction, geometry: Geometry) -> Iterator[SoftLabel]:

@@ -16,6 +16,7 @@ from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
 from ...store.read.view import features_for_spec, join_features
 from ...store.spec import FeatureSpec
+from ...store.synthetic import is_synthetic_store, no_features
 from ..console.progress import Progress
 from ..features.sources import ImageSource, Source, StoreSource, white_of
 from .mask_model import FeatureNetwork, ImageOptions
@@ -25,7 +26,15 @@ __all__ = ["EnsembleModel", "is_store"]
 
 
 def is_store(path: Path) -> bool:
-    """Say whether a path is a feature store."""
+    """Say whether a path is a feature store.
+
+    Raises
+    ------
+    InputError
+        If it is a store of synthetic images.
+    """
+    if is_synthetic_store(path):
+        raise InputError(no_features(f"'{path}'"))
     return (path / "zarr.json").is_file()
 
 

@@ -120,7 +120,7 @@ def synthesize(context: click.Context, /, **given: Any) -> int:
         f"{summary.out}: {summary.made} images made, {summary.unchanged} unchanged, "
         f"{summary.kept} kept; {summary.seconds:.0f} s"
     )
-    if not summary.out.endswith(".zarr") and summary.kept:
+    if summary.kept:
         follows = next_command(console, "distil", summary.out, "--out", "student/")
         text += f"\n{follows}" if follows else ""
     return report(asdict(summary), text, as_json)

@@ -1,23 +1,9 @@
-"""Synthetic images as one Zarr store, an image a chunk.
-
-============  ==================  ==================================================
-array         shape               holds
-============  ==================  ==================================================
-images        (n, H, W, 3) uint8  the images
-labels        (n, H, W)           their masks, class ids, uint8 or uint16
-uncertainty   (n, H, W) float32   of each pixel, nats
-seed          (n,) int64          of each image
-score         (n,) float32        `image_uncertainty`; NaN where the image is not there
-kept          (n,) bool           whether the image is kept
-============  ==================  ==================================================
-
-Attributes of the group: ``format`` "dseg-synthetic", ``version``, ``classes`` (names and colours)
-and ``facts``: how all were made.
-"""
+"""Synthetic images as one Zarr store, an image a chunk; see `store.synthetic` for its arrays."""
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,12 +13,10 @@ import zarr.errors
 
 from ...classify.labels.classes import Classes
 from ...store.errors import DsegError, InputError
+from ...store.synthetic import ARRAYS, FORMAT, VERSION, is_synthetic_store
 from .target import SyntheticImage, must_be_replaced
 
-__all__ = ["FORMAT", "SyntheticStore"]
-
-FORMAT, VERSION = "dseg-synthetic", 1
-_ARRAYS = ("images", "labels", "uncertainty", "seed", "score", "kept")
+__all__ = ["SyntheticStore"]
 
 
 class SyntheticStore:
@@ -40,11 +24,13 @@ class SyntheticStore:
 
     Parameters
     ----------
+    path : path
     group : zarr.Group
+        Opened there.
     """
 
-    def __init__(self, group: Any) -> None:
-        self._group = group
+    def __init__(self, path: Path, group: Any) -> None:
+        self._path, self._group = path, group
         found = np.asarray(group["score"][:])
         self.scores: dict[int, float] = {
             number: float(score) for number, score in enumerate(found) if not math.isnan(score)
@@ -86,16 +72,16 @@ class SyntheticStore:
         if not (path / "zarr.json").is_file():
             _create(path, facts, classes, size)
         group = zarr.open_group(path, mode="r+")
-        for name in _ARRAYS:  # by name: locks, which lie beside them, are no arrays
+        for name in ARRAYS:  # by name: locks, which lie beside them, are no arrays
             array: Any = group[name]
             if array.shape[0] < count:
                 array.resize((count, *array.shape[1:]))
-        return cls(group)
+        return cls(path, group)
 
     @classmethod
     def at(cls, path: Path) -> Self:
         """Return the store that `open` has made ready."""
-        return cls(zarr.open_group(path, mode="r+"))
+        return cls(path, zarr.open_group(path, mode="r+"))
 
     def write(self, image: SyntheticImage) -> None:
         """Write an image; its score comes last.
@@ -113,21 +99,31 @@ class SyntheticStore:
             "seed": image.seed,
             "score": found.score,
         }
-        try:
+        with self._writing():
             for name, value in values.items():
                 self._group[name][number] = value
-        except OSError as error:
-            raise DsegError(
-                f"cannot write '{self._group.store_path}': {error.strerror or error}"
-            ) from error
         assert found.score is not None  # asked for
         self.scores[number] = found.score
 
     def keep(self, numbers: Sequence[int]) -> None:
-        """Note which images are kept, and no others."""
+        """Note which images are kept, and no others.
+
+        Raises
+        ------
+        DsegError
+            If it cannot be written.
+        """
         kept = np.zeros(self._group["kept"].shape, bool)
         kept[list(numbers)] = True
-        self._group["kept"][:] = kept
+        with self._writing():
+            self._group["kept"][:] = kept
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DsegError(f"cannot write '{self._path}': {error.strerror or error}") from error
 
     def shown(self, numbers: Sequence[int]) -> list[int]:
         """Return in how many of some images each class has a pixel."""
@@ -165,13 +161,11 @@ def _create(path: Path, facts: Mapping[str, Any], classes: Classes, size: tuple[
 
 def _facts_of(path: Path) -> dict[str, Any] | None:
     """Return the facts of a store; None if it is none of ours."""
-    if not (path / "zarr.json").is_file():
+    if not is_synthetic_store(path):
         return None
     try:
         attributes = dict(zarr.open_group(path, mode="r").attrs)
     except (zarr.errors.BaseZarrError, ValueError, OSError):
-        return None
-    if attributes.get("format") != FORMAT:
         return None
     if attributes.get("version") != VERSION:
         raise InputError(

@@ -19,6 +19,8 @@ from zarr.storage import LocalStore
 from ..drawn import Drawn, drawn_from_plain, drawn_to_plain
 from ..errors import ANEW, ELSEWHERE, InputError, NoStoreError, StoreError
 from ..spec import FORMAT, VERSION, FeatureSpec, hash_of, layer_columns
+from ..synthetic import FORMAT as SYNTHETIC
+from ..synthetic import no_features
 from .codecs import Codec, codec_named
 
 __all__ = [
@@ -135,6 +137,8 @@ class Header:
         StoreError
             If it is no feature store, of another version, not completely created, or damaged.
         """
+        if attributes.get("format") == SYNTHETIC:
+            raise NoStoreError(no_features(where))
         if attributes.get("format") != FORMAT:
             raise NoStoreError(f"{where} is a Zarr group, but not a feature store of dseg")
         if attributes.get("version") != VERSION:

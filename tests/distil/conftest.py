@@ -1,12 +1,14 @@
 """Small images with targets, and a small network in a student's place."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from dseg.distil.data.examples import Example, LabelTarget
+from dseg.classify.labels.label_maps import read_label_map
+from dseg.distil.data.examples import Example, ImageFile, LabelTarget
 from dseg.distil.student.view import View
 from PIL import Image
 from torch import nn
@@ -39,9 +41,10 @@ def examples(pictures) -> Callable[..., list[Example]]:
 
     def make(view: View = WHOLE) -> list[Example]:
         return [
-            Example(image, geometry, tile, LabelTarget(label, 255))
+            Example(ImageFile(image), geometry, tile, target)
             for image, label, size in pictures
             for geometry in [view.geometry(size)]
+            for target in [LabelTarget(partial(read_label_map, label), 255)]
             for tile in range(len(geometry.offsets))
         ]
 

@@ -71,7 +71,7 @@ def test_images_that_vanish_are_skipped_and_named(examples, pictures):
 def test_an_example_is_the_image_and_its_label_map_at_the_view(examples, pictures, view):
     by_image = {}
     for example in examples(view):
-        by_image.setdefault(example.image, []).append(example)
+        by_image.setdefault(example.image.path, []).append(example)
     for image, label, size in pictures:
         geometry = view.geometry(size)
         whole = np.asarray(

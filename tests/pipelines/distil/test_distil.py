@@ -189,15 +189,12 @@ def test_a_synthetic_folder_needs_no_teacher(kinds, world, dseg, tmp_path):
     assert len(soft) == (3 if "probabilities" in kinds else 0)
 
 
-def test_of_a_synthetic_folder_the_kept_images_are_learnt(world, store, dseg, tmp_path):
+def test_of_a_synthetic_folder_the_kept_images_are_learnt(world, dseg, tmp_path):
     made = make_synthetic(tmp_path / "drawn", world)
     (made / "kept.txt").write_text("s0\ns2\n")
     told = dseg("distil", made, world.labels, "--images", world.photos, *QUICK)
     assert told.code == 0, told.err
     assert "2 images and 3 labelled ones" in told.out
-    refused = dseg("distil", store, world.labels, "--images", world.photos, "--out", "other")
-    assert refused.code == 2
-    assert "is a Zarr store: a student learns from folders of images" in refused.err
 
 
 def other_classes(world, path):
@@ -262,6 +259,12 @@ def test_wrong_calls_are_refused(world, model, dseg, tmp_path):
     assert (tmp_path / "other/notes.txt").read_text() == "mine"
     (drawn / "classes.txt").unlink()
     assert "no classes.txt" in dseg("distil", drawn).err
+    for path in (drawn / "images").iterdir():
+        path.unlink()
+    (drawn / "classes.txt").write_text("sea\nsun\nboat\n")
+    told = dseg("distil", drawn)
+    assert told.code == 2
+    assert f"no image in '{drawn}/images'" in told.err
 
 
 def test_uncertainty_of_another_size_is_refused(world, tmp_path):
