@@ -50,7 +50,7 @@ def synthesize(config: SynthesizeConfig, progress: Progress | None = None) -> Sy
         raise InputError(f"seeds end at {MAX_SEED}: give a smaller --seed")
     maker = Maker(config, device, progress)
     progress.say(maker.drawer.words)
-    _warn_of_another_generator(maker, progress)
+    _check_generator(maker, progress)
     if config.dry_run:
         return _estimate(maker)
     run = uuid4().hex
@@ -137,14 +137,23 @@ def _estimate(maker: Maker) -> SynthesizeSummary:
     )
 
 
-def _warn_of_another_generator(maker: Maker, progress: Progress) -> None:
-    drawn_by = maker.sampled["checkpoint_sha256"]
-    others = [one.source for one in maker.model.networks if one.noise and one.sha256 != drawn_by]
+def _check_generator(maker: Maker, progress: Progress) -> None:
+    """Refuse, or warn of, features of another generator than the one that draws."""
+    drawn_by, checkpoint = (maker.sampled[key] for key in ("checkpoint_sha256", "checkpoint"))
+    foreign = [one for one in maker.model.networks if one.draws and one.sha256 != drawn_by]
+    strict = [one.source for one in foreign if one.latents]
+    if strict:
+        raise InputError(
+            f"the features of the model '{maker.config.model}' are of {named(strict)}, a StyleGAN, "
+            f"which has features of its own images only, but '{checkpoint}' draws: leave out "
+            "--checkpoint"
+        )
+    others = [one.source for one in foreign]
     if others:
         progress.warn(
             f"the model's features are of {named(others)}, another diffusion model than "
-            f"'{maker.sampled['checkpoint']}', which draws the images: its images may be unlike "
-            "those that the model was trained on"
+            f"'{checkpoint}', which draws the images: its images may be unlike those that the "
+            "model was trained on"
         )
 
 

@@ -1,6 +1,8 @@
 """``dseg synthesize``: what sample and predict make of the same seeds, in one pass."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +123,7 @@ def test_the_folder_is_read_by_extract_and_fit(dseg, made, ddpm):
     assert fitted.code == 0, fitted.err
 
 
-def test_a_stylegan_draws_and_its_own_features_segment(dseg, tmp_path):
+def test_a_stylegan_draws_and_its_own_features_segment(dseg, ddpm, tmp_path):
     assert dseg("sample", "--checkpoint", STYLEGAN, "--count", 4, "--out", "drawn").code == 0
     (tmp_path / "labels").mkdir()
     for k in range(2):
@@ -141,6 +143,10 @@ def test_a_stylegan_draws_and_its_own_features_segment(dseg, tmp_path):
     refused = dseg("synthesize", "--count", 4, "--eta", 0.5, "--out", "x")
     assert refused.code == 2
     assert "leave out the options of samplers" in refused.err
+    refused = dseg("synthesize", "--count", 4, "--checkpoint", ddpm, "--out", "x")
+    assert refused.code == 2
+    assert "a StyleGAN, which has features of its own images only, but" in refused.err
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_cannot_be_done_is_said(dseg, world, store, model, ddpm, made, other_ddpm, tmp_path):
@@ -174,6 +180,21 @@ def test_what_cannot_be_done_is_said(dseg, world, store, model, ddpm, made, othe
     estimate = dseg(*line, "--out", "other", "--dry-run")
     assert "2 images to make: about" in estimate.out
     assert not (tmp_path / "other").exists()
+
+
+def test_a_class_that_no_image_shows_is_named(dseg, world, store, ddpm, tmp_path):
+    labels = shutil.copytree(world.labels, tmp_path / "labels")
+    (labels / "classes.txt").write_text("sea\nsun\nboat\nbird\n")
+    assert dseg("fit", store, labels, "--members", 2, "--max-steps", 20).code == 0
+    for out in ("s", "s.zarr"):
+        told = dseg("synthesize", "--checkpoint", ddpm, "--count", 2, *QUICK, "--out", out)
+        assert told.code == 0, told.err
+        absent = re.search(r"none of the 2 kept images shows (.*): what learns from", told.err)[1]
+        assert "'bird'" in absent
+        learnt = dseg("distil", out, "--size", 32, "--steps", 1, "--batch-size", 2, "--out", "t",
+                      "--overwrite")  # fmt: skip
+        assert learnt.code == 0, learnt.err
+        assert f"show no pixel of {absent}" in learnt.err
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=400), st.floats(0, 0.9))
