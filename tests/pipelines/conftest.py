@@ -87,21 +87,25 @@ class Running:
             self.code = self._ask(wait=self.pid)
         return self.code is not None
 
-    def result(self) -> Result:
-        """Wait for its end."""
-        deadline = time.monotonic() + 120
+    def result(self, within: float = 120) -> Result:
+        """Wait for its end, at most so many seconds."""
+        deadline = time.monotonic() + within
         while not self.ended():
             assert time.monotonic() < deadline, self.err
             time.sleep(0.005)
         return Result(self.code, self._out.read_text(), self.err)
 
-    def kill_when(self, condition: Callable[[], bool], how: int = signal.SIGKILL) -> Result:
-        """Send a signal as soon as something is so; return what it came to."""
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is so, which must be before its end."""
         deadline = time.monotonic() + 120
         while not condition():
             assert not self.ended(), self.result()
             assert time.monotonic() < deadline, self.err
             time.sleep(0.0005)
+
+    def kill_when(self, condition: Callable[[], bool], how: int = signal.SIGKILL) -> Result:
+        """Send a signal as soon as something is so; return what it came to."""
+        self.wait_until(condition)
         os.kill(self.pid, how)
         return self.result()
 
@@ -123,9 +127,12 @@ def forked(tmp_path_factory):
             server.stdin.flush()
             return json.loads(server.stdout.readline())
 
-        def start(folder: Path, *words: object, **env: object) -> Running:
+        def start(
+            folder: Path, *words: object, mounts: int | None = None, **env: object
+        ) -> Running:
             variables = {name: str(value) for name, value in env.items()}
             order = {"folder": str(folder), "words": list(map(str, words)), "env": variables}
+            order["mounts"] = mounts
             return Running(ask, tmp_path_factory.mktemp("forked"), order)
 
         yield start
