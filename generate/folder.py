@@ -29,6 +29,7 @@ from ..extract.images.sample_records import FACTS, RECORDS
 from ..store.atomic_folder import is_free, temporary_path
 from ..store.differences import differences
 from ..store.errors import InputError
+from ..store.seals import SEAL, sealed
 from ..store.whole_file import write_whole
 from .records import Records
 
@@ -82,7 +83,7 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
             f"'{path}' is damaged, or was not written by this version of dseg ({error!r}): remove "
             "it, and the folder's images count as any others"
         ) from error
-    return {key: value for key, value in plain.items() if key not in ("format", "version")}
+    return {key: value for key, value in plain.items() if key not in ("format", "version", SEAL)}
 
 
 def read_drawn(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
@@ -195,7 +196,7 @@ class SampleFolder:
             if not (self.path / FACTS).is_file():
                 made_by = {"made_by": f"dseg {__version__}"}
                 plain = {"format": FORMAT, "version": VERSION, **made_by, **self._facts}
-                text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+                text = json.dumps(sealed(plain), indent=1, ensure_ascii=False) + "\n"
                 write_whole(self.path / FACTS, text.encode())
 
     def _remove_all(self) -> None:

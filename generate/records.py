@@ -1,12 +1,13 @@
 """The lines of ``samples.jsonl``: which image has which seed, and the sha256 of its file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..extract.images.sample_records import sample_records
 from ..store.json_lines import append_record, rewrite_records
+from ..store.seals import sealed
 
 __all__ = ["Records"]
 
@@ -49,11 +50,19 @@ class Records:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record; call it while no other run writes."""
-        append_record(self.path, record)
-        self.by_name[str(record["name"])] = dict(record)
+        whole = sealed(record)
+        append_record(self.path, whole)
+        self.by_name[str(record["name"])] = whole
 
     def compact(self) -> None:
         """Write one line an image, by number; call it while no other run writes."""
         self.refresh()
-        if self.by_name:
+        if self.by_name or self.path.is_file():
             rewrite_records(self.path, (self.by_name[name] for name in self.names))
+
+    def forget(self, names: Collection[str]) -> None:
+        """Drop the records of images; call it while no other run writes."""
+        self.refresh()
+        kept = (record for name, record in self.by_name.items() if name not in names)
+        rewrite_records(self.path, kept)
+        self.refresh()

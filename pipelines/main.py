@@ -31,6 +31,7 @@ from .robustness.command import robustness
 from .sample.command import sample
 from .select.command import select
 from .synthesize.command import synthesize
+from .verify.command import verify
 
 __all__ = ["cli", "main"]
 
@@ -150,5 +151,6 @@ for command in (
     sample,
     select,
     synthesize,
+    verify,
 ):
     cli.add_command(command)

@@ -26,7 +26,7 @@ from uuid import uuid4
 from .errors import DsegError, InputError
 from .file_lock import NO_LOCKS, FileLock, Holder, try_lock
 
-__all__ = ["Claim", "claimed", "is_lock", "short_name"]
+__all__ = ["Claim", "active_run", "claimed", "is_lock", "locks_beside", "short_name"]
 
 PATIENCE = 60.0  # seconds; the guard is held for milliseconds, unless its process was stopped
 _POLL, _TRIES = 0.002, 50
@@ -135,6 +135,32 @@ def short_name(name: str) -> str:
     """Return a folder's name for use within hidden file names: a hash of it if it is long."""
     is_long = len(os.fsencode(name)) > _MAX_NAME_BYTES
     return sha256(os.fsencode(name)).hexdigest()[:32] if is_long else name
+
+
+def active_run(folder: Path) -> Holder | None:
+    """Return a process that has claimed a folder, in it or in its parent; None if there is none.
+
+    Nothing is changed.
+    """
+    beside = folder.absolute().with_name(f".{short_name(folder.absolute().name)}.lock")
+    for guard in (folder.absolute() / f".{_LOCK_NAME}.lock", beside):
+        for claim in _claims(guard) if guard.parent.is_dir() else ():
+            try:
+                lock = try_lock(claim)
+            except OSError:  # a file system without locks, or that may only be read
+                continue
+            if lock is None:
+                return Holder.read(claim)
+            lock.release(remove=False)
+    return None
+
+
+def locks_beside(folder: Path) -> list[Path]:
+    """Return the lock files of a folder that lie in its parent."""
+    guard = folder.absolute().with_name(f".{short_name(folder.absolute().name)}.lock")
+    if not guard.parent.is_dir():
+        return []
+    return [*_claims(guard), *([guard] if guard.exists() else [])]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Records in a file of JSON lines, to which runs add: a line that a killed run has torn is skipped.
 
-Of several lines of one thing the last counts; whoever ends a run writes one line for each.
+Of several lines of one thing the last counts; whoever ends a run writes one line for each. A line
+with a checksum (see `seals`) that is not its own is skipped, too.
 """
 
 import json
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DsegError
+from .seals import is_broken
 from .whole_file import write_whole
 
-__all__ = ["append_record", "records_in", "rewrite_records"]
+__all__ = ["append_record", "damaged_lines", "records_in", "rewrite_records"]
 
 
 def records_in(data: bytes) -> Iterator[dict[str, Any]]:
@@ -28,8 +30,17 @@ def records_in(data: bytes) -> Iterator[dict[str, Any]]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict) and not is_broken(record):
             yield record
+
+
+def damaged_lines(path: Path) -> list[int]:
+    """Return the numbers, from 1, of the lines of a file that are skipped; none if it is missing.
+
+    A line that a killed run has torn is one, too.
+    """
+    lines = path.read_bytes().decode(errors="replace").splitlines() if path.is_file() else []
+    return [n for n, line in enumerate(lines, 1) if next(records_in(line.encode()), None) is None]
 
 
 def append_record(path: Path, record: Mapping[str, Any]) -> os.stat_result:

@@ -17,7 +17,7 @@ from filelock import SoftFileLock, Timeout
 from .errors import StoreError
 from .file_lock import NO_LOCKS, Holder, try_lock
 
-__all__ = ["STALE_AFTER", "locked", "ignore_message"]
+__all__ = ["STALE_AFTER", "is_abandoned", "locked", "ignore_message"]
 
 POLL_SECONDS = 0.1
 NOTIFY_AFTER = 2.0
@@ -70,6 +70,27 @@ def locked(
         yield
     finally:
         release()
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a lock file that is there was left by a process that has ended; it stays there."""
+    try:
+        lock = try_lock(path) if path.exists() else None
+    except OSError:
+        return False
+    if lock is None:
+        return False
+    holder = lock.holder()
+    lock.release(remove=lock.created)
+    if holder.host is None or holder.since is None:
+        return time.time() - path.stat().st_mtime >= SIGN_TIMEOUT
+    return not _may_be_elsewhere(holder)
+
+
+def _may_be_elsewhere(holder: Holder) -> bool:
+    """Whether a file that nobody holds on this machine may be held on another."""
+    since = holder.since or 0.0
+    return holder.host != socket.gethostname() and abs(time.time() - since) < STALE_AFTER
 
 
 class _Attempt:
@@ -131,4 +152,4 @@ class _Attempt:
             self._observed = holder, now
         if holder.host is None or holder.since is None:
             return now - self._observed[1] < SIGN_TIMEOUT
-        return holder.host != socket.gethostname() and abs(time.time() - holder.since) < STALE_AFTER
+        return _may_be_elsewhere(holder)

@@ -64,7 +64,7 @@ FLOORS = {
                 *("pretrain", "robustness", "sample", "select", "synthesize"),
             )
         ),
-        "pipelines.demo",  # runs the other commands
+        ("pipelines.demo", "pipelines.verify"),  # run the other commands
         "pipelines",
     ],
 }

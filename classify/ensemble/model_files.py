@@ -33,6 +33,7 @@ from torch import Tensor
 from ...store.atomic_folder import atomic_folder, is_free
 from ...store.errors import InputError
 from ...store.sealed_folder import SealedFolder
+from ...store.seals import sealed
 from ...store.spec import FeatureSpec, hash_of
 from ..labels.classes import Classes, default_classes
 from .members import MemberStack
@@ -124,7 +125,7 @@ def write_model(model: SavedModel, folder: str | Path, *, overwrite: bool = Fals
     tensors = tensor_bytes({key: value.contiguous() for key, value in stack.items()})
     facts = {**_to_json(model), "sha256": hashlib.sha256(tensors).hexdigest()}
     try:
-        text = json.dumps(facts, indent=1, allow_nan=False)
+        text = json.dumps(sealed(facts), indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the model's extra facts cannot be written as JSON: {error}") from error
     with atomic_folder(target) as new_folder:

@@ -35,6 +35,7 @@ from ...extract.images.levels import FULL
 from ...store.atomic_folder import temporary_path
 from ...store.errors import DsegError
 from ...store.sealed_folder import SealedFolder
+from ...store.seals import sealed
 from ..networks.registry import student_kind
 from .view import View
 
@@ -108,7 +109,7 @@ def write_student(student: Student, folder: Path) -> None:
         "sha256": hashlib.sha256(tensors).hexdigest(),
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
     }
-    text = json.dumps(facts, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(sealed(facts), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     made = [(temporary_path(path), path) for path in STUDENT_FOLDER.files(folder)]
     try:
         folder.mkdir(parents=True, exist_ok=True)

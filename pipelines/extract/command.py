@@ -55,8 +55,8 @@ __all__ = ["extract"]
 @click.option(
     "--layers-from",
     type=existing_folder,
-    help="Extract exactly the features that this model of `dseg fit` needs. --checkpoint then "
-    "only gives the new location of its network.",
+    help="Extract exactly the features that this model of `dseg fit` needs, or that this store "
+    "holds. --checkpoint then only gives the new location of their network.",
 )
 @click.option(
     "--part",

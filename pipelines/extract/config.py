@@ -28,7 +28,8 @@ class ExtractConfig:
         Of the networks' input, for those without their own; by default the checkpoint's. The
         features of several networks or sizes are joined in one store.
     layers_from : path, optional
-        A model that `dseg fit` wrote: the features are those that it was fitted on. Then
+        A model that `dseg fit` wrote: the features are those that it was fitted on; or a store:
+        they are those that it holds. Then
         of ``backbone`` only the device may be given, and neither ``fit`` nor ``overlap``.
     part : int, optional
         Of a model that was fitted on several stores: which of them, from 1, is to be made again.
@@ -50,6 +51,8 @@ class ExtractConfig:
         model, else the one of the fewest bits that hold all values of all images.
     list_file : path, optional
         Stems of the images to take.
+    only : frozenset of str, optional
+        Stems of the images to take, of those that there are.
     shard : (i, n), optional
         Take the i-th, from 0, of n parts of the images; the parts may run at the same time.
     cluster : ClusterOptions
@@ -77,6 +80,7 @@ class ExtractConfig:
     layout: str = "native"
     white: int | None = None
     list_file: Path | None = None
+    only: frozenset[str] | None = None
     shard: tuple[int, int] | None = None
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
     verify: bool = False

@@ -13,8 +13,10 @@ from ...extract.networks.options import BackboneOptions
 from ...extract.protocol import Backbone
 from ...extract.registry import is_own, refuse_unknown
 from ...store.errors import InputError
+from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
 from ..features.sources import white_of
+from ..masks.ensemble_model import is_store
 from ..masks.segmenter import load_model
 from .config import ExtractConfig
 from .networks import default_networks, load_networks, network_inputs
@@ -55,12 +57,15 @@ def features_of(config: ExtractConfig) -> tuple[Backbone, FeatureSpec]:
 
 
 def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpec]:
-    """Return what makes the features of a model: its spec decides all but the checkpoint's path."""
+    """Return what makes the features of a model, or of a store.
+
+    Its spec decides all but the checkpoint's path.
+    """
     options = replace(config.backbone, device=None, backbone=None)
     given = options != BackboneOptions() or config.sizes
     if given or (config.fit, config.overlap) != ("squash", None):
         raise InputError(
-            f"the model '{model}' determines which features are extracted: leave out the "
+            f"'{model}' determines which features are extracted: leave out the "
             "options that determine them too"
         )
     if len(config.checkpoints) > 1:
@@ -98,6 +103,8 @@ def _fits_one_store(spec: FeatureSpec) -> bool:
 
 
 def _spec_of(model: Path) -> FeatureSpec:
+    if is_store(model):
+        return FeatureStore.open(model).spec
     spec = load_model(model, torch.device("cpu")).spec_
     if spec is None:
         raise InputError(

@@ -100,7 +100,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         if plan.codec != config.codec:
             progress.say(f"'{target}' exists already and keeps its codec, '{plan.codec}'")
         _drop_unreadable(target, summary.failed, plan.vanished)
-        if not (config.list_file or config.shard):
+        if not (config.list_file or config.only or config.shard):
             names = {composed(name) for name in found}
             summary.vanished = tuple(name for name in plan.vanished if composed(name) not in names)
         if existing is None:  # what a killed run has left beside the store
@@ -139,6 +139,10 @@ def _refuse_contradictions(config: ExtractConfig) -> None:
 
 def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Path]:
     """Return the images to extract, by name within the folder."""
+    if config.only is not None:
+        return {
+            name: files.files[name] for stem, name in files.by_stem.items() if stem in config.only
+        }
     if config.list_file is None:
         return files.files
     stems = files.by_stem

@@ -17,7 +17,7 @@ from ...store.write.dense import export_dense
 from ..console.progress import Progress
 from .config import ExtractConfig
 
-__all__ = ["claim_key", "claimed_target"]
+__all__ = ["claim_key", "claimed_target", "temporary_stores"]
 
 
 def claim_key(config: ExtractConfig, spec: FeatureSpec) -> str:
@@ -54,7 +54,7 @@ def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:
 
     That may be hours of work, so the run that made it continues it, and another run names it.
     """
-    native, dense = _temporary_stores(out)
+    native, dense = temporary_stores(out)
     for made in (native, dense):
         finish_replacement(made, out)
     shutil.rmtree(dense, ignore_errors=True)
@@ -65,7 +65,7 @@ def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:
         )
 
 
-def _temporary_stores(out: Path) -> tuple[Path, Path]:
+def temporary_stores(out: Path) -> tuple[Path, Path]:
     """Return where a store that is to be replaced, or its dense form, is made."""
     return out.with_name(f".{out.name}.native"), out.with_name(f".{out.name}.dense")
 
@@ -82,7 +82,7 @@ def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Ite
     if not dense and not (taken and config.overwrite):
         yield out
         return
-    native, made_dense = _temporary_stores(out)
+    native, made_dense = temporary_stores(out)
     _remove_other(native, spec)
     yield native
     made = native

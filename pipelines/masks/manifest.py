@@ -12,10 +12,13 @@ from typing import Any
 from ...store.errors import InputError
 from ...store.json_lines import append_record, records_in, rewrite_records
 from ...store.names import composed, why_unsafe
+from ...store.seals import sealed
 
-__all__ = ["FILE", "KINDS", "Manifest", "same_prediction"]
+__all__ = ["FILE", "KINDS", "SHA256", "Manifest", "same_prediction"]
 
 FILE = "predictions.jsonl"
+SHA256 = "sha256_of_files"
+"""Under which a record has the sha256 of each of its files, by kind."""
 KINDS = ("mask", "probabilities", "uncertainty", "overlay")
 """The files of an image; a record has their paths within the folder under these keys."""
 
@@ -95,9 +98,17 @@ class Manifest:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record; call it after `refresh`, with the guard held (`Claim.exclusive`)."""
-        status = append_record(self.path, record)
+        whole = sealed(record)
+        status = append_record(self.path, whole)
         self._inode, self._bytes_read = status.st_ino, status.st_size
-        self.records[composed(record["stem"])] = dict(record)
+        self.records[composed(record["stem"])] = whole
+
+    def forget(self, stems: Sequence[str]) -> None:
+        """Drop the records of images; call it with the guard held, or while no other run writes."""
+        self.refresh()
+        for stem in stems:
+            self.records.pop(composed(stem), None)
+        rewrite_records(self.path, self.records.values())
 
     def compact(self, stems: Sequence[str]) -> None:
         """Write one line for each image; call it with the guard held (`Claim.exclusive`).
@@ -113,5 +124,5 @@ class Manifest:
         ours = [stem for stem in stems if stem in self.records]
         others = self.records.keys() - set(ours)
         order = [*ours, *(stem for stem in self.records if stem in others)]
-        if self.records:
+        if self.records or self.path.is_file():
             rewrite_records(self.path, (self.records[stem] for stem in order))

@@ -24,7 +24,7 @@ from ...extract.images.reading import read_image, sha256_of
 from ...store.atomic_folder import temporary_path
 from ...store.errors import DsegError, InputError
 from ..inputs.image_list import named
-from .manifest import FILE, KINDS, Manifest, same_prediction
+from .manifest import FILE, KINDS, SHA256, Manifest, same_prediction
 from .open_model import files_of_model
 
 __all__ = [
@@ -344,11 +344,12 @@ class MaskFolder:
         try:
             for kind, (temporary_file, path) in temporary.items():
                 self._write(kind, path, temporary_file, (stem, name, sha256), prediction)
+            sha256s = {kind: sha256_of(made).hex() for kind, (made, _) in temporary.items()}
             n_bytes = sum(temporary_file.stat().st_size for temporary_file, _ in temporary.values())
         except BaseException:
             self._discard(temporary)
             raise
-        return StagedFiles(temporary, record, n_bytes)
+        return StagedFiles(temporary, {**record, SHA256: sha256s}, n_bytes)
 
     def _write(
         self,
@@ -386,12 +387,19 @@ class MaskFolder:
                 mask.unlink(missing_ok=True)
                 for temporary_file, path in extras.values():
                     temporary_file.replace(path)
-                self._manifest.add({**self._other_files(staged.record), **staged.record})
+                self._manifest.add(self._with_other_files(staged.record))
                 temporary_mask.replace(mask)
             except OSError as error:
                 raise DsegError(f"cannot write '{mask}': {error.strerror or error}") from error
             finally:
                 self._discard(staged.temporary)
+
+    def _with_other_files(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a record with further files of the same prediction, and their sha256."""
+        others = self._other_files(record)
+        known = self._manifest.records.get(record["stem"], {}).get(SHA256, {})
+        kept = {kind: known[kind] for kind in others if kind in known}
+        return {**others, **record, SHA256: {**kept, **record[SHA256]}}
 
     def _other_files(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Return further files of the same prediction; remove those of another prediction."""

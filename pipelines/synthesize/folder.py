@@ -6,11 +6,13 @@
 ``uncertainty/….npy``    of each pixel, float32, nats
 ``classes.txt``          a class name a line
 ``kept.txt``             stems of the images that are kept, for ``--list``
-``synthetic.json``       how all were made
-``synthetic.jsonl``      one line an image: stem, score, class ids that its mask shows
+``synthetic.json``       how all were made; sha256 of the two files of text
+``synthetic.jsonl``      one line an image: stem, score, class ids that its mask shows, sha256
+                         of mask and uncertainty
 =======================  ===============================================================
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +27,26 @@ from ...classify.labels.classes import Classes
 from ...generate.folder import name_of
 from ...store.json_lines import append_record, records_in, rewrite_records
 from ...store.names import stem_of
+from ...store.seals import SEAL, sealed
 from ...store.whole_file import write_whole
 from .target import SyntheticImage, must_be_replaced
 
-__all__ = ["FACTS", "IMAGES", "KEPT", "SyntheticFolder"]
+__all__ = [
+    "CLASSES",
+    "FACTS",
+    "IMAGES",
+    "KEPT",
+    "RECORDS",
+    "SHA256",
+    "SyntheticFolder",
+    "files_of",
+    "read_records",
+]
 
 FACTS, IMAGES, KEPT = "synthetic.json", "images", "kept.txt"
-_RECORDS, _CLASSES = "synthetic.jsonl", "classes.txt"
+RECORDS, CLASSES = "synthetic.jsonl", "classes.txt"
+SHA256 = "sha256"
+"""Under which a record has that of each of its files, and the facts that of the files of text."""
 _PARTS = {IMAGES: ".png", "labels": ".png", "uncertainty": ".npy"}
 
 
@@ -59,8 +74,8 @@ class SyntheticFolder:
         self._path, self._classes, self._exclusive = path, classes, exclusive
         self._records = {
             number: record
-            for number, record in _read_records(path / _RECORDS).items()
-            if all(file.is_file() for file in self._files(number).values())
+            for number, record in read_records(path / RECORDS).items()
+            if all(file.is_file() for file in files_of(path, number).values())
         }
         self.scores = {number: float(record["score"]) for number, record in self._records.items()}
 
@@ -86,9 +101,8 @@ class SyntheticFolder:
         """
         if must_be_replaced(path, _facts_of(path), facts, overwrite=overwrite):
             _remove(path)
-        write_whole(path / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
-        names = "".join(f"{name}\n" for name in classes.names)
-        write_whole(path / _CLASSES, names.encode())
+        write_whole(path / FACTS, _facts_bytes(facts))
+        write_whole(path / CLASSES, _class_lines(classes))
         return cls(path, classes)
 
     def write(self, image: SyntheticImage) -> None:
@@ -99,25 +113,33 @@ class SyntheticFolder:
         DsegError
             If a file cannot be written.
         """
-        found, files = image.prediction, self._files(image.number)
+        found, files = image.prediction, files_of(self._path, image.number)
         assert found.uncertainty is not None
         assert found.score is not None
         write_whole(files["labels"], encode_mask(found.mask, self._classes.colours))
         write_array(files["uncertainty"], found.uncertainty)
-        record = {
-            "stem": stem_of(name_of(image.number)),
-            "score": found.score,
-            "classes": np.unique(found.mask).tolist(),
-        }
+        written = {part: _sha256(files[part].read_bytes()) for part in ("labels", "uncertainty")}
+        record = sealed(
+            {
+                "stem": stem_of(name_of(image.number)),
+                "score": found.score,
+                "classes": np.unique(found.mask).tolist(),
+                SHA256: written,
+            }
+        )
         with self._exclusive():
-            append_record(self._path / _RECORDS, record)
+            append_record(self._path / RECORDS, record)
         self._records[image.number], self.scores[image.number] = record, found.score
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Write the list of the images that are kept, and one line of the record an image."""
-        rewrite_records(self._path / _RECORDS, (r for _, r in sorted(self._records.items())))
-        lines = "".join(f"{stem_of(name_of(number))}\n" for number in numbers)
-        write_whole(self._path / KEPT, lines.encode())
+        rewrite_records(self._path / RECORDS, (r for _, r in sorted(self._records.items())))
+        lines = "".join(f"{stem_of(name_of(number))}\n" for number in numbers).encode()
+        write_whole(self._path / KEPT, lines)
+        texts = {CLASSES: _sha256(_class_lines(self._classes)), KEPT: _sha256(lines)}
+        write_whole(
+            self._path / FACTS, _facts_bytes({**(_facts_of(self._path) or {}), SHA256: texts})
+        )
 
     def shown(self, numbers: Sequence[int]) -> list[int]:
         """Return in how many of some images each class has a pixel."""
@@ -127,12 +149,14 @@ class SyntheticFolder:
                 counts[k] += 1
         return counts
 
-    def _files(self, number: int) -> dict[str, Path]:
-        stem = stem_of(name_of(number))
-        return {part: self._path / part / f"{stem}{suffix}" for part, suffix in _PARTS.items()}
+
+def files_of(path: Path, number: int) -> dict[str, Path]:
+    """Return the files of an image in a folder of synthetic ones, by part."""
+    stem = stem_of(name_of(number))
+    return {part: path / part / f"{stem}{suffix}" for part, suffix in _PARTS.items()}
 
 
-def _read_records(path: Path) -> dict[int, dict[str, Any]]:
+def read_records(path: Path) -> dict[int, dict[str, Any]]:
     """Return the record of each image, by number; what is none is left out."""
     found: dict[int, dict[str, Any]] = {}
     for record in records_in(path.read_bytes() if path.is_file() else b""):
@@ -143,18 +167,32 @@ def _read_records(path: Path) -> dict[int, dict[str, Any]]:
     return found
 
 
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _class_lines(classes: Classes) -> bytes:
+    return "".join(f"{name}\n" for name in classes.names).encode()
+
+
+def _facts_bytes(facts: Mapping[str, Any]) -> bytes:
+    return (json.dumps(sealed(facts), indent=1) + "\n").encode()
+
+
 def _facts_of(path: Path) -> dict[str, Any] | None:
     file = path / FACTS
     try:
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return {key: value for key, value in found.items() if key not in (SEAL, SHA256)}
 
 
 def _remove(path: Path) -> None:
     """Remove what was written, the facts last: a removal that was killed goes on."""
     for part in _PARTS:
         shutil.rmtree(path / part, ignore_errors=True)
-    for name in (_RECORDS, KEPT, _CLASSES, FACTS):
+    for name in (RECORDS, KEPT, CLASSES, FACTS):
         (path / name).unlink(missing_ok=True)

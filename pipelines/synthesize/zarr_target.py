@@ -10,13 +10,17 @@ from typing import Any, Self
 import numpy as np
 import zarr
 import zarr.errors
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from ...classify.labels.classes import Classes
 from ...store.errors import DsegError, InputError
+from ...store.seals import sealed
 from ...store.synthetic import ARRAYS, FORMAT, VERSION, is_synthetic_store
 from .target import SyntheticImage, must_be_replaced
 
-__all__ = ["SyntheticStore"]
+__all__ = ["SyntheticStore", "create_arrays"]
+
+_WHOLE = {"write_empty_chunks": True}  # a chunk that is missing is lost, not zeros
 
 
 class SyntheticStore:
@@ -31,6 +35,7 @@ class SyntheticStore:
 
     def __init__(self, path: Path, group: Any) -> None:
         self._path, self._group = path, group
+        self._arrays = {name: group[name].with_config(_WHOLE) for name in ARRAYS}
         found = np.asarray(group["score"][:])
         self.scores: dict[int, float] = {
             number: float(score) for number, score in enumerate(found) if not math.isnan(score)
@@ -101,7 +106,7 @@ class SyntheticStore:
         }
         with self._writing():
             for name, value in values.items():
-                self._group[name][number] = value
+                self._arrays[name][number] = value
         assert found.score is not None  # asked for
         self.scores[number] = found.score
 
@@ -116,7 +121,7 @@ class SyntheticStore:
         kept = np.zeros(self._group["kept"].shape, bool)
         kept[list(numbers)] = True
         with self._writing():
-            self._group["kept"][:] = kept
+            self._arrays["kept"][:] = kept
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -135,8 +140,29 @@ class SyntheticStore:
 
 
 def _create(path: Path, facts: Mapping[str, Any], classes: Classes, size: tuple[int, int]) -> None:
-    ids = "uint8" if len(classes) <= 256 else "uint16"
     group = zarr.create_group(path, zarr_format=3, overwrite=True)
+    create_arrays(group, len(classes), size)
+    # last: without them it is no store of ours
+    attributes = {
+        "format": FORMAT,
+        "version": VERSION,
+        "classes": classes.to_list(),
+        "facts": dict(facts),
+    }
+    group.attrs.update(sealed(attributes))
+
+
+def create_arrays(group: zarr.Group, n_classes: int, size: tuple[int, int]) -> None:
+    """Create the arrays of a store, without images.
+
+    Parameters
+    ----------
+    group : zarr.Group
+    n_classes : int
+    size : (height, width)
+    """
+    ids = "uint8" if n_classes <= 256 else "uint16"
+    codecs = ZstdCodec(level=0), Crc32cCodec()
     for name, inner, dtype, fill in (
         ("images", (*size, 3), "uint8", 0),
         ("labels", size, ids, 0),
@@ -145,17 +171,15 @@ def _create(path: Path, facts: Mapping[str, Any], classes: Classes, size: tuple[
         ("score", (), "float32", math.nan),
     ):
         group.create_array(
-            name, shape=(0, *inner), chunks=(1, *inner), dtype=dtype, fill_value=fill
+            name,
+            shape=(0, *inner),
+            chunks=(1, *inner),
+            dtype=dtype,
+            fill_value=fill,
+            compressors=codecs,
         )
-    group.create_array("kept", shape=(0,), chunks=(4096,), dtype="bool", fill_value=False)
-    # last: without them it is no store of ours
-    group.attrs.update(
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "classes": classes.to_list(),
-            "facts": dict(facts),
-        }
+    group.create_array(
+        "kept", shape=(0,), chunks=(4096,), dtype="bool", fill_value=False, compressors=codecs
     )
 
 

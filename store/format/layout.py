@@ -18,6 +18,7 @@ from zarr.storage import LocalStore
 
 from ..drawn import Drawn, drawn_from_plain, drawn_to_plain
 from ..errors import ANEW, ELSEWHERE, InputError, NoStoreError, StoreError
+from ..seals import SEAL, is_broken, sealed
 from ..spec import FORMAT, VERSION, FeatureSpec, hash_of, layer_columns
 from ..synthetic import FORMAT as SYNTHETIC
 from ..synthetic import no_features
@@ -27,9 +28,11 @@ __all__ = [
     "ArrayLayout",
     "Header",
     "array_layouts",
+    "copied_attributes",
     "create_store",
     "open_arrays",
     "open_group",
+    "put_header",
     "read_header",
     "initial_attributes",
 ]
@@ -48,6 +51,13 @@ UNSET_ROW = -2  # -1 is NO_IMAGE, a valid entry
 UNSET_LAYER = -(2**31)  # -1 is `spec.NONE`, and in older stores -2 is valid too
 PER_IMAGE_ARRAYS = ("facts/", "complete", "failed")
 """Prefixes of the arrays that workers write, one image a chunk."""
+_SEALED = (
+    *("format", "version", "layout", "codec", "spec", "spec_hash", "images", "rows", "synthetic"),
+    *("written_by", SEAL),
+)
+"""The attributes that are checked; others may be added to a store."""
+COPY = "attributes_of_root"
+"""Attribute of the group of layers: those of the root, for if they are damaged."""
 
 Array = zarr.Array[Any]
 
@@ -117,16 +127,16 @@ class Header:
 
     def to_attributes(self) -> dict[str, Any]:
         """Return plain JSON values; `from_attributes` is the inverse."""
-        return {
+        attributes = {
             **initial_attributes(self.layout),
             "codec": self.codec,
             "spec": self.spec.to_dict(),
             "spec_hash": self.spec.hash,
             "images": self.images,
             "rows": self.rows,
-            "written_by": _versions(),
             **({"synthetic": drawn_to_plain(self.drawn)} if self.drawn else {}),
         }
+        return sealed({**attributes, "written_by": _versions()})
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any], where: object) -> Self:
@@ -165,6 +175,7 @@ class Header:
             hash_valid = attributes["spec_hash"] == hash_of(attributes["spec"])
             codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
             drawn = drawn_from_plain(attributes.get("synthetic", ()), attributes["images"])
+            known = {key: attributes[key] for key in _SEALED if key in attributes}
         except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
             words = f"the attributes of {where} are damaged: {error}. {ELSEWHERE}"
             raise StoreError(words) from error
@@ -172,6 +183,11 @@ class Header:
             raise StoreError(
                 f"the attributes of {where} are damaged: the feature spec does not match its "
                 f"hash, or a number is invalid. Was its zarr.json edited? {ELSEWHERE}"
+            )
+        if is_broken(known):
+            raise StoreError(
+                f"the attributes of {where} are damaged: they do not match their checksum. Was its "
+                f"zarr.json edited? {ELSEWHERE}"
             )
         return cls(spec, codec, *counts, layout, drawn)
 
@@ -314,6 +330,23 @@ def create_store(group: zarr.Group, header: Header) -> None:
     created = {name: layout.create(group, name) for name, layout in array_layouts(header).items()}
     for name, column in layer_columns(header.spec).items():
         created[name][:] = np.array(column, object if name == "layers/array" else np.int32)
+
+
+def put_header(group: zarr.Group, header: Header) -> None:
+    """Write the attributes of the root, then their copy."""
+    attributes = header.to_attributes()
+    group.attrs.put(attributes)
+    layers: Any = group["layers"]
+    layers.attrs.put({COPY: attributes})
+
+
+def copied_attributes(group: zarr.Group) -> dict[str, Any] | None:
+    """Return the copy of the root's attributes; None if there is none, or it is damaged too."""
+    try:
+        found: Any = group["layers"].attrs.get(COPY)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if isinstance(found, dict) and SEAL in found and not is_broken(found) else None
 
 
 def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:

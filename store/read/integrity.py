@@ -79,7 +79,7 @@ def find_damaged_images(
     ----------
     store : FeatureStore
     images : sequence of StoredImage
-        Complete ones.
+        Complete ones, or such as could not be extracted.
     advance : callable
         Called with 1 after each image.
 

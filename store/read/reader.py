@@ -26,6 +26,8 @@ from .tables import read_table
 __all__ = ["FeatureStore", "StoredImage"]
 
 BAND_BYTES = 2**27
+_OF_COMPLETE = ("complete", "facts/sha256", "facts/nonfinite", "facts/clipped")
+_OF_FAILED = ("failed", "facts/reason")
 
 
 class FeatureStore:
@@ -271,19 +273,28 @@ class FeatureStore:
         )
 
     def verify(self, image: int | str) -> None:
-        """Read every chunk of a complete image.
+        """Read every chunk of an image that is complete, or that could not be extracted.
 
         Raises
         ------
         StoreError
-            If a chunk is missing, does not match its checksum, or cannot be read.
+            If a chunk is missing, does not match its checksum, or cannot be read; if the image is
+            said to be complete and to have failed.
         """
         found = self.image(image)
-        for row in self.rows(found.index):
+        failed = found.failed is not None
+        for row in () if failed else self.rows(found.index):
             for size in self.spec.map_sizes:
                 self.map(row, size)
-        for name in ("complete", "facts/sha256", "facts/nonfinite", "facts/clipped"):
-            read_table(self._arrays[name], found.index)
+        for name in _OF_FAILED if failed else _OF_COMPLETE:
+            array = self._arrays[name]
+            value = read_table(array, found.index)
+            if failed and not exists(array.store, f"{name}/c/{found.index}"):
+                raise ChunkCorruptError(f"the key '{name}/c/{found.index}' is missing. {VERIFY}")
+            if name in ("complete", "failed") and not value:
+                raise ChunkCorruptError(f"its flag '{name}' is not true. {VERIFY}")
+        if failed and exists(self._arrays["complete"].store, f"complete/c/{found.index}"):
+            raise StoreError(f"it is said to be complete and to have failed. {VERIFY}")
 
     @cached_property
     def _image_of(self) -> NDArray[np.int64]:

@@ -38,6 +38,7 @@ from ..format.layout import (
     initial_attributes,
     open_arrays,
     open_group,
+    put_header,
     read_header,
 )
 from ..geometry import Geometry, plan_tiles
@@ -234,7 +235,7 @@ def _create(folder: Path, spec: FeatureSpec, codec: str) -> "_StoreTables":
     )
     header = Header(spec, codec, 0, 0)
     create_store(group, header)
-    group.attrs.put(header.to_attributes())
+    put_header(group, header)
     return _StoreTables(folder)
 
 
@@ -280,7 +281,7 @@ class _StoreTables:
         """
         new, changed = self._new(images), self._changed(images)
         if not new and not changed:
-            self.group.attrs.put(self._with_drawn(self.header, images).to_attributes())
+            put_header(self.group, self._with_drawn(self.header, images))
             return
         for image in changed:
             for flag in ("complete", "failed"):
@@ -297,7 +298,7 @@ class _StoreTables:
         self._write_images(entries.subset(0, len(new)), first_rows[: len(new)])
         self.numbers |= {image.stem: start + at for at, image in enumerate(new)}
         header = replace(self.header, images=start + len(new), rows=total)
-        self.group.attrs.put(self._with_drawn(header, images).to_attributes())
+        put_header(self.group, self._with_drawn(header, images))
         self._write_images(entries.subset(len(new), None), first_rows[len(new) :])
 
     def _with_drawn(self, header: Header, images: Sequence[PlannedImage]) -> Header:

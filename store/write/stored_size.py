@@ -14,7 +14,7 @@ from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from ..format.keys import remove_folder
-from ..format.layout import DENSE, Header, array_layouts, create_store, open_arrays
+from ..format.layout import DENSE, Header, array_layouts, create_store, open_arrays, put_header
 from ..geometry import plan_tiles
 from ..spec import FeatureSpec
 from .dense import dense_codec, dense_tiles
@@ -74,7 +74,7 @@ class MeasuringWriter(FeatureWriter):
         arrays["images/row_count"][:] = counts
         arrays["rows/image"][:] = np.repeat(np.arange(len(images)), counts)
         arrays["rows/offset"][:] = np.array([o for g in geometries for o in g.offsets])
-        self._memory.group.attrs.put(header.to_attributes())
+        put_header(self._memory.group, header)
         self._empty_bytes = self._memory.bytes_under()
         self._n_finished = 0
         self._use(self._memory.group)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import ChunkCorruptError, InputError, StoreError
 from ..format.codecs import codec_named, stored_arrays
 from ..format.keys import exists, remove_folder
-from ..format.layout import DENSE, open_arrays, open_group, read_header
+from ..format.layout import DENSE, PER_IMAGE_ARRAYS, open_arrays, open_group, read_header
 from ..read.tables import read_entries, read_table
 from .chunks import ChunkWriter
 from .planning import Plan, PlannedImage, plan_store
@@ -92,6 +92,14 @@ class FeatureWriter:
         """Clear the `complete` flag of an image that is to be written again."""
         self._count(image)
         self._arrays["complete"][image] = False
+
+    def forget_image(self, image: int) -> None:
+        """Remove all that the store has of an image but its entry: it is to be extracted anew."""
+        self._count(image)
+        self._clear(image)
+        for name in self._arrays:
+            if name.startswith(PER_IMAGE_ARRAYS):  # flags, too, that cannot be read
+                remove_folder(self._store, f"{name}/c/{image}")
 
     def write_image(
         self,
