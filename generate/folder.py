@@ -214,6 +214,12 @@ class SampleFolder:
         name = name_of(number)
         return name in self._records.by_name and (self.path / name).is_file()
 
+    def is_done_by_now(self, number: int) -> bool:
+        """Whether `is_done`, with what other runs have drawn since."""
+        with self._exclusive():
+            self._records.refresh()
+        return self.is_done(number)
+
     def add(self, number: int, image: NDArray[np.uint8]) -> int:
         """Write an image; return the bytes of its file.
 

@@ -1,7 +1,6 @@
 """The lines of ``samples.jsonl``: which image has which seed, and the sha256 of its file."""
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,26 @@ class Records:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.by_name: dict[str, dict[str, Any]] = {}
+        self._seen: tuple[int, int] | None = None  # inode and size of the file as it was read
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the file, with what other runs have added."""
-        self.by_name = {}
-        with suppress(FileNotFoundError, NotADirectoryError):
-            self.by_name = {one["name"]: one for one in sample_records(self.path.read_bytes())}
+        """Read the file again, if other runs have added to it."""
+        status = self._status()
+        if status is None:
+            self.by_name = {}
+        elif status != self._seen:
+            records = sample_records(self.path.read_bytes())
+            self.by_name = {one["name"]: one for one in records}
+        self._seen = status
+
+    def _status(self) -> tuple[int, int] | None:
+        """Return inode and size of the file; None if there is none."""
+        try:
+            status = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_size
 
     @property
     def names(self) -> list[str]:
@@ -51,7 +63,9 @@ class Records:
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record; call it while no other run writes."""
         whole = sealed(record)
+        is_known = self._seen == self._status()
         append_record(self.path, whole)
+        self._seen = self._status() if is_known else None  # else others have added, too
         self.by_name[str(record["name"])] = whole
 
     def compact(self) -> None:

@@ -34,7 +34,8 @@ _POLL, _TRIES = 0.002, 50
 _MAX_NAME_BYTES = 120
 _LOCK_NAME = "dseg"
 _CLAIM = r"(\.[0-9a-f]{16}){2}\.lock"  # of a key, and of a run
-_LOCK = re.compile(rf"\.{_LOCK_NAME}(\.lock|{_CLAIM})")
+_PIECE = r"\.[0-9a-f]{16}\.busy"  # of a piece of work
+_LOCK = re.compile(rf"\.{_LOCK_NAME}(\.lock|{_CLAIM}|{_PIECE})")
 
 # A run also goes on without a claim where it may not create files in the parent folder.
 _NO_CLAIMS = NO_LOCKS | {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -71,6 +72,26 @@ class Claim:
         """
         with nullcontext() if self.guard is None else _hold_guard(self.guard, self.where):
             yield
+
+    def take(self, item: str) -> Callable[[], None] | None:
+        """Take a piece of the work, so that other runs of the same key leave it out.
+
+        Parameters
+        ----------
+        item : str
+            Its name, such as an image's.
+
+        Returns
+        -------
+        callable or None
+            What releases it; None if another run has it.
+        """
+        if self.guard is None:
+            return lambda: None
+        digest = sha256(os.fsencode(item)).hexdigest()[:16]
+        path = self.guard.with_name(f"{self.guard.name.removesuffix('.lock')}.{digest}.busy")
+        lock = try_lock(path)
+        return None if lock is None else lock.release
 
 
 @contextmanager
@@ -160,7 +181,8 @@ def locks_beside(folder: Path) -> list[Path]:
     guard = folder.absolute().with_name(f".{short_name(folder.absolute().name)}.lock")
     if not guard.parent.is_dir():
         return []
-    return [*_claims(guard), *([guard] if guard.exists() else [])]
+    more = [guard] if guard.exists() else []
+    return [*_claims(guard), *_files(guard, _PIECE), *more]
 
 
 @contextmanager
@@ -217,6 +239,8 @@ def _take_claim(
                     "has finished, or give another folder"
                 )
             if not others:
+                for piece in _files(guard, _PIECE):
+                    piece.unlink(missing_ok=True)
                 tidy()
             lock = try_lock(claim, doing)
             assert lock is not None  # its name is random, so nobody else can hold it
@@ -228,7 +252,12 @@ def _take_claim(
 
 
 def _claims(guard: Path) -> list[Path]:
-    pattern = re.compile(re.escape(guard.name.removesuffix(".lock")) + _CLAIM)
+    return _files(guard, _CLAIM)
+
+
+def _files(guard: Path, form: str) -> list[Path]:
+    """Return the files beside a guard whose names are its own, continued by a form."""
+    pattern = re.compile(re.escape(guard.name.removesuffix(".lock")) + form)
     with os.scandir(guard.parent) as found:  # names only: the folder may hold a million masks
         return [guard.with_name(one.name) for one in found if pattern.fullmatch(one.name)]
 

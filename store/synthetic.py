@@ -11,8 +11,9 @@ score         (n,) float32        `image_uncertainty`; NaN where the image is no
 kept          (n,) bool           whether the image is kept
 ============  ==================  ==================================================
 
-An image is a chunk, which ends in its checksum (crc32c) and is written whatever it holds. Attributes of the group: ``format`` "dseg-synthetic", ``version``, ``classes``
-(names and colours) and ``facts``: how all were made.
+An image is a chunk, which ends in its checksum (crc32c) and is written whatever it holds.
+Attributes of the group: ``format`` "dseg-synthetic", ``version``, ``classes`` (names and colours)
+and ``facts``: how all were made.
 """
 
 import json

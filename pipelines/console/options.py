@@ -38,6 +38,7 @@ __all__ = [
     "sampler_options",
     "steps_option",
     "training_options",
+    "unreadable_option",
     "white_option",
 ]
 
@@ -202,6 +203,18 @@ memory_option = click.option(
     type=BYTES,
     help="Memory to use at most, such as 4GB; default: half of what is free.",
 )
+
+
+def unreadable_option(default: str) -> Callable[[F], F]:
+    """Return the option that says what becomes of an image that cannot be read."""
+    return click.option(
+        "--unreadable",
+        type=click.Choice(["stop", "skip"]),
+        default=default,
+        show_default=True,
+        help="If an image cannot be read, such as damaged features: end the run, or leave the "
+        "image out and list it (exit code 3).",
+    )
 
 
 def _several(*options: Callable[[F], F]) -> Callable[[F], F]:

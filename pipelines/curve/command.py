@@ -18,6 +18,7 @@ from ..console.options import (
     output_options,
     overwrite_option,
     training_options,
+    unreadable_option,
 )
 from ..console.output import console_of, report
 from ..console.unused_options import refuse_idle_training
@@ -50,6 +51,7 @@ __all__ = ["curve"]
 @layers_option
 @ignore_option
 @training_options
+@unreadable_option("stop")
 @list_option
 @device_option
 @overwrite_option
@@ -81,9 +83,9 @@ def curve(context: click.Context, /, **given: Any) -> int:
             f"{summary.curve}: {summary.cells - summary.done} trainings to do, about "
             f"{duration(summary.seconds)}; nothing written (--dry-run)"
         )
-        return report(asdict(summary), text, as_json)
+        return report(asdict(summary), text, as_json, summary.failed)
     lines = ["images    mIoU  95 % interval"]
     for point in summary.points:
         lines.append(f"{point.images:6d}  {point.mean_iou:6.3f}  {interval_words(point)}")
     lines += [summary.verdict, f"{summary.curve}: curve.md, curve.png; {summary.seconds:.0f} s"]
-    return report(asdict(summary), "\n".join(lines), as_json)
+    return report(asdict(summary), "\n".join(lines), as_json, summary.failed)

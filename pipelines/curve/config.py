@@ -1,6 +1,6 @@
 """What ``dseg curve`` takes and returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..training.options import StoreTraining
@@ -51,6 +51,8 @@ class CurveSummary:
         What the last doubling brought, as a sentence.
     seconds : float
         Of this run; for a dry run, what it would take.
+    failed : dict
+        Images that were left out because their features cannot be read, and why.
     """
 
     curve: str
@@ -61,3 +63,4 @@ class CurveSummary:
     points: tuple[Point, ...] = ()
     verdict: str = ""
     seconds: float = 0.0
+    failed: dict[str, str] = field(default_factory=dict)

@@ -64,6 +64,7 @@ def _curve(config: CurveConfig, progress: Progress) -> CurveSummary:
     todo = [(draw, n) for draw, n in cells if not file.has(draw.number, n)]
     done = len(cells) - len(todo)
     summary = CurveSummary(str(config.out), len(labelled.images), counts, len(cells), done)
+    summary = replace(summary, failed=dict(labelled.left_out))
     seconds = _seconds(setting, todo)
     progress.say(
         f"{len(labelled.images)} labelled images, {len(draws)} draws of "
@@ -90,7 +91,12 @@ def _labelled(
 ) -> tuple[Labelled, list[str] | None]:
     """Read the label maps; return them with the stems of the test list."""
     wanted = None if config.list_file is None else read_list(config.list_file)
-    read = partial(read_labelled, progress=progress, as_published=config.recipe == "paper")
+    read = partial(
+        read_labelled,
+        progress=progress,
+        as_published=config.recipe == "paper",
+        unreadable=config.unreadable,
+    )
     if config.test_list is None:
         return read(store, config.labels, wanted, config.ignore), None
     every = [image.stem for image in store.images]

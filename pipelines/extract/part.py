@@ -1,6 +1,6 @@
 """The passes over some images: of a whole run, or of a part that a cluster's worker does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -9,6 +9,7 @@ from ...extract.feature_spec import feature_spec
 from ...extract.protocol import Backbone
 from ...store.claims import claimed
 from ...store.errors import DsegError
+from ...store.shared_work import SharedWork
 from ...store.spec import FeatureSpec
 from ...store.write.writer import FeatureWriter
 from ..cluster.once import once, one_at_a_time
@@ -75,18 +76,50 @@ class Passes:
     backbone: Backbone
     batch: int
 
-    def over(self, jobs: Sequence[Job], outcome: Outcome, advance: Advance) -> None:
-        """Decode images, run the network and write, all at the same time."""
-        writer, white = self.writer, white_of(self.writer.spec)
-        images = decoded(
-            jobs, lambda job, sha256: writer.is_current(job.number, sha256), white=white
-        )
-        with ThreadedWriter(writer, outcome, advance) as writing:
+    def over(
+        self,
+        jobs: Sequence[Job],
+        outcome: Outcome,
+        advance: Advance,
+        shared: SharedWork,
+        say: Callable[[str], None],
+    ) -> None:
+        """Decode images, run the network and write, all at the same time.
+
+        Parameters
+        ----------
+        jobs : sequence of Job
+        outcome : Outcome
+            Is added to.
+        advance : callable
+            Called with 1 after each image.
+        shared : SharedWork
+            What other runs have begun is left to them.
+        say : callable
+            Called with a message when it waits for another run.
+        """
+        by_name = {job.name: job for job in jobs}
+        self._over(jobs, outcome, advance, shared)
+        while shared.elsewhere:
+            for name in shared.left(say):
+                self._over([by_name[name]], outcome, advance, shared)
+
+    def _over(
+        self, jobs: Sequence[Job], outcome: Outcome, advance: Advance, shared: SharedWork
+    ) -> None:
+        writer = self.writer
+
+        def is_done(job: Job, sha256: bytes) -> bool:
+            return not shared.begin(job.name, lambda: writer.is_current(job.number, sha256))
+
+        images = decoded(jobs, is_done, white=white_of(writer.spec))
+        with ThreadedWriter(writer, outcome, advance, shared.end) as writing:
             for event in activations(images, self.backbone, writer.spec, self.batch):
                 match event:
                     case Unchanged():
-                        outcome.unchanged.append(event.job.number)
-                        advance(1)
+                        if event.job.name not in shared.elsewhere:
+                            outcome.unchanged.append(event.job.number)
+                            advance(1)
                     case Refused():
                         writing.fail(event)
                     case TileActivations():
@@ -161,8 +194,11 @@ def extract_part(part: ExtractPart) -> Outcome:
         refuse_unseen(config.images, part.target)
         passes = once(part.run, lambda: _passes(part))
         jobs = [one.job(passes.writer.spec) for one in part.images]
-        with claimed(config.out, part.key, "dseg extract", in_parent=True):
-            passes.over(jobs, outcome, lambda _: None)
+        with (
+            claimed(config.out, part.key, "dseg extract", in_parent=True) as claim,
+            SharedWork.of(claim.take) as shared,
+        ):
+            passes.over(jobs, outcome, lambda _: None, shared, lambda _: None)
     return outcome
 
 

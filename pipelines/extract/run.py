@@ -11,12 +11,14 @@ from ...extract.feature_spec import feature_spec
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
 from ...extract.protocol import Backbone
+from ...store.claims import Claim
 from ...store.drawn import Drawn
 from ...store.errors import DsegError, InputError
 from ...store.format.layout import initial_attributes, open_group
 from ...store.geometry import plan_tiles
 from ...store.names import composed, stem_of
 from ...store.read.reader import FeatureStore
+from ...store.shared_work import SharedWork
 from ...store.spec import FeatureSpec
 from ...store.write.dense import dense_bytes
 from ...store.write.writer import FeatureWriter, PlannedImage, plan_store
@@ -92,7 +94,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     key = claim_key(config, spec)
     with (
         cluster(config.cluster, progress) as client,
-        claimed_target(config, spec, key, progress) as target,
+        claimed_target(config, spec, key, progress) as (target, claim),
     ):
         plan = plan_store(
             target, spec, list(planned.values()), codec=config.codec, say=progress.say
@@ -114,7 +116,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             for name, image in asked.items()
         ]
         if client is None:
-            outcome = _here(Passes(writer, backbone, batch), images, progress)
+            outcome = _here(Passes(writer, backbone, batch), claim, images, progress)
         else:
             del backbone  # the workers have their own
             outcome = _over_cluster(client, config, writer, key, images, progress)
@@ -248,11 +250,14 @@ def _todo(
     return {name: image for name, image in planned.items() if image.stem not in done}
 
 
-def _here(passes: Passes, images: Sequence[PartImage], progress: Progress) -> Outcome:
+def _here(passes: Passes, claim: Claim, images: Sequence[PartImage], progress: Progress) -> Outcome:
     """Do it in this process."""
-    outcome, spec = Outcome(), passes.writer.spec
-    with progress.bar("extract", len(images), "images") as advance:
-        passes.over([one.job(spec) for one in images], outcome, advance)
+    outcome, jobs = Outcome(), [one.job(passes.writer.spec) for one in images]
+    with (
+        SharedWork.of(claim.take) as shared,
+        progress.bar("extract", len(images), "images") as advance,
+    ):
+        passes.over(jobs, outcome, advance, shared, progress.say)
     return outcome
 
 

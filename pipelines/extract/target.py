@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ...store.atomic_folder import finish_replacement, is_free, replace_folder
-from ...store.claims import claimed
+from ...store.claims import Claim, claimed
 from ...store.errors import InputError
 from ...store.format.layout import open_group, read_header
 from ...store.read.reader import FeatureStore
@@ -32,7 +32,7 @@ def _replaces(config: ExtractConfig) -> bool:
 @contextmanager
 def claimed_target(
     config: ExtractConfig, spec: FeatureSpec, key: str, progress: Progress
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, Claim]]:
     """Yield the native store to write; runs that make another store are kept out meanwhile.
 
     Runs that add to the same store, such as shards, go on together. What is there is replaced only
@@ -45,8 +45,8 @@ def claimed_target(
     """
     tidy = partial(_tidy, config.out, progress, goes_on=_replaces(config))
     claim = claimed(config.out, key, "dseg extract", in_parent=True, tidy=tidy, warn=progress.warn)
-    with claim, _target(config, spec, progress) as target:
-        yield target
+    with claim as held, _target(config, spec, progress) as target:
+        yield target, held
 
 
 def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -20,6 +20,7 @@ from ...store.read.image_tables import StoredImage
 from ...store.read.protocol import Features
 from ...store.spec import FeatureSpec
 from ..console.progress import Progress
+from ..inputs.image_list import named
 from ..inputs.image_survey import ImageSurvey, survey_images, warn_if_dark
 from .inference import (
     Decoded,
@@ -34,7 +35,15 @@ from .inference import (
     tile_batch_size,
 )
 
-__all__ = ["ImageFilesSource", "ImageSource", "StoreSource", "Segmentable", "Source", "white_of"]
+__all__ = [
+    "ImageFilesSource",
+    "ImageSource",
+    "Segmentable",
+    "Source",
+    "StoreSource",
+    "changed_meanwhile",
+    "white_of",
+]
 
 
 @dataclass(frozen=True)
@@ -86,25 +95,56 @@ class StoreSource:
         self, stems: Iterable[str], is_done: Callable[[str, bytes], bool]
     ) -> Iterator[Segmentable | str]:
         """Yield each image, or only its stem if ``is_done`` says that it needs no processing."""
-        remaining: list[StoredImage] = []
+        passed, begun = deque[Segmentable | str](), deque[tuple[StoredImage, bytes]]()
+        # Rows are read ahead of the image at hand, so which comes next is asked of as late.
+        rows = ahead(self._read, self._rows(stems, is_done, passed, begun), 2)
+        for first in rows:
+            while passed:
+                yield passed.popleft()
+            image, sha256 = begun.popleft()
+            own_rows = chain([first], islice(rows, image.row_count - 1))
+            maps = self._checked(own_rows, image, sha256)
+            yield Segmentable(image.stem, image.name, image.geometry, sha256, maps)
+            deque(own_rows, maxlen=0)  # skip rows that were not consumed: the next image follows
+        yield from passed
+
+    def _rows(
+        self,
+        stems: Iterable[str],
+        is_done: Callable[[str, bytes], bool],
+        passed: deque[Segmentable | str],
+        begun: deque[tuple[StoredImage, bytes]],
+    ) -> Iterator[int]:
+        """Yield the rows of images; note which images they are, and which have none to read."""
         for image in (self._images[stem] for stem in stems):
             if not image.complete:
                 reason = (
                     image.failed or f"not in {self._store.where} yet: finish `dseg extract` first"
                 )
-                yield Segmentable(image.stem, image.name, None, b"", refused=reason)
-            elif is_done(image.stem, image.sha256):
-                yield image.stem
+                passed.append(Segmentable(image.stem, image.name, None, b"", refused=reason))
+                continue
+            try:
+                sha256 = image.sha256
+            except StoreError as error:
+                refused = Segmentable(image.stem, image.name, None, b"", refused=str(error))
+                passed.append(refused)
+                continue
+            if is_done(image.stem, sha256):
+                passed.append(image.stem)
             else:
-                remaining.append(image)
-        rows = ahead(
-            self._read, chain.from_iterable(self._store.rows(i.index) for i in remaining), 2
-        )
-        for image in remaining:
-            own_rows = islice(rows, image.row_count)
-            maps = _raise_errors(own_rows)
-            yield Segmentable(image.stem, image.name, image.geometry, image.sha256, maps)
-            deque(own_rows, maxlen=0)  # skip rows that were not consumed: the next image follows
+                begun.append((image, sha256))
+                yield from self._store.rows(image.index)
+
+    def _checked(
+        self, rows: Iterator[Mapping[str, Any] | StoreError], image: StoredImage, sha256: bytes
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of an image; raise the error of one, or if it was written meanwhile."""
+        for number, row in enumerate(rows, 1):
+            if isinstance(row, StoreError):
+                raise row
+            if number == image.row_count and not image.is_still(sha256):
+                raise StoreError(changed_meanwhile([image.name], self._store.where))
+            yield row
 
     def _read(self, row: int) -> Mapping[str, Any] | StoreError:
         try:
@@ -113,11 +153,12 @@ class StoreSource:
             return error
 
 
-def _raise_errors(rows: Iterable[Mapping[str, Any] | StoreError]) -> Iterator[Mapping[str, Any]]:
-    for row in rows:
-        if isinstance(row, StoreError):
-            raise row
-        yield row
+def changed_meanwhile(names: Sequence[str], where: str) -> str:
+    """Say that another run has written images of a store while they were read."""
+    return (
+        f"{named(names)} of {where} changed while they were read, by another run: repeat the "
+        "command when that has ended"
+    )
 
 
 class ImageFilesSource(ABC):

@@ -30,11 +30,26 @@ class ThreadedWriter:
     """Writes tiles in threads, a bounded number at a time, and records the outcome of each image.
 
     The tiles of an image come in order, one image after another.
+
+    Parameters
+    ----------
+    writer : FeatureWriter
+    summary : ExtractionLog
+    advance : callable
+        Called with 1 after each image.
+    done : callable
+        Called with the name of each image that is written, or that failed.
     """
 
-    def __init__(self, writer: FeatureWriter, summary: ExtractionLog, advance: Advance) -> None:
+    def __init__(
+        self,
+        writer: FeatureWriter,
+        summary: ExtractionLog,
+        advance: Advance,
+        done: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self._writer, self._summary = writer, summary
-        self._advance = advance
+        self._advance, self._done = advance, done
         self._pool = ThreadPoolExecutor(WRITERS, "dseg-write")
         self._pending: set[Future[None]] = set()
         self._image = _OpenImage(0)
@@ -69,6 +84,7 @@ class ThreadedWriter:
         """Record an image that could not be extracted."""
         job, reason = refused.job, refused.reason
         self._writer.fail_image(job.number, reason, refused.sha256)
+        self._done(job.name)
         with self._summary_lock:
             self._summary.failed[job.name] = reason
             self._advance(1)
@@ -102,6 +118,7 @@ class ThreadedWriter:
         self._writer.finish_image(
             job.number, sha256=decoded.sha256, nonfinite=image.nonfinite, clipped=image.clipped
         )
+        self._done(job.name)
         with self._summary_lock:
             self._summary.extracted += 1
             if image.clipped.any():

@@ -18,6 +18,7 @@ from ..console.options import (
     output_options,
     overwrite_option,
     training_options,
+    unreadable_option,
 )
 from ..console.output import console_of, next_command, report
 from ..console.progress import Console
@@ -66,6 +67,7 @@ __all__ = ["fit"]
     help="For --self-train: use at most so many images.",
 )
 @cluster_options
+@unreadable_option("stop")
 @list_option
 @device_option
 @overwrite_option
@@ -103,7 +105,7 @@ def fit(context: click.Context, /, **given: Any) -> int:
             del plain[key]
     if not given["self_train"]:
         del plain["self_training"]
-    return report(plain, text, as_json)
+    return report(plain, text, as_json, summary.failed)
 
 
 def _estimate(summary: "FitSummary") -> str:

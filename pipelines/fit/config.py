@@ -79,6 +79,8 @@ class FitSummary:
         `CrossValidation.to_dict`, which the model keeps too.
     self_training : dict, optional
         What self-training brought, see `SelfTraining.compared`; the model keeps it too.
+    failed : dict
+        Images that were left out because their features cannot be read, and why.
     """
 
     model: str
@@ -99,3 +101,4 @@ class FitSummary:
     folds_seconds: float | None = None
     cross_validation: dict[str, Any] | None = None
     self_training: dict[str, Any] | None = None
+    failed: dict[str, str] = field(default_factory=dict)

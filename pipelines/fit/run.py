@@ -27,6 +27,7 @@ from ..console.optional_packages import require
 from ..console.progress import Progress, SubProgress
 from ..inputs.image_list import duration, read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
+from ..inputs.unreadable import find_unreadable
 from ..masks.segmenter import TEMPERATURE
 from ..masks.training_set import training_set_facts
 from ..training.cross_validation import (
@@ -86,11 +87,21 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
     photos = _photos(config, store)
     as_published = config.recipe == "paper"
     labelled = read_labelled(
-        store, config.labels, wanted, config.ignore, progress, as_published=as_published
+        store,
+        config.labels,
+        wanted,
+        config.ignore,
+        progress,
+        as_published=as_published,
+        unreadable=config.unreadable,
     )
     unlabelled = (
         [] if photos is None else choose_photos(photos, labelled, store, config.self_train_images)
     )
+    left_out = dict(labelled.left_out)
+    if config.unreadable == "skip" and photos is not None:
+        left_out |= find_unreadable(photos, unlabelled, progress)
+        unlabelled = [stem for stem in unlabelled if stem not in left_out]
     folds = _folds(config, labelled)
     memory = config.bytes_allowed(device)
     with cluster(config.cluster, progress) as client:
@@ -99,7 +110,7 @@ def _fit(config: FitConfig, progress: Progress) -> FitSummary:
         check_folds(setting, folds)
         left_behind = LEFT_BEHIND if folds else 0
         training = Training.of(store, labelled, config, memory, device, client, left_behind)
-        summary = _summary(config, training, imports + training.taken, len(folds))
+        summary = _summary(config, training, imports + training.taken, len(folds), left_out)
         _announce(training, summary, progress)
         _announce_folds(setting, folds, summary, progress, len(unlabelled))
         if config.dry_run:
@@ -241,7 +252,9 @@ def _results_to_save(results: CrossValidation) -> dict[str, Any]:
     return {"cross_validation": results.to_dict(), TEMPERATURE: results.calibration.temperature}
 
 
-def _summary(config: FitConfig, training: Training, peak: int, folds: int) -> FitSummary:
+def _summary(
+    config: FitConfig, training: Training, peak: int, folds: int, failed: dict[str, str]
+) -> FitSummary:
     labelled, spec = training.labelled, training.store.spec
     steps, seconds_a_step = training.steps, training.seconds_a_step()
     with torch.device("meta"):  # its shapes are enough
@@ -261,6 +274,7 @@ def _summary(config: FitConfig, training: Training, peak: int, folds: int) -> Fi
         peak_memory=max(peak, peak_resident()),
         n_bytes=model_bytes(whole, labelled.classes, spec, config.rule, steps, origin),
         folds=folds,
+        failed=failed,
     )
 
 

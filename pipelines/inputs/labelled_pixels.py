@@ -1,7 +1,7 @@
 """The labelled pixels of a store: label maps, matched to its images and cut into the same tiles."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +28,7 @@ from ...store.walking import walk
 from ..console.progress import Progress
 from .image_list import named, select
 from .label_facts import LabelFacts, LabelFile
+from .unreadable import Unreadable, find_unreadable
 
 __all__ = [
     "MAX_UNNAMED_CLASSES",
@@ -59,6 +60,10 @@ class Labelled:
         The id of the label maps' pixels without a class.
     facts : LabelFacts
         Statistics of the files, one for each image.
+    sha256s : mapping
+        Of the file of each image, by stem, as the store said when the labels were read.
+    left_out : mapping
+        Labelled images whose features cannot be read, by stem, and why.
     """
 
     pixels: PixelSet
@@ -67,6 +72,14 @@ class Labelled:
     images: tuple[str, ...]
     ignore: int
     facts: LabelFacts
+    sha256s: Mapping[str, bytes] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def changed(self, store: Features) -> list[str]:
+        """Return the images that another run has written anew since the labels were read."""
+        images = {image.stem: image for image in store.images}
+        known = ((stem, self.sha256s.get(stem)) for stem in self.images)
+        return [stem for stem, sha in known if sha is not None and not images[stem].is_still(sha)]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -202,6 +215,7 @@ def read_labelled(
     progress: Progress,
     *,
     as_published: bool = False,
+    unreadable: Unreadable = "stop",
 ) -> Labelled:
     """Read the label maps of a store's images.
 
@@ -217,17 +231,25 @@ def read_labelled(
     as_published : bool
         Resize label maps to the network's input and leave out classes of fewer than 20 pixels
         there, see `label_grid`.
+    unreadable : {"stop", "skip"}
+        "skip": read all features of the images first, and leave out those where that fails. Else
+        the run ends where it comes upon them.
 
     Raises
     ------
     InputError
         If labels and images do not match, a label map does not fit, ids are hardly classes, or
         nothing can be learnt.
+    StoreError
+        If the sha256 of an image is lost.
     """
     images = {image.stem: image for image in store.images}
     what, beside_labels = f"images in {store.where}", _images_in(folder, store)
     paths = match_labels(images, folder, wanted, what, beside_labels, progress)
     paths = _extracted(paths, images, store, progress)
+    left_out = find_unreadable(store, paths, progress) if unreadable == "skip" else {}
+    paths = _without(paths, left_out, progress)
+    sha256s = {stem: images[stem].sha256 for stem in paths}
     classes = load_classes(folder, progress.say)
     where = f"the label maps in '{folder}'"
     survey = LabelSurvey(where, ignore)
@@ -263,7 +285,7 @@ def read_labelled(
         if words:
             progress.warn(words)
     pixels = PixelSet(rows, image_numbers, places, store.spec.row_shape, factors)
-    return Labelled(pixels, every_y, classes, tuple(paths), ignore, facts)
+    return Labelled(pixels, every_y, classes, tuple(paths), ignore, facts, sha256s, left_out)
 
 
 def _images_in(folder: Path, store: Features) -> list[Path]:
@@ -293,6 +315,19 @@ def _extracted(
     remaining = {stem: path for stem, path in paths.items() if stem not in failed}
     if not remaining:
         raise InputError("no labelled image is left: `dseg extract` failed on all of them")
+    return remaining
+
+
+def _without(
+    paths: Mapping[str, Path], left_out: Mapping[str, str], progress: Progress
+) -> dict[str, Path]:
+    """Leave out images whose features cannot be read."""
+    if left_out:
+        first = next(iter(left_out.values()))
+        progress.warn(f"{named(left_out)} cannot be read, and are left out. The first: {first}")
+    remaining = {stem: path for stem, path in paths.items() if stem not in left_out}
+    if not remaining:
+        raise InputError("no labelled image is left: the features of none can be read")
     return remaining
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,7 @@ class MaskFolder:
         self._classes, self._exclusive = classes, exclusive
         self._kinds = [kind for kind in KINDS if kind == "mask" or getattr(options, kind)]
         self._unfinished: set[Path] = set()
+        self._lock = Lock()  # file systems without locks leave `exclusive` without effect
         if options.overlay and options.images is None:
             raise InputError("overlays are drawn on the images: give their folder with --images")
         if options.uncertainty and members < 2:
@@ -271,6 +273,12 @@ class MaskFolder:
     def count_others(self, stems: list[str]) -> int:
         """Return how many images that are not in ``stems`` have a record."""
         return len(self._manifest.records.keys() - set(stems))
+
+    def is_done_by_now(self, stem: str, sha256: bytes) -> bool:
+        """Whether `is_done`, with what other runs have written since."""
+        with self._lock, self._exclusive():
+            self._manifest.refresh()
+            return self.is_done(stem, sha256)
 
     def is_done(self, stem: str, sha256: bytes) -> bool:
         """Whether all files exist, made by this model from this very image file."""
@@ -381,7 +389,7 @@ class MaskFolder:
         """
         extras = dict(staged.temporary)
         temporary_mask, mask = extras.pop("mask")
-        with self._exclusive():
+        with self._lock, self._exclusive():
             self._manifest.refresh()
             try:
                 mask.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from ..console.options import (
     output_options,
     overwrite_option,
     resources_option,
+    unreadable_option,
     white_option,
 )
 from ..console.output import console_of, next_command, report
@@ -71,6 +72,7 @@ __all__ = ["predict"]
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch (CPU 1, GPU 8).")
 @click.option("--shard", type=SHARD, help="Process only part i (from 0) of n: for job arrays.")
 @white_option
+@unreadable_option("skip")
 @list_option
 @cluster_options
 @resources_option

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..cluster.client import ClusterOptions
+from ..inputs.unreadable import Unreadable
 
 __all__ = ["PredictConfig", "PredictSummary"]
 
@@ -42,6 +43,8 @@ class PredictConfig:
     device : str, optional
     cluster : ClusterOptions
         Which processes share the work.
+    unreadable : {"stop", "skip"}
+        What becomes of an image that cannot be read.
     overwrite : bool
         Replace masks of another model, or files that are no masks of ours.
     dry_run : bool
@@ -64,6 +67,7 @@ class PredictConfig:
     list_file: Path | None = None
     device: str | None = None
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
+    unreadable: Unreadable = "skip"
     overwrite: bool = False
     dry_run: bool = False
 

@@ -9,6 +9,7 @@ from typing import Self
 from ...extract.images.files import ImageFiles
 from ...extract.networks.devices import choose_device
 from ...store.claims import claimed
+from ...store.shared_work import SharedWork
 from ..cluster.once import once, one_at_a_time
 from ..cluster.parts import refuse_unseen
 from ..console.progress import Progress
@@ -18,7 +19,7 @@ from ..masks.mask_model import ImageOptions
 from ..masks.open_model import open_mask_model
 from ..masks.training_set import TrainingSet
 from .config import PredictConfig, PredictSummary
-from .work import ImageOutcome, SegmentImage, write_masks
+from .work import ImageOutcome, SegmentImage, write_shared
 
 __all__ = ["PartOutcome", "PredictPart", "predict_part"]
 
@@ -159,8 +160,16 @@ def predict_part(part: PredictPart) -> PartOutcome:
             source = source.of(part.images())
         with claimed(config.out, part.key, DOING.format(config.model)) as claim:
             files = opened.files.of_part(part.pictures_by_stem(), claim.exclusive)
-            with files.without_leftovers():
-                masks = write_masks(part.stems, source, opened.segment, files, opened.training_set)
+            with files.without_leftovers(), SharedWork.of(claim.take) as shared:
+                masks = write_shared(
+                    shared,
+                    part.stems,
+                    source,
+                    opened.segment,
+                    files,
+                    opened.training_set,
+                    lambda _: None,
+                )
                 for one in masks:
                     outcome.add(one)
     return outcome

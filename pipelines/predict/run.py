@@ -1,8 +1,8 @@
 """``dseg predict``: masks for the images of a feature store or a folder."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from heapq import nlargest
@@ -17,8 +17,9 @@ from ...extract.images.files import find_images
 from ...extract.images.levels import FULL, white_in
 from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
-from ...store.claims import claimed
-from ...store.errors import InputError
+from ...store.claims import Claim, claimed
+from ...store.errors import DsegError, InputError
+from ...store.shared_work import SharedWork
 from ..cluster.client import ClusterOptions, cluster
 from ..cluster.parts import absolute, part_size
 from ..cluster.window import TOOK_DOWN, over_cluster
@@ -42,14 +43,12 @@ from ..masks.training_set import LEARNT_KEY, TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary
 from .part import DOING, PartOutcome, PredictPart, predict_part
-from .work import SegmentImage, write_masks
+from .work import SegmentImage, write_masks, write_shared
 
 __all__ = ["predict"]
 
 _PROBED_IMAGES = 4
 _MOST_UNCERTAIN_SHOWN = 3  # images worth labelling
-
-Exclusive = Callable[[], AbstractContextManager[None]]
 
 
 def predict(config: PredictConfig, progress: Progress | None = None) -> PredictSummary:
@@ -70,21 +69,21 @@ def predict(config: PredictConfig, progress: Progress | None = None) -> PredictS
     stems = shard_of(select(source.stems, wanted, "images"), config.shard)
     with (
         cluster(ClusterOptions() if config.dry_run else config.cluster, progress) as client,
-        _claimed(config, progress) as exclusive,
+        _claimed(config, progress) as claim,
     ):
-        return _predict(config, model, source, stems, exclusive, device, client, progress, started)
+        return _predict(config, model, source, stems, claim, device, client, progress, started)
 
 
 @contextmanager
-def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Exclusive]:
-    """Keep runs that make other masks out of the folder; yield `Claim.exclusive`."""
+def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Claim]:
+    """Keep runs that make other masks out of the folder."""
     if config.dry_run:
-        yield nullcontext
+        yield Claim(None, f"'{config.out}'")
         return
     key, doing = _key(config), DOING.format(config.model)
     tidy = partial(remove_temporary_files, config.out)
     with claimed(config.out, key, doing, tidy=tidy, warn=progress.warn) as claim:
-        yield claim.exclusive
+        yield claim
 
 
 def _predict(
@@ -92,7 +91,7 @@ def _predict(
     model: MaskModel,
     source: Source,
     stems: list[str],
-    exclusive: Exclusive,
+    claim: Claim,
     device: torch.device,
     client: Any,
     progress: Progress,
@@ -100,7 +99,8 @@ def _predict(
 ) -> PredictSummary:
     options, classes = _mask_options(config, source), model.classes
     training_set = TrainingSet.of(model.extra, _sources(config, model))
-    files = MaskFolder(config.out, options, classes, model.members, _fingerprint(config), exclusive)
+    key = _fingerprint(config)
+    files = MaskFolder(config.out, options, classes, model.members, key, claim.exclusive)
     files.check_distinct_paths(source.stems)
     if not config.overwrite:
         files.check_replaceable(stems)
@@ -123,10 +123,16 @@ def _predict(
     ):
         if client is None:
             outcome = PartOutcome()
-            with closing(write_masks(stems, source, segment, files, training_set)) as images:
+            with (
+                SharedWork.of(claim.take) as shared,
+                closing(
+                    write_shared(shared, stems, source, segment, files, training_set, progress.say)
+                ) as images,
+            ):
                 for image in images:
                     outcome.add(image)
                     advance(1)
+                    _stop_if_asked(config, outcome)
             outcome.add_to(summary, frozenset(stems))
         else:
             before = frozenset(filter(files.is_recorded, stems))
@@ -136,10 +142,21 @@ def _predict(
                 outcome = told or PartOutcome(failed=dict.fromkeys(part.stems, TOOK_DOWN))
                 outcome.add_to(summary, before)
                 advance(len(part))
+                _stop_if_asked(config, outcome)
     summary.most_uncertain = _most_uncertain(config.out, stems)
     summary.peak_memory = peak_resident()
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _stop_if_asked(config: PredictConfig, outcome: PartOutcome) -> None:
+    """End the run at an image that cannot be used, unless it may be left out."""
+    if outcome.failed and config.unreadable == "stop":
+        name, reason = next(iter(outcome.failed.items()))
+        raise DsegError(
+            f"'{name}' cannot be predicted: {reason}. The masks before it are written; to leave "
+            "it out, use --unreadable skip"
+        )
 
 
 def _parts(
@@ -258,7 +275,8 @@ def _probe(
     with TemporaryDirectory() as folder:
         stamps = [time.monotonic()]
         probe_folder, no_training_set = files.in_folder(Path(folder)), TrainingSet()
-        for _ in write_masks(probed, source, segment, probe_folder, no_training_set, redo=True):
+        redo = write_masks(probed, source, segment, probe_folder, no_training_set, lambda *_: False)
+        for _ in redo:
             stamps.append(time.monotonic())
         n_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     summary.peak_memory = peak_resident()

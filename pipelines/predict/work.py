@@ -10,12 +10,13 @@ from functools import partial
 
 from ...classify.inference.prediction import Prediction
 from ...store.errors import DsegError, InputError
+from ...store.shared_work import SharedWork
 from ..features.inference import ahead
 from ..features.sources import Segmentable, Source
 from ..masks.mask_folder import MaskFolder, StagedFiles
 from ..masks.training_set import LEARNT_KEY, TrainingSet
 
-__all__ = ["ImageOutcome", "SegmentImage", "write_masks"]
+__all__ = ["ImageOutcome", "SegmentImage", "write_masks", "write_shared"]
 
 # Encoding a PNG takes about as long as a GPU needs for the next mask. At most two finished
 # predictions, which may be large (probabilities), wait for a writer.
@@ -61,17 +62,66 @@ def _segment(segment: SegmentImage, image: Segmentable | str) -> ImageOutcome:
     return ImageOutcome(image.name, image.stem, image.sha256, prediction)
 
 
+def write_shared(
+    shared: SharedWork,
+    stems: Sequence[str],
+    source: Source,
+    segment: SegmentImage,
+    files: MaskFolder,
+    training_set: TrainingSet,
+    say: Callable[[str], None],
+) -> Generator[ImageOutcome]:
+    """Segment and write images, but those that other runs have begun; yield the outcome of each.
+
+    Parameters
+    ----------
+    shared : SharedWork
+    stems : sequence of str
+    source : Source
+        Of the images.
+    segment : callable
+    files : MaskFolder
+    training_set : TrainingSet
+    say : callable
+        Called with a message when it waits for another run.
+    """
+
+    def is_done(stem: str, sha256: bytes) -> bool:
+        return not shared.begin(stem, partial(files.is_done_by_now, stem, sha256))
+
+    def work(some: Sequence[str]) -> Generator[ImageOutcome]:
+        for outcome in write_masks(some, source, segment, files, training_set, is_done):
+            shared.end(outcome.stem)
+            if outcome.stem not in shared.elsewhere:
+                yield outcome
+
+    yield from work(stems)
+    while shared.elsewhere:
+        for stem in shared.left(say):
+            yield from work([stem])
+
+
 def write_masks(
     stems: Sequence[str],
     source: Source,
     segment: SegmentImage,
     files: MaskFolder,
     training_set: TrainingSet,
-    *,
-    redo: bool = False,
+    is_done: Callable[[str, bytes], bool],
 ) -> Generator[ImageOutcome]:
-    """Segment and write images; yield the outcome of each."""
-    is_done: Callable[[str, bytes], bool] = (lambda *_: False) if redo else files.is_done
+    """Segment and write images; yield the outcome of each.
+
+    Parameters
+    ----------
+    stems : sequence of str
+    source : Source
+        Of the images.
+    segment : callable
+    files : MaskFolder
+    training_set : TrainingSet
+    is_done : callable
+        Says of a stem and a sha256 whether the image is left out.
+    """
     segmented = map(partial(_segment, segment), source.images(stems, is_done))
     for outcome in ahead(
         partial(_stage, files, training_set), segmented, _WRITERS, limit=_MAX_WAITING

@@ -15,6 +15,7 @@ from ...generate.sheet import is_foreign, write_sheet
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import Claim, claimed
 from ...store.errors import DsegError, InputError
+from ...store.shared_work import SharedWork
 from ..console.disk_space import free_bytes, refuse_too_large
 from ..console.progress import Progress
 from ..inputs.image_list import shard_of
@@ -54,7 +55,8 @@ def sample(
         mine = len(shard_of(range(config.count), config.shard))
         summary = SampleSummary(str(config.out), mine, unchanged=mine - len(todo))
         try:
-            _draw(config, drawer, folder, todo, summary, progress)
+            with SharedWork.of(claim.take) as shared:
+                _draw(config, drawer, folder, todo, summary, progress, shared)
         except DsegError as error:
             words = f"{error}. What is drawn is kept: repeat the command to continue"
             raise DsegError(words) from error
@@ -112,17 +114,29 @@ def _draw(
     todo: Sequence[int],
     summary: SampleSummary,
     progress: Progress,
+    shared: SharedWork,
 ) -> None:
-    size = config.batch_size or drawer.batch_size
-    steps = drawer.steps
+    """Draw and write images; leave to others what they began."""
+    size, steps = config.batch_size or drawer.batch_size, drawer.steps
+
+    def batch(chosen: Sequence[int]) -> None:
+        numbers = [number for number in chosen if is_mine(number)]
+        seeds = [config.seed + number for number in numbers]
+        images = drawer.draw(seeds, size, advance) if numbers else ()
+        for number, image in zip(numbers, images, strict=True):
+            summary.n_bytes += folder.add(number, image)
+            summary.drawn += 1
+            shared.end(str(number))
+
+    def is_mine(number: int) -> bool:
+        return shared.begin(str(number), partial(folder.is_done_by_now, number))
+
     with progress.bar(f"draw {len(todo)} images", len(todo) * steps, "steps") as advance:
         for first in range(0, len(todo), size):
-            numbers = todo[first : first + size]
-            seeds = [config.seed + number for number in numbers]
-            images = drawer.draw(seeds, size, advance)
-            for number, image in zip(numbers, images, strict=True):
-                summary.n_bytes += folder.add(number, image)
-                summary.drawn += 1
+            batch(todo[first : first + size])
+        while shared.elsewhere:
+            for item in shared.left(progress.say):
+                batch([int(item)])
 
 
 def _sheet(out: Path, folder: SampleFolder, drawer: Drawer, progress: Progress) -> str | None:

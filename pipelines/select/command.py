@@ -15,6 +15,7 @@ from ..console.options import (
     memory_option,
     output_options,
     overwrite_option,
+    unreadable_option,
 )
 from ..console.output import console_of, report
 from ..console.unused_options import refuse_idle
@@ -74,6 +75,7 @@ __all__ = ["select"]
     help="Seed of folds, samples and ensembles: the same seed gives the same choice.",
 )
 @ignore_option
+@unreadable_option("stop")
 @list_option
 @device_option
 @overwrite_option
@@ -101,7 +103,7 @@ def select(context: click.Context, /, **given: Any) -> int:
     console, as_json = console_of(given)
     summary = run(SelectConfig(**given), console)
     text = _estimate(summary) if given["dry_run"] else short_words(summary)
-    return report(summary.to_dict(), text, as_json)
+    return report(summary.to_dict(), text, as_json, summary.failed)
 
 
 def _estimate(summary: "SelectSummary") -> str:

@@ -1,9 +1,11 @@
 """What ``dseg select`` takes and returns."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ..inputs.unreadable import Unreadable
 
 __all__ = ["Confirmed", "ScoredSet", "SelectConfig", "SelectSummary"]
 
@@ -38,6 +40,8 @@ class SelectConfig:
         Bytes to take above what the imports take; by default half of what is free.
     seed : int
     device : str, optional
+    unreadable : {"stop", "skip"}
+        What becomes of a labelled image whose features cannot be read.
     overwrite : bool
         Replace a report that is there.
     dry_run : bool
@@ -57,6 +61,7 @@ class SelectConfig:
     memory: int | None = None
     seed: int = 0
     device: str | None = None
+    unreadable: Unreadable = "stop"
     overwrite: bool = False
     dry_run: bool = False
 
@@ -155,6 +160,8 @@ class SelectSummary:
         To use the recommended set.
     probe_seconds, ensemble_seconds, seconds : float
         Of the search, of confirming, of the whole run; of a dry run estimates.
+    failed : dict
+        Images that were left out because their features cannot be read, and why.
     """
 
     out: str
@@ -172,6 +179,7 @@ class SelectSummary:
     probe_seconds: float = 0.0
     ensemble_seconds: float = 0.0
     seconds: float = 0.0
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def recommended(self) -> ScoredSet:

@@ -85,4 +85,5 @@ def _nothing_yet(task: SelectTask) -> SelectSummary:
         sampled=task.plan.per_image,
         memory=task.plan.memory,
         n_layers=len(task.names),
+        failed=dict(labelled.left_out),
     )

@@ -83,7 +83,9 @@ def prepare(config: SelectConfig, progress: Progress) -> SelectTask:
             f"{features.where} has a single layer, '{names[0]}': extract more --steps and "
             "--blocks to choose from"
         )
-    labelled = read_labelled(features, config.labels, wanted, config.ignore, progress)
+    labelled = read_labelled(
+        features, config.labels, wanted, config.ignore, progress, unreadable=config.unreadable
+    )
     folds = _folds(config, labelled)
     memory = default_memory(device) if config.memory is None else config.memory
     images = len(labelled.images)

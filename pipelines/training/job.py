@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.ensemble.members import MemberStack, hidden_widths
 from ...classify.ensemble.training import seconds_per_step
-from ...store.errors import InputError
+from ...store.errors import InputError, StoreError
 from ...store.read.protocol import Features
 from ...store.sampling.dask_tasks import TaskRunner
 from ...store.sampling.pixel_set import PixelSet
@@ -21,6 +21,7 @@ from ...store.sampling.reduction import Reduction
 from ...store.sampling.residence import ResidencePlan, plan_residence
 from ...store.sampling.sampler import BatchOrder, PixelSampler
 from ..console.progress import Progress
+from ..features.sources import changed_meanwhile
 from ..inputs.labelled_pixels import Labelled
 from .feature_reduction import TrainingFeatures, find_reduction
 from .memory_budget import Budget, budget_for
@@ -125,7 +126,7 @@ class Training:
         Raises
         ------
         DsegError
-            If features cannot be read, or a loss is not finite.
+            If features cannot be read, or changed while they were, or a loss is not finite.
         """
         reduction = self._reduction(progress)
         sampler = self.sampler(self.labelled.pixels, self.plan, reduction)
@@ -148,6 +149,9 @@ class Training:
                 reduction=reduction,
                 progress=advance_to,
             )
+        changed = self.labelled.changed(self.store)
+        if changed:
+            raise StoreError(changed_meanwhile(changed, self.store.where))
         return ensemble
 
     def _reduction(self, progress: Progress) -> Reduction | None:

@@ -10,6 +10,7 @@ from ...classify.ensemble.recipes import Recipe
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
 from ...store.read.view import join_features
+from ..inputs.unreadable import Unreadable
 from .memory import default_memory
 
 __all__ = ["StoreTraining", "TrainingOptions"]
@@ -74,6 +75,8 @@ class StoreTraining(TrainingOptions):
     ignore : int
         The id of pixels without a class.
     device : str, optional
+    unreadable : {"stop", "skip"}
+        What becomes of a labelled image whose features cannot be read.
     overwrite : bool
         Replace what an earlier run has written.
     dry_run : bool
@@ -87,6 +90,7 @@ class StoreTraining(TrainingOptions):
     list_file: Path | None = None
     ignore: int = 255
     device: str | None = None
+    unreadable: Unreadable = "stop"
     overwrite: bool = False
     dry_run: bool = False
 

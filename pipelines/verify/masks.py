@@ -1,14 +1,15 @@
 """A folder of masks: each is what its line in the manifest says, and each has a line."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ...classify.inference.mask_files import read_mask
-from ...extract.images.reading import sha256_of
 from ...store.errors import InputError
 from ...store.json_lines import damaged_lines
 from ..console.progress import Progress
@@ -80,7 +81,8 @@ class MasksSubject:
             if file.suffix == ".npy":
                 np.load(file, allow_pickle=False)
             else:
-                sha256_of(file)
+                with Image.open(file) as picture:
+                    picture.load()
         except (InputError, OSError, ValueError, EOFError) as error:
             return f"cannot be read: {error}"
         return None
@@ -120,8 +122,9 @@ class MasksSubject:
 def hash_fault(file: Path, sha256: str, said_by: str) -> str | None:
     """Return what is wrong with a file of which the sha256 is known, in hexadecimal."""
     try:
-        if sha256_of(file).hex() == sha256:
-            return None
+        with file.open("rb") as opened:
+            if hashlib.file_digest(opened, "sha256").hexdigest() == sha256:
+                return None
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

@@ -88,7 +88,7 @@ class SyntheticStoreSubject:
         return self._path / f"{name}/c/{number}{rest}"
 
     def _of_images(self, group: Any, progress: Progress) -> list[Fault]:
-        flagged = self._numbers(_FLAG, len(group[_FLAG]))
+        flagged = self._numbers(_FLAG, group[_FLAG].shape[0])
         found, self.images = list[Fault](), len(flagged)
         with progress.bar("verify", len(flagged), "images") as advance:
             for number in flagged:
@@ -99,8 +99,8 @@ class SyntheticStoreSubject:
                         Fault(f"image {number}", words, f"{number:06d}", mend, remade=True)
                     )
                 advance(1)
-        chunks = range(-(-len(group["kept"]) // group["kept"].chunks[0]))
-        finished = len(flagged) == len(group["kept"]) and _checked(group["kept"])
+        chunks = range(-(-group["kept"].shape[0] // group["kept"].chunks[0]))
+        finished = len(flagged) == group["kept"].shape[0] and _checked(group["kept"])
         for chunk in chunks:
             file = self._path / f"kept/c/{chunk}"
             try:
@@ -143,7 +143,7 @@ class SyntheticStoreSubject:
 
     def _strays(self, group: Any) -> list[Fault]:
         """Return what is of no image: of one that was not finished, or of somebody else."""
-        flagged, found = set(self._numbers(_FLAG, len(group[_FLAG]))), list[Fault]()
+        flagged, found = set(self._numbers(_FLAG, group[_FLAG].shape[0])), list[Fault]()
         documents = {DOCUMENT, *(f"{name}/{DOCUMENT}" for name in ARRAYS)}
         for file in files_in(self._path):
             key = file.relative_to(self._path).as_posix()
@@ -164,7 +164,7 @@ class SyntheticStoreSubject:
 
     @staticmethod
     def _kept(group: Any) -> int:
-        return int(-(-len(group["kept"]) // group["kept"].chunks[0]))
+        return int(-(-group["kept"].shape[0] // group["kept"].chunks[0]))
 
     def _moving(self, file: Path) -> Any:
         return lambda: self._aside.move(file)

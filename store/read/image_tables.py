@@ -76,6 +76,14 @@ class StoredImage:
             )
         return digest
 
+    def is_still(self, sha256: bytes) -> bool:
+        """Whether the store now says that the image is complete, and of the file of that sha256."""
+        store = self._sha256.store
+        try:
+            return exists(store, f"complete/c/{self.index}") and self.sha256 == sha256
+        except StoreError:
+            return False
+
 
 def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tuple[StoredImage, ...]:
     """Return all planned images of a store, by number.

@@ -22,7 +22,7 @@ from dseg.pipelines import main as cli
 
 RUNS = (
     *("curve", "distil", "extract", "fit", "predict", "pretrain", "sample"),
-    "synthesize",
+    *("synthesize", "verify"),
 )
 for command in RUNS:
     importlib.import_module(f"dseg.pipelines.{command}.run")
