@@ -9,6 +9,7 @@
 #   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
 #   make check                      ruff and mypy
 #   make bench                      every stage against the published way (about 13 minutes)
+#   make soak                       damage and interrupt everything, again and again (about an hour)
 #   make bench-fit DATA=folder      curves of mIoU by length of training; says how long, resumes
 #   make clean test TORCH_INDEX=URL    another PyTorch build (CUDA, ROCm, CPU), by its package index
 #
@@ -31,7 +32,7 @@ LOWEST := $(VENV)-lowest
 # Older builds of PyTorch bring gigabytes of CUDA: by default it stays at the pinned version.
 LOWEST_TORCH ?= $(TORCH)
 
-.PHONY: install demo test test-slow test-robustness test-lowest coverage check bench bench-fit clean
+.PHONY: install demo test test-slow test-robustness test-lowest coverage check bench bench-fit soak clean
 
 install: $(STAMP)
 
@@ -86,6 +87,10 @@ bench: $(STAMP)
 bench-fit: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/fit_curves.py $(DATA) --out results --work results/work
+
+# One line a script: each exits with 1 if anything was lost.
+soak: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python benchmarks/soak/rot.py --damages 1000 --seed $(or $(SEED),0)
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist *.egg-info

@@ -46,7 +46,7 @@ class VerifySummary:
         What was wrong: the ``file``, the ``image`` or None, what is wrong in ``words``, and whether
         it was ``repaired``.
     removed : tuple of str
-        Images that were damaged, and that the same command as before makes again.
+        Images that were damaged, and that the same command as before is to make again.
     extracted : int
         Images that were extracted again.
     set_aside : str, optional

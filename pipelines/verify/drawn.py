@@ -123,8 +123,10 @@ class SyntheticSubject:
         of_images = self._samples.faults(progress, alone=False)
         for fault in of_images:
             if fault.image is None:
-                name = f"{IMAGES}/{fault.file}"
-                found.append(Fault(name, fault.words, mend=fault.mend))
+                name, mend = f"{IMAGES}/{fault.file}", fault.mend
+                if fault.file == SAMPLE_FACTS:  # which follows from the facts of all
+                    mend = self._removing(self._path / name)
+                found.append(Fault(name, fault.words, mend=mend, remade=mend is not fault.mend))
             else:
                 wrong.setdefault(int(fault.image), []).append(
                     (f"{IMAGES}/{fault.file}", fault.words)

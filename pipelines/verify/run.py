@@ -129,6 +129,7 @@ def _repaired(config: VerifyConfig, progress: Progress) -> VerifySummary:
     path, aside = config.path, Aside(config.path)
     left = leftovers_beside(path)
     removed: dict[str, None] = {}
+    remade = False
     with ExitStack() as stack:
         doing = "dseg verify --repair"
         claim = claimed(path, None, doing, in_parent=True, warn=progress.warn)
@@ -146,6 +147,7 @@ def _repaired(config: VerifyConfig, progress: Progress) -> VerifySummary:
                 mended = _mended(faults)
                 done += mended
                 removed |= {f.image: None for f in faults if f.remade and f.image is not None}
+                remade = remade or any(fault.remade for fault in faults)
                 if not any(fault["repaired"] for fault in mended):
                     break
             summary.images, summary.again = subject.images, subject.again
@@ -153,7 +155,7 @@ def _repaired(config: VerifyConfig, progress: Progress) -> VerifySummary:
     summary.set_aside = str(aside.folder) if aside.used else None
     if isinstance(subject, StoreSubject) and removed and config.images is not None:
         _extract_again(config, summary, progress)
-    if not summary.removed and summary.whole:
+    if summary.whole and not summary.removed and (summary.extracted or not remade):
         summary.again = ""
     return summary
 

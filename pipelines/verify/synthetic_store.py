@@ -25,7 +25,7 @@ from .faults import LEFT, Aside, Fault, files_in
 
 __all__ = ["SyntheticStoreSubject", "is_synthetic_store"]
 
-_SEALED = ("format", "version", "classes", "facts", SEAL)
+_SEALED = ("format", "version", "classes", "facts")
 _OF_IMAGE = tuple(name for name in ARRAYS if name != "kept")
 _FLAG = "score"
 
@@ -54,12 +54,11 @@ class SyntheticStoreSubject:
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong: of the metadata, else of images and chunks."""
         attributes = _attributes(self._path)
-        known = {key: attributes[key] for key in _SEALED if key in attributes}
-        if not known.keys() >= {"classes", "facts"} or is_broken(known):
+        if not attributes.keys() >= set(_SEALED) or is_broken(attributes, _SEALED):
             words = "is damaged. Restore it from a copy, or make the images again elsewhere"
             return [Fault(DOCUMENT, words)]
-        documents = self._documents(known)
-        damaged = damaged_documents(self._path, documents) if SEAL in known else {}
+        documents = self._documents(attributes)
+        damaged = damaged_documents(self._path, documents) if SEAL in attributes else {}
         if damaged:
             return [
                 Fault(key, words, mend=partial(write_whole, self._path / key, documents[key]))

@@ -53,7 +53,7 @@ PER_IMAGE_ARRAYS = ("facts/", "complete", "failed")
 """Prefixes of the arrays that workers write, one image a chunk."""
 _SEALED = (
     *("format", "version", "layout", "codec", "spec", "spec_hash", "images", "rows", "synthetic"),
-    *("written_by", SEAL),
+    "written_by",
 )
 """The attributes that are checked; others may be added to a store."""
 COPY = "attributes_of_root"
@@ -175,7 +175,6 @@ class Header:
             hash_valid = attributes["spec_hash"] == hash_of(attributes["spec"])
             codec, layout = codec_named(attributes["codec"]).name, attributes["layout"]
             drawn = drawn_from_plain(attributes.get("synthetic", ()), attributes["images"])
-            known = {key: attributes[key] for key in _SEALED if key in attributes}
         except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
             words = f"the attributes of {where} are damaged: {error}. {ELSEWHERE}"
             raise StoreError(words) from error
@@ -184,7 +183,7 @@ class Header:
                 f"the attributes of {where} are damaged: the feature spec does not match its "
                 f"hash, or a number is invalid. Was its zarr.json edited? {ELSEWHERE}"
             )
-        if is_broken(known):
+        if is_broken(attributes, _SEALED):
             raise StoreError(
                 f"the attributes of {where} are damaged: they do not match their checksum. Was its "
                 f"zarr.json edited? {ELSEWHERE}"
