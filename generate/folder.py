@@ -167,10 +167,11 @@ class SampleFolder:
         ------
         InputError
         """
-        self._records.refresh()
-        for number in numbers:
-            name = name_of(number)
-            if name not in self._records.by_name and (self.path / name).exists():
+        there = [name for name in map(name_of, numbers) if (self.path / name).exists()]
+        with self._exclusive():  # an image that another run has drawn by now has a line
+            self._records.refresh()
+        for name in there:
+            if name not in self._records.by_name:
                 raise InputError(
                     f"'{self.path / name}' is in the way, and was not drawn by dseg: move it, or "
                     "give another --out"

@@ -119,8 +119,9 @@ def make(root: Path, only: tuple[str, ...] = ()) -> list[Subject]:
     drawing = {"count": 3, "settings": SamplerSettings(respacing="2", size=(32, 32))}
 
     def sampled(anew: bool) -> object:
-        config = SampleConfig(root / "drawn", **drawing, overwrite=anew)
-        return sample(config)
+        if anew:
+            shutil.rmtree(root / "drawn")
+        return sample(SampleConfig(root / "drawn", **drawing))
 
     subjects.append(Subject("drawn", root / "drawn", sampled))
     for name in ("synthetic", "synthetic.zarr"):

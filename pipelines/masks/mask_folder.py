@@ -255,8 +255,11 @@ class MaskFolder:
 
     def check_replaceable(self, stems: list[str]) -> None:
         """Refuse to replace files that this model has not written."""
+        there = [stem for stem in stems if self._files(stem)["mask"].exists()]
+        with self._lock, self._exclusive():  # a mask that another run has written by now has a line
+            self._manifest.refresh()
         records = self._manifest.records
-        unknown = [s for s in stems if s not in records and self._files(s)["mask"].exists()]
+        unknown = [stem for stem in there if stem not in records]
         if unknown:
             raise InputError(
                 f"'{self._out}' contains files that `dseg predict` did not write, such as "
