@@ -93,7 +93,7 @@ def _restored(
     advice: str,
 ) -> Backbone:
     where = spec.source if checkpoint is None else checkpoint
-    options = _options_of(spec, device)
+    options = replace(_options_of(spec, device), fetch=checkpoint is not None)
     try:
         backbone = open_backbone(where, options)
     except InputError as error:

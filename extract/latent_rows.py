@@ -6,7 +6,6 @@ file is found by that hash, so an image may be renamed; one that another program
 another image, of which no latent is known.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.spec import FeatureSpec
+from ..store.texts import read_json
 from .images.reading import UnreadableImage
 from .images.sample_records import FACTS, RECORDS, sample_records
 from .networks.generators.latents import latents_of
@@ -140,7 +140,7 @@ def _read_seeds(path: Path, version: tuple[int, int]) -> Mapping[str, int]:
 def _facts_in(path: Path) -> Mapping[str, Any]:
     """Return what a folder's images were drawn with; nothing if that is not known."""
     try:
-        facts: Any = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        facts = read_json(path)
+    except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}

@@ -118,7 +118,7 @@ def load_network(
     if kind is not None and is_own(kind):
         return load_own(kind, None if str(checkpoint) == kind else str(checkpoint), options)
     refuse_unknown(kind)
-    opened = _opened(checkpoint, options.weights)
+    opened = _opened(checkpoint, options)
     network, found, opened = _identified(opened)
     if kind not in (None, found):
         raise InputError(f"checkpoint '{checkpoint}' is {KINDS[found]}, not {KINDS[kind]}")
@@ -175,7 +175,7 @@ def load_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) 
         If there is no such checkpoint, or it is something else.
     """
     options = options or CheckpointOptions()
-    opened = _opened(checkpoint, options.weights)
+    opened = _opened(checkpoint, options)
     network, found, opened = _identified(opened)
     classes = "label_emb.weight" in (opened.state or {}) or opened.config.get("num_class_embeds")
     loaded = None
@@ -206,7 +206,7 @@ def load_generator(
         If there is no such checkpoint, it is damaged, or a network that cannot draw images.
     """
     options = options or CheckpointOptions()
-    opened = _opened(checkpoint, options.weights)
+    opened = _opened(checkpoint, options)
     network, found, opened = _identified(opened)
     if found in _DRAWING:
         loaded = _loaded(network, found, opened, options)
@@ -221,9 +221,9 @@ def load_generator(
     )
 
 
-def _opened(checkpoint: str | Path, weights: str | None) -> Checkpoint:
+def _opened(checkpoint: str | Path, options: CheckpointOptions) -> Checkpoint:
     try:
-        return open_checkpoint(checkpoint, weights)
+        return open_checkpoint(checkpoint, options.weights, fetch=options.fetch)
     except NoChoiceError as error:
         raise UnsupportedOptionError(str(error), ("weights",)) from error
 

@@ -30,6 +30,7 @@ from ..store.atomic_folder import is_free, temporary_path
 from ..store.differences import differences
 from ..store.errors import InputError
 from ..store.seals import SEAL, sealed
+from ..store.texts import read_json
 from ..store.whole_file import write_whole
 from .records import Records
 
@@ -70,7 +71,7 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path)
         if (plain["format"], plain["version"]) != (FORMAT, VERSION):
             raise ValueError(f"format {plain['format']} {plain['version']}")
         for name in ("checkpoint", "checkpoint_sha256", "kind", "sampler"):
@@ -78,7 +79,7 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
                 raise ValueError(f"{name} is {plain[name]!r}")
         if type(plain["first_seed"]) is not int:
             raise ValueError(f"first_seed is {plain['first_seed']!r}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"'{path}' is damaged, or was not written by this version of dseg ({error!r}): remove "
             "it, and the folder's images count as any others"

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
+from .texts import parse_json
+
 __all__ = ["NO_LOCKS", "FileLock", "Holder", "try_lock"]
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -64,7 +66,7 @@ class Holder:
         """Parse the content of a lock file; `filelock.SoftFileLock` writes lines, not JSON."""
         text = content.decode(errors="replace").strip()
         try:
-            fields = json.loads(text)
+            fields = parse_json(text)
             pid, host, since = int(fields["pid"]), str(fields["host"]), float(fields["since"])
             return cls(pid, host, since, str(fields.get("doing", "")))
         except (ValueError, TypeError, KeyError, OverflowError):

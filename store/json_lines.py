@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import DsegError
 from .seals import is_broken
+from .texts import parse_json
 from .whole_file import write_whole
 
 __all__ = ["append_record", "damaged_lines", "records_in", "rewrite_records"]
@@ -27,8 +28,8 @@ def records_in(data: bytes) -> Iterator[dict[str, Any]]:
     """
     for line in data.decode(errors="replace").splitlines():
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_json(line)
+        except ValueError:
             continue
         if isinstance(record, dict) and not is_broken(record):
             yield record

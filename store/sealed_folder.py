@@ -1,7 +1,6 @@
 """A folder of two files that belong together: JSON with the facts, and tensors that it seals."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from .errors import InputError
+from .texts import read_json
 
 __all__ = ["SealedFolder"]
 
@@ -68,10 +68,10 @@ class SealedFolder:
                 f"`{self.maker}`"
             )
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = read_json(path)
         except OSError as error:
             raise self.damaged(folder, f"'{self.json}' cannot be read: {error}") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise self.damaged(folder, f"'{self.json}' is not valid JSON: {error}") from error
         if not isinstance(facts, dict) or facts.get("format") != self.name:
             raise InputError(

@@ -16,7 +16,6 @@ Attributes of the group: ``format`` "dseg-synthetic", ``version``, ``classes`` (
 and ``facts``: how all were made.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +26,7 @@ import zarr.errors
 from numpy.typing import NDArray
 
 from .errors import DsegError, InputError
+from .texts import read_json
 
 __all__ = ["ARRAYS", "FORMAT", "VERSION", "StoredImages", "is_synthetic_store", "no_features"]
 
@@ -38,9 +38,9 @@ _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, zarr.errors.B
 def is_synthetic_store(path: Path) -> bool:
     """Say whether a path is a store of synthetic images."""
     try:
-        plain = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        plain = read_json(path / "zarr.json")
         return bool(plain["attributes"]["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from ...store.atomic_folder import atomic_folder, is_free
 from ...store.errors import InputError
+from ...store.pickled_tensors import read_pickled, refuse_unbacked
 from ...store.sealed_folder import SealedFolder
 from ...store.seals import sealed
 from ...store.spec import FeatureSpec, hash_of
@@ -271,16 +272,18 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 def _read_published(path: Path) -> dict[str, Tensor]:
     """Read one member's tensors, their keys without DataParallel's prefix."""
     try:
-        # weights_only: such a file can hold any code, which would run on loading
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state_dict"]
+        # such a file can hold any code, which would run on loading
+        state = read_pickled(path)["model_state_dict"]
         tensors = {key.removeprefix("module."): value for key, value in state.items()}
-        return {key: tensors[key] for key in _published_keys()}
+        found = {key: tensors[key] for key in _published_keys()}
+        refuse_unbacked(found.values(), path.stat().st_size)
+        return found
     except pickle.UnpicklingError as error:
         raise InputError(
             f"'{path}' contains more than tensors, or is damaged; it was not read, because "
             "that could run code from the file"
         ) from error
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever torch makes of damaged bytes
         raise InputError(f"'{path}' is not a member of a published ensemble: {error!r}") from error
 
 

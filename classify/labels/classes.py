@@ -1,18 +1,23 @@
 """The classes of a label set: their names and the colours they are drawn in."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ...store.errors import InputError
-from ...store.texts import read_text
+from ...store.texts import parse_json, read_text
 from .class_lines import entries_by_id, names_of_lines
 
 __all__ = ["Classes", "Colour", "default_classes", "default_colour", "load_classes"]
 
 Colour = tuple[int, int, int]
+
+MOST_CLASSES = 65535
+"""That 16 bits can number, less the one that marks pixels without a class."""
+
+MOST_CHARACTERS = 1000
+"""Of a class's name."""
 
 # Okabe & Ito, "Color Universal Design" (2008): colour-blind eyes can distinguish them, too.
 OKABE_ITO: tuple[Colour, ...] = (
@@ -202,17 +207,23 @@ def load_classes(
 
 def _read_json(path: Path) -> tuple[Classes, list[str]]:
     try:
-        plain, notes = json.loads(_text(path)), list[str]()
+        plain, notes = parse_json(_text(path)), list[str]()
         if isinstance(plain, list):
             plain, notes = entries_by_id(plain)
         classes = Classes.from_list(plain)
-    except (ValueError, RecursionError) as error:  # an InputError is a ValueError too
+    except ValueError as error:  # an InputError is a ValueError too
         raise InputError(f"'{path}' cannot be read: {error}") from error
     return _checked(path, classes), notes
 
 
 def _read_text(path: Path) -> tuple[Classes, list[str]]:
     text = _text(path)
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > MOST_CHARACTERS:  # what is looked for in it takes time by its square
+            raise InputError(
+                f"'{path}' has {len(line)} characters in line {number}: {MOST_CHARACTERS} are the "
+                "most"
+            )
     try:
         names, notes = names_of_lines(text)
     except InputError as error:
@@ -225,14 +236,24 @@ def _text(path: Path) -> str:
         return read_text(path)
     except UnicodeDecodeError as error:
         raise InputError(f"'{path}' is not UTF-8 text: save it as UTF-8") from error
+    except ValueError as error:
+        raise InputError(f"'{path}' cannot be read: {error}") from error
 
 
 def _checked(path: Path, classes: Classes) -> Classes:
     """Refuse names that a report could not tell apart."""
+    if len(classes) > MOST_CLASSES:
+        raise InputError(f"'{path}' names {len(classes)} classes: {MOST_CLASSES} are the most")
+    where = {name: k for k, name in reversed(list(enumerate(classes.names)))}
     for k, name in enumerate(classes.names):
         if not name:
             raise InputError(f"'{path}' gives class {k} no name: every class needs one")
-        first = classes.names.index(name)
+        if len(name) > MOST_CHARACTERS:
+            raise InputError(
+                f"'{path}' has {len(name)} characters in the name of class {k}, "
+                f"{MOST_CHARACTERS} are the most"
+            )
+        first = where[name]
         if first != k:
             raise InputError(
                 f"'{path}' names both class {first} and class {k} '{name}': names must differ"

@@ -182,8 +182,9 @@ def read_label_file(
 
 def _read_npy(path: Path, what: str) -> NDArray[Any]:
     try:
-        label = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        label = np.load(path, mmap_mode="r", allow_pickle=False)  # no memory for what is not there
+        label = np.array(label)
+    except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
         raise InputError(f"{what} cannot be read: {error}") from error
     if not isinstance(label, np.ndarray):
         raise InputError(f"{what} is not a .npy array")

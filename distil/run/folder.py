@@ -29,6 +29,7 @@ from ...pretrain.run.state import has_state, read_state, write_state
 from ...store.atomic_folder import is_free, is_temporary, remove_temporary_files
 from ...store.claims import is_lock
 from ...store.errors import InputError
+from ...store.texts import read_json
 from ...store.whole_file import write_whole
 from ..student.files import STUDENT_FOLDER
 
@@ -136,8 +137,7 @@ class StudentFolder:
     def has_soft_labels(self, teacher: Mapping[str, Any]) -> bool:
         """Say whether the soft labels that are there are of this teacher and these sizes."""
         try:
-            text = (self.soft_labels / _TEACHER).read_text(encoding="utf-8")
-            return bool(json.loads(text) == dict(teacher))
+            return bool(read_json(self.soft_labels / _TEACHER) == dict(teacher))
         except (OSError, ValueError):
             return False
 

@@ -1,18 +1,21 @@
 """What a checkpoint recommends in its ``dseg.json``."""
 
-import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...store import texts
 from ...store.errors import InputError
-from ...store.texts import read_text
-from .sizes import two_sides
+from .sizes import MOST_SIDE, two_sides
 
 __all__ = ["CARD", "Card", "read_json"]
 
 CARD = "dseg.json"
+
+MOST_LISTED = 100
+"""Timesteps or blocks that a card may recommend: all timesteps of an image are one batch."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,17 @@ def _whole_numbers(plain: Mapping[str, Any], key: str, path: Path) -> tuple[int,
     value = plain.get(key)
     if value is None:
         return None
-    if not isinstance(value, list) or not value or any(type(item) is not int for item in value):
-        raise InputError(f"'{path}': {key!r} must be a list of whole numbers, got {value!r}")
+    listed = isinstance(value, list) and 0 < len(value) <= MOST_LISTED
+    if not listed or any(type(item) is not int for item in value):
+        raise InputError(
+            f"'{path}': {key!r} must be a list of whole numbers, got {_shown(value)}; "
+            f"{MOST_LISTED} is the most"
+        )
     return tuple(value)
+
+
+def _shown(value: Any) -> str:
+    return textwrap.shorten(repr(value), 100)
 
 
 def _size(plain: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
@@ -65,7 +76,8 @@ def _size(plain: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
     size = two_sides(value)
     if size is None and value is not None:
         raise InputError(
-            f"'{path}': 'size' must be a side or [height, width] in pixels, got {value!r}"
+            f"'{path}': 'size' must be a side or [height, width] in pixels, got "
+            f"{_shown(value)}; {MOST_SIDE} is the most"
         )
     return size
 
@@ -79,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If it is none.
     """
     try:
-        plain = json.loads(read_text(path))
+        plain = texts.read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"'{path}' is not readable JSON: {error}") from error
     if not isinstance(plain, dict):

@@ -8,7 +8,8 @@ from typing import Any
 
 from ...store.errors import InputError
 from .card import CARD, Card, read_json
-from .sizes import two_sides
+from .network_size import bytes_of, read_config, refuse_larger
+from .sizes import MOST_SIDE, two_sides
 from .weight_files import are_safetensors, find_weights
 from .weight_sets import AS_BEFORE, Choice, NoChoiceError, choose_name
 
@@ -74,8 +75,9 @@ class DiffusersFolder:
         size = two_sides(stated)
         if size is None and stated is not None:
             raise InputError(
-                f"the network in '{self.network}' states a sample_size of {stated!r}: expected a "
-                "side, or [height, width]"
+                f"the network in '{self.network}' states a sample_size of "
+                f"{textwrap.shorten(repr(stated), 100)}: expected a side, or [height, width], up "
+                f"to {MOST_SIDE}"
             )
         return size
 
@@ -184,10 +186,13 @@ def load_model(name: str, folder: Path) -> Any:
             f"'{folder}' holds its weights twice, as {files['weights'].name} and in the shards of "
             f"{index.name}: remove the one that is out of date"
         )
+    kind, config = getattr(diffusers, name), read_config(folder / "config.json")
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
     try:
-        model, report = getattr(diffusers, name).from_pretrained(
+        what = f"the weights in '{folder}'"
+        refuse_larger(lambda: kind.from_config(config), bytes_of(files), what)
+        model, report = kind.from_pretrained(
             folder,
             local_files_only=True,
             low_cpu_mem_usage=False,
@@ -195,6 +200,8 @@ def load_model(name: str, folder: Path) -> Any:
             torch_dtype=torch.float32,
             use_safetensors=are_safetensors(files),
         )
+    except InputError:
+        raise
     except Exception as error:  # diffusers, safetensors and torch each raise their own
         raise InputError(
             f"the weights in '{folder}' cannot be loaded: "

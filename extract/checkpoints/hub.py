@@ -39,13 +39,16 @@ def is_hub_id(checkpoint: str) -> bool:
     )
 
 
-def download(hub_id: str) -> tuple[Path, str]:
+def download(hub_id: str, *, fetch: bool = True) -> tuple[Path, str]:
     """Return the local copy of a hub's network, downloaded if need be, and its exact id.
 
     Parameters
     ----------
     hub_id : str
         ``organisation/name`` or ``organisation/name@revision``.
+    fetch : bool
+        Whether it may be downloaded; else it must be in the hub's cache. What a store or a model
+        names is not fetched: a file from elsewhere must not choose what is downloaded.
 
     Returns
     -------
@@ -72,11 +75,17 @@ def download(hub_id: str) -> tuple[Path, str]:
                     revision=revision or None,
                     allow_patterns=[*SMALL, *files],
                     etag_timeout=5,
+                    local_files_only=not fetch,
                 )
             )
             if any(any(folder.glob(file)) for file in files):
                 break
     except Exception as error:  # the hub's client lets errors of several HTTP libraries through
+        if not fetch:
+            raise InputError(
+                f"checkpoint '{hub_id}' is not in the hub's cache, and is not downloaded because a "
+                f"file names it: give it with --checkpoint {hub_id} if you trust it"
+            ) from error
         raise InputError(
             f"checkpoint '{hub_id}' is no local file or folder, and could not be downloaded from "
             f"the Hugging Face hub ({type(error).__name__}). Check the name and the network, give "

@@ -7,9 +7,9 @@ from typing import Any
 
 from ...store.errors import InputError
 from .builtin import BUILTIN, builtin_path, is_builtin
-from .card import read_json
 from .diffusers_folder import choose_network
 from .hub import download, is_hub_id
+from .network_size import read_config
 from .state_dict import StateDict, load_weights
 from .weight_sets import Choice
 
@@ -44,7 +44,9 @@ class Checkpoint:
     weights: Choice = field(default_factory=Choice)
 
 
-def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    checkpoint: str | Path, weights: str | None = None, *, fetch: bool = True
+) -> Checkpoint:
     """Find a checkpoint, download it if need be, and read what identifies its network.
 
     Parameters
@@ -53,6 +55,8 @@ def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Check
         A file, a folder, ``builtin:name``, or ``organisation/name`` on the Hugging Face hub.
     weights : str, optional
         Which of several sets of weights to take, see `weight_sets`.
+    fetch : bool
+        Whether it may be downloaded, see `hub.download`.
 
     Raises
     ------
@@ -72,7 +76,9 @@ def open_checkpoint(checkpoint: str | Path, weights: str | None = None) -> Check
         path = path.resolve()
         source = str(path)
     else:
-        path, source = download(name)
+        path, source = download(name, fetch=fetch)
+    if not (path.is_dir() or path.is_file()):
+        raise InputError(f"checkpoint '{path}' is no regular file: is it a pipe or a device?")
     return (_opened_folder if path.is_dir() else _opened_file)(path, source, weights)
 
 
@@ -83,5 +89,5 @@ def _opened_file(path: Path, source: str, weights: str | None) -> Checkpoint:
 
 def _opened_folder(folder: Path, source: str, weights: str | None) -> Checkpoint:
     network, choice = choose_network(folder, weights)
-    config = {} if network is None else read_json(network / "config.json")
+    config = {} if network is None else read_config(network / "config.json")
     return Checkpoint(folder, source, network=network, config=config, weights=choice)

@@ -1,21 +1,20 @@
 """Checkpoint files: what a file is, and its tensors without running any code of it."""
 
-import argparse
 import hashlib
 import pickle
 import re
-import warnings
+import textwrap
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from ...store.errors import InputError
+from ...store.pickled_tensors import read_pickled, refuse_unbacked
 from .weight_sets import Choice, choose_state
 
 __all__ = [
@@ -55,6 +54,7 @@ PICKLED: dict[bytes, str] = {
 }
 BESIDE = "latent_avg"
 """The average style of a generator, which rosinality's StyleGAN2 saves next to its weights."""
+_LONGEST_NAME = 100  # in a message
 _DEEPEST_PREFIX = 4  # names before those of the network itself
 
 
@@ -102,6 +102,10 @@ def load_weights(path: Path, wanted: str | None = None) -> tuple[StateDict, Choi
     if strangers or not content:
         held = f"entries such as {some_keys(strangers)}" if strangers else "nothing"
         raise InputError(f"'{path}' holds {held}, not tensors by name: {EXPECTED}")
+    try:
+        refuse_unbacked(content.values(), path.stat().st_size)
+    except ValueError as error:
+        raise InputError(f"'{path}' is not read: {error}") from error
     state = {
         str(key): value.float() if value.is_floating_point() else value
         for key, value in {**content, **_beside(whole)}.items()
@@ -134,6 +138,7 @@ def under_prefixes(state: StateDict) -> Iterator[tuple[str, StateDict]]:
 
     Examples
     --------
+    >>> import torch
     >>> one = torch.zeros(1)
     >>> part = {"loss.scale": one, "model.net.a": one, "model.net.b": one}
     >>> [(prefix, list(found)) for prefix, found in under_prefixes(part)]
@@ -156,7 +161,7 @@ def under_prefixes(state: StateDict) -> Iterator[tuple[str, StateDict]]:
 
 def some_keys(keys: object) -> str:
     """Return the first few names of a collection, for a message."""
-    names = [repr(str(key)) for key in list(keys)[:4]]  # type: ignore[call-overload]
+    names = [repr(str(key)[:_LONGEST_NAME]) for key in list(keys)[:4]]  # type: ignore[call-overload]
     return ", ".join(names)
 
 
@@ -244,11 +249,7 @@ def _load_safetensors(path: Path) -> object:
 
 def _torch_load(path: Path) -> object:
     try:
-        # training leaves its options in many checkpoints; a Namespace only holds values
-        allowed = torch.serialization.safe_globals([argparse.Namespace])
-        with warnings.catch_warnings(), allowed:
-            warnings.simplefilter("ignore")  # what is odd about the pickle ends in an error or not
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return read_pickled(path)
     except pickle.UnpicklingError as error:
         _refuse_nvidia(path, error)
         found = re.search(r"GLOBAL (\S+)", str(error))
@@ -262,7 +263,12 @@ def _torch_load(path: Path) -> object:
         raise InputError(
             f"'{path}' is damaged, or contains other objects than tensors: {EXPECTED}"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
+    except Exception as error:  # whatever torch makes of damaged bytes
         raise InputError(
-            f"'{path}' is damaged or cut short: {EXPECTED}. Was the download complete?"
+            f"'{path}' is damaged or cut short ({_shortened(error)}): {EXPECTED}. Was the download "
+            "complete?"
         ) from error
+
+
+def _shortened(error: Exception) -> str:
+    return textwrap.shorten(str(error) or type(error).__name__, 120)

@@ -1,13 +1,14 @@
 """A folder of transformers: how its model is loaded, and how its input is normalised."""
 
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ...store.errors import InputError
 from .card import read_json
+from .network_size import bytes_of, read_config, refuse_larger
 from .state_dict import digest
 from .weight_files import are_safetensors, find_weights
 
@@ -150,6 +151,7 @@ def loaded_quietly(
     words.set_verbosity(_SILENT)
     words.disable_progress_bar()
     try:
+        _refuse_larger(kind, what, where[0], how)
         model, report = kind.from_pretrained(
             *where,
             output_loading_info=True,
@@ -157,6 +159,8 @@ def loaded_quietly(
             dtype=torch.float32,
             **how,
         )
+    except InputError:
+        raise
     except Exception as error:  # transformers, safetensors and torch each raise their own
         raise InputError(
             f"{what} cannot be loaded: {textwrap.shorten(str(error), 200)}. Was the download "
@@ -173,3 +177,16 @@ def loaded_quietly(
         counts = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in faults.items() if n)
         raise InputError(f"{what} are not those of the configuration ({counts})")
     return model.eval().requires_grad_(False)
+
+
+def _refuse_larger(kind: Any, what: str, where: Any, how: Mapping[str, Any]) -> None:
+    """Refuse a network that is larger than its weights, of a folder or of a state dict."""
+    if isinstance(where, Path):
+        files = find_weights(where, WEIGHTS)
+        read_config(where / "config.json")
+        config, stored = kind.config_class.from_pretrained(where, **how), bytes_of(files)
+    elif where is None:
+        config, stored = how["config"], sum(one.numel() for one in how["state_dict"].values())
+    else:  # a name of dseg's own in the hub cache
+        return
+    refuse_larger(lambda: kind(config), stored, what)

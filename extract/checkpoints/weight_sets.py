@@ -8,6 +8,7 @@ sample with the average, so that is taken unless the call names another set; and
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from torch import Tensor
@@ -24,6 +25,7 @@ _UNNAMED = "raw"  # tensors without a prefix, next to others that have one
 _BEFORE = ("state_dict", "model", "ema")  # unwrapped in this order
 _COUNTERS = frozenset({"decay", "num_updates"})  # of `LitEma`, beside the averages
 _DEEPEST = 4  # of one set within another
+_MOST_ENTRIES = 1_000_000  # of dicts at one depth; a checkpoint with its optimiser has thousands
 
 
 class NoChoiceError(InputError):
@@ -131,6 +133,7 @@ def choose_state(content: object, wanted: str | None, where: str) -> tuple[objec
     InputError
         If there is none of that name, or it is open which is meant.
     """
+    _refuse_tangled(content, where)
     before, of_before = _as_before(content)
     if wanted == AS_BEFORE:
         if _is_state(of_before):
@@ -150,6 +153,19 @@ def choose_state(content: object, wanted: str | None, where: str) -> tuple[objec
     if not path:
         return of_before, Choice()
     return _without_counter(content), Choice.of(path, others, before)
+
+
+def _refuse_tangled(content: object, where: str) -> None:
+    """Refuse dicts that contain the same dicts again and again, which takes for ever to look at."""
+    within = [content]
+    for _ in range(_DEEPEST + 1):
+        found = (one.values() for one in within if isinstance(one, Mapping))
+        within = list(islice(chain.from_iterable(found), _MOST_ENTRIES + 1))
+        if len(within) > _MOST_ENTRIES:
+            raise InputError(
+                f"'{where}' has more than {_MOST_ENTRIES} entries within entries: expected the "
+                "weights of a network"
+            )
 
 
 def _next(names: list[str], wanted: str | None, where: str) -> tuple[str, str | None]:
@@ -253,11 +269,11 @@ def _leads_to_state(content: object, depth: int = _DEEPEST) -> bool:
     )
 
 
-def _count(content: object) -> int:
-    """Return how many tensors there are, at any depth."""
-    if not isinstance(content, Mapping):
+def _count(content: object, depth: int = _DEEPEST) -> int:
+    """Return how many tensors there are, as deep as sets are looked for."""
+    if not isinstance(content, Mapping) or not depth:
         return int(isinstance(content, Tensor))
-    return sum(map(_count, content.values()))
+    return sum(_count(value, depth - 1) for value in content.values())
 
 
 def _as_before(content: object) -> tuple[list[str], object]:

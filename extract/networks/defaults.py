@@ -1,5 +1,6 @@
 """Which timesteps, decoder blocks and input size: the requested ones, checked, or the defaults."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ...store.errors import InputError
@@ -129,7 +130,7 @@ def choose_blocks(
 
 def refuse_doubles(name: str, numbers: Sequence[int]) -> None:
     """Raise `InputError` if a number is given twice."""
-    doubles = sorted({number for number in numbers if list(numbers).count(number) > 1})
+    doubles = sorted(number for number, times in Counter(numbers).items() if times > 1)
     if doubles:
         raise InputError(f"{name} {doubles} are given more than once")
 

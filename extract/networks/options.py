@@ -55,6 +55,8 @@ class CheckpointOptions:
         Of a class-conditional network: the class of all images.
     norm_groups : int, optional
         Of MONAI's: groups of its normalisation (32).
+    fetch : bool
+        Whether a checkpoint on the Hugging Face hub may be downloaded: not if a file names it.
     """
 
     head_channels: int | None = None
@@ -66,6 +68,7 @@ class CheckpointOptions:
     weights: str | None = None
     class_number: int | None = None
     norm_groups: int | None = None
+    fetch: bool = True
 
     def refuse(self, names: Sequence[str], why: str) -> None:
         """Raise `UnsupportedOptionError` if one of the named options was given."""
@@ -78,10 +81,11 @@ class CheckpointOptions:
     def refuse_all_but(self, names: Sequence[str], why: str) -> None:
         """Raise `UnsupportedOptionError` if an option of reading but those was given.
 
-        Which set of weights is chosen when a checkpoint is opened, before its network is known.
+        Which set of weights is chosen, and whether it may be fetched, when a checkpoint is opened,
+        before its network is known.
         """
         known = (field.name for field in fields(CheckpointOptions))
-        self.refuse([name for name in known if name not in (*names, "weights")], why)
+        self.refuse([name for name in known if name not in (*names, "weights", "fetch")], why)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The Dask cluster of a run: one that is there already, or processes of this machine."""
 
-import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -11,6 +10,7 @@ from typing import Any, Self
 
 from ... import __version__
 from ...store.errors import DsegError, InputError
+from ...store.texts import read_json
 from ..console.progress import Progress
 
 __all__ = ["ClusterOptions", "cluster"]
@@ -156,7 +156,7 @@ def _address(scheduler: str) -> str:
     if not Path(scheduler).is_file():
         return scheduler
     try:
-        return str(json.loads(Path(scheduler).read_text())["address"])
+        return str(read_json(Path(scheduler))["address"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"'{scheduler}' is not a scheduler file: give the file that `dask scheduler "

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ...store.atomic_folder import is_free
 from ...store.differences import differences
 from ...store.errors import InputError
+from ...store.texts import read_json
 from ...store.whole_file import write_whole
 
 __all__ = ["ResultFile"]
@@ -54,11 +55,11 @@ class ResultFile:
         if overwrite or not self.path.is_file():
             return None
         try:
-            facts = json.loads(self.path.read_text(encoding="utf-8"))
+            facts = read_json(self.path)
             if (facts["format"], facts["version"]) != (f"dseg-{self.command}", VERSION):
                 raise ValueError(f"format {facts['format']} {facts['version']}")
             return parse(facts)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"'{self.path}' is damaged, or was not written by this version of `dseg "
                 f"{self.command}` ({error!r}): {_ELSE}"

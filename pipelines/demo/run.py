@@ -23,6 +23,7 @@ from ...store.atomic_folder import is_free, remove_temporary_files
 from ...store.claims import claimed
 from ...store.differences import differences
 from ...store.errors import DsegError, InputError
+from ...store.texts import read_json
 from ...store.whole_file import write_whole
 from ..console.optional_packages import require
 from ..console.progress import Progress
@@ -133,7 +134,7 @@ def _settings(config: DemoConfig) -> dict[str, Any]:
 def _check_settings(mark: Path, asked: Mapping[str, Any]) -> None:
     """Refuse to mix the results of different settings."""
     try:
-        there = json.loads(mark.read_text(encoding="utf-8"))
+        there = read_json(mark)
     except ValueError as error:
         raise InputError(
             f"'{mark}' was not written by `dseg demo` ({error}): use --overwrite to start again"

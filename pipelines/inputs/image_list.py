@@ -78,6 +78,8 @@ def read_list(path: Path) -> tuple[str, ...]:
         lines = [line.strip() for line in read_text(path).splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(f"--list '{path}' is not a UTF-8 text file: {_EXPECTED}") from error
+    except ValueError as error:
+        raise InputError(f"--list '{path}' cannot be read: {error}") from error
     stems = tuple(composed(line) for line in lines if line and not line.startswith("#"))
     if not stems:
         raise InputError(f"--list '{path}' contains no image: {_EXPECTED}")

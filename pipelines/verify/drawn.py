@@ -1,6 +1,5 @@
 """Drawn images, of ``dseg sample`` and ``dseg synthesize``: each is what its line says."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from ...generate.records import Records
 from ...store.errors import InputError
 from ...store.json_lines import damaged_lines, rewrite_records
 from ...store.seals import is_broken
+from ...store.texts import read_json
 from ..console.progress import Progress
 from ..synthesize.folder import (
     CLASSES,
@@ -221,7 +221,7 @@ def _facts_faults(file: Path) -> Iterator[Fault]:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = read_json(file)
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

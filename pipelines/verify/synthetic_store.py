@@ -1,6 +1,5 @@
 """A Zarr store of ``dseg synthesize``: its arrays, the chunks of its images, and strays."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from ...store.format.keys import PARTIAL
 from ...store.read.documents import DOCUMENT, damaged_documents
 from ...store.seals import SEAL, is_broken
 from ...store.synthetic import ARRAYS, FORMAT
+from ...store.texts import read_json
 from ...store.whole_file import write_whole
 from ..console.progress import Progress
 from ..synthesize.zarr_target import create_arrays
@@ -181,7 +181,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 def _plain(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = read_json(file)
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

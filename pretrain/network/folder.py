@@ -14,6 +14,7 @@ from ...extract.checkpoints.card import CARD
 from ...extract.networks.diffusion.noise import NoiseSchedule
 from ...store.atomic_folder import replace_folder
 from ...store.errors import DsegError
+from ...store.texts import read_json
 
 __all__ = ["PARTS", "read_card", "scheduler_of", "write_network"]
 
@@ -105,7 +106,7 @@ def write_network(
 
 def _forget_origin(config: Path) -> None:
     """Leave out where the network was loaded from: a path of this machine, and not its own."""
-    plain = json.loads(config.read_text(encoding="utf-8"))
+    plain = read_json(config)
     plain.pop("_name_or_path", None)
     config.write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -113,7 +114,7 @@ def _forget_origin(config: Path) -> None:
 def read_card(folder: Path) -> dict[str, Any]:
     """Return the card of a trained network; an empty one if it has none that can be read."""
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = read_json(folder / CARD)
     except (OSError, ValueError):
         return {}
     return card if isinstance(card, dict) else {}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...store.atomic_folder import replace_folder
 from ...store.errors import DsegError
+from ...store.texts import read_json
 
 __all__ = ["has_state", "read_state", "read_values", "write_state"]
 
@@ -62,7 +63,7 @@ def read_values(folder: Path) -> dict[str, Any]:
         If they cannot be read.
     """
     try:
-        values = json.loads((folder / _VALUES).read_text(encoding="utf-8"))
+        values = read_json(folder / _VALUES)
         return {**values, "step": int(values["step"]), "seconds": float(values["seconds"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _damaged(folder, error) from error

@@ -18,6 +18,7 @@ __all__ = [
     "LOCK",
     "PARTIAL",
     "exists",
+    "head_of",
     "list_folder",
     "list_numbers",
     "put",
@@ -66,6 +67,17 @@ def put(store: Store, key: str, data: bytes) -> None:
         store.set_sync(key, value)
     else:
         _result(store.set(key, value))
+
+
+def head_of(store: Store, key: str, length: int) -> bytes:
+    """Return the first bytes of a key; none of one that is missing, or not in a local folder."""
+    if not isinstance(store, LocalStore):
+        return b""
+    try:
+        with (store.root / key).open("rb") as file:
+            return file.read(length)
+    except FileNotFoundError:
+        return b""
 
 
 def list_folder(store: Store, folder: str) -> tuple[str, ...]:

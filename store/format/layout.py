@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import zarr
@@ -22,6 +22,8 @@ from ..seals import SEAL, is_broken, sealed
 from ..spec import FORMAT, VERSION, FeatureSpec, hash_of, layer_columns
 from ..synthetic import FORMAT as SYNTHETIC
 from ..synthetic import no_features
+from ..texts import read_json
+from .bounds import check_codecs, check_counts, check_row
 from .codecs import Codec, codec_named
 
 __all__ = [
@@ -367,7 +369,10 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
         )
     try:
         store = LocalStore(folder, read_only=not write)
-        return zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
+        if (folder / "zarr.json").is_file():  # bounded, which zarr's reader is not
+            read_json(folder / "zarr.json")
+        mode: Literal["r", "r+"] = "r+" if write else "r"
+        return zarr.open_group(store, mode=mode, zarr_format=3, use_consolidated=False)
     except (FileNotFoundError, ContainsArrayError) as error:
         raise NoStoreError(f"'{path}' is not a feature store: it is not a Zarr v3 group") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
@@ -376,7 +381,14 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
 
 def read_header(group: zarr.Group, where: object) -> Header:
     """Read and check the attributes of a store's root group; see `Header.from_attributes`."""
-    return Header.from_attributes(group.attrs.asdict(), where)
+    attributes = group.attrs.asdict()
+    tables = {"images": "images/name", "rows": "rows/image"}
+    counts = {tables[name]: attributes.get(name) for name in tables}
+    stated = {table: count for table, count in counts.items() if type(count) is int}
+    check_counts(group.store, stated, TABLE_CHUNK, where)
+    header = Header.from_attributes(attributes, where)
+    check_row(header.spec.bytes_per_row, header.spec.row_shape, where)
+    return header
 
 
 def open_arrays(group: zarr.Group, header: Header, where: object) -> dict[str, Array]:
@@ -391,12 +403,23 @@ def open_arrays(group: zarr.Group, header: Header, where: object) -> dict[str, A
     return {name: _open_array(group, name, layout, where) for name, layout in layouts.items()}
 
 
+def _bounded(group: zarr.Group, name: str) -> Any:
+    """Return an array whose metadata is no larger than JSON may be, and its codecs dseg's."""
+    path = getattr(group.store, "root", None)
+    if path is not None and (file := Path(path) / name / "zarr.json").is_file():
+        read_json(file)
+    array = group[name]
+    if isinstance(array, zarr.Array):
+        check_codecs(array)
+    return array
+
+
 def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object) -> Array:
     try:
-        array = group[name]
+        array = _bounded(group, name)
     except KeyError as error:
         raise StoreError(f"{where} is damaged: its array '{name}' is missing. {ANEW}") from error
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever zarr makes of the metadata
         raise StoreError(f"{where} is damaged: '{name}/zarr.json': {error}. {ANEW}") from error
     if not isinstance(array, zarr.Array):
         raise StoreError(f"{where} is damaged: '{name}' is a group, not an array. {ANEW}")

@@ -14,6 +14,7 @@ from zarr.storage import MemoryStore
 
 from ..format.layout import COPY, Header, array_layouts
 from ..seals import SEAL
+from ..texts import read_json
 
 __all__ = ["DOCUMENT", "damaged_documents", "documents_of", "find_damaged_documents"]
 
@@ -67,11 +68,11 @@ def damaged_documents(path: Path, documents: Mapping[str, bytes]) -> dict[str, s
     found = {}
     for key, expected in documents.items():
         try:
-            same = _alike(json.loads((path / key).read_bytes()), json.loads(expected))
+            same = _alike(read_json(path / key), json.loads(expected))
             fault = None if same else "is not as the feature spec requires"
         except FileNotFoundError:
             fault = "is missing"
-        except (ValueError, OSError, RecursionError) as error:
+        except (ValueError, OSError) as error:
             fault = f"cannot be read: {error}"
         if fault is not None:
             found[key] = fault

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import VERIFY, ChunkCorruptError, InputError, StoreError
+from ..format.bounds import check_unpacked
 from ..format.codecs import codec_named, dequantise
 from ..format.keys import exists
 from ..format.layout import DENSE, NO_IMAGE, Array, Header, open_arrays, open_group, read_header
@@ -330,6 +331,7 @@ class FeatureStore:
                 # zarr reads a missing chunk as fill values, without an error.
                 if not exists(array.store, key):
                     raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
+                check_unpacked(array, key)
                 parts.append(array[row, start:stop])
             except OSError as error:
                 problem = f"cannot be read: {error.strerror}"

@@ -6,7 +6,7 @@ This redundancy is the check: zarr reads a lost chunk as fill values, without an
 that lost one then contradicts the others.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ANEW, VERIFY, ChunkCorruptError, StoreError
+from ..format.bounds import MOST_PIXELS, check_unpacked
 from ..format.layout import PER_IMAGE_ARRAYS, Array, Header
 from ..geometry import Geometry, count_tiles, plan_tiles
 from ..names import stem_of, why_unsafe
@@ -79,6 +80,12 @@ def read_entries(arrays: Mapping[str, Array], header: Header, where: str) -> Ent
         raise ChunkCorruptError(
             f"{where} is damaged: image '{names[missing[0]]}' has no size, so a part of the "
             f"table 'images/size' is missing. {ANEW}"
+        )
+    if len(large := np.flatnonzero(sizes.astype(np.int64).prod(axis=1) > MOST_PIXELS)):
+        height, width = sizes[large[0]]
+        raise StoreError(
+            f"{where} is damaged: image '{names[large[0]]}' has {height}x{width} pixels in it, but "
+            f"no image has more than {MOST_PIXELS}. {ANEW}"
         )
     distinct_sizes, size_index = _unique(sizes)
     distinct = [_geometry(size, header) for size in distinct_sizes]
@@ -216,6 +223,14 @@ def check_layers(arrays: Mapping[str, Array], header: Header, where: str) -> Non
             )
 
 
+def _chunks_of(array: Array, index: int | slice) -> Iterator[str]:
+    """Yield the numbers of the chunks of part of a table, unless it has a chunk for each entry."""
+    length, entries = array.chunks[0], array.shape[0]
+    start, stop = (index, index + 1) if isinstance(index, int) else index.indices(entries)[:2]
+    if length > 1:
+        yield from map(str, range(start // length, -(-stop // length)))
+
+
 def read_table(array: Array, index: int | slice) -> NDArray[Any]:
     """Read part of a table.
 
@@ -225,6 +240,8 @@ def read_table(array: Array, index: int | slice) -> NDArray[Any]:
         If it does not match its checksum.
     """
     try:
+        for number in _chunks_of(array, index):
+            check_unpacked(array, "/".join([array.path, "c", number, *["0"] * (array.ndim - 1)]))
         return np.asarray(array[index])
     except (ValueError, RuntimeError) as error:
         per_image = array.path.startswith(PER_IMAGE_ARRAYS)

@@ -22,9 +22,12 @@ from torch import Tensor
 
 from ....store.errors import InputError
 
-__all__ = ["NoiseSchedule", "alphas_cumprod", "q_sample", "shared_noise"]
+__all__ = ["MOST_TIMESTEPS", "NoiseSchedule", "alphas_cumprod", "q_sample", "shared_noise"]
 
 MAX_BETA = 0.999
+
+MOST_TIMESTEPS = 100_000
+"""T of a process. Published ones have 1000 to 4000; tables of each take 8 bytes a step."""
 
 
 def linear_betas(steps: int, start: float, end: float) -> NDArray[np.float64]:
@@ -78,10 +81,9 @@ class NoiseSchedule:
         Raises
         ------
         InputError
-            If there is no schedule of that name, or fewer than one step.
+            If there is no schedule of that name, or not 1 to `MOST_TIMESTEPS` steps.
         """
-        if steps < 1:
-            raise InputError(f"a noise schedule needs at least 1 timestep, got {steps}")
+        _refuse_length(steps)
         scale = 1000 / steps
         makers: dict[str, Callable[[], NDArray[np.float64]]] = {
             "linear": lambda: linear_betas(steps, scale * 1e-4, scale * 0.02),
@@ -116,20 +118,26 @@ class NoiseSchedule:
             betas = _trained_betas(config)
             return cls(betas, {"name": "trained", "timesteps": len(betas), "sha256": _hash(betas)})
         name, steps = config.get("beta_schedule"), config.get("num_train_timesteps")
-        ends = (config.get("beta_start"), config.get("beta_end"))
+        ends: list[Any] = [config.get("beta_start"), config.get("beta_end")]
         if name == "squaredcos_cap_v2" and steps is not None:
-            return cls.named("cosine", int(steps))
-        ramps = {"linear": linear_betas, "scaled_linear": scaled_linear_betas}
-        if name not in ramps or steps is None or None in ends:
+            return cls.named("cosine", _refuse_length(steps))
+        ramps: dict[Any, Any] = {"linear": linear_betas, "scaled_linear": scaled_linear_betas}
+        if not isinstance(name, str) or name not in ramps or steps is None or None in ends:
             raise InputError(
-                f"the noise schedule {name!r} of scheduler "
+                f"the noise schedule {textwrap.shorten(repr(name), 100)} of scheduler "
                 f"{config.get('_class_name', 'without a name')} is not known: expected "
                 "beta_schedule linear, scaled_linear or squaredcos_cap_v2 with beta_start, "
                 "beta_end and num_train_timesteps, or trained_betas"
             )
-        start, end = float(ends[0] or 0), float(ends[1] or 0)
-        description = {"name": name, "timesteps": int(steps), "start": start, "end": end}
-        return cls(ramps[name](int(steps), start, end), description)
+        start, end = ends
+        if not all(isinstance(one, int | float) and 0 <= one <= 1 for one in ends):
+            raise InputError(
+                f"the scheduler's beta_start and beta_end are {textwrap.shorten(str(ends), 100)}: "
+                "expected numbers from 0 to 1"
+            )
+        T = _refuse_length(steps)
+        description = {"name": name, "timesteps": T, "start": float(start), "end": float(end)}
+        return cls(ramps[name](T, float(start), float(end)), description)
 
     @property
     def timesteps(self) -> int:
@@ -150,6 +158,16 @@ class NoiseSchedule:
     def sqrt_one_minus_alphas_cumprod(self) -> NDArray[np.float64]:
         """sqrt(1 - ᾱ), the weight of the noise, of shape (T,)."""
         return np.sqrt(1.0 - self.alphas_cumprod)
+
+
+def _refuse_length(steps: Any) -> int:
+    """Return the timesteps of a process, if they are such."""
+    if type(steps) is not int or not 1 <= steps <= MOST_TIMESTEPS:
+        raise InputError(
+            "a noise schedule needs at least 1 timestep, got "
+            f"{textwrap.shorten(repr(steps), 100)}; {MOST_TIMESTEPS} is the most"
+        )
+    return steps
 
 
 def _refuse_other_processes(config: Mapping[str, Any]) -> None:
@@ -182,6 +200,7 @@ def _trained_betas(config: Mapping[str, Any]) -> NDArray[np.float64]:
             "trained_betas of the scheduler must be a list of numbers from 0 to 1, got "
             f"{textwrap.shorten(str(listed), 60)}"
         )
+    _refuse_length(len(betas))
     if steps is not None and steps != len(betas):
         raise InputError(
             f"the scheduler has {len(betas)} trained_betas but num_train_timesteps {steps}: "

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ....store.errors import InputError
 from ...checkpoints.card import CARD, Card
 from ...checkpoints.opening import Checkpoint
+from ...checkpoints.sizes import MOST_SIDE, two_sides
 from ...checkpoints.state_dict import StateDict, digest
 from ...checkpoints.transformers_folder import (
     IMAGENET_MEAN,
@@ -145,10 +146,11 @@ def _of_folder(checkpoint: Checkpoint) -> tuple[Any, str]:
     kind = getattr(transformers, MODELS[checkpoint.config["model_type"]])
     model, sha256 = load_folder(kind, folder)
     encoder = model.vision_encoder
-    if not isinstance(encoder.config.image_size, int):
+    stated = encoder.config.image_size
+    if not isinstance(stated, int) or two_sides(stated) is None:
         raise InputError(
-            f"the network in '{folder}' is for images of {encoder.config.image_size}: expected one "
-            "side"
+            f"the network in '{folder}' is for images of {stated}: expected one side, up to "
+            f"{MOST_SIDE}"
         )
     return encoder, sha256
 

@@ -8,6 +8,7 @@ from typing import Any
 from ....store.errors import InputError
 from ...checkpoints.card import CARD, Card
 from ...checkpoints.opening import Checkpoint
+from ...checkpoints.sizes import MOST_SIDE, two_sides
 from ...checkpoints.transformers_folder import (
     UNUSED,
     architecture_of,
@@ -110,20 +111,20 @@ def _load_trunk(folder: Path, model_type: str, model: _Model) -> tuple[Trunk, di
 
 def _refuse_sizes(config: Any, folder: Path) -> None:
     """Refuse sizes that the library accepts and cannot compute, or a trunk cannot lay out."""
-    sides = config.image_size
-    sides = list(sides) if isinstance(sides, list | tuple) else [sides, sides]
+    sides = two_sides(config.image_size)
     if config.model_type == "dinov3_convnext":
-        if len(sides) != 2 or len(config.depths) != len(config.hidden_sizes):
+        if sides is None or len(config.depths) != len(config.hidden_sizes):
             raise InputError(
                 f"the network in '{folder}' has stages of {config.depths} blocks and of "
                 f"{config.hidden_sizes} channels, for images of {config.image_size}: expected as "
-                "many of each, and one or two sides of an image"
+                "many of each, and one or two sides of an image, up to {MOST_SIDE}"
             )
         return
-    if not isinstance(config.patch_size, int) or len(sides) != 2:
+    if not isinstance(config.patch_size, int) or sides is None:
         raise InputError(
             f"the network in '{folder}' has patches of {config.patch_size} and images of "
-            f"{config.image_size}: expected one side of a patch, and one or two of an image"
+            f"{config.image_size}: expected one side of a patch, and one or two of an image, up "
+            f"to {MOST_SIDE}"
         )
     if config.hidden_size % config.num_attention_heads:
         raise InputError(

@@ -1,0 +1,116 @@
+"""What a store may ask for: no more memory than its files, and this machine, account for.
+
+A ``zarr.json`` of a few bytes may declare 10^15 images, and a chunk of kilobytes may unpack to
+gigabytes. Both are looked at before memory is taken for them.
+"""
+
+from typing import Any
+
+import psutil
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, VLenUTF8Codec, ZstdCodec
+
+from ..errors import ANEW, StoreError
+from .keys import head_of, list_folder
+
+__all__ = [
+    "MOST_PIXELS",
+    "check_codecs",
+    "check_counts",
+    "check_row",
+    "check_unpacked",
+]
+
+MOST_PIXELS = 178_956_970
+"""Of an image, or of a row: more than this many Pillow does not open, nor does dseg."""
+
+MOST_NAME = 4096
+"""Bytes of an entry in a table of names; a path has no more."""
+
+_CODECS = (BloscCodec, BytesCodec, Crc32cCodec, VLenUTF8Codec, ZstdCodec)
+_HEAD = 18  # of Blosc 16, of Zstandard 18 at most
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def check_counts(store: Any, counts: dict[str, int], chunk: int, where: object) -> None:
+    """Refuse more entries than the chunks of their tables have room for.
+
+    Parameters
+    ----------
+    store : zarr Store
+    counts : dict of str to int
+        Entries that the store's attributes state, by a table that has one for each.
+    chunk : int
+        Entries of a chunk.
+
+    Raises
+    ------
+    StoreError
+    """
+    for table, count in counts.items():
+        # a table that lost all its chunks is found by its entries
+        room = chunk * max(1, len(list_folder(store, f"{table}/c")) if count > chunk else 1)
+        if count > room:
+            raise StoreError(
+                f"{where} is damaged: its attributes state {count} entries of '{table}', which has "
+                f"room for {room}. {ANEW}"
+            )
+
+
+def check_row(bytes_per_row: int, row_shape: tuple[int, int], where: object) -> None:
+    """Refuse rows that this machine cannot hold.
+
+    Raises
+    ------
+    StoreError
+    """
+    memory = psutil.virtual_memory().total
+    pixels = row_shape[0] * row_shape[1]
+    if min(row_shape) < 1 or pixels > MOST_PIXELS or bytes_per_row > memory:
+        raise StoreError(
+            f"{where} states rows of {row_shape[0]}x{row_shape[1]} pixels and {bytes_per_row} "
+            f"bytes of features: expected {MOST_PIXELS} pixels at most, and no more bytes than "
+            f"this machine's memory, {memory}"
+        )
+
+
+def check_codecs(array: Any) -> None:
+    """Raise `ValueError` of an array with other codecs than dseg writes."""
+    codecs = (*array.filters, array.serializer, *array.compressors)
+    others = [type(one).__name__ for one in codecs if not isinstance(one, _CODECS)]
+    if others:
+        raise ValueError(f"its codec {others[0]} is none that dseg writes")
+
+
+def check_unpacked(array: Any, key: str) -> None:
+    """Raise `ValueError` of a chunk that states another size, unpacked, than its array's chunks.
+
+    Parameters
+    ----------
+    array : zarr Array
+    key : str
+        Of the chunk, in the array's store; one that is missing passes.
+    """
+    itemsize = MOST_NAME if array.dtype.kind == "T" else array.dtype.itemsize
+    most = itemsize
+    for length in array.chunks:
+        most *= length
+    stated = _stated_bytes(head_of(array.store, key, _HEAD), array)
+    if stated is not None and stated > most:
+        raise ValueError(f"'{key}' unpacks to {stated} bytes, its array's chunks have {most}")
+
+
+def _stated_bytes(head: bytes, array: Any) -> int | None:
+    """Return the size that a compressed chunk states; None where nothing is compressed."""
+    first = next((c for c in array.compressors if isinstance(c, BloscCodec | ZstdCodec)), None)
+    if first is None or len(head) < _HEAD:
+        return None
+    if isinstance(first, BloscCodec):
+        return int.from_bytes(head[4:8], "little")
+    if not head.startswith(_ZSTD):
+        return None
+    flags = head[4]
+    single = flags >> 5 & 1
+    at = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
+    size = (single, 2, 4, 8)[flags >> 6]
+    stated = int.from_bytes(head[at : at + size], "little") + 256 * (size == 2)
+    return stated if size else 2**64  # of an unstated size: it would grow as it is unpacked
