@@ -5,6 +5,7 @@ normal. In tiles the ignore label, whatever it was, is `IGNORED`.
 """
 
 import struct
+import textwrap
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -184,8 +185,9 @@ def _read_npy(path: Path, what: str) -> NDArray[Any]:
     try:
         label = np.load(path, mmap_mode="r", allow_pickle=False)  # no memory for what is not there
         label = np.array(label)
-    except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
-        raise InputError(f"{what} cannot be read: {error}") from error
+    except Exception as error:  # whatever NumPy and Python's parser make of the header
+        words = textwrap.shorten(str(error) or type(error).__name__, 200)
+        raise InputError(f"{what} cannot be read: {words}") from error
     if not isinstance(label, np.ndarray):
         raise InputError(f"{what} is not a .npy array")
     return label

@@ -15,6 +15,9 @@ __all__ = ["duration", "named", "read_list", "select", "shard_of"]
 
 _SHOWN = 5
 
+MOST_CHARACTERS = 4096
+"""Of a path, on most systems. What an entry names is found in time by the square of its length."""
+
 T = TypeVar("T")
 
 
@@ -80,6 +83,8 @@ def read_list(path: Path) -> tuple[str, ...]:
         raise InputError(f"--list '{path}' is not a UTF-8 text file: {_EXPECTED}") from error
     except ValueError as error:
         raise InputError(f"--list '{path}' cannot be read: {error}") from error
+    if any(len(line) > MOST_CHARACTERS for line in lines):
+        raise InputError(f"--list '{path}' has a line that is too long: {_EXPECTED}")
     stems = tuple(composed(line) for line in lines if line and not line.startswith("#"))
     if not stems:
         raise InputError(f"--list '{path}' contains no image: {_EXPECTED}")
