@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from .. import __version__
 from ..store.errors import DsegError
 from .console.optional_packages import missing_package
+from .console.plain_text import visible
 from .console.settings_file import FILE, read_settings
 from .curve.command import curve
 from .demo.command import demo
@@ -66,7 +67,7 @@ def cli(context: click.Context) -> None:
 
 
 def _warn(words: str) -> None:
-    click.echo(f"Warning: {words}", err=True)
+    click.echo(visible(f"Warning: {words}"), err=True)
 
 
 def main() -> None:
@@ -79,7 +80,9 @@ def main() -> None:
     except click.exceptions.Abort:
         code = _interrupted()
     except click.ClickException as error:
-        _with_source(error).show()
+        shown = _with_source(error)
+        shown.message = visible(shown.message)
+        shown.show()
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()
@@ -118,7 +121,7 @@ def _interrupted() -> int:
 
 
 def _failed(words: str, code: int) -> int:
-    click.echo(f"Error: {words}", err=True)
+    click.echo(visible(f"Error: {words}"), err=True)
     if any(re.fullmatch(r"--verbose|-[qv]*v[qv]*", word) for word in sys.argv):
         traceback.print_exc()
     return code

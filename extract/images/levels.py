@@ -138,13 +138,13 @@ def _refuse_odd_tiff(image: Image.Image) -> None:
 
 
 def _grey(image: Image.Image, white: int) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > FULL:
         raise ValueError(
             f"grey values from {values.min()} to {values.max()} do not fit 16 bits; "
             "convert it to 8 or 16 bits a channel"
         )
-    return Image.fromarray(_scaled(values, white)).convert("RGB")
+    return Image.fromarray(_scaled(values.astype(np.uint16), white)).convert("RGB")
 
 
 def _colour(image: Image.Image, white: int) -> Image.Image:
@@ -155,11 +155,11 @@ def _colour(image: Image.Image, white: int) -> Image.Image:
         )
     low = _low_bytes(image)
     high = np.asarray(image)[..., : low.shape[2]]
-    scaled = _scaled(high.astype(np.int64) * 256 + low, white)
+    scaled = _scaled(high.astype(np.uint16) << 8 | low, white)
     return Image.fromarray(np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled)
 
 
-def _scaled(values: NDArray[np.int64], white: int) -> NDArray[np.uint8]:
+def _scaled(values: NDArray[np.uint16], white: int) -> NDArray[np.uint8]:
     highest = int(values.max())
     if highest > white:
         raise ValueError(
@@ -167,7 +167,11 @@ def _scaled(values: NDArray[np.int64], white: int) -> NDArray[np.uint8]:
             f"{white_of_values(highest)}, for all images alike (a store or a network made with "
             "another white must be made anew)"
         )
-    return ((values * 255 + white // 2) // white).astype(np.uint8)
+    # looked up, not computed, for the memory of the largest images
+    levels: NDArray[np.uint8] = ((np.arange(white + 1) * 255 + white // 2) // white).astype(
+        np.uint8
+    )
+    return levels[values]
 
 
 def _low_bytes(image: Image.Image) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from .plain_text import visible
 from .progress import Console
 
 __all__ = ["console_of", "next_command", "report"]
@@ -35,11 +36,12 @@ def report(
     summary: dict[str, Any], text: str, as_json: bool, failed: dict[str, str] | None = None
 ) -> int:
     """Print the result on stdout; return the exit code."""
-    click.echo(json.dumps(summary, indent=1, default=str) if as_json else text)
+    click.echo(json.dumps(summary, indent=1, default=str) if as_json else visible(text))
     if failed:
         click.echo(f"{len(failed)} failed:", err=True)
         for name, reason in list(failed.items())[:MOST_LISTED]:
-            click.echo(f"  {name}: {reason}", err=True)
+            told = visible(f"  {name}: {reason}").replace("\n", "\\n")
+            click.echo(told, err=True)
         if len(failed) > MOST_LISTED:
             click.echo(f"  … and {len(failed) - MOST_LISTED} more; --json lists all", err=True)
     return SOME_FAILED if failed else 0

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from .plain_text import visible
 from .progress_lines import Lines
 
 __all__ = ["Advance", "Console", "SubProgress", "Progress"]
@@ -43,11 +44,11 @@ class Console(Progress):
     def say(self, text: str) -> None:
         """Write to stderr unless quiet."""
         if not self.quiet:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(visible(text), file=sys.stderr)
 
     def warn(self, text: str) -> None:
         """Write to stderr, quiet or not."""
-        tqdm.write(f"Warning: {text}", file=sys.stderr)
+        tqdm.write(visible(f"Warning: {text}"), file=sys.stderr)
 
     @property
     def draws(self) -> bool:

@@ -256,7 +256,7 @@ def mutate_png(rng: random.Random, data: bytes) -> bytes:
         what = rng.randrange(6)
         if what == 0 and len(body) >= 13:  # a header: its sides, depth, kind of colour
             sides = struct.pack(
-                ">II", *(rng.choice((0, 1, 7, 4096, 31623, 2**31 - 1)) for _ in "hw")
+                ">II", *(rng.choice((0, 1, 7, 4096, 2**17, 2**31 - 1)) for _ in "hw")
             )
             chunks[n] = (
                 kind,
