@@ -87,6 +87,9 @@ _DRAWING = (
     *stylegan2.KINDS,
 )
 
+# What loading from values of another form or shape ends in.
+_MISFORMED = (LookupError, ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError)
+
 # By these keys, weights that mean little without the config.json next to them.
 _OF_FOLDERS = (
     {"conv_in.weight", "time_embedding.linear_1.weight"},
@@ -132,13 +135,14 @@ def _loaded(
         return network.load(opened, options)
     except InputError:
         raise
-    except (LookupError, ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-        if opened.state is None:
-            raise
-        # an architecture is read off the shapes, and any tensor of a damaged file may have another
+    except _MISFORMED as error:
+        # An architecture is read off the shapes, and any tensor of a damaged file may have another;
+        # so may any value of a configuration.
+        what = "a value of its configuration" if opened.state is None else "a tensor"
+        other = "form" if opened.state is None else "shape"
         raise InputError(
-            f"'{opened.path}' is not {KINDS[found]} as expected: a tensor is missing or has "
-            f"another shape ({type(error).__name__}: {textwrap.shorten(str(error), 200)})"
+            f"'{opened.path}' is not {KINDS[found]} as expected: {what} is missing or has another "
+            f"{other} ({type(error).__name__}: {textwrap.shorten(str(error), 200)})"
         ) from error
 
 
@@ -180,7 +184,7 @@ def load_unet(checkpoint: str | Path, options: CheckpointOptions | None = None) 
     classes = "label_emb.weight" in (opened.state or {}) or opened.config.get("num_class_embeds")
     loaded = None
     if found in _RGB_DIFFUSION and not classes:
-        loaded = network.load(opened, options)
+        loaded = _loaded(network, found, opened, options)
     if not isinstance(loaded, LoadedUNet):
         what = "of a class-conditional network" if classes else KINDS[found]
         raise InputError(

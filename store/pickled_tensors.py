@@ -21,9 +21,9 @@ from torch import Tensor
 
 __all__ = ["MOST_PICKLE", "read_pickled", "refuse_unbacked"]
 
-MOST_PICKLE = 8 * 2**20
-"""Bytes of the pickle, which has about 200 for each tensor and no values: 40,000 tensors, of which
-the largest networks have 2,000. It takes 1 GB of memory at most (8 million empty containers)."""
+MOST_PICKLE = 4 * 2**20
+"""Bytes of the pickle, which has about 200 for each tensor and no values: 20,000 tensors, of which
+the largest networks have 2,000. It takes 500 MB at most (4 million empty containers)."""
 
 MOST_INFLATION = 4
 """Unpacked bytes of an archive for each of its own. ``torch.save`` compresses nothing."""

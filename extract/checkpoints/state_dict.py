@@ -213,8 +213,8 @@ def _is_torch_zip(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("data.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return True  # cut short: leave the words to the loader
+    except Exception:  # cut short or damaged: leave the words to the loader
+        return True
 
 
 def _is_text(head: bytes) -> bool:
