@@ -33,15 +33,21 @@ from fuzzing.kinds import KINDS
 from fuzzing.worker import MEMORY, SECONDS, Bounds, outcome_of, run
 
 DATA = Path(__file__).parents[2] / "tests/data"
-IMPORTS = (
+OF_NETWORKS = (
     "diffusers.models.unets.unet_2d",
     "diffusers.models.autoencoders.autoencoder_kl",
     "transformers.models.vit_mae.modeling_vit_mae",
     "transformers.models.dinov2.modeling_dinov2",
     "transformers.models.convnext.modeling_convnext",
-    "dseg.pipelines.main",
     "dseg.extract.registry",
 )
+IMPORTS = (
+    *OF_NETWORKS,
+    "dseg.pipelines.main",
+    "dseg.generate.folder",
+    "dseg.classify.labels.folds",
+)
+NETWORKS = ("checkpoint-files", "checkpoint-folders")
 # So many inputs of each kind for one of the slowest: what is quick to read is read more often.
 SHARES = {"checkpoint-folders": 3, "checkpoint-files": 2, "stores": 2}
 
@@ -105,7 +111,7 @@ class Fuzzing:
     def _listen(self, pid: int, reader: int, inputs: int, end: float) -> None:
         """Count outcomes until the process ends, hangs, or has read enough."""
         begun, rest, about = False, b"", None
-        while self.tally.inputs < inputs and time.monotonic() < end:
+        while time.monotonic() < end:
             if not select.select([reader], [], [], 20 * SECONDS if begun else 300)[0]:
                 os.kill(pid, signal.SIGKILL)
                 self._died(about, f"hangs for more than {20 * SECONDS} s")
@@ -119,6 +125,9 @@ class Fuzzing:
                 begun, about = True, json.loads(line)
                 if "what" in about:
                     self._count(about)
+                    if self.tally.inputs >= inputs:
+                        os.kill(pid, signal.SIGKILL)
+                        return
         os.kill(pid, signal.SIGKILL)
 
     def _count(self, outcome: dict[str, Any]) -> None:
@@ -165,18 +174,20 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=10**9, help="of each kind, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("fuzz"))
-    parser.add_argument("--again", type=Path, help="read a finding's files, in this process")
+    parser.add_argument("--again", type=Path, nargs="+", help="read the files of findings")
     given = parser.parse_args()
-    for name in IMPORTS:
+    kinds = [_kind_of(path) for path in given.again] if given.again else given.kinds.split(",")
+    for name in IMPORTS[0 if any(map(NETWORKS.__contains__, kinds)) else len(OF_NETWORKS) :]:
         importlib.import_module(name)
     import torch
 
     torch.set_num_threads(1)
     if given.again:
-        kind = next(name for name in KINDS if given.again.name.startswith(name))
-        print(json.dumps(outcome_of(kind, given.again.resolve(), Bounds()), indent=1))
-        return 0
-    kinds = given.kinds.split(",")
+        bounds, found = Bounds(), []
+        for kind, path in zip(kinds, given.again, strict=True):
+            found.append(outcome_of(kind, path.resolve(), bounds))
+            print(json.dumps({"path": path.name, **found[-1]}))
+        return int(any(one["what"] == "finding" for one in found))
     share = 60 * given.minutes / sum(SHARES.get(kind, 1) for kind in kinds)
     tallies = {}
     for kind in kinds:
@@ -192,6 +203,10 @@ def main() -> int:
         f"{sum(os.times()[:4]) / 60:.0f} minutes of processor time"
     )
     return int(bool(findings))
+
+
+def _kind_of(finding: Path) -> str:
+    return next(name for name in KINDS if finding.name.startswith(name))
 
 
 def _row(kind: str, tally: Tally) -> str:

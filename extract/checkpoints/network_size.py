@@ -40,7 +40,7 @@ def read_config(path: Path) -> dict[str, Any]:
         If it is none, or has a number that no network has.
     """
     config = read_json(path)
-    for key, number in _numbers(config, ""):
+    for key, number in _numbers(config):
         if abs(number) > MOST_NUMBER:
             raise InputError(
                 f"'{path}' has {str(number)[:20]} for {key[:60]}: no network that dseg knows has "
@@ -49,15 +49,17 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _numbers(plain: Any, key: str) -> Iterator[tuple[str, int]]:
-    if isinstance(plain, dict):
-        for name, value in plain.items():
-            yield from _numbers(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(plain, list):
-        for value in plain:
-            yield from _numbers(value, key)
-    elif isinstance(plain, int):
-        yield key, plain
+def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the whole numbers of a configuration, at any depth, with the nearest name above."""
+    within: list[tuple[str, Any]] = list(config.items())
+    while within:
+        key, value = within.pop()
+        if isinstance(value, dict):
+            within.extend(value.items())
+        elif isinstance(value, list):
+            within.extend((key, one) for one in value)
+        elif isinstance(value, int):
+            yield key, value
 
 
 def refuse_larger(build: Callable[[], nn.Module], stored: int, what: str) -> None:

@@ -38,6 +38,9 @@ MEMORY = 2 * 2**30
 SECONDS = 15.0
 """Of processor time, for one input: what others do on the machine does not count."""
 
+LARGEST = 2**20
+"""Bytes of a sample: whatever grows beyond is left, for a large file may take long."""
+
 _PACKAGE = str(Path(dseg.__file__).parent)
 _KEPT = 400  # samples that reached new lines, to go on from
 
@@ -153,6 +156,8 @@ def run(kind: str, data: Path, folder: Path, seed: int, start: int, tell: TextIO
         try:
             sample = KINDS[kind].mutate(rng, rng.choice(kept if from_kept else seeds))
         except Exception:  # a change that this input does not allow
+            continue
+        if sum(map(len, sample.values())) > LARGEST:
             continue
         place.write(sample)
         print(json.dumps({"number": number}), file=tell, flush=True)
