@@ -80,9 +80,9 @@ def main() -> None:
     except click.exceptions.Abort:
         code = _interrupted()
     except click.ClickException as error:
-        shown = _with_source(error)
-        shown.message = visible(shown.message)
-        shown.show()
+        told = io.StringIO()
+        _with_source(error).show(told)
+        click.echo(visible(told.getvalue()), err=True, nl=False)
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()

@@ -155,7 +155,8 @@ def _colour(image: Image.Image, white: int) -> Image.Image:
         )
     low = _low_bytes(image)
     high = np.asarray(image)[..., : low.shape[2]]
-    scaled = _scaled(high.astype(np.uint16) << 8 | low, white)
+    values = (high.astype(np.uint16) << 8 | low).astype(np.uint16, copy=False)
+    scaled = _scaled(values, white)
     return Image.fromarray(np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled)
 
 
