@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..store.spec import FeatureSpec
 from ..store.texts import read_json
+from ..store.urls.location import Location
 from .images.reading import UnreadableImage
 from .images.sample_records import FACTS, RECORDS, sample_records
 from .networks.generators.latents import latents_of
@@ -72,7 +73,7 @@ class Latents:
             return None
         return cls(network["latent"]["size"], network["sha256"], network.get("weights"))
 
-    def row(self, path: Path, sha256: bytes) -> LatentRow:
+    def row(self, path: Location, sha256: bytes) -> LatentRow:
         """Return the latent of an image file.
 
         Parameters
@@ -97,7 +98,7 @@ class Latents:
         self._refuse_others(path, path.with_name(FACTS))
         return LatentRow(seed, self.size)
 
-    def _refuse_others(self, path: Path, facts: Path) -> None:
+    def _refuse_others(self, path: Location, facts: Location) -> None:
         """Raise `UnreadableImage` if other weights drew the images beside some facts."""
         told = _facts_in(facts)
         sha256, weights = told.get("checkpoint_sha256"), told.get("weights")
@@ -123,21 +124,21 @@ def takes_latents(spec: FeatureSpec) -> bool:
     return any(Latents.of(part) is not None for part in spec.parts or (spec,))
 
 
-def _seeds_in(path: Path) -> Mapping[str, int]:
+def _seeds_in(path: Location) -> Mapping[str, int]:
     """Return the seeds of a folder's images, by the sha256 of their files."""
     try:
-        status = path.stat()
+        status = path.stat() if isinstance(path, Path) else None
+        return _read_seeds(path, (status.st_mtime_ns, status.st_size) if status else None)
     except OSError:
         return {}
-    return _read_seeds(path, (status.st_mtime_ns, status.st_size))
 
 
 @lru_cache(maxsize=64)
-def _read_seeds(path: Path, version: tuple[int, int]) -> Mapping[str, int]:
+def _read_seeds(path: Location, version: tuple[int, int] | None) -> Mapping[str, int]:
     return {record["sha256"]: record["seed"] for record in sample_records(path.read_bytes())}
 
 
-def _facts_in(path: Path) -> Mapping[str, Any]:
+def _facts_in(path: Location) -> Mapping[str, Any]:
     """Return what a folder's images were drawn with; nothing if that is not known."""
     try:
         facts = read_json(path)

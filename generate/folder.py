@@ -31,8 +31,9 @@ from ..store.differences import differences
 from ..store.errors import InputError
 from ..store.seals import SEAL, sealed
 from ..store.texts import read_json
+from ..store.urls.location import Location
 from ..store.whole_file import write_whole
-from .records import Records
+from .records import Records, read_seeds
 
 __all__ = ["FACTS", "RECORDS", "SampleFolder", "name_of", "read_drawn", "read_facts"]
 
@@ -59,7 +60,7 @@ def name_of(number: int) -> str:
     return f"{number:06d}.png"
 
 
-def read_facts(folder: Path) -> dict[str, Any] | None:
+def read_facts(folder: Location) -> dict[str, Any] | None:
     """Return what the images of a folder were drawn with; None if it says nothing about that.
 
     Raises
@@ -87,7 +88,7 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
     return {key: value for key, value in plain.items() if key not in ("format", "version", SEAL)}
 
 
-def read_drawn(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
+def read_drawn(folder: Location) -> tuple[dict[str, Any], dict[str, int]] | None:
     """Return by what a folder's images were drawn, and the seed of each by its file's sha256.
 
     What they were drawn with is cut to what a store or a model keeps, plain JSON values. None if
@@ -101,7 +102,7 @@ def read_drawn(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
     facts = read_facts(folder)
     if facts is None:
         return None
-    return {key: facts[key] for key in _KEPT if key in facts}, Records(folder / RECORDS).seeds
+    return {key: facts[key] for key in _KEPT if key in facts}, read_seeds(folder / RECORDS)
 
 
 class SampleFolder:

@@ -1,14 +1,16 @@
 """The lines of ``samples.jsonl``: which image has which seed, and the sha256 of its file."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..extract.images.sample_records import sample_records
 from ..store.json_lines import append_record, rewrite_records
 from ..store.seals import sealed
+from ..store.urls.location import Location
 
-__all__ = ["Records"]
+__all__ = ["Records", "read_seeds"]
 
 
 class Records:
@@ -38,8 +40,7 @@ class Records:
         if status is None:
             self.by_name = {}
         elif status != self._seen:
-            records = sample_records(self.path.read_bytes())
-            self.by_name = {one["name"]: one for one in records}
+            self.by_name = _read(self.path)
         self._seen = status
 
     def _status(self) -> tuple[int, int] | None:
@@ -58,7 +59,7 @@ class Records:
     @property
     def seeds(self) -> dict[str, int]:
         """The seed of each image, by the sha256 of its file."""
-        return {record["sha256"]: record["seed"] for record in self.by_name.values()}
+        return _seeds(self.by_name)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record; call it while no other run writes."""
@@ -80,3 +81,18 @@ class Records:
         kept = (record for name, record in self.by_name.items() if name not in names)
         rewrite_records(self.path, kept)
         self.refresh()
+
+
+def read_seeds(path: Location) -> dict[str, int]:
+    """Return the seed of each image of such a file, by the sha256 of the image's."""
+    return _seeds(_read(path))
+
+
+def _seeds(by_name: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {record["sha256"]: record["seed"] for record in by_name.values()}
+
+
+def _read(path: Location) -> dict[str, dict[str, Any]]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return {one["name"]: one for one in sample_records(path.read_bytes())}
+    return {}

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from .errors import DsegError, InputError
 from .texts import read_json
+from .urls.location import Location
 
 __all__ = ["ARRAYS", "FORMAT", "VERSION", "StoredImages", "is_synthetic_store", "no_features"]
 
@@ -35,7 +36,7 @@ ARRAYS = ("images", "labels", "uncertainty", "seed", "score", "kept")
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, zarr.errors.BaseZarrError)
 
 
-def is_synthetic_store(path: Path) -> bool:
+def is_synthetic_store(path: Location) -> bool:
     """Say whether a path is a store of synthetic images."""
     try:
         plain = read_json(path / "zarr.json")

@@ -2,8 +2,9 @@
 
 import codecs
 import json
-from pathlib import Path
 from typing import Any
+
+from .urls.location import Location
 
 __all__ = ["MOST_BYTES", "MOST_DEPTH", "parse_json", "read_json", "read_text"]
 
@@ -18,7 +19,7 @@ or printing, may end in a RecursionError; what dseg and its libraries write has 
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Location) -> str:
     """Return the text of a file: UTF-8, with or without a byte-order mark, or UTF-16 with one.
 
     Windows' editors and shells write marks, PowerShell's ``>`` writes UTF-16.
@@ -64,7 +65,7 @@ def parse_json(text: str) -> Any:
     raise ValueError(_TOO_DEEP)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Location) -> Any:
     """Return the value of a JSON file.
 
     Raises

@@ -21,6 +21,7 @@ OPTIONAL = (
     "robustness",
     "xarray",
     "export",
+    "cloud",
 )  # what users choose from
 PARTS = ("classify", "demo", "distil", "extract", "generate", "pipelines", "pretrain", "store")
 PACKAGES = {  # by the module that dseg imports, where the two differ

@@ -30,7 +30,13 @@ MAY_IMPORT = {
 
 
 FLOORS = {
-    "store": ["store", "store.format", "store.read", ("store.write", "store.sampling")],
+    "store": [
+        "store",
+        "store.urls",
+        "store.format",
+        "store.read",
+        ("store.write", "store.sampling"),
+    ],
     "extract": [
         ("extract.images", "extract.layers"),
         "extract.checkpoints",

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from ...store.errors import InputError
 from ...store.texts import parse_json, read_text
+from ...store.urls.location import Location, location
 from .class_lines import entries_by_id, names_of_lines
 
 __all__ = ["Classes", "Colour", "default_classes", "default_colour", "load_classes"]
@@ -162,7 +162,7 @@ def named_classes(names: Sequence[str]) -> Classes:
 
 
 def load_classes(
-    label_folder: str | Path, say: Callable[[str], None] | None = None
+    label_folder: str | Location, say: Callable[[str], None] | None = None
 ) -> Classes | None:
     """Read the classes that belong to a folder of label maps.
 
@@ -186,7 +186,7 @@ def load_classes(
     InputError
         If a file cannot be read as described, names a class twice, or the two disagree.
     """
-    folder = Path(label_folder).resolve()
+    folder = location(label_folder).resolve()
     for parent in (folder, folder.parent):
         found = [
             (path, *read(path))
@@ -205,7 +205,7 @@ def load_classes(
     return None
 
 
-def _read_json(path: Path) -> tuple[Classes, list[str]]:
+def _read_json(path: Location) -> tuple[Classes, list[str]]:
     try:
         plain, notes = parse_json(_text(path)), list[str]()
         if isinstance(plain, list):
@@ -216,7 +216,7 @@ def _read_json(path: Path) -> tuple[Classes, list[str]]:
     return _checked(path, classes), notes
 
 
-def _read_text(path: Path) -> tuple[Classes, list[str]]:
+def _read_text(path: Location) -> tuple[Classes, list[str]]:
     text = _text(path)
     for number, line in enumerate(text.splitlines(), 1):
         if len(line) > MOST_CHARACTERS:  # what is looked for in it takes time by its square
@@ -231,7 +231,7 @@ def _read_text(path: Path) -> tuple[Classes, list[str]]:
     return _checked(path, named_classes(names)), notes
 
 
-def _text(path: Path) -> str:
+def _text(path: Location) -> str:
     try:
         return read_text(path)
     except UnicodeDecodeError as error:
@@ -240,7 +240,7 @@ def _text(path: Path) -> str:
         raise InputError(f"'{path}' cannot be read: {error}") from error
 
 
-def _checked(path: Path, classes: Classes) -> Classes:
+def _checked(path: Location, classes: Classes) -> Classes:
     """Refuse names that a report could not tell apart."""
     if len(classes) > MOST_CLASSES:
         raise InputError(f"'{path}' names {len(classes)} classes: {MOST_CLASSES} are the most")

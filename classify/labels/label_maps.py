@@ -17,7 +17,8 @@ from PIL import Image
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
 from ...store.names import stem_of
-from ...store.walking import count_suffixes, lower_suffix, walk
+from ...store.urls.location import Location, at_hand, location
+from ...store.urls.walking import count_suffixes, lower_suffix, walk, within
 
 __all__ = [
     "IGNORED",
@@ -46,8 +47,8 @@ _OTHER_LABELS = frozenset(
 
 
 def find_labels(
-    folder: str | Path, images: Collection[Path] = (), what: str = "label map"
-) -> dict[str, Path]:
+    folder: str | Location, images: Collection[Location] = (), what: str = "label map"
+) -> dict[str, Location]:
     """Find the label maps of a folder and its sub-folders; links to folders are followed.
 
     Parameters
@@ -70,15 +71,17 @@ def find_labels(
     InputError
         If the folder does not exist, or two files have one stem.
     """
-    root = Path(folder)
+    root = location(folder)
     if not root.is_dir():
         raise InputError(f"the label folder '{root}' does not exist")
-    known = {Path(image).resolve() for image in images}
-    found: dict[str, Path] = {}
+    known = {image.resolve() for image in images}
+    found: dict[str, Location] = {}
     for path in walk(root).files:
-        if lower_suffix(path) not in SUFFIXES or not path.is_file() or path.resolve() in known:
+        if lower_suffix(path) not in SUFFIXES or path.resolve() in known:
             continue
-        stem = stem_of(path.relative_to(root).as_posix())
+        if isinstance(path, Path) and not path.is_file():
+            continue
+        stem = stem_of(within(path, root))
         if stem in found:
             raise InputError(
                 f"two {what}s for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
@@ -88,9 +91,9 @@ def find_labels(
 
 
 def describe_skipped_labels(
-    folder: str | Path,
+    folder: str | Location,
     labels: Collection[str],
-    images: Collection[Path],
+    images: Collection[Location],
     stems: Collection[str],
 ) -> str:
     """Say in words which files of a label folder may be labels too, but are not read.
@@ -111,14 +114,14 @@ def describe_skipped_labels(
     str
         Empty if there are none.
     """
-    root = Path(folder)
-    found, known = walk(root), {Path(image).resolve() for image in images}
+    root = location(folder)
+    found, known = walk(root), {image.resolve() for image in images}
     others = [
         path
         for path in found.files
         if lower_suffix(path) in _OTHER_LABELS
         and path.name not in ("classes.json", "predictions.jsonl")
-        and (stem := stem_of(path.relative_to(root).as_posix())) not in labels
+        and (stem := stem_of(within(path, root))) not in labels
         and (stem in stems or not labels)
         and path.resolve() not in known
     ]
@@ -135,13 +138,13 @@ def describe_skipped_labels(
     return f"skipped in '{root}': {', '.join(parts)} ({why})"
 
 
-def read_label_map(path: str | Path) -> NDArray[np.integer]:
+def read_label_map(path: str | Location) -> NDArray[np.integer]:
     """Read one label map; as `read_label_file`, without the palette."""
     return read_label_file(path)[0]
 
 
 def read_label_file(
-    path: str | Path, what: str = "label map"
+    path: str | Location, what: str = "label map"
 ) -> tuple[NDArray[np.integer], bytes | None]:
     """Read one label map and its palette.
 
@@ -164,7 +167,7 @@ def read_label_file(
     InputError
         If it is neither, or damaged.
     """
-    path = Path(path)
+    path = at_hand(location(path))
     what = f"{what} '{path}'"
     is_npy = path.suffix.lower() == ".npy"
     label, palette = (_read_npy(path, what), None) if is_npy else _read_png(path, what)
@@ -181,10 +184,13 @@ def read_label_file(
     return label, palette
 
 
-def _read_npy(path: Path, what: str) -> NDArray[Any]:
+def _read_npy(path: Location, what: str) -> NDArray[Any]:
     try:
-        label = np.load(path, mmap_mode="r", allow_pickle=False)  # no memory for what is not there
-        label = np.array(label)
+        if isinstance(path, Path):  # no memory for what is not there
+            label = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        else:
+            with path.open("rb") as file:
+                label = np.load(file, allow_pickle=False)
     except Exception as error:  # whatever NumPy and Python's parser make of the header
         words = textwrap.shorten(str(error) or type(error).__name__, 200)
         raise InputError(f"{what} cannot be read: {words}") from error
@@ -193,9 +199,9 @@ def _read_npy(path: Path, what: str) -> NDArray[Any]:
     return label
 
 
-def _read_png(path: Path, what: str) -> tuple[NDArray[Any], bytes | None]:
+def _read_png(path: Location, what: str) -> tuple[NDArray[Any], bytes | None]:
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with path.open("rb") as file, Image.open(file, formats=["PNG"]) as image:
             if image.mode not in ("1", "L", "P", "I", "I;16"):
                 raise InputError(
                     f"{what} is a colour image ({image.mode}): expected one channel "
@@ -212,7 +218,7 @@ def _read_png(path: Path, what: str) -> tuple[NDArray[Any], bytes | None]:
     return label, palette
 
 
-def _stretch(path: Path) -> int:
+def _stretch(path: Location) -> int:
     """By what Pillow multiplied the values: it stretches grey PNGs of 2 and 4 bits to 0–255."""
     with path.open("rb") as file:
         bits, colour_type = struct.unpack("BB", file.read(26)[24:26])  # in the header, IHDR

@@ -1,8 +1,7 @@
 """Check that the palettes of label maps agree: one index, one colour, one class."""
 
-from pathlib import Path
-
 from ...store.errors import InputError
+from ...store.urls.location import Location
 from .classes import Classes, Colour, default_colour
 from .survey import LabelMapStats, LabelSurvey
 
@@ -69,7 +68,9 @@ def _hex(colour: Colour) -> str:
     return "#" + bytes(colour).hex()
 
 
-def _refuse(survey: LabelSurvey, path: Path, what: str, other: Path, contradiction: str) -> None:
+def _refuse(
+    survey: LabelSurvey, path: Location, what: str, other: Location, contradiction: str
+) -> None:
     raise InputError(
         f"{survey.where} have palettes that contradict each other: in '{path.name}' {what}, in "
         f"'{other.name}' {contradiction}. The same colour must have the same index: save them all "

@@ -7,11 +7,11 @@ removes a class or a value.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...store.urls.location import Location
 from .edges import N_IDS, Edges
 
 __all__ = ["LabelSurvey", "LabelMapStats", "pixels_of"]
@@ -32,7 +32,7 @@ class LabelMapStats:
         Red, green and blue of each index, where the file has a palette.
     """
 
-    path: Path
+    path: Location
     pixels: Mapping[int, int]
     palette: bytes | None
 
@@ -65,8 +65,8 @@ class LabelSurvey:
         self.maps: list[LabelMapStats] = []
         self.pixels: Counter[int] = Counter()
         self.edges = Edges.empty()
-        self.softened: list[Path] = []
-        self.softest: Path | None = None
+        self.softened: list[Location] = []
+        self.softest: Location | None = None
         self._most_steps = 0
         self._palettes: dict[bytes, bytes] = {}
 
@@ -82,7 +82,7 @@ class LabelSurvey:
 
     def add(
         self,
-        path: Path,
+        path: Location,
         label: NDArray[np.integer],
         palette: bytes | None = None,
         *,
@@ -111,7 +111,7 @@ class LabelSurvey:
             self._add_borders(path, label)
         return seen
 
-    def _add_borders(self, path: Path, label: NDArray[np.integer]) -> None:
+    def _add_borders(self, path: Location, label: NDArray[np.integer]) -> None:
         edges = Edges.of(label)
         self.edges += edges
         if edges.softened:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ...store.errors import InputError
 from ...store.names import stem_of
-from ...store.walking import describe_skipped, lower_suffix, walk
+from ...store.urls.location import Location
+from ...store.urls.walking import describe_skipped, lower_suffix, walk, within
 
 __all__ = ["EXTENSIONS", "ImageFiles", "find_images", "list_images"]
 
@@ -33,9 +34,14 @@ class ImageFiles:
     """
 
     where: str
-    files: dict[str, Path]
+    files: dict[str, Location]
     folders: tuple[Path, ...] = ()
     passed: str = ""
+
+    @property
+    def local(self) -> dict[str, Path]:
+        """Those that are files of this machine: all, if the command takes no URLs."""
+        return {name: path for name, path in self.files.items() if isinstance(path, Path)}
 
     @property
     def by_stem(self) -> dict[str, str]:
@@ -67,10 +73,11 @@ def list_images(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"images folder '{folder}' {what}: give a folder of images")
-    return list(find_images([folder]).files.values())
+    files = find_images([folder]).files.values()
+    return [path for path in files if isinstance(path, Path)]  # all: the folder is local
 
 
-def find_images(sources: Sequence[Path]) -> ImageFiles:
+def find_images(sources: Sequence[Location]) -> ImageFiles:
     """Return the images of a folder, see `list_images`, or those that are given themselves.
 
     Raises
@@ -78,10 +85,10 @@ def find_images(sources: Sequence[Path]) -> ImageFiles:
     InputError
         If there are none, two have one stem, or a file has not the ending of an image.
     """
-    if len(sources) == 1 and sources[0].is_dir():
+    if len(sources) == 1 and _is_folder(sources[0]):
         return _in_folder(sources[0])
     for path in sources:
-        if path.is_dir():
+        if _is_folder(path):
             raise InputError(f"'{path}' is a folder: give one folder of images, or images alone")
         if lower_suffix(path) not in EXTENSIONS:
             raise InputError(
@@ -92,17 +99,22 @@ def find_images(sources: Sequence[Path]) -> ImageFiles:
     return ImageFiles(where, {path.name: path for path in sources})
 
 
-def _in_folder(folder: Path) -> ImageFiles:
+def _is_folder(path: Location) -> bool:
+    """Whether a path is a folder; a URL is one unless it ends as images do."""
+    return path.is_dir() if isinstance(path, Path) else lower_suffix(path) not in EXTENSIONS
+
+
+def _in_folder(folder: Location) -> ImageFiles:
     found = walk(folder)
     images = [path for path in found.files if lower_suffix(path) in EXTENSIONS]
-    names = [path.relative_to(folder).as_posix() for path in images]
+    names = [within(path, folder) for path in images]
     passed = describe_skipped(found, EXTENSIONS)
     if not images:
         known = " ".join(sorted(EXTENSIONS))
         there = f"; skipped: {passed}" if passed else ""
         raise InputError(f"no image in '{folder}': looked for files ending in {known}{there}")
     _refuse_shared_stems((name, name) for name in names)
-    folders = (folder.resolve(), *found.followed)
+    folders = (folder.resolve(), *found.followed) if isinstance(folder, Path) else ()
     return ImageFiles(f"'{folder}'", dict(zip(names, images, strict=True)), folders, passed)
 
 

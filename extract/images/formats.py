@@ -1,11 +1,12 @@
 """What a file is that Pillow does not recognise, by its first bytes and its tags."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
 
 from PIL import TiffImagePlugin
+
+from ...store.urls.location import Location
 
 __all__ = ["why_unknown"]
 
@@ -26,7 +27,7 @@ _WIDTH, _SAMPLES, _BITS, _FORMAT, _PHOTOMETRIC = 256, 277, 258, 339, 262
 _FORMATS = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
 
 
-def why_unknown(path: Path) -> str:
+def why_unknown(path: Location) -> str:
     """Return why an image cannot be decoded: the rest of a sentence after its name."""
     with path.open("rb") as file:
         head = file.read(64)
@@ -42,7 +43,7 @@ def why_unknown(path: Path) -> str:
     return "is not an image that can be decoded: is it damaged or misnamed?"
 
 
-def _of_tiff(path: Path, head: bytes) -> str:
+def _of_tiff(path: Location, head: bytes) -> str:
     try:
         with path.open("rb") as file, catch_warnings(action="error"):
             tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if head[2:3] == b"+" else 8))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ...store.errors import DsegError
+from ...store.urls.location import Location, location
 from .formats import why_unknown
 from .levels import FULL, WHITES, brightest_value, is_deep, to_rgb
 
@@ -83,7 +84,7 @@ class ImageFacts:
     paged: bool
 
 
-def image_facts(path: str | Path) -> ImageFacts:
+def image_facts(path: str | Location) -> ImageFacts:
     """Return what an image's header says of it.
 
     Raises
@@ -91,7 +92,7 @@ def image_facts(path: str | Path) -> ImageFacts:
     UnreadableImage
         If the file is no image, or larger than Pillow's pixel limit.
     """
-    with _opened(Path(path)) as image:
+    with _opened(location(path)) as image:
         width, height = image.size
         size = (width, height) if _orientation(image) in SIDES_SWAPPED else (height, width)
         # an MPO's further pictures are thumbnails and maps of depth or gain, as phones write them
@@ -99,12 +100,12 @@ def image_facts(path: str | Path) -> ImageFacts:
         return ImageFacts(size, is_deep(image), paged)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: str | Location) -> tuple[int, int]:
     """Return height and width of an image as `read_image` gives it, see `image_facts`."""
     return image_facts(path).size
 
 
-def brightest_of(paths: Iterable[Path]) -> int:
+def brightest_of(paths: Iterable[Location]) -> int:
     """Return the highest value of images of 16 bits a channel; no more are read than needed.
 
     One that uses all bits ends the search. What cannot be read is left out.
@@ -121,7 +122,7 @@ def brightest_of(paths: Iterable[Path]) -> int:
     return highest
 
 
-def read_image(path: str | Path, white: int = FULL) -> NDArray[np.uint8]:
+def read_image(path: str | Location, white: int = FULL) -> NDArray[np.uint8]:
     """Decode an image to RGB, turned as its EXIF orientation says.
 
     Parameters
@@ -140,18 +141,18 @@ def read_image(path: str | Path, white: int = FULL) -> NDArray[np.uint8]:
         If the file is damaged, no image, larger than Pillow's pixel limit, of a pixel type that
         has no defined white, or brighter than white.
     """
-    with _opened(Path(path)) as image:
+    with _opened(location(path)) as image:
         turn = TURNS.get(_orientation(image))  # before decoding, which may apply and drop the tag
         rgb = to_rgb(image, white)
         return np.array(rgb if turn is None else rgb.transpose(turn))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    if path.exists() and not path.is_file():
+def _opened(path: Location) -> Iterator[Image.Image]:
+    if isinstance(path, Path) and path.exists() and not path.is_file():
         raise UnreadableImage(f"'{path.name}' is no regular file: is it a pipe or a device?")
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             yield image
     except FileNotFoundError as error:
         gone = "is a broken link" if path.is_symlink() else "is not there any more"
@@ -178,7 +179,7 @@ def _orientation(image: Image.Image) -> int:
         return 1  # broken metadata is no reason to refuse the pixels
 
 
-def sha256_of(path: str | Path) -> bytes:
+def sha256_of(path: str | Location) -> bytes:
     """Return the sha256 of a file's bytes, 32 bytes long.
 
     Raises
@@ -186,8 +187,9 @@ def sha256_of(path: str | Path) -> bytes:
     UnreadableImage
         If the file cannot be read.
     """
+    path = location(path)
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
-        raise UnreadableImage(f"'{Path(path).name}' cannot be read: {error.strerror}") from error
+        raise UnreadableImage(f"'{path.name}' cannot be read: {error.strerror}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...store.errors import DsegError
+from ...store.urls.location import Location
 
 __all__ = ["absolute", "cut", "part_size", "refuse_unseen"]
 
@@ -65,7 +66,7 @@ def _absolute(value: Any, *, place: bool) -> Any:
     return value
 
 
-def refuse_unseen(*paths: Path) -> None:
+def refuse_unseen(*paths: Location) -> None:
     """Refuse to work where the folders of a run are not: else each image would be said to be lost.
 
     Raises
@@ -73,7 +74,7 @@ def refuse_unseen(*paths: Path) -> None:
     DsegError
     """
     for path in paths:
-        if not path.exists():
+        if isinstance(path, Path) and not path.exists():
             from distributed import get_worker
 
             raise DsegError(

@@ -14,6 +14,7 @@ _OPTIONAL = {
     "distributed": ("a Dask cluster (--scheduler, --workers) needs", "distributed", "cluster"),
     "imagecorruptions": ("corrupting images needs", "imagecorruptions-imaug", "robustness"),
     "matplotlib": ("drawing plots needs", "matplotlib", "plots"),
+    "obstore": ("what is given by URL needs", "obstore", "cloud"),
     "onnx": ("exporting a student needs", "onnx", "export"),
     "transformers": (
         "MAE, SwAV, DINO, SAM, other networks of transformers, students but fpn, and diffusion "

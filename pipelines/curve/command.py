@@ -10,7 +10,6 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_file,
-    existing_folder,
     folder,
     ignore_option,
     layers_option,
@@ -21,14 +20,15 @@ from ..console.options import (
     unreadable_option,
 )
 from ..console.output import console_of, report
+from ..console.places import existing_folder_or_url, storage_option
 from ..console.unused_options import refuse_idle_training
 
 __all__ = ["curve"]
 
 
 @click.command()
-@click.argument("stores", type=existing_folder, nargs=-1, required=True)
-@click.argument("labels", type=existing_folder)
+@click.argument("stores", type=existing_folder_or_url, nargs=-1, required=True)
+@click.argument("labels", type=existing_folder_or_url)
 @click.option("--out", type=folder, default="curve", show_default=True, help="Output folder.")
 @click.option(
     "--counts",
@@ -53,6 +53,7 @@ __all__ = ["curve"]
 @training_options
 @unreadable_option("stop")
 @list_option
+@storage_option
 @device_option
 @overwrite_option
 @dry_run_option

@@ -15,6 +15,7 @@ from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.reading import UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
 from ...store.synthetic import is_synthetic_store
+from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.image_list import named, read_list, select
 from ..inputs.image_survey import report_skipped_files, survey_images
@@ -68,7 +69,7 @@ class LabelledImage:
 
     stem: str
     image: Path
-    label: Path
+    label: Location
     size: tuple[int, int]
     sha256: str
 
@@ -189,10 +190,10 @@ def read_labelled(
     """
     own = load_classes(folder, progress.say)
     _check_names(own, classes, folder, owner)
-    paths = {stem: files.files[name] for stem, name in files.by_stem.items()}
+    paths = {stem: files.local[name] for stem, name in files.by_stem.items()}
     same_names = find_by_name(folder, files.files)
     not_labels = images_among_labels(
-        folder, ((name, sha256_of(files.files[name]).hex()) for name in same_names)
+        folder, ((name, sha256_of(files.local[name]).hex()) for name in same_names)
     )
     labels = match_labels(paths, folder, wanted, f"images in {files.where}", not_labels, progress)
     survey, digest = LabelSurvey(f"the label maps in '{folder}'", config.ignore), hashlib.sha256()
@@ -224,7 +225,7 @@ def _check_names(own: Classes | None, classes: Classes, folder: Path, owner: str
 
 
 def _checked(
-    stem: str, image: Path, label: Path, survey: LabelSurvey, classes: Classes
+    stem: str, image: Path, label: Location, survey: LabelSurvey, classes: Classes
 ) -> LabelledImage:
     try:
         size = image_size(image)

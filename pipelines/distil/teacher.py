@@ -120,7 +120,7 @@ class SoftLabels:
         """Return the examples of those images whose soft labels exist, by stem."""
         found, names = {}, images.files.by_stem
         for stem, size in images.sizes.items():
-            picture = ImageFile(images.files.files[names[stem]], white)
+            picture = ImageFile(images.files.local[names[stem]], white)
             geometry = self.view.geometry(size)
             files = self.paths(images.sha256[stem], geometry)
             if _all_there(files):

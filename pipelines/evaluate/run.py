@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ...classify.labels.label_maps import find_labels, read_label_file
 from ...classify.labels.survey import LabelSurvey
 from ...store.errors import InputError
 from ...store.geometry import resize_nearest
+from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.image_list import read_list
 from ..inputs.labelled_pixels import (
@@ -106,9 +106,9 @@ def _with_others(
     return replace(summary, others=UnseenScores(len(learnt) - count, mean, accuracy))
 
 
-def _masks(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+def _masks(folder: Location, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Location]:
     """Return the masks of a folder by stem: the manifest's, else all that may be masks."""
-    masks = {stem: folder / record["mask"] for stem, record in records.items()}
+    masks: dict[str, Location] = {stem: folder / record["mask"] for stem, record in records.items()}
     found = {stem: path for stem, path in masks.items() if path.is_file()} or find_labels(
         folder, what="mask"
     )
@@ -118,7 +118,7 @@ def _masks(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 
 def _read(
-    path: Path,
+    path: Location,
     what: str,
     survey: LabelSurvey,
     classes: Classes | None,

@@ -1,13 +1,14 @@
 """What an extraction says before it starts: its networks, and folders that look like labels."""
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from ...extract.concatenated import ConcatenatedBackbone
 from ...extract.latent_rows import takes_latents
 from ...extract.protocol import Backbone
 from ...extract.registry import words_of
 from ...store.spec import FeatureSpec
+from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.image_list import named
 
@@ -52,7 +53,7 @@ def _describe_network(backbone: Backbone, spec: FeatureSpec, progress: Progress)
         progress.say(f"  settings: {', '.join(settings)}")
 
 
-def warn_of_label_folders(found: Mapping[str, Path], progress: Progress) -> None:
+def warn_of_label_folders(found: Mapping[str, Location], progress: Progress) -> None:
     """Warn where label maps or masks are about to be taken for photographs."""
     suspects = [name for name in found if _LABEL_FOLDERS & set(PurePosixPath(name).parts[:-1])]
     if suspects:

@@ -19,8 +19,6 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_folder,
-    existing_path,
-    folder,
     list_option,
     output_options,
     overwrite_option,
@@ -28,6 +26,7 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
+from ..console.places import existing_path_or_url, folder_or_url, storage_option
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle, written
 
@@ -36,10 +35,16 @@ __all__ = ["extract"]
 
 @click.command()
 @click.option(
-    "--images", type=existing_path, required=True, help="Folder of images, or a single image."
+    "--images",
+    type=existing_path_or_url,
+    required=True,
+    help="Folder of images, or a single image.",
 )
 @click.option(
-    "--out", type=folder, required=True, help="The feature store to write, such as feats.zarr."
+    "--out",
+    type=folder_or_url,
+    required=True,
+    help="The feature store to write, such as feats.zarr or s3://bucket/feats.zarr.",
 )
 @click.option(
     "--checkpoint",
@@ -152,6 +157,7 @@ __all__ = ["extract"]
 @resources_option
 @white_option
 @list_option
+@storage_option
 @device_option
 @overwrite_option
 @dry_run_option
@@ -193,8 +199,8 @@ def extract(context: click.Context, /, **given: Any) -> int:
         text = (
             f"{summary.images} images, {summary.rows} passes of the network: "
             f"{summary.n_bytes / 1e6:.0f} MB before compression, about "
-            f"{summary.stored_bytes / 1e6:.0f} MB on disk, where "
-            f"{summary.free_bytes / 1e9:.1f} GB are free; about {duration(summary.seconds)}, "
+            f"{summary.stored_bytes / 1e6:.0f} MB {_on_disk(summary.free_bytes)}; about "
+            f"{duration(summary.seconds)}, "
             f"and {summary.peak_memory / 1e6:.0f} MB of memory for the whole process; "
             "nothing written (--dry-run)"
         )
@@ -214,6 +220,10 @@ def extract(context: click.Context, /, **given: Any) -> int:
     follows = _next(given, console) if summary.extracted + summary.unchanged else ""
     text += f". {follows}" if follows else ""
     return report(asdict(summary), text, as_json, summary.failed)
+
+
+def _on_disk(free: int | None) -> str:
+    return "stored" if free is None else f"on disk, where {free / 1e9:.1f} GB are free"
 
 
 def _next(given: dict[str, Any], console: Console) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...extract.networks.options import BackboneOptions
 from ...store.spec import Fit
+from ...store.urls.location import Location
 from ..cluster.client import ClusterOptions
 
 __all__ = ["Estimate", "ExtractConfig", "ExtractSummary"]
@@ -65,8 +66,8 @@ class ExtractConfig:
         Only report what would be done.
     """
 
-    images: Path
-    out: Path
+    images: Location
+    out: Location
     checkpoints: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
     layers_from: Path | None = None
@@ -138,7 +139,7 @@ class Estimate:
         native store that it is made from.
     stored_bytes : int
         What they take on disk in the end, compressed as the rows of the probe were.
-    free_bytes : int
+    free_bytes : int, optional
         On the disk of the store.
     peak_memory : int
         Bytes that the process has resident at most, interpreter and libraries included; what lies
@@ -152,6 +153,6 @@ class Estimate:
     rows: int
     n_bytes: int
     stored_bytes: int
-    free_bytes: int
+    free_bytes: int | None
     peak_memory: int
     seconds: float

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from ...extract.images.reading import UnreadableImage, sha256_of
 from ...generate.folder import read_drawn
 from ...store.drawn import Drawn
+from ...store.urls.location import Location
 from ..console.progress import Progress
 
 __all__ = ["drawn_images"]
 
 
-def drawn_images(source: Path, found: Mapping[str, Path], progress: Progress) -> dict[str, Drawn]:
+def drawn_images(
+    source: Location, found: Mapping[str, Location], progress: Progress
+) -> dict[str, Drawn]:
     """Return where those images are from that their folder's ``samples.jsonl`` lists, by name.
 
     An image is known by the sha256 of its file: under another name it is still the same, and

@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ...extract.protocol import Backbone
 from ...store.spec import FeatureSpec
+from ...store.urls.location import Location
 from ...store.write.stored_size import MeasuringWriter, dense_row_bytes
 from ...store.write.writer import PlannedImage
 from ..features.inference import Job, TileActivations, activations, decoded
@@ -82,7 +82,7 @@ class Probe:
 
 
 def probe_of(
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Location],
     planned: Mapping[str, PlannedImage],
     backbone: Backbone,
     spec: FeatureSpec,
@@ -130,7 +130,7 @@ def _spread(n: int, most: int) -> list[int]:
     return list(dict.fromkeys(int(n * ((k + 0.5) * _GOLDEN % 1)) for k in range(most if n else 0)))
 
 
-def _job(number: int, path: Path, image: PlannedImage, spec: FeatureSpec) -> Job:
+def _job(number: int, path: Location, image: PlannedImage, spec: FeatureSpec) -> Job:
     job = Job.for_spec(number, image.name, path, image.size, spec)
     offsets = job.geometry.offsets
     some = offsets[:: -(-len(offsets) // _ROWS)]

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Self
 
 from ...extract.feature_spec import feature_spec
 from ...extract.protocol import Backbone
-from ...store.claims import claimed
 from ...store.errors import DsegError
 from ...store.shared_work import SharedWork
 from ...store.spec import FeatureSpec
+from ...store.urls.claims import claimed_place
+from ...store.urls.location import Location
 from ...store.write.writer import FeatureWriter
 from ..cluster.once import once, one_at_a_time
 from ..cluster.parts import refuse_unseen
@@ -134,18 +134,18 @@ class PartImage:
     ----------
     number : int
     name : str
-    path : str
+    path : path
     size : (height, width)
     """
 
     number: int
     name: str
-    path: str
+    path: Location
     size: tuple[int, int]
 
     def job(self, spec: FeatureSpec) -> Job:
         """Return how it is read for the features of a spec."""
-        return Job.for_spec(self.number, self.name, Path(self.path), self.size, spec)
+        return Job.for_spec(self.number, self.name, self.path, self.size, spec)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class ExtractPart:
 
     run: str
     config: ExtractConfig
-    target: Path
+    target: Location
     key: str
     images: tuple[PartImage, ...]
 
@@ -195,7 +195,7 @@ def extract_part(part: ExtractPart) -> Outcome:
         passes = once(part.run, lambda: _passes(part))
         jobs = [one.job(passes.writer.spec) for one in part.images]
         with (
-            claimed(config.out, part.key, "dseg extract", in_parent=True) as claim,
+            claimed_place(config.out, part.key, "dseg extract", in_parent=True) as claim,
             SharedWork.of(claim.take) as shared,
         ):
             passes.over(jobs, outcome, lambda _: None, shared, lambda _: None)

@@ -20,6 +20,7 @@ from ...store.names import composed, stem_of
 from ...store.read.reader import FeatureStore
 from ...store.shared_work import SharedWork
 from ...store.spec import FeatureSpec
+from ...store.urls.location import Location, bytes_under
 from ...store.write.dense import dense_bytes
 from ...store.write.writer import FeatureWriter, PlannedImage, plan_store
 from ..cluster.client import cluster
@@ -82,9 +83,9 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     stems = {image.stem for image in asked.values()}
     again = to_mend(existing, stems, progress, verify=config.verify) if existing else set()
     todo = _todo(existing, asked, again)
-    refuse_too_large(
-        _n_bytes(config, spec, _rows(spec, todo)), config.out, "fewer --blocks or --steps"
-    )
+    if isinstance(config.out, Path):
+        smaller = "fewer --blocks or --steps"
+        refuse_too_large(_n_bytes(config, spec, _rows(spec, todo)), config.out, smaller)
     batch = tile_batch_size(config.batch_size, backbone)
     if config.dry_run:
         loading = time.monotonic() - started
@@ -112,7 +113,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         for number in again:
             writer.mark_incomplete(number)
         images = [
-            PartImage(plan.indices[name], image.name, str(found[name].absolute()), image.size)
+            PartImage(plan.indices[name], image.name, found[name].absolute(), image.size)
             for name, image in asked.items()
         ]
         if client is None:
@@ -121,7 +122,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             del backbone  # the workers have their own
             outcome = _over_cluster(client, config, writer, key, images, progress)
         _add(outcome, {plan.indices[name] for name in todo}, summary)
-    summary.n_bytes = sum(f.stat().st_size for f in config.out.rglob("*") if f.is_file())
+    summary.n_bytes = bytes_under(config.out)
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -139,7 +140,7 @@ def _refuse_contradictions(config: ExtractConfig) -> None:
         )
 
 
-def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Path]:
+def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Location]:
     """Return the images to extract, by name within the folder."""
     if config.only is not None:
         return {
@@ -197,7 +198,7 @@ def _planned(
     return planned, unreadable
 
 
-def _drop_unreadable(target: Path, failed: Mapping[str, str], vanished: Iterable[str]) -> None:
+def _drop_unreadable(target: Location, failed: Mapping[str, str], vanished: Iterable[str]) -> None:
     """Mark images of the store that cannot be read any more: its features are of an older file."""
     reasons = {stem_of(name): reason for name, reason in failed.items()}
     names = [name for name in vanished if stem_of(name) in reasons]
@@ -301,7 +302,7 @@ def _estimate(
     config: ExtractConfig,
     spec: FeatureSpec,
     backbone: Backbone,
-    found: Mapping[str, Path],
+    found: Mapping[str, Location],
     todo: Mapping[str, PlannedImage],
     existing: FeatureStore | None,
     batch: int,
@@ -317,7 +318,7 @@ def _estimate(
         rows=rows,
         n_bytes=_n_bytes(config, spec, rows),
         stored_bytes=probe.stored_bytes(len(todo), rows, new=existing is None),
-        free_bytes=free_bytes(config.out),
+        free_bytes=free_bytes(config.out) if isinstance(config.out, Path) else None,
         peak_memory=peak_resident(),
         seconds=loading + probe.pace.seconds(rows),
     )

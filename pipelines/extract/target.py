@@ -13,6 +13,7 @@ from ...store.errors import InputError
 from ...store.format.layout import open_group, read_header
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
+from ...store.urls.location import Location, UrlPath
 from ...store.write.dense import export_dense
 from ..console.progress import Progress
 from .config import ExtractConfig
@@ -32,7 +33,7 @@ def _replaces(config: ExtractConfig) -> bool:
 @contextmanager
 def claimed_target(
     config: ExtractConfig, spec: FeatureSpec, key: str, progress: Progress
-) -> Iterator[tuple[Path, Claim]]:
+) -> Iterator[tuple[Location, Claim]]:
     """Yield the native store to write; runs that make another store are kept out meanwhile.
 
     Runs that add to the same store, such as shards, go on together. What is there is replaced only
@@ -43,10 +44,23 @@ def claimed_target(
     InputError
         If another run writes there, or something else is there that may not be replaced.
     """
+    if isinstance(config.out, UrlPath):
+        _refuse_replacing(config.out, _replaces(config))
+        # Who plans it refuses a store of other features: no claim is needed.
+        yield config.out, Claim(None, f"'{config.out}'")
+        return
     tidy = partial(_tidy, config.out, progress, goes_on=_replaces(config))
     claim = claimed(config.out, key, "dseg extract", in_parent=True, tidy=tidy, warn=progress.warn)
-    with claim as held, _target(config, spec, progress) as target:
+    with claim as held, _target(config, config.out, spec, progress) as target:
         yield target, held
+
+
+def _refuse_replacing(out: UrlPath, replaces: bool) -> None:
+    if replaces:
+        raise InputError(
+            f"'{out}' is a URL, where nothing can be renamed, so --overwrite and --layout dense "
+            "cannot be used: remove what is there, and extract without them"
+        )
 
 
 def _tidy(out: Path, progress: Progress, *, goes_on: bool) -> None:
@@ -71,9 +85,11 @@ def temporary_stores(out: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def _target(config: ExtractConfig, spec: FeatureSpec, progress: Progress) -> Iterator[Path]:
+def _target(
+    config: ExtractConfig, out: Path, spec: FeatureSpec, progress: Progress
+) -> Iterator[Path]:
     """Yield the native store to write: ``out``, or a temporary one from which ``out`` is made."""
-    dense, out = config.layout == "dense", config.out
+    dense = config.layout == "dense"
     taken = not is_free(out)
     if taken and config.overwrite:
         read_header(open_group(out), f"'{out}'")  # never remove what is not ours

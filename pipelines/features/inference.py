@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
-from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -23,6 +22,7 @@ from ...extract.protocol import Backbone
 from ...store.errors import InputError
 from ...store.geometry import Geometry, plan_tiles
 from ...store.spec import FeatureSpec
+from ...store.urls.location import Location, at_hand
 
 __all__ = [
     "ImageTransform",
@@ -60,14 +60,14 @@ class Job:
 
     number: int
     name: str
-    path: Path
+    path: Location
     geometry: Geometry
     shapes: tuple[tuple[int, int], ...] = ()
     latents: tuple[Latents | None, ...] = (None,)
 
     @classmethod
     def for_spec(
-        cls, number: int, name: str, path: Path, size: tuple[int, int], spec: FeatureSpec
+        cls, number: int, name: str, path: Location, size: tuple[int, int], spec: FeatureSpec
     ) -> Self:
         """Return the job that makes the features of a spec of an image of that size."""
         geometry = plan_tiles(size, spec.row_shape, spec.fit, spec.overlap)
@@ -155,10 +155,11 @@ def decoded(
     def decode(job: Job) -> Decoded | Unchanged | Refused:
         sha256 = None
         try:
-            sha256 = sha256_of(job.path)
+            path = at_hand(job.path)  # for by URL it is read once
+            sha256 = sha256_of(path)
             if is_done(job, sha256):
                 return Unchanged(job)
-            image = read_image(job.path, white)
+            image = read_image(path, white)
             if image.shape[:2] != job.geometry.size:
                 return Refused(job, "the file changed while it was read", sha256)
             if transform is not None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 from ...extract.from_spec import restore_backbone
@@ -19,6 +18,7 @@ from ...store.names import stem_of
 from ...store.read.image_tables import StoredImage
 from ...store.read.protocol import Features
 from ...store.spec import FeatureSpec
+from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.image_list import named
 from ..inputs.image_survey import ImageSurvey, survey_images, warn_if_dark
@@ -230,7 +230,7 @@ class ImageFilesSource(ABC):
         yield from _by_image(self._computed(images))
 
     @abstractmethod
-    def _job(self, number: int, name: str, path: Path, size: tuple[int, int]) -> Job:
+    def _job(self, number: int, name: str, path: Location, size: tuple[int, int]) -> Job:
         """Return how an image of a size is cut into tiles."""
 
     @abstractmethod
@@ -307,7 +307,7 @@ class ImageSource(ImageFilesSource):
         self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
         self._batch_size = tile_batch_size(batch_size, self._backbone)
 
-    def _job(self, number: int, name: str, path: Path, size: tuple[int, int]) -> Job:
+    def _job(self, number: int, name: str, path: Location, size: tuple[int, int]) -> Job:
         return Job.for_spec(number, name, path, size, self.spec)
 
     def _computed(

@@ -10,7 +10,6 @@ from ..console.options import (
     cluster_options,
     device_option,
     dry_run_option,
-    existing_folder,
     folder,
     ignore_option,
     layers_option,
@@ -21,6 +20,7 @@ from ..console.options import (
     unreadable_option,
 )
 from ..console.output import console_of, next_command, report
+from ..console.places import existing_folder_or_url, storage_option
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle, refuse_idle_training
 
@@ -31,8 +31,8 @@ __all__ = ["fit"]
 
 
 @click.command()
-@click.argument("stores", type=existing_folder, nargs=-1, required=True)
-@click.argument("labels", type=existing_folder)
+@click.argument("stores", type=existing_folder_or_url, nargs=-1, required=True)
+@click.argument("labels", type=existing_folder_or_url)
 @click.option(
     "--out", type=folder, default="model", show_default=True, help="Output folder of the model."
 )
@@ -52,7 +52,7 @@ __all__ = ["fit"]
 )
 @click.option(
     "--self-train",
-    type=existing_folder,
+    type=existing_folder_or_url,
     multiple=True,
     metavar="STORE",
     help="Also learn from images without labels, of this store, where the ensemble is sure; kept "
@@ -69,6 +69,7 @@ __all__ = ["fit"]
 @cluster_options
 @unreadable_option("stop")
 @list_option
+@storage_option
 @device_option
 @overwrite_option
 @dry_run_option

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...store.urls.location import Location
 from ..cluster.client import ClusterOptions
 from ..training.options import StoreTraining
 
@@ -35,7 +36,7 @@ class FitConfig(StoreTraining):
     folds: int | None = None
     folds_out: Path | None = None
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
-    self_train: tuple[Path, ...] = ()
+    self_train: tuple[Location, ...] = ()
     self_train_images: int = 200
 
 

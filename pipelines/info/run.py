@@ -12,6 +12,7 @@ from ...store.drawn import Drawn, summarise_drawn
 from ...store.errors import InputError
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
+from ...store.urls.location import Location, UrlPath, bytes_under
 from ..console.scores import cross_validation_words
 from ..inputs.image_list import read_list, select
 from ..masks.segmenter import recorded_stores
@@ -22,7 +23,7 @@ __all__ = ["describe", "in_words"]
 _SHOWN_RANGES = 5
 
 
-def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
+def describe(path: Location, list_file: Path | None = None) -> dict[str, Any]:
     """Return plain JSON values about a store, a model or a student.
 
     Parameters
@@ -38,6 +39,8 @@ def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
     """
     if (path / "zarr.json").is_file():
         return _store(path, None if list_file is None else read_list(list_file))
+    if isinstance(path, UrlPath):
+        raise InputError(f"there is no feature store at '{path}'; models and students are local")
     if MODEL_FOLDER.is_at(path):
         if list_file is not None:
             raise InputError(f"--list selects images of a store, but '{path}' is a model")
@@ -53,7 +56,7 @@ def describe(path: Path, list_file: Path | None = None) -> dict[str, Any]:
     )
 
 
-def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
+def _store(path: Location, wanted: Sequence[str] | None) -> dict[str, Any]:
     store = FeatureStore.open(path)
     known = {image.stem: image for image in store.images}
     images = [known[stem] for stem in select(list(known), wanted, f"images in '{path}'")]
@@ -65,7 +68,7 @@ def _store(path: Path, wanted: Sequence[str] | None) -> dict[str, Any]:
         "failed": {image.name: image.failed for image in images if image.failed is not None},
         "rows": sum(image.row_count for image in images),
         "codec": store.codec,
-        "bytes_on_disk": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
+        "bytes_on_disk": bytes_under(path),
         **_synthetic(image.drawn for image in images),
         "features": _features(store.spec),
     }

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL, WHITES, white_of_values
 from ...extract.images.reading import UnreadableImage, brightest_of, image_facts
-from ...store.walking import count_suffixes
+from ...store.urls.location import Location
+from ...store.urls.walking import count_suffixes
 from ..console.progress import Progress
 from .image_list import named
 
@@ -34,8 +34,8 @@ class ImageSurvey:
 
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    deep: list[Path] = field(default_factory=list)
-    paged: list[Path] = field(default_factory=list)
+    deep: list[Location] = field(default_factory=list)
+    paged: list[Location] = field(default_factory=list)
 
     def warn_about_pages(self, progress: Progress) -> None:
         """Warn of files of several pages or frames, of which the first is used."""
@@ -49,7 +49,7 @@ class ImageSurvey:
             )
 
 
-def survey_images(images: Mapping[str, Path], progress: Progress) -> ImageSurvey:
+def survey_images(images: Mapping[str, Location], progress: Progress) -> ImageSurvey:
     """Read the headers of images, given by name."""
     survey = ImageSurvey()
     with progress.bar("headers", len(images), "images") as advance:
@@ -59,7 +59,7 @@ def survey_images(images: Mapping[str, Path], progress: Progress) -> ImageSurvey
     return survey
 
 
-def _read_header(name: str, path: Path, survey: ImageSurvey) -> None:
+def _read_header(name: str, path: Location, survey: ImageSurvey) -> None:
     try:
         facts = image_facts(path)
     except (UnreadableImage, OSError) as error:
@@ -81,7 +81,7 @@ def report_skipped_files(files: ImageFiles, progress: Progress) -> None:
         progress.say(f"{files.where} has links to {links}; the images there are included")
 
 
-def detect_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int:
+def detect_white(deep: Sequence[Location], n_images: int, progress: Progress) -> int:
     """Return which value is white in images of 16 bits a channel, found from all of them together.
 
     That of the fewest bits, of 8, 10, 12, 14 and 16, that hold the brightest value. Said, unless it
@@ -100,7 +100,7 @@ def detect_white(deep: Sequence[Path], n_images: int, progress: Progress) -> int
     return white
 
 
-def _warn_of_dark_images(deep: Sequence[Path], white: int, progress: Progress) -> None:
+def _warn_of_dark_images(deep: Sequence[Location], white: int, progress: Progress) -> None:
     """Warn of images that use far fewer bits than the white that is taken for all of them.
 
     Only some are examined, evenly spread, for each has to be decoded.
@@ -119,7 +119,7 @@ def _warn_of_dark_images(deep: Sequence[Path], white: int, progress: Progress) -
 
 
 def warn_if_dark(
-    deep: Sequence[Path], n_images: int, what: str, advice: str, progress: Progress
+    deep: Sequence[Location], n_images: int, what: str, advice: str, progress: Progress
 ) -> None:
     """Warn of images that come out nearly black where white is that of 16 bits already.
 

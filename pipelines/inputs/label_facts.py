@@ -7,7 +7,6 @@ files.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from ...classify.labels.classes import Classes
 from ...classify.labels.survey import LabelMapStats
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
+from ...store.urls.location import Location
 from .image_list import named
 
 __all__ = ["LabelFacts", "LabelFile"]
@@ -38,7 +38,7 @@ class LabelFile:
         All pixels of the file.
     """
 
-    path: Path
+    path: Location
     pixels: Mapping[int, int]
     lost: Mapping[int, int]
     size: int

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -24,7 +23,8 @@ from ...store.names import composed
 from ...store.read.image_tables import StoredImage
 from ...store.read.protocol import Features
 from ...store.sampling.pixel_set import PixelSet
-from ...store.walking import walk
+from ...store.urls.location import Location, UrlPath
+from ...store.urls.walking import walk, within
 from ..console.progress import Progress
 from .image_list import named, select
 from .label_facts import LabelFacts, LabelFile
@@ -82,7 +82,7 @@ class Labelled:
         return [stem for stem, sha in known if sha is not None and not images[stem].is_still(sha)]
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[Location, ...]:
         """The label map of each image."""
         return tuple(file.path for file in self.facts.files)
 
@@ -131,7 +131,7 @@ class Labelled:
         return replace(self, pixels=pixels, y=y, images=images, facts=facts)
 
 
-def images_among_labels(folder: Path, images: Iterable[tuple[str, str]]) -> list[Path]:
+def images_among_labels(folder: Location, images: Iterable[tuple[str, str]]) -> list[Location]:
     """Return the images, given by name and sha256, that lie in a label folder.
 
     As in the published data, where ``1.png`` is the image and ``1.npy`` its label map.
@@ -141,13 +141,19 @@ def images_among_labels(folder: Path, images: Iterable[tuple[str, str]]) -> list
     return [path for name, path in found.items() if sha256_of(path).hex() == hashes[name]]
 
 
-def find_by_name(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+def find_by_name(folder: Location, names: Iterable[str]) -> dict[str, Location]:
     """Return the files of a folder with certain names, in any Unicode form, by name."""
     all_names = list(names)
-    found = {name: folder / name for name in all_names if (folder / name).is_file()}
+    if isinstance(folder, UrlPath):
+        by_name = {composed(within(path, folder)): path for path in walk(folder).files}
+        named = ((name, by_name.get(composed(name))) for name in all_names)
+        return {name: path for name, path in named if path is not None}
+    found: dict[str, Location] = {
+        name: folder / name for name in all_names if (folder / name).is_file()
+    }
     rest = {composed(name): name for name in all_names if name not in found and not name.isascii()}
     for path in walk(folder).files if rest else ():
-        name = rest.get(composed(path.relative_to(folder).as_posix()))
+        name = rest.get(composed(within(path, folder)))
         if name is not None:
             found[name] = path
     return found
@@ -155,12 +161,12 @@ def find_by_name(folder: Path, names: Iterable[str]) -> dict[str, Path]:
 
 def match_labels(
     known: Mapping[str, object],
-    folder: Path,
+    folder: Location,
     wanted: Sequence[str] | None,
     what: str,
-    images: Collection[Path] = (),
+    images: Collection[Location] = (),
     progress: Progress | None = None,
-) -> dict[str, Path]:
+) -> dict[str, Location]:
     """Return the label map of each image that is to be used, by stem, in the images' order.
 
     Parameters
@@ -209,7 +215,7 @@ def match_labels(
 
 def read_labelled(
     store: Features,
-    folder: Path,
+    folder: Location,
     wanted: Sequence[str] | None,
     ignore: int,
     progress: Progress,
@@ -288,7 +294,7 @@ def read_labelled(
     return Labelled(pixels, every_y, classes, tuple(paths), ignore, facts, sha256s, left_out)
 
 
-def _images_in(folder: Path, store: Features) -> list[Path]:
+def _images_in(folder: Location, store: Features) -> list[Location]:
     """Return the images of a store that lie in a label folder, as `images_among_labels`."""
     names = {image.name: image for image in store.images}
     # Each sha256 is a file of the store, so read only those of images whose name is in the folder.
@@ -297,11 +303,11 @@ def _images_in(folder: Path, store: Features) -> list[Path]:
 
 
 def _extracted(
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Location],
     images: Mapping[str, StoredImage],
     store: Features,
     progress: Progress,
-) -> dict[str, Path]:
+) -> dict[str, Location]:
     """Leave out labelled images that could not be extracted; refuse those not yet extracted."""
     failed = [stem for stem in paths if images[stem].failed is not None]
     if failed:
@@ -319,8 +325,8 @@ def _extracted(
 
 
 def _without(
-    paths: Mapping[str, Path], left_out: Mapping[str, str], progress: Progress
-) -> dict[str, Path]:
+    paths: Mapping[str, Location], left_out: Mapping[str, str], progress: Progress
+) -> dict[str, Location]:
     """Leave out images whose features cannot be read."""
     if left_out:
         first = next(iter(left_out.values()))

@@ -17,6 +17,8 @@ from ...store.read.reader import FeatureStore
 from ...store.read.view import features_for_spec, join_features
 from ...store.spec import FeatureSpec
 from ...store.synthetic import is_synthetic_store, no_features
+from ...store.urls.location import Location, location
+from ...store.urls.options import StorageOptions
 from ..console.progress import Progress
 from ..features.sources import ImageSource, Source, StoreSource, white_of
 from .mask_model import FeatureNetwork, ImageOptions
@@ -25,7 +27,7 @@ from .segmenter import Segmenter, load_model, recorded_stores, spec_of
 __all__ = ["EnsembleModel", "is_store"]
 
 
-def is_store(path: Path) -> bool:
+def is_store(path: Location) -> bool:
     """Say whether a path is a feature store.
 
     Raises
@@ -107,9 +109,9 @@ class EnsembleModel:
             options.backbone,
         )
 
-    def default_sources(self) -> tuple[Path, ...]:
+    def default_sources(self, storage: StorageOptions = ()) -> tuple[Location, ...]:
         """Return the stores that it was fitted on."""
-        recorded = tuple(map(Path, recorded_stores(self.extra)))
+        recorded = tuple(location(text, storage) for text in recorded_stores(self.extra))
         if not recorded or not all(map(is_store, recorded)):
             stores = ", ".join(f"'{path}'" for path in recorded)
             where = f" (recorded: {stores})" if recorded else ""
@@ -119,11 +121,11 @@ class EnsembleModel:
             )
         return recorded
 
-    def stores(self, paths: Sequence[Path]) -> StoreSource:
+    def stores(self, paths: Sequence[Location]) -> StoreSource:
         """Return the activations in feature stores."""
         return StoreSource(self._features(paths))
 
-    def _features(self, paths: Sequence[Path]) -> Features:
+    def _features(self, paths: Sequence[Location]) -> Features:
         stores = [FeatureStore.open(path) for path in paths]
         if self._model.spec_ is not None:
             return features_for_spec(stores, self._model.spec_)

@@ -24,6 +24,7 @@ from ...extract.images.levels import FULL
 from ...extract.images.reading import read_image, sha256_of
 from ...store.atomic_folder import temporary_path
 from ...store.errors import DsegError, InputError
+from ...store.urls.location import Location
 from ..inputs.image_list import named
 from .manifest import FILE, KINDS, SHA256, Manifest, same_prediction
 from .open_model import files_of_model
@@ -67,7 +68,7 @@ class MaskOptions:
     uncertainty: bool = False
     overlay: bool = False
     paper: bool = False
-    images: Mapping[str, Path] | None = None
+    images: Mapping[str, Location] | None = None
     white: int = FULL
 
 
@@ -196,7 +197,7 @@ class MaskFolder:
 
     def of_part(
         self,
-        images: Mapping[str, Path] | None,
+        images: Mapping[str, Location] | None,
         exclusive: Callable[[], AbstractContextManager[None]],
     ) -> "MaskFolder":
         """Return a writer to this folder for some other images, which knows what is there now.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from ...classify.inference.prediction import At, Prediction
 from ...classify.labels.classes import Classes
 from ...extract.images.files import ImageFiles
+from ...store.urls.location import Location
+from ...store.urls.options import StorageOptions
 from ..console.progress import Progress
 from ..features.sources import ImageFilesSource, Segmentable, Source
 
@@ -131,8 +132,13 @@ class MaskModel(Protocol):
             If it cannot take images, or an option is not one for it.
         """
 
-    def default_sources(self) -> tuple[Path, ...]:
+    def default_sources(self, storage: StorageOptions = ()) -> tuple[Location, ...]:
         """Return the stores that it was fitted on, which are predicted if nothing is given.
+
+        Parameters
+        ----------
+        storage : StorageOptions
+            Of the connection to those by URL.
 
         Raises
         ------
@@ -140,7 +146,7 @@ class MaskModel(Protocol):
             If they are not known, or not there any more.
         """
 
-    def stores(self, paths: Sequence[Path]) -> Source:
+    def stores(self, paths: Sequence[Location]) -> Source:
         """Return the source of the images of feature stores that `segmenter` takes.
 
         Raises

@@ -16,6 +16,8 @@ from ...distil.student.files import Student, read_student
 from ...distil.student.view import View
 from ...extract.images.files import ImageFiles
 from ...store.errors import DsegError, InputError
+from ...store.urls.location import Location
+from ...store.urls.options import StorageOptions
 from ..console.progress import Progress
 from ..features.inference import Decoded, Job, Refused, TileActivations, Unchanged
 from ..features.sources import ImageFilesSource, Segmentable, Source
@@ -76,11 +78,11 @@ class StudentModel:
                 )
         return StudentSource(self._student, files, options, self._device, progress)
 
-    def default_sources(self) -> tuple[Path, ...]:
+    def default_sources(self, storage: StorageOptions = ()) -> tuple[Location, ...]:
         """Refuse: the images have to be given."""
         raise InputError(f"'{self._folder}' is a student: give a folder of images, or single ones")
 
-    def stores(self, paths: Sequence[Path]) -> Source:
+    def stores(self, paths: Sequence[Location]) -> Source:
         """Refuse: a student takes images."""
         stores = ", ".join(f"'{path}'" for path in paths)
         raise InputError(
@@ -127,7 +129,7 @@ class StudentSource(ImageFilesSource):
         self._device, self._layout = device, layout
         self._batch = options.batch_size or (1 if device.type == "cpu" else _BATCH_ACCELERATOR)
 
-    def _job(self, number: int, name: str, path: Path, size: tuple[int, int]) -> Job:
+    def _job(self, number: int, name: str, path: Location, size: tuple[int, int]) -> Job:
         return Job(number, name, path, self._view.geometry(size))
 
     def _computed(

@@ -6,11 +6,11 @@ for in another folder the same name may be another image.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 from ...store.drawn import summarise_drawn
 from ...store.read.protocol import Features
+from ...store.urls.location import Location, location
 from .segmenter import recorded_stores
 
 __all__ = ["LEARNT_KEY", "SYNTHETIC", "TrainingSet", "training_set_facts"]
@@ -52,7 +52,7 @@ class TrainingSet:
         self._sha256, self._stems = sha256, stems
 
     @classmethod
-    def of(cls, extra: Mapping[str, Any], sources: Sequence[Path] = ()) -> Self:
+    def of(cls, extra: Mapping[str, Any], sources: Sequence[Location] = ()) -> Self:
         """Return the training images of a saved model.
 
         Parameters
@@ -63,7 +63,7 @@ class TrainingSet:
             The stores of the images that `has` will be called with.
         """
         sha256 = _texts(extra.get("images_sha256"))
-        known = {Path(path).resolve() for path in recorded_stores(extra)}
+        known = {location(path).resolve() for path in recorded_stores(extra)}
         use_stems = bool(sources) and all(path.resolve() in known for path in sources)
         return cls(sha256, _texts(extra.get("images")) if use_stems else None)
 

@@ -14,7 +14,6 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_folder,
-    existing_path,
     folder,
     list_option,
     output_options,
@@ -24,6 +23,7 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
+from ..console.places import existing_path_or_url, storage_option, storage_options
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle
 
@@ -34,7 +34,7 @@ __all__ = ["predict"]
 
 
 @click.command()
-@click.argument("sources", type=existing_path, nargs=-1)
+@click.argument("sources", type=existing_path_or_url, nargs=-1)
 @click.option(
     "--model",
     type=existing_folder,
@@ -74,6 +74,7 @@ __all__ = ["predict"]
 @white_option
 @unreadable_option("skip")
 @list_option
+@storage_option
 @cluster_options
 @resources_option
 @device_option
@@ -100,7 +101,7 @@ def predict(context: click.Context, /, **given: Any) -> int:
     refuse_idle(context, _idle(given))
     console, as_json = console_of(given)
     given["cluster"] = ClusterOptions.taken_from(given)
-    summary = run(PredictConfig(**given), console)
+    summary = run(PredictConfig(**given, storage=storage_options(context)), console)
     text = (
         f"{summary.masks}: {summary.predicted} masks written, {summary.unchanged} unchanged, "
         f"{len(summary.failed)} failed; {summary.seconds:.0f} s"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...store.urls.location import Location
+from ...store.urls.options import StorageOptions
 from ..cluster.client import ClusterOptions
 from ..inputs.unreadable import Unreadable
 
@@ -49,9 +51,11 @@ class PredictConfig:
         Replace masks of another model, or files that are no masks of ours.
     dry_run : bool
         Only tell what would be done.
+    storage : StorageOptions
+        Of the connection to the stores that the model was fitted on, if these are URLs.
     """
 
-    sources: tuple[Path, ...] = ()
+    sources: tuple[Location, ...] = ()
     model: Path = Path("model")
     out: Path = Path("masks")
     checkpoint: str | None = None
@@ -70,6 +74,7 @@ class PredictConfig:
     unreadable: Unreadable = "skip"
     overwrite: bool = False
     dry_run: bool = False
+    storage: StorageOptions = field(default=(), repr=False)
 
 
 @dataclass

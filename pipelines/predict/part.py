@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 from ...extract.images.files import ImageFiles
 from ...extract.networks.devices import choose_device
-from ...store.claims import claimed
 from ...store.shared_work import SharedWork
+from ...store.urls.claims import claimed_place
+from ...store.urls.location import Location
 from ..cluster.once import once, one_at_a_time
 from ..cluster.parts import refuse_unseen
 from ..console.progress import Progress
@@ -42,9 +42,9 @@ class PredictPart:
     fingerprint, key : str
         Of the model; of the run's claim.
     stems : tuple of str
-    files : tuple of (str, str)
+    files : tuple of (str, path)
         Name and path of each image that masks are made of; none where its features are in a store.
-    pictures : tuple of str
+    pictures : tuple of path
         Path of each image that an overlay is drawn on, where its features are in a store.
     """
 
@@ -54,8 +54,8 @@ class PredictPart:
     fingerprint: str
     key: str
     stems: tuple[str, ...]
-    files: tuple[tuple[str, str], ...] = ()
-    pictures: tuple[str, ...] = ()
+    files: tuple[tuple[str, Location], ...] = ()
+    pictures: tuple[Location, ...] = ()
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -75,15 +75,15 @@ class PredictPart:
 
     def images(self) -> ImageFiles:
         """Return the images that masks are made of."""
-        return ImageFiles("the images", {name: Path(path) for name, path in self.files})
+        return ImageFiles("the images", dict(self.files))
 
-    def pictures_by_stem(self) -> Mapping[str, Path] | None:
+    def pictures_by_stem(self) -> Mapping[str, Location] | None:
         """Return the images that overlays are drawn on."""
         if self.files:
             files = self.images()
             return {stem: files.files[name] for stem, name in files.by_stem.items()}
         if self.pictures:
-            return {s: Path(path) for s, path in zip(self.stems, self.pictures, strict=True)}
+            return dict(zip(self.stems, self.pictures, strict=True))
         return None
 
 
@@ -158,7 +158,7 @@ def predict_part(part: PredictPart) -> PartOutcome:
         source = opened.source
         if isinstance(source, ImageFilesSource):
             source = source.of(part.images())
-        with claimed(config.out, part.key, DOING.format(config.model)) as claim:
+        with claimed_place(config.out, part.key, DOING.format(config.model)) as claim:
             files = opened.files.of_part(part.pictures_by_stem(), claim.exclusive)
             with files.without_leftovers(), SharedWork.of(claim.take) as shared:
                 masks = write_shared(

@@ -17,9 +17,11 @@ from ...extract.images.files import find_images
 from ...extract.images.levels import FULL, white_in
 from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
-from ...store.claims import Claim, claimed
+from ...store.claims import Claim
 from ...store.errors import DsegError, InputError
 from ...store.shared_work import SharedWork
+from ...store.urls.claims import claimed_place
+from ...store.urls.location import Location
 from ..cluster.client import ClusterOptions, cluster
 from ..cluster.parts import absolute, part_size
 from ..cluster.window import TOOK_DOWN, over_cluster
@@ -82,7 +84,7 @@ def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Claim]:
         return
     key, doing = _key(config), DOING.format(config.model)
     tidy = partial(remove_temporary_files, config.out)
-    with claimed(config.out, key, doing, tidy=tidy, warn=progress.warn) as claim:
+    with claimed_place(config.out, key, doing, tidy=tidy, warn=progress.warn) as claim:
         yield claim
 
 
@@ -168,10 +170,10 @@ def _parts(
     client: Any,
 ) -> Iterator[PredictPart]:
     """Yield what the workers of a cluster are given, a few images at a time."""
-    paths: tuple[str, ...] = ()
+    paths: tuple[Location, ...] = ()
     if options.images is not None:
-        paths = tuple(str(options.images[stem].absolute()) for stem in stems)
-    files: tuple[tuple[str, str], ...] = ()
+        paths = tuple(options.images[stem].absolute() for stem in stems)
+    files: tuple[tuple[str, Location], ...] = ()
     if isinstance(source, ImageFilesSource):
         files = tuple(zip((source.names[stem] for stem in stems), paths, strict=True))
         source.warn_of(stems)
@@ -253,11 +255,11 @@ def _source(config: PredictConfig, model: MaskModel, progress: Progress) -> Sour
     return model.images(files, options, progress)
 
 
-def _sources(config: PredictConfig, model: MaskModel) -> tuple[Path, ...]:
-    return config.sources or model.default_sources()
+def _sources(config: PredictConfig, model: MaskModel) -> tuple[Location, ...]:
+    return config.sources or model.default_sources(config.storage)
 
 
-def _quoted(paths: Sequence[Path]) -> str:
+def _quoted(paths: Sequence[Location]) -> str:
     return ", ".join(f"'{path}'" for path in paths)
 
 

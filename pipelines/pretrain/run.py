@@ -107,7 +107,7 @@ def _dataset(
     names = files.by_stem
     listed = None if config.list_file is None else read_list(config.list_file)
     chosen = select(list(names), listed, f"images in {files.where}")
-    images = {names[stem]: files.files[names[stem]] for stem in chosen}
+    images = {names[stem]: files.local[names[stem]] for stem in chosen}
     survey = survey_images(images, progress)
     survey.warn_about_pages(progress)
     white = config.white or detect_white(survey.deep, len(survey.sizes), progress)

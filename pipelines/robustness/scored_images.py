@@ -12,6 +12,7 @@ from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles
 from ...extract.images.reading import UnreadableImage, image_size, sha256_of
 from ...store.errors import InputError
+from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import (
     find_by_name,
@@ -38,7 +39,7 @@ class ScoredImages:
         Of each image, in hexadecimal, by its stem.
     """
 
-    labels: Mapping[str, Path]
+    labels: Mapping[str, Location]
     classes: Classes
     digest: str
     sha256: Mapping[str, str]
@@ -77,10 +78,10 @@ def read_scored_images(
         If they do not match, an image cannot be used, a label map does not fit it, or ids are
         hardly classes.
     """
-    files = {stem: images.files[name] for stem, name in images.by_stem.items()}
+    files = {stem: images.local[name] for stem, name in images.by_stem.items()}
     same_names = find_by_name(labels, images.files)
     not_labels = images_among_labels(
-        labels, ((name, sha256_of(images.files[name]).hex()) for name in same_names)
+        labels, ((name, sha256_of(images.local[name]).hex()) for name in same_names)
     )
     paths = match_labels(files, labels, wanted, f"images in {images.where}", not_labels, progress)
     digest, named, sha256 = hashlib.sha256(), load_classes(labels, progress.say), dict[str, str]()
@@ -100,7 +101,7 @@ def read_scored_images(
 
 
 def _take_in(
-    survey: LabelSurvey, image: Path, path: Path, classes: Classes | None, smallest: int
+    survey: LabelSurvey, image: Path, path: Location, classes: Classes | None, smallest: int
 ) -> None:
     """Refuse an image or a label map that scoring would refuse after the first hour."""
     try:

@@ -8,7 +8,6 @@ from ..console.options import (
     SEED,
     device_option,
     dry_run_option,
-    existing_folder,
     folder,
     ignore_option,
     list_option,
@@ -18,6 +17,7 @@ from ..console.options import (
     unreadable_option,
 )
 from ..console.output import console_of, report
+from ..console.places import existing_folder_or_url, storage_option
 from ..console.unused_options import refuse_idle
 
 if TYPE_CHECKING:  # what it imports is for its run
@@ -27,8 +27,8 @@ __all__ = ["select"]
 
 
 @click.command()
-@click.argument("stores", type=existing_folder, nargs=-1, required=True)
-@click.argument("labels", type=existing_folder)
+@click.argument("stores", type=existing_folder_or_url, nargs=-1, required=True)
+@click.argument("labels", type=existing_folder_or_url)
 @click.option(
     "--out", type=folder, default="select", show_default=True, help="Output folder of the report."
 )
@@ -77,6 +77,7 @@ __all__ = ["select"]
 @ignore_option
 @unreadable_option("stop")
 @list_option
+@storage_option
 @device_option
 @overwrite_option
 @dry_run_option

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...store.urls.location import Location
 from ..inputs.unreadable import Unreadable
 
 __all__ = ["Confirmed", "ScoredSet", "SelectConfig", "SelectSummary"]
@@ -48,8 +49,8 @@ class SelectConfig:
         Only tell what would be done.
     """
 
-    stores: tuple[Path, ...]
-    labels: Path
+    stores: tuple[Location, ...]
+    labels: Location
     out: Path = Path("select")
     list_file: Path | None = None
     ignore: int = 255

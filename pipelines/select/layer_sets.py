@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -16,6 +15,7 @@ from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
 from ...store.read.view import StorePart, join_features, layer_names, store_parts
 from ...store.spec import FeatureSpec, LayerSpec
+from ...store.urls.location import Location
 
 __all__ = ["LayerSet", "NetworkTimes", "default_names", "split_name"]
 
@@ -112,7 +112,7 @@ class LayerSet:
         """Passes of a network, one a timestep; one of a network without noise."""
         return sum(len(_timesteps(spec)) for _, spec in self.parts)
 
-    def fit_command(self, labels: Path, options: Mapping[str, Any]) -> str:
+    def fit_command(self, labels: Location, options: Mapping[str, Any]) -> str:
         """Return the command that trains on these layers.
 
         Parameters

@@ -10,6 +10,7 @@ from ...classify.ensemble.recipes import Recipe
 from ...store.read.protocol import Features
 from ...store.read.reader import FeatureStore
 from ...store.read.view import join_features
+from ...store.urls.location import Location
 from ..inputs.unreadable import Unreadable
 from .memory import default_memory
 
@@ -83,8 +84,8 @@ class StoreTraining(TrainingOptions):
         Only tell what would be done.
     """
 
-    stores: tuple[Path, ...]
-    labels: Path
+    stores: tuple[Location, ...]
+    labels: Location
     _: KW_ONLY
     layers: tuple[str, ...] | None = None
     list_file: Path | None = None

@@ -6,6 +6,7 @@ They use zarr's ``Store`` interface, so the store need not be a local folder.
 import asyncio
 import os
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Thread
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 from zarr.abc.store import Store, SupportsSetSync
 from zarr.buffer import cpu
 from zarr.storage import LocalStore
+
+from ..urls.zarr_store import UrlStore
 
 __all__ = [
     "LOCK",
@@ -30,6 +33,7 @@ __all__ = [
 T = TypeVar("T")
 
 LOCK = "plan.lock"
+_ASKING_THREADS = 16
 PARTIAL = ".partial"  # zarr's suffix of a key that is still being written
 
 
@@ -57,6 +61,8 @@ def exists(store: Store, key: str) -> bool:
     """Whether a key exists."""
     if isinstance(store, LocalStore):
         return (store.root / key).exists()
+    if isinstance(store, UrlStore):
+        return store.has(key)
     return _result(store.exists(key))
 
 
@@ -89,11 +95,16 @@ def list_folder(store: Store, folder: str) -> tuple[str, ...]:
     return _result(names())
 
 
-def list_numbers(store: Store, folder: str) -> set[int]:
+def list_numbers(store: Store, folder: str, below: int) -> set[int]:
     """Return the keys under a folder that are numbers: the written chunks of a flag array.
 
-    A killed writer leaves ``<key>.<random>.partial`` behind; those are no numbers.
+    A killed writer leaves ``<key>.<random>.partial`` behind; those are no numbers. A web server
+    need not list its files: it is asked for each of the numbers below ``below``.
     """
+    if isinstance(store, UrlStore) and not store.url.objects.can_list:
+        with ThreadPoolExecutor(_ASKING_THREADS, "dseg-ask") as pool:
+            there = pool.map(lambda number: store.has(f"{folder}/{number}"), range(below))
+            return {number for number, found in enumerate(there) if found}
     return {int(name) for name in list_folder(store, folder) if name.isdecimal()}
 
 

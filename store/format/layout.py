@@ -5,12 +5,14 @@ Written by `dseg.store.write.writer`, read by `dseg.store.read.reader`.
 
 import platform
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import ContainsArrayError
 from zarr.storage import LocalStore
@@ -22,6 +24,8 @@ from ..spec import FORMAT, VERSION, FeatureSpec, hash_of, layer_columns
 from ..synthetic import FORMAT as SYNTHETIC
 from ..synthetic import no_features
 from ..texts import read_json
+from ..urls.location import Location, UrlPath, location
+from ..urls.zarr_store import UrlStore
 from .bounds import check_codecs, check_counts, check_row
 from .codecs import Codec, codec_named
 
@@ -35,12 +39,14 @@ __all__ = [
     "open_group",
     "put_header",
     "read_header",
+    "zarr_store",
     "initial_attributes",
 ]
 
 TABLE_CHUNK = 16384
 CHUNK_LIMIT = 2**30  # bytes; Blosc compresses less than 2**31 at once
 DENSE_TILE = 64
+_OPENING_THREADS = 16  # what is given by URL answers slowly, but many at a time
 NATIVE, DENSE = "native", "dense"
 GROUPS = ("features", "scales", "images", "rows", "layers", "facts")
 NO_IMAGE = -1
@@ -349,7 +355,14 @@ def copied_attributes(group: zarr.Group) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and SEAL in found and not is_broken(found) else None
 
 
-def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
+def zarr_store(path: Location, *, read_only: bool = False) -> Store:
+    """Return the keys of a folder or URL, as Zarr reads and writes them."""
+    if isinstance(path, UrlPath):
+        return UrlStore(path, read_only=read_only)
+    return LocalStore(path, read_only=read_only)
+
+
+def open_group(path: str | Location, *, write: bool = False) -> zarr.Group:
     """Open the root group of a store that exists.
 
     Raises
@@ -361,13 +374,14 @@ def open_group(path: str | Path, *, write: bool = False) -> zarr.Group:
     StoreError
         If it is damaged.
     """
-    folder = Path(path)
-    if not folder.is_dir():
+    folder = location(path)
+    found = folder.is_dir() if isinstance(folder, Path) else (folder / "zarr.json").is_file()
+    if not found:
         raise InputError(
             f"there is no feature store at '{path}': give a folder that `dseg extract` wrote"
         )
     try:
-        store = LocalStore(folder, read_only=not write)
+        store = zarr_store(folder, read_only=not write)
         if (folder / "zarr.json").is_file():  # bounded, which zarr's reader is not
             read_json(folder / "zarr.json")
         mode: Literal["r", "r+"] = "r+" if write else "r"
@@ -399,7 +413,10 @@ def open_arrays(group: zarr.Group, header: Header, where: object) -> dict[str, A
         If an array is missing, or is not as the spec says.
     """
     layouts = array_layouts(header)
-    return {name: _open_array(group, name, layout, where) for name, layout in layouts.items()}
+    threads = 1 if isinstance(group.store, LocalStore) else _OPENING_THREADS
+    with ThreadPoolExecutor(threads, "dseg-open") as pool:
+        opened = pool.map(lambda name: _open_array(group, name, layouts[name], where), layouts)
+        return dict(zip(layouts, opened, strict=True))
 
 
 def _bounded(group: zarr.Group, name: str) -> Any:

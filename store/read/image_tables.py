@@ -101,7 +101,9 @@ def read_images(arrays: Mapping[str, Array], header: Header, where: str) -> tupl
     check_layers(arrays, header, where)
     entries = read_entries(arrays, header, where)
     store = arrays["complete"].store
-    complete, failed = list_numbers(store, "complete/c"), list_numbers(store, "failed/c")
+    complete, failed = (
+        list_numbers(store, flag, header.images) for flag in ("complete/c", "failed/c")
+    )
     entries.check_consistent(complete, where)
     images = []
     for number, (name, geometry) in enumerate(zip(entries.names, entries.geometries, strict=True)):

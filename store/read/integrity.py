@@ -8,8 +8,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from ..errors import VERIFY, StoreError
+from ..urls.location import UrlPath
 from .image_tables import StoredImage
 from .reader import FeatureStore
 
@@ -30,7 +32,8 @@ _READ_THREADS = 4
 def find_missing_chunks(store: FeatureStore, images: Sequence[StoredImage]) -> dict[int, str]:
     """Check that every chunk of some images exists and is not shorter than a chunk can be.
 
-    One `stat` a chunk: listing would need a call for each of the three folder levels above it.
+    One `stat` a chunk: listing would need a call for each of the three folder levels above it. What
+    is given by URL has no levels: it is listed.
 
     Parameters
     ----------
@@ -43,31 +46,43 @@ def find_missing_chunks(store: FeatureStore, images: Sequence[StoredImage]) -> d
     dict of int to str
         By image number: the first chunk that is missing or cut off, in words.
     """
+    if isinstance(store.path, UrlPath):
+        n_bytes = {str(one.relative_to(store.path)): n for one, n in store.path.files().items()}
+        return _first_missing(store, images, lambda key: _fault_of(n_bytes.get(key)))
     batches = [images[at : at + _IMAGES_PER_TASK] for at in range(0, len(images), _IMAGES_PER_TASK)]
-    found: dict[int, str] = {}
+    stat_fault, found = partial(_stat_fault, store.path), dict[int, str]()
     with ThreadPoolExecutor(_STAT_THREADS, "dseg-look") as pool:
-        for faults in pool.map(partial(_first_missing, store), batches):
+        for faults in pool.map(partial(_first_missing, store, fault_of=stat_fault), batches):
             found |= faults
     return found
 
 
-def _first_missing(store: FeatureStore, images: Sequence[StoredImage]) -> dict[int, str]:
+def _first_missing(
+    store: FeatureStore, images: Sequence[StoredImage], fault_of: Callable[[str], str | None]
+) -> dict[int, str]:
     found = {}
     for image in images:
         keys = [key.format(image.index) for key in _PER_IMAGE_KEYS]
         keys += [key.format(row) for row in store.rows(image.index) for key in store.row_keys]
         for key in keys:
-            if (fault := _fault(f"{store.path}/{key}")) is not None:
+            if (fault := fault_of(key)) is not None:
                 found[image.index] = f"image '{image.name}': '{key}' {fault}"
                 break
     return found
 
 
-def _fault(path: str) -> str | None:
+def _stat_fault(folder: Path, key: str) -> str | None:
     try:
-        return None if os.stat(path).st_size >= MIN_CHUNK_BYTES else "is cut off"  # noqa: PTH116  (3 times slower)
+        return _fault_of(os.stat(f"{folder}/{key}").st_size)  # noqa: PTH116  (3 times slower)
     except (FileNotFoundError, NotADirectoryError):
+        return _fault_of(None)
+
+
+def _fault_of(n_bytes: int | None) -> str | None:
+    """Say what is wrong with a chunk of so many bytes, or with one that is not there."""
+    if n_bytes is None:
         return "is missing"
+    return None if n_bytes >= MIN_CHUNK_BYTES else "is cut off"
 
 
 def find_damaged_images(

@@ -6,7 +6,6 @@ chunk for a single pixel, too.
 
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
-from pathlib import Path
 from typing import Any, Self
 
 import dask.array
@@ -20,6 +19,7 @@ from ..format.keys import exists
 from ..format.layout import DENSE, NO_IMAGE, Array, Header, open_arrays, open_group, read_header
 from ..names import composed
 from ..spec import FeatureSpec, LayerSpec
+from ..urls.location import Location, location
 from .image_tables import StoredImage, read_images
 from .interpolation import feature_vectors, rectangle
 from .tables import read_table
@@ -39,14 +39,14 @@ class FeatureStore:
 
     Attributes
     ----------
-    path : Path
+    path : Path or UrlPath
     spec : FeatureSpec
     codec : str
         Name of the compression.
     images : tuple of StoredImage
     """
 
-    def __init__(self, path: Path, header: Header, arrays: dict[str, Array]) -> None:
+    def __init__(self, path: Location, header: Header, arrays: dict[str, Array]) -> None:
         self.path = path
         self.spec: FeatureSpec = header.spec
         self.codec = header.codec
@@ -57,7 +57,7 @@ class FeatureStore:
         self._by_name |= {composed(image.name): image for image in self.images}
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
+    def open(cls, path: str | Location) -> Self:
         """Open a store.
 
         Raises
@@ -67,7 +67,7 @@ class FeatureStore:
         StoreError
             If it is no feature store, is of another version, or is damaged.
         """
-        folder, where = Path(path), f"'{path}'"
+        folder, where = location(path), f"'{path}'"
         group = open_group(folder)
         header = read_header(group, where)
         if header.layout == DENSE:
@@ -79,7 +79,7 @@ class FeatureStore:
 
     def __reduce__(self) -> tuple[Callable[..., "FeatureStore"], tuple[Any, ...]]:
         n_complete = sum(image.complete for image in self.images)
-        path = str(self.path.absolute())  # the other process may run in another folder
+        path = self.path.absolute()  # the other process may run in another folder
         # What changes between two openings belongs to the key of the cache in `_open_once`: a
         # worker must not go on with a store that was extended since.
         return _open_once, (path, self.spec.hash, len(self.images), self.n_rows, n_complete)
@@ -328,11 +328,13 @@ class FeatureStore:
             start, stop = max(channels.start, chunk * step), min(channels.stop, (chunk + 1) * step)
             key = _key(array, chunk).format(row)
             try:
-                # zarr reads a missing chunk as fill values, without an error.
-                if not exists(array.store, key):
-                    raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
                 check_unpacked(array, key)
-                parts.append(array[row, start:stop])
+                part = np.asarray(array[row, start:stop])
+                # zarr reads a missing chunk as fill values, without an error. Asked afterwards, and
+                # only if it can be so: by URL asking takes as long as reading.
+                if _is_fill(part, array.fill_value) and not exists(array.store, key):
+                    raise ChunkCorruptError(self._broken(row, size, key, "is missing"))
+                parts.append(part)
             except OSError as error:
                 problem = f"cannot be read: {error.strerror}"
                 raise StoreError(self._broken(row, size, key, problem)) from error
@@ -361,9 +363,15 @@ class FeatureStore:
 
 
 @lru_cache(maxsize=8)
-def _open_once(path: str, *state: str | int) -> FeatureStore:
+def _open_once(path: Location, *state: str | int) -> FeatureStore:
     """Open a store in a process that unpickles it; cached, for every task of a job pickles it."""
     return FeatureStore.open(path)
+
+
+def _is_fill(values: NDArray[Any], fill: Any) -> bool:
+    """Whether the first value is the fill value: else they were read from a chunk."""
+    first = values.flat[0] if values.size else fill
+    return bool(first == fill or (first != first and fill != fill))  # NaN is not equal to itself
 
 
 def _key(array: Array, chunk: int) -> str:

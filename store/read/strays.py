@@ -58,6 +58,7 @@ class _Known:
     def __init__(self, store: FeatureStore) -> None:
         group = open_group(store.path)
         header = read_header(group, store.where)
+        assert isinstance(store.path, Path)  # `verify` takes no URL
         self._root, self._layouts = store.path, array_layouts(header)
         named = {*GROUPS, *self._layouts}
         self._documents = {DOCUMENT, *(f"{name}/{DOCUMENT}" for name in named)}

@@ -33,6 +33,7 @@ from ..read.interpolation import feature_vectors, rectangle
 from ..read.reader import FeatureStore
 from ..read.tables import read_table
 from ..spec import FORMAT, FeatureSpec
+from ..urls.location import Location
 from .planning import refuse_foreign
 
 __all__ = ["dense_bytes", "dense_codec", "dense_tiles", "export_dense"]
@@ -103,7 +104,7 @@ def export_dense(
     group.attrs.put(header.to_attributes())
 
 
-def _clear_target(folder: Path, source: Path, overwrite: bool) -> None:
+def _clear_target(folder: Path, source: Location, overwrite: bool) -> None:
     """Remove what the target folder holds, or refuse to."""
     refuse_foreign(folder)
     if not exists(LocalStore(folder), "zarr.json"):

@@ -6,7 +6,7 @@ again: the number of images and rows is in the header, which is written after th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.storage import LocalStore
 
 from ..drawn import Drawn, updated_drawn
 from ..errors import InputError, SpecMismatchError, StoreError
@@ -40,12 +39,15 @@ from ..format.layout import (
     open_group,
     put_header,
     read_header,
+    zarr_store,
 )
 from ..geometry import Geometry, plan_tiles
 from ..locks import ignore_message, locked
 from ..names import composed, stem_of
 from ..read.tables import check_layers, read_entries, read_table
 from ..spec import FeatureSpec
+from ..urls.lease import leased
+from ..urls.location import Location, UrlPath, location
 
 __all__ = ["Plan", "PlannedImage", "plan_store", "refuse_foreign"]
 
@@ -101,7 +103,7 @@ class Plan:
 
 
 def plan_store(
-    path: str | Path,
+    path: str | Location,
     spec: FeatureSpec,
     images: Sequence[PlannedImage],
     *,
@@ -116,7 +118,7 @@ def plan_store(
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or UrlPath
         A folder that is missing, empty or a feature store.
     spec : FeatureSpec
     images : sequence of PlannedImage
@@ -138,17 +140,18 @@ def plan_store(
     """
     _check_distinct_stems(images)
     codec_named(codec)
-    folder = Path(path)
+    folder = location(path)
     refuse_foreign(folder)
-    store = LocalStore(folder)
+    store = zarr_store(folder)
     planned = _open_planned(folder, spec)
     if planned and not planned.missing(images):
         _remove_stale_locks(folder)
         return planned.summary(images, created=False)  # nothing to do, so no lock
-    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(folder, Path):
+        folder.mkdir(parents=True, exist_ok=True)
     busy = f"'{folder}' is being planned by"
     advice = "Wait until it has finished, then repeat this command"
-    with locked(folder / LOCK, busy, advice, patience=patience, say=say):
+    with _locked(folder / LOCK, busy, advice, patience=patience, say=say):
         remove_leftovers(store)
         for group in ("", *GROUPS):
             remove_partials(store, group)
@@ -161,9 +164,19 @@ def plan_store(
     return _StoreTables(folder).summary(images, created=created)
 
 
-def _remove_stale_locks(folder: Path) -> None:
+def _locked(
+    path: Location, busy: str, advice: str, *, patience: float, say: Callable[[str], None]
+) -> AbstractContextManager[None]:
+    if isinstance(path, Path):
+        return locked(path, busy, advice, patience=patience, say=say)
+    return leased(path, busy, advice, patience=patience, say=say)
+
+
+def _remove_stale_locks(folder: Location) -> None:
     """Remove lock files of dead processes, unless another process holds the lock now."""
-    store = LocalStore(folder)
+    if not isinstance(folder, Path):
+        return
+    store = zarr_store(folder)
     if any(name.startswith(LOCK) for name in list_folder(store, "")):
         with suppress(StoreError, OSError), locked(folder / LOCK, "", ""):
             remove_leftovers(store)
@@ -181,7 +194,7 @@ def _check_distinct_stems(images: Sequence[PlannedImage]) -> None:
         seen[image.stem] = image.name
 
 
-def refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Location) -> None:
     """Refuse to write among files that are not ours.
 
     Raises
@@ -189,9 +202,11 @@ def refuse_foreign(folder: Path) -> None:
     InputError
         If the path is a file, or a folder that holds anything but a Zarr group.
     """
-    if folder.exists() and not folder.is_dir():
+    if isinstance(folder, UrlPath) and not folder.objects.can_write:
+        raise InputError(f"'{folder}' can only be read: give another place for the feature store")
+    if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file: give a folder for the feature store")
-    store = LocalStore(folder)
+    store = zarr_store(folder)
     # The first file of a store is the lock, the second the group's zarr.json. A run that was killed
     # in between leaves these and zarr's partial file; older versions left more lock files.
     names = [
@@ -207,9 +222,9 @@ def refuse_foreign(folder: Path) -> None:
     )
 
 
-def _open_planned(folder: Path, spec: FeatureSpec) -> "_StoreTables | None":
+def _open_planned(folder: Location, spec: FeatureSpec) -> "_StoreTables | None":
     """Open the tables of a store; None if there is no store, or its creation was interrupted."""
-    if not exists(LocalStore(folder), "zarr.json"):
+    if not exists(zarr_store(folder), "zarr.json"):
         return None
     group = open_group(folder)
     if group.attrs.asdict() == initial_attributes():
@@ -228,10 +243,10 @@ def _open_planned(folder: Path, spec: FeatureSpec) -> "_StoreTables | None":
     return _StoreTables(folder)
 
 
-def _create(folder: Path, spec: FeatureSpec, codec: str) -> "_StoreTables":
+def _create(folder: Location, spec: FeatureSpec, codec: str) -> "_StoreTables":
     """Create an empty store; the attributes that make it readable come last."""
     group = zarr.open_group(
-        LocalStore(folder), mode="a", zarr_format=3, attributes=initial_attributes()
+        zarr_store(folder), mode="a", zarr_format=3, attributes=initial_attributes()
     )
     header = Header(spec, codec, 0, 0)
     create_store(group, header)
@@ -242,14 +257,15 @@ def _create(folder: Path, spec: FeatureSpec, codec: str) -> "_StoreTables":
 class _StoreTables:
     """The tables of a store while it is planned."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Location) -> None:
         self.where = f"'{folder}'"
         self.group = open_group(folder, write=True)
         self.header = read_header(self.group, self.where)
         self.arrays = open_arrays(self.group, self.header, self.where)
         check_layers(self.arrays, self.header, self.where)
         entries = read_entries(self.arrays, self.header, self.where)
-        entries.check_consistent(list_numbers(self.group.store, "complete/c"), self.where)
+        complete = list_numbers(self.group.store, "complete/c", self.header.images)
+        entries.check_consistent(complete, self.where)
         self.names, self.inconsistent = entries.names, entries.inconsistent
         self.sizes = [geometry.size for geometry in entries.geometries]
         # By stem: an image that is converted to another format is still the same image.

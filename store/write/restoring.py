@@ -235,7 +235,7 @@ class _Restored:
         if self._images is None:
             raise self._lost(_NAME, "give the folder of its images with --images")
         names, store = self._images.names(), self._arrays["complete"].store
-        written = list_numbers(store, "complete/c")
+        written = list_numbers(store, "complete/c", self._header.images)
         found: list[str] = []
         for number in range(self._header.images):
             digest = bytes(read_table(self._arrays["facts/sha256"], number))

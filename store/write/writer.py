@@ -7,7 +7,6 @@ chunks, then its facts, then its `complete` flag. A run may be killed anywhere a
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import zarr
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import ChunkCorruptError, InputError, StoreError
 from ..format.codecs import codec_named, stored_arrays
-from ..format.keys import exists, remove_folder
+from ..format.keys import exists, list_numbers, remove_folder
 from ..format.layout import DENSE, PER_IMAGE_ARRAYS, open_arrays, open_group, read_header
 from ..read.tables import read_entries, read_table
+from ..urls.location import Location, UrlPath, location
 from .chunks import ChunkWriter
 from .planning import Plan, PlannedImage, plan_store
 
@@ -31,7 +31,7 @@ class FeatureWriter:
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or UrlPath
         A store that `plan_store` has planned.
 
     Attributes
@@ -44,8 +44,8 @@ class FeatureWriter:
         If there is no store, or it is damaged.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Location) -> None:
+        self.path = location(path)
         self._use(open_group(self.path, write=True))
 
     def _use(self, group: zarr.Group) -> None:
@@ -63,6 +63,26 @@ class FeatureWriter:
         self._inconsistent = entries.inconsistent
         self._row_count = [len(geometry.offsets) for geometry in entries.geometries]
         self._written: dict[int, set[int]] = {}  # rows of images that were started
+        self._flagged = self._flags_by_url(header.images)
+
+    def _flags_by_url(self, images: int) -> set[str] | None:
+        """Return the keys of all flags; None of a local store, where looking for one is quick.
+
+        They stay right while this writes: no other writer has the same images.
+        """
+        if not isinstance(self.path, UrlPath):
+            return None
+        flags = ("complete", "failed")
+        numbers = {flag: list_numbers(self._store, f"{flag}/c", images) for flag in flags}
+        return {f"{flag}/c/{number}" for flag in flags for number in numbers[flag]}
+
+    def _has_flag(self, flag: str, image: int) -> bool:
+        key = f"{flag}/c/{image}"
+        return exists(self._store, key) if self._flagged is None else key in self._flagged
+
+    def _note_flag(self, flag: str, image: int) -> None:
+        if self._flagged is not None:
+            self._flagged.add(f"{flag}/c/{image}")
 
     def _chunk_writers(self) -> dict[str, ChunkWriter]:
         """Return what writes the arrays of which each image or row has chunks of its own."""
@@ -80,7 +100,7 @@ class FeatureWriter:
 
         False also if the stored sha256 is damaged, or if the image is flagged as failed, too.
         """
-        if exists(self._store, f"failed/c/{image}"):
+        if self._has_flag("failed", image) or not self._has_flag("complete", image):
             return False
         try:
             complete = bool(read_table(self._arrays["complete"], image))
@@ -204,6 +224,7 @@ class FeatureWriter:
         self._chunks["facts/nonfinite"].write(image, np.asarray(nonfinite, dtype=np.int64))
         self._chunks["facts/clipped"].write(image, np.asarray(clipped, dtype=np.int64))
         self._chunks["complete"].write(image, np.array(True))
+        self._note_flag("complete", image)
         del self._written[image]
 
     def fail_image(self, image: int, reason: str, sha256: bytes | None = None) -> None:
@@ -223,6 +244,7 @@ class FeatureWriter:
             self._arrays["facts/sha256"][image] = np.frombuffer(sha256, dtype=np.uint8)
         self._arrays["facts/reason"][image] = reason
         self._arrays["failed"][image] = True
+        self._note_flag("failed", image)
 
     def _clear(self, image: int) -> None:
         """Clear the flags of an image, then remove the chunks of its rows.
@@ -231,8 +253,11 @@ class FeatureWriter:
         chunks.
         """
         for flag in ("complete", "failed"):
-            if exists(self._store, f"{flag}/c/{image}"):
+            if self._has_flag(flag, image):
                 self._arrays[flag][image] = False
+        if self._flagged is not None:  # by URL a chunk is replaced as a whole, never cut off
+            self._flagged -= {f"complete/c/{image}", f"failed/c/{image}"}
+            return
         first = int(self._first_row[image])
         for row in range(first, first + int(self._row_count[image])):
             for size in self.spec.map_sizes:

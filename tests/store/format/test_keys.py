@@ -32,7 +32,7 @@ def store(tmp_path):
 def test_keys(store):
     assert exists(store, "c/0")
     assert not exists(store, "c/3")
-    assert list_numbers(store, "c") == {0, 12}
+    assert list_numbers(store, "c", 13) == {0, 12}
     remove_partials(store, "c")
     assert sorted(list_folder(store, "c")) == ["0", "12"]
     remove_folder(store, "c")

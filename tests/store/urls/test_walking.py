@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from dseg.store.walking import describe_skipped, walk
+from dseg.store.urls.walking import describe_skipped, walk
 
 PNG = frozenset({".png"})
 

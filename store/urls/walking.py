@@ -10,7 +10,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Walk", "lower_suffix", "count_suffixes", "describe_skipped", "walk"]
+from ..errors import InputError
+from ..names import why_unsafe
+from .location import Location, UrlPath
+
+__all__ = ["Walk", "lower_suffix", "count_suffixes", "describe_skipped", "walk", "within"]
 
 # Files that often lie among images and labels, and that nobody expects to be read as one.
 _PLAIN = frozenset(
@@ -27,10 +31,10 @@ class Walk:
 
     Parameters
     ----------
-    root : Path
-    files : list of Path
+    root : Path or UrlPath
+    files : list of Path or UrlPath
         Each begins with the root. Without hidden files and those in hidden folders.
-    hidden : list of Path
+    hidden : list of Path or UrlPath
         Files and folders whose name begins with a dot, except those that macOS writes ("._").
     followed : list of Path
         The targets of links to folders.
@@ -40,16 +44,24 @@ class Walk:
         Folders that cannot be opened.
     """
 
-    root: Path
-    files: list[Path] = field(default_factory=list)
-    hidden: list[Path] = field(default_factory=list)
+    root: Location
+    files: list[Location] = field(default_factory=list)
+    hidden: list[Location] = field(default_factory=list)
     followed: list[Path] = field(default_factory=list)
     repeated: list[Path] = field(default_factory=list)
     closed: list[Path] = field(default_factory=list)
 
 
-def walk(root: Path) -> Walk:
-    """Return the files of a folder and its sub-folders, sorted by path within it."""
+def walk(root: Location) -> Walk:
+    """Return the files of a folder and its sub-folders, sorted by path within it.
+
+    Raises
+    ------
+    InputError
+        If the name of an object, or of a file in a zip file, leads out of the folder.
+    """
+    if isinstance(root, UrlPath):
+        return _walk_url(root)
     found, seen, real = Walk(root), set[tuple[int, int]](), root.resolve()
     folders, links = deque([root]), list[Path]()
     while folders or links:
@@ -65,7 +77,22 @@ def walk(root: Path) -> Walk:
             found.followed.append(target)
             folders.append(link)
     for files in (found.files, found.hidden):
-        files.sort(key=lambda path: path.relative_to(root).as_posix())
+        files.sort(key=lambda path: within(path, root))
+    return found
+
+
+def _walk_url(root: UrlPath) -> Walk:
+    """Return the objects under a URL; there are no links, and no folders that are closed."""
+    found = Walk(root)
+    for path in root.files():
+        name = path.relative_to(root)
+        if (reason := why_unsafe(str(name))) is not None:
+            raise InputError(f"'{root}' contains {str(name)!r}: {reason}")
+        dotted = [part for part in name.parts if part.startswith(".")]
+        if not dotted:
+            found.files.append(path)
+        elif not dotted[0].startswith("._") and dotted[0] != ".DS_Store":
+            found.hidden.append(path)
     return found
 
 
@@ -108,7 +135,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def lower_suffix(path: Path) -> str:
+def within(path: Location, folder: Location) -> str:
+    """Return the path of a file within a folder, with "/"."""
+    if isinstance(path, UrlPath) and isinstance(folder, UrlPath):
+        return str(path.relative_to(folder))
+    assert isinstance(path, Path)
+    assert isinstance(folder, Path)
+    return path.relative_to(folder).as_posix()
+
+
+def lower_suffix(path: Location) -> str:
     """Return the suffix of a file's name in lower case, with its dot.
 
     >>> lower_suffix(Path("a/IMG_1.HEIC")), lower_suffix(Path("README"))
@@ -117,7 +153,7 @@ def lower_suffix(path: Path) -> str:
     return path.suffix.lower()
 
 
-def count_suffixes(paths: Collection[Path]) -> str:
+def count_suffixes(paths: Collection[Location]) -> str:
     """Return how many files have which suffix, in words, the most common first.
 
     >>> count_suffixes([Path("a.heic"), Path("b.HEIC"), Path("c.npy"), Path("d")])
@@ -166,8 +202,10 @@ def describe_skipped(found: Walk, suffixes: frozenset[str]) -> str:
     return ", ".join(words for which, words in parts if which)
 
 
-def _holds_any(folder: Path, suffixes: Collection[str]) -> bool:
+def _holds_any(folder: Location, suffixes: Collection[str]) -> bool:
     """Whether a folder directly contains files with such suffixes."""
+    if isinstance(folder, UrlPath):
+        return False  # an object: those in hidden folders are listed themselves
     try:
         return folder.is_dir() and any(lower_suffix(path) in suffixes for path in folder.iterdir())
     except OSError:
