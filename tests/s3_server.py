@@ -3,7 +3,8 @@
 Signatures (version 4) are verified, writes may be conditional, listings come in pages. Faults can
 be ordered: ``POST /-/faults`` with ``{"status": 503, "count": 3}``, or ``"drop": true`` to close
 the connection without an answer; ``"after": n`` lets n requests pass first. ``GET /-/log`` returns
-the requests so far.
+the requests so far, ``/-/objects/`` sets and returns objects past the protocol, ``POST /-/clear``
+removes all.
 
 Run as a script it prints its port and serves until its standard input ends. The bucket is
 ``bucket``, the key ``AKIDTEST``, its secret ``s3cr3t-of-the-tests``.
@@ -14,6 +15,7 @@ import hmac
 import json
 import re
 import sys
+from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -102,6 +104,13 @@ class Handler(BaseHTTPRequestHandler):
             with lock:
                 faults[:] = json.loads(body)
             return self.answer(200)
+        if url.path == "/-/clear":
+            with lock:
+                for each in (objects, faults, log):
+                    each.clear()
+            return self.answer(200)
+        if url.path.startswith("/-/objects/"):
+            return self.behind(unquote(url.path.removeprefix("/-/objects/")), body)
         if url.path == "/-/log":
             return self.answer(200, json.dumps(log).encode())
         log.append(f"{self.command} {self.path}")
@@ -124,6 +133,15 @@ class Handler(BaseHTTPRequestHandler):
         return getattr(self, f"on_{self.command.lower()}")(key, body)
 
     do_GET = do_HEAD = do_PUT = do_POST = serve  # noqa: N815  (as its base calls them)
+
+    def behind(self, key, body):
+        """Set an object, or return those under a prefix, past the protocol: for tests."""
+        with lock:
+            if self.command == "POST":
+                objects[key] = body
+                return self.answer(200)
+            found = {k: b64encode(v).decode() for k, v in objects.items() if k.startswith(key)}
+        return self.answer(200, json.dumps(found).encode())
 
     def on_get(self, key, _):
         with lock:

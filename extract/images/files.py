@@ -26,7 +26,7 @@ class ImageFiles:
         The folder, or the only image, in quotes for a message.
     files : dict
         Path of each by its name: the path within the folder, with "/" and with extension.
-    folders : tuple of Path
+    folders : tuple of Path or UrlPath
         Real folders that hold images: the one given, and those that links in it lead to; none where
         single images are given.
     passed : str
@@ -35,7 +35,7 @@ class ImageFiles:
 
     where: str
     files: dict[str, Location]
-    folders: tuple[Path, ...] = ()
+    folders: tuple[Location, ...] = ()
     passed: str = ""
 
     @property
@@ -114,7 +114,7 @@ def _in_folder(folder: Location) -> ImageFiles:
         there = f"; skipped: {passed}" if passed else ""
         raise InputError(f"no image in '{folder}': looked for files ending in {known}{there}")
     _refuse_shared_stems((name, name) for name in names)
-    folders = (folder.resolve(), *found.followed) if isinstance(folder, Path) else ()
+    folders: tuple[Location, ...] = (folder.resolve(), *found.followed)
     return ImageFiles(f"'{folder}'", dict(zip(names, images, strict=True)), folders, passed)
 
 

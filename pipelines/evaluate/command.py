@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..console.options import existing_folder, list_option, output_options
+from ..console.options import list_option, output_options
 from ..console.output import console_of, report
+from ..console.places import existing_folder_or_url, storage_option
 from ..console.scores import score_table
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ __all__ = ["evaluate"]
 
 
 @click.command()
-@click.argument("masks", type=existing_folder)
-@click.argument("labels", type=existing_folder)
+@click.argument("masks", type=existing_folder_or_url)
+@click.argument("labels", type=existing_folder_or_url)
 @click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
 @click.option(
     "--paper",
@@ -26,6 +27,7 @@ __all__ = ["evaluate"]
     "unlabelled pixels enlarge the union.",
 )
 @list_option
+@storage_option
 @output_options
 def evaluate(**given: Any) -> int:
     """Score masks against label maps: IoU per class, mIoU, pixel accuracy.

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...store.urls.location import Location
+
 __all__ = ["EvaluateConfig", "EvaluateSummary", "UnseenScores"]
 
 
@@ -23,8 +25,8 @@ class EvaluateConfig:
         to the masks' size.
     """
 
-    masks: Path
-    labels: Path
+    masks: Location
+    labels: Location
     list_file: Path | None = None
     ignore: int = 255
     paper: bool = False

@@ -23,7 +23,7 @@ from ..inputs.labelled_pixels import (
     match_labels,
     unnamed_classes,
 )
-from ..masks.manifest import Manifest
+from ..masks.open_manifest import open_manifest
 from ..masks.training_set import LEARNT_KEY
 from .config import EvaluateConfig, EvaluateSummary, UnseenScores
 
@@ -39,9 +39,9 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         If a label map has no mask, sizes differ, or ids are no classes.
     """
     progress = progress or Progress()
-    records = Manifest(config.masks).records
+    records = open_manifest(config.masks).records
     masks = _masks(config.masks, records)
-    if Manifest(config.labels).records:
+    if open_manifest(config.labels).records:
         progress.warn(
             f"'{config.labels}' was written by `dseg predict`: give the folder of masks "
             "first, then the folder of label maps"

@@ -5,7 +5,7 @@ line, and a line counts only if its files exist. While runs are active an image 
 lines, of which the last one counts; a run that ends leaves one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,17 @@ from ...store.errors import InputError
 from ...store.json_lines import append_record, records_in, rewrite_records
 from ...store.names import composed, why_unsafe
 from ...store.seals import sealed
+from ...store.urls.location import Location
 
-__all__ = ["FILE", "KINDS", "SHA256", "Manifest", "same_prediction"]
+__all__ = [
+    "FILE",
+    "KINDS",
+    "SHA256",
+    "Manifest",
+    "checked_records",
+    "ordered_records",
+    "same_prediction",
+]
 
 FILE = "predictions.jsonl"
 SHA256 = "sha256_of_files"
@@ -28,6 +37,46 @@ _NEEDED, _NAMES = ("stem", "image", "sha256", "mask"), ("stem", "image", *KINDS)
 def same_prediction(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two records are of the same model and the same image file."""
     return all(one.get(key) == other.get(key) for key in ("recipe", "sha256"))
+
+
+def checked_records(where: Location, found: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the records of images among those that were read, by stem; the last one counts.
+
+    Raises
+    ------
+    InputError
+        If a name or path of a record leads out of the folder: dseg does not write such.
+    """
+    records = {}
+    for record in found:
+        if all(isinstance(record.get(key), str) for key in _NEEDED):
+            _check(where, record)
+            records[composed(record["stem"])] = record
+    return records
+
+
+def _check(where: Location, record: Mapping[str, Any]) -> None:
+    for key in _NAMES:
+        if key not in record:
+            continue
+        name = record[key]
+        is_text = isinstance(name, str)
+        reason = why_unsafe(name, is_stem=key == "stem") if is_text else "it is not a string"
+        if reason is not None:
+            raise InputError(
+                f"'{where}' gives {name!r} as {key} of an image: {reason}. Names in a "
+                "manifest are paths within its folder. `dseg predict` did not write this "
+                "file: do not use it"
+            )
+
+
+def ordered_records(
+    records: Mapping[str, dict[str, Any]], stems: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the records of these images in this order, then the others."""
+    ours = [stem for stem in stems if stem in records]
+    others = records.keys() - set(ours)
+    return [records[stem] for stem in [*ours, *(stem for stem in records if stem in others)]]
 
 
 class Manifest:
@@ -76,25 +125,7 @@ class Manifest:
                 file.seek(self._bytes_read)
                 added = file.read()
             self._bytes_read += len(added)
-            for record in records_in(added):
-                if all(isinstance(record.get(key), str) for key in _NEEDED):
-                    self._check(record)
-                    self.records[composed(record["stem"])] = record
-
-    def _check(self, record: Mapping[str, Any]) -> None:
-        """Refuse names that lead out of the folder: dseg does not write such."""
-        for key in _NAMES:
-            if key not in record:
-                continue
-            name = record[key]
-            is_text = isinstance(name, str)
-            reason = why_unsafe(name, is_stem=key == "stem") if is_text else "it is not a string"
-            if reason is not None:
-                raise InputError(
-                    f"'{self.path}' gives {name!r} as {key} of an image: {reason}. Names in a "
-                    "manifest are paths within its folder. `dseg predict` did not write this "
-                    "file: do not use it"
-                )
+            self.records |= checked_records(self.path, records_in(added))
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record; call it after `refresh`, with the guard held (`Claim.exclusive`)."""
@@ -121,8 +152,5 @@ class Manifest:
             Images in the order that their lines are to have; other images follow.
         """
         self.refresh()
-        ours = [stem for stem in stems if stem in self.records]
-        others = self.records.keys() - set(ours)
-        order = [*ours, *(stem for stem in self.records if stem in others)]
         if self.records or self.path.is_file():
-            rewrite_records(self.path, (self.records[stem] for stem in order))
+            rewrite_records(self.path, ordered_records(self.records, stems))

@@ -22,12 +22,14 @@ from ...distil.student.files import STUDENT_FOLDER
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL
 from ...extract.images.reading import read_image, sha256_of
-from ...store.atomic_folder import temporary_path
 from ...store.errors import DsegError, InputError
-from ...store.urls.location import Location
+from ...store.urls.location import Location, is_inside
+from ...store.urls.walking import within
 from ..inputs.image_list import named
-from .manifest import FILE, KINDS, SHA256, Manifest, same_prediction
+from .manifest import FILE, KINDS, SHA256, same_prediction
+from .open_manifest import open_manifest
 from .open_model import files_of_model
+from .placing import Placing
 
 __all__ = [
     "MaskOptions",
@@ -72,7 +74,7 @@ class MaskOptions:
     white: int = FULL
 
 
-def refuse_model_or_store(out: Path) -> None:
+def refuse_model_or_store(out: Location) -> None:
     """Refuse to write masks into a model or a store: replacing that would remove them."""
     held = {
         MODEL_FOLDER.json: "a model",
@@ -86,13 +88,13 @@ def refuse_model_or_store(out: Path) -> None:
             )
 
 
-def refuse_inside_images(images: ImageFiles, out: Path) -> None:
+def refuse_inside_images(images: ImageFiles, out: Location) -> None:
     """Refuse to write pictures among the images: the next run would take them for images.
 
     Or to write over them, where single ones are given.
     """
-    target = out.resolve()
-    if any(target.is_relative_to(folder) for folder in images.folders):
+    target: Location = out.resolve()
+    if any(is_inside(target, folder) for folder in images.folders):
         raise InputError(
             f"'{out}' is inside of {images.where}, so the masks would be read as images in "
             "the next run: give another --out"
@@ -138,7 +140,7 @@ class StagedFiles:
         Of all files.
     """
 
-    temporary: Mapping[str, tuple[Path, Path]]
+    temporary: Mapping[str, tuple[Path, Location]]
     record: Mapping[str, Any]
     n_bytes: int
 
@@ -162,7 +164,7 @@ class MaskFolder:
 
     def __init__(
         self,
-        out: Path,
+        out: Location,
         options: MaskOptions,
         classes: Classes,
         members: int,
@@ -189,9 +191,10 @@ class MaskFolder:
         self._masks_key = masks_key(model, paper=options.paper)
         self._check_inside("the manifest", out / FILE)
         with exclusive():
-            self._manifest = Manifest(out)
+            self._manifest = open_manifest(out)
+        self._placing = Placing(out)
 
-    def in_folder(self, out: Path) -> "MaskFolder":
+    def in_folder(self, out: Location) -> "MaskFolder":
         """Return a writer of the same files for another folder."""
         return MaskFolder(out, self._options, self._classes, self._members, self._model)
 
@@ -216,21 +219,21 @@ class MaskFolder:
             self._manifest.refresh()
         return other
 
-    def _path(self, kind: str, stem: str) -> Path:
+    def _path(self, kind: str, stem: str) -> Location:
         """Return where the file of a kind is, or would be."""
         folder, suffix = _LOCATIONS[kind]
         return self._out / folder / f"{stem}{suffix}"
 
-    def _files(self, stem: str) -> dict[str, Path]:
+    def _files(self, stem: str) -> dict[str, Location]:
         """Return the requested files of an image, by kind."""
         return {kind: self._path(kind, stem) for kind in self._kinds}
 
-    def _check_inside(self, what: str, path: Path) -> None:
+    def _check_inside(self, what: str, path: Location) -> None:
         """Refuse to write outside of the folder, through a name or a link in the folder.
 
         The folder itself may be a link. A link with a file's own name is replaced, not followed.
         """
-        if not path.resolve().is_relative_to(self._out.resolve()):
+        if not is_inside(path.resolve(), self._out.resolve()):
             raise InputError(
                 f"{what} would be written outside of '{self._out}', to '{path.resolve()}': "
                 "does a link in that folder, or the name of an image, lead there? Remove the "
@@ -241,7 +244,7 @@ class MaskFolder:
         """Refuse images whose files would collide with others, or lie outside the folder."""
         files = {stem: self._files(stem) for stem in stems}
         owner = {paths["mask"]: stem for stem, paths in files.items()}
-        folders = dict[Path, str]()
+        folders = dict[Location, str]()
         for stem, paths in files.items():
             for kind, path in paths.items():
                 folders.setdefault(path.parent, f"the {kind} of '{stem}'")
@@ -256,7 +259,7 @@ class MaskFolder:
 
     def check_replaceable(self, stems: list[str]) -> None:
         """Refuse to replace files that this model has not written."""
-        there = [stem for stem in stems if self._files(stem)["mask"].exists()]
+        there = [stem for stem in stems if self._is_taken(self._files(stem)["mask"])]
         with self._lock, self._exclusive():  # a mask that another run has written by now has a line
             self._manifest.refresh()
         records = self._manifest.records
@@ -293,7 +296,7 @@ class MaskFolder:
         """Whether all files exist, made by this model from any version of the image."""
         record = self._manifest.records.get(stem, {})
         return record.get("recipe") == self._masks_key and all(
-            path.is_file() for path in self._files(stem).values()
+            self._placing.has(path) for path in self._files(stem).values()
         )
 
     @contextmanager
@@ -308,7 +311,7 @@ class MaskFolder:
         if self._options.overlay:
             path = self._legend(stems)
             self._check_inside("the legend of the overlays", path.parent)
-            write_legend(path, self._classes.names, self._overlay_colours)
+            self._write_legend(path)
         try:
             with self.without_leftovers():
                 yield
@@ -326,7 +329,17 @@ class MaskFolder:
                 with suppress(OSError):
                     temporary_file.unlink(missing_ok=True)
 
-    def _legend(self, stems: Collection[str]) -> Path:
+    def _is_taken(self, path: Location) -> bool:
+        """Whether a file has this name, or anything else."""
+        return path.exists() if isinstance(path, Path) else self._placing.has(path)
+
+    def _write_legend(self, path: Location) -> None:
+        part = path if isinstance(path, Path) else self._placing.temporary(path)
+        write_legend(part, self._classes.names, self._overlay_colours)
+        if part != path:
+            self._placing.place(part, path)
+
+    def _legend(self, stems: Collection[str]) -> Location:
         """Return the path of the legend of overlays, which must not be that of an image."""
         name, taken = _LEGEND, self._manifest.records.keys() | set(stems)
         while name in taken:
@@ -341,7 +354,7 @@ class MaskFolder:
         files = self._files(stem)
         for kind, path in files.items():
             self._check_inside(f"the {kind} of '{stem}'", path.parent)
-        temporary = {kind: (temporary_path(path), path) for kind, path in files.items()}
+        temporary = {kind: (self._placing.temporary(path), path) for kind, path in files.items()}
         record = {
             "stem": stem,
             "image": name,
@@ -350,7 +363,7 @@ class MaskFolder:
             "height": int(prediction.mask.shape[0]),
             "width": int(prediction.mask.shape[1]),
             "image_uncertainty": prediction.score,
-            **{kind: path.relative_to(self._out).as_posix() for kind, path in files.items()},
+            **{kind: within(path, self._out) for kind, path in files.items()},
         }
         self._unfinished.update(temporary_file for temporary_file, _ in temporary.values())
         try:
@@ -366,23 +379,24 @@ class MaskFolder:
     def _write(
         self,
         kind: str,
-        path: Path,
+        path: Location,
         temporary_file: Path,
         image: tuple[str, str, bytes],
         prediction: Prediction,
     ) -> None:
+        name = path if isinstance(path, Path) else temporary_file  # of a URL: for messages only
         if kind == "mask":
-            write_mask(path, prediction.mask, self._classes.colours, under=temporary_file)
+            write_mask(name, prediction.mask, self._classes.colours, under=temporary_file)
         elif kind == "overlay":
             write_overlay(
-                path,
+                name,
                 self._pixels(*image),
                 prediction.mask,
                 self._overlay_colours,
                 under=temporary_file,
             )
         else:
-            write_array(path, _require_array(getattr(prediction, kind)), under=temporary_file)
+            write_array(name, _require_array(getattr(prediction, kind)), under=temporary_file)
 
     def commit(self, staged: StagedFiles) -> None:
         """Rename the files of an image: extras, then the manifest's line, then the mask.
@@ -396,11 +410,11 @@ class MaskFolder:
         with self._lock, self._exclusive():
             self._manifest.refresh()
             try:
-                mask.unlink(missing_ok=True)
+                self._placing.remove(mask)
                 for temporary_file, path in extras.values():
-                    temporary_file.replace(path)
+                    self._placing.place(temporary_file, path)
                 self._manifest.add(self._with_other_files(staged.record))
-                temporary_mask.replace(mask)
+                self._placing.place(temporary_mask, mask)
             except OSError as error:
                 raise DsegError(f"cannot write '{mask}': {error.strerror or error}") from error
             finally:
@@ -420,15 +434,17 @@ class MaskFolder:
         other_kinds = [kind for kind in KINDS if kind in previous and kind not in record]
         if same_prediction(previous, record):
             return {
-                kind: previous[kind] for kind in other_kinds if self._path(kind, stem).is_file()
+                kind: previous[kind]
+                for kind in other_kinds
+                if self._placing.has(self._path(kind, stem))
             }
         for kind in other_kinds:
             path = self._path(kind, stem)
             self._check_inside(f"the {kind} of '{stem}'", path.parent)
-            path.unlink(missing_ok=True)
+            self._placing.remove(path)
         return {}
 
-    def _discard(self, temporary: Mapping[str, tuple[Path, Path]]) -> None:
+    def _discard(self, temporary: Mapping[str, tuple[Path, Location]]) -> None:
         for temporary_file, _ in temporary.values():
             with suppress(OSError):
                 temporary_file.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """The command line of ``dseg predict``: parse, call, report."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,6 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_folder,
-    folder,
     list_option,
     output_options,
     overwrite_option,
@@ -23,7 +21,13 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
-from ..console.places import existing_path_or_url, storage_option, storage_options
+from ..console.places import (
+    existing_folder_or_url,
+    existing_path_or_url,
+    folder_or_url,
+    storage_option,
+    storage_options,
+)
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle
 
@@ -43,7 +47,11 @@ __all__ = ["predict"]
     help="Folder of the model, from `dseg fit`.",
 )
 @click.option(
-    "--out", type=folder, default="masks", show_default=True, help="Output folder of the masks."
+    "--out",
+    type=folder_or_url,
+    default="masks",
+    show_default=True,
+    help="Output folder of the masks, or a URL.",
 )
 @click.option(
     "--checkpoint",
@@ -51,7 +59,9 @@ __all__ = ["predict"]
 )
 @backbone_option
 @click.option(
-    "--images", type=existing_folder, help="For --overlay with a store: the folder of its images."
+    "--images",
+    type=existing_folder_or_url,
+    help="For --overlay with a store: the folder of its images.",
 )
 @click.option(
     "--probabilities",
@@ -138,7 +148,7 @@ def _what_next(summary: "PredictSummary", console: Console) -> list[str]:
     if summary.most_uncertain:
         lines.append(
             f"Most worth labelling next: {named(summary.most_uncertain)} (highest "
-            f"image_uncertainty in {Path(summary.masks) / FILE})"
+            f"image_uncertainty in {summary.masks}/{FILE})"
         )
     if summary.predicted + summary.unchanged:
         lines.append(next_command(console, "evaluate", summary.masks, "truth/"))

@@ -57,10 +57,10 @@ class PredictConfig:
 
     sources: tuple[Location, ...] = ()
     model: Path = Path("model")
-    out: Path = Path("masks")
+    out: Location = Path("masks")
     checkpoint: str | None = None
     backbone: str | None = None
-    images: Path | None = None
+    images: Location | None = None
     probabilities: bool = False
     uncertainty: bool = False
     overlay: bool = False

@@ -30,7 +30,6 @@ from ..features.sources import ImageFilesSource, Source, StoreSource
 from ..inputs.image_list import read_list, select, shard_of
 from ..inputs.image_survey import report_skipped_files
 from ..masks.ensemble_model import is_store
-from ..masks.manifest import Manifest
 from ..masks.mask_folder import (
     MaskFolder,
     MaskOptions,
@@ -40,6 +39,7 @@ from ..masks.mask_folder import (
     refuse_model_or_store,
 )
 from ..masks.mask_model import ImageOptions, MaskModel
+from ..masks.open_manifest import open_manifest
 from ..masks.open_model import open_mask_model
 from ..masks.training_set import LEARNT_KEY, TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
@@ -83,8 +83,9 @@ def _claimed(config: PredictConfig, progress: Progress) -> Iterator[Claim]:
         yield Claim(None, f"'{config.out}'")
         return
     key, doing = _key(config), DOING.format(config.model)
-    tidy = partial(remove_temporary_files, config.out)
-    with claimed_place(config.out, key, doing, tidy=tidy, warn=progress.warn) as claim:
+    out = config.out
+    tidy = partial(remove_temporary_files, out) if isinstance(out, Path) else lambda: None
+    with claimed_place(out, key, doing, tidy=tidy, warn=progress.warn) as claim:
         yield claim
 
 
@@ -196,9 +197,9 @@ def _members(model: MaskModel) -> str:
     return "one network" if model.members == 1 else f"{model.members} members"
 
 
-def _most_uncertain(masks: Path, stems: Sequence[str]) -> tuple[str, ...]:
+def _most_uncertain(masks: Location, stems: Sequence[str]) -> tuple[str, ...]:
     """Return a few of the images, the least certain first."""
-    records = Manifest(masks).records
+    records = open_manifest(masks).records
     known = [
         (score, stem)
         for stem in stems

@@ -11,6 +11,7 @@ from functools import partial
 from ...classify.inference.prediction import Prediction
 from ...store.errors import DsegError, InputError
 from ...store.shared_work import SharedWork
+from ...store.urls.errors import UrlError
 from ..features.inference import ahead
 from ..features.sources import Segmentable, Source
 from ..masks.mask_folder import MaskFolder, StagedFiles
@@ -55,8 +56,8 @@ def _segment(segment: SegmentImage, image: Segmentable | str) -> ImageOutcome:
         return ImageOutcome(image, image)
     try:
         prediction = segment(image)
-    except InputError:
-        raise  # a wrong call, which would fail for every image
+    except (InputError, UrlError):
+        raise  # a wrong call, a lost connection: it would fail for every image
     except DsegError as error:
         return ImageOutcome(image.name, image.stem, reason=str(error))
     return ImageOutcome(image.name, image.stem, image.sha256, prediction)
@@ -135,7 +136,7 @@ def _stage(files: MaskFolder, training_set: TrainingSet, outcome: ImageOutcome) 
         return outcome
     try:
         staged = files.stage(outcome.stem, outcome.name, outcome.sha256, outcome.prediction)
-    except InputError:
+    except (InputError, UrlError):
         raise
     except DsegError as error:
         return replace(outcome, prediction=None, reason=str(error))
@@ -151,6 +152,8 @@ def _commit(files: MaskFolder, outcome: ImageOutcome) -> ImageOutcome:
         return outcome
     try:
         files.commit(outcome.staged)
+    except UrlError:
+        raise
     except DsegError as error:
         return replace(outcome, reason=str(error))
     return outcome

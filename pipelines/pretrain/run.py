@@ -26,6 +26,7 @@ from ...pretrain.train.processes import Processes, processes
 from ...pretrain.train.step import Training
 from ...store.claims import claimed
 from ...store.errors import DsegError, InputError
+from ...store.urls.location import is_inside
 from ..console.disk_space import refuse_too_large
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
@@ -83,7 +84,7 @@ def _check(config: PretrainConfig, images: ImageFiles, here: Processes) -> None:
             "processes: give a --batch-size of at least one image per process"
         )
     out = config.out.resolve()
-    if any(out.is_relative_to(folder) for folder in images.folders):
+    if any(is_inside(out, folder) for folder in images.folders):
         raise InputError(
             f"--out '{config.out}' is inside the folder of images, to which it would add "
             "images: give another folder"

@@ -13,7 +13,7 @@ from ..errors import InputError
 from .objects import Objects, OpenFile
 from .options import StorageOptions
 
-__all__ = ["Location", "UrlPath", "at_hand", "bytes_under", "location"]
+__all__ = ["Location", "UrlPath", "at_hand", "bytes_under", "is_inside", "location"]
 
 SCHEMES = ("s3", "gs", "az", "http", "https", "memory")
 _MISSING = "what is given by URL needs obstore, which is not installed: pip install 'dseg[cloud]'"
@@ -43,7 +43,8 @@ class UrlPath:
         return f"{self.root}/{self.key}" if self.key else self.root
 
     def __truediv__(self, name: str) -> Self:
-        return self._with(f"{self.key}/{name}".strip("/"))
+        key = str(PurePosixPath(self.key) / name.strip("/"))
+        return self._with("" if key == "." else key)
 
     def __lt__(self, other: "UrlPath") -> bool:
         return str(self) < str(other)
@@ -192,6 +193,13 @@ def at_hand(place: Location) -> Location:
     if isinstance(place, UrlPath):
         return _HeldObject(place.root, place.key, place.options, place.read_bytes())
     return place
+
+
+def is_inside(place: Location, folder: Location) -> bool:
+    """Whether a place is a folder, or in it; both resolved."""
+    if isinstance(folder, UrlPath):
+        return isinstance(place, UrlPath) and place.is_relative_to(folder)
+    return isinstance(place, Path) and place.is_relative_to(folder)
 
 
 def bytes_under(place: Location) -> int:

@@ -1,14 +1,17 @@
 """A small world to run the commands in: a tiny diffusion model, photographs, label maps."""
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -262,3 +265,51 @@ def save_published():
             torch.save({"model_state_dict": state}, folder / f"model_{m}.pth")
 
     return save
+
+
+class S3:
+    """A server of objects in a process of its own, see `tests/s3_server.py`."""
+
+    key = "AKIDTEST"
+
+    def __init__(self, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        given = {"endpoint": self.address, "access_key_id": self.key, "region": "us-east-1"}
+        return (*given.items(), ("secret_access_key", "s3cr3t-of-the-tests"))
+
+    def _ask(self, path: str, data: bytes | None = None) -> bytes:
+        with urllib.request.urlopen(self.address + path, data) as answer:
+            return answer.read()
+
+    def faults(self, *ordered: dict[str, object]) -> None:
+        """Order faults; without any, take back those that are left."""
+        self._ask("/-/faults", json.dumps(ordered).encode())
+
+    def put(self, key: str, data: bytes) -> None:
+        self._ask(f"/-/objects/{quote(key)}", data)
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        """The objects under a prefix, by the rest of their keys."""
+        found = json.loads(self._ask(f"/-/objects/{quote(prefix)}"))
+        return {key[len(prefix) :]: base64.b64decode(data) for key, data in found.items()}
+
+
+@pytest.fixture(scope="session")
+def _s3_server():
+    script = Path(__file__).parents[1] / "s3_server.py"
+    command = [sys.executable, script]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        yield S3(int(server.stdout.readline()))
+        server.stdin.close()
+
+
+@pytest.fixture
+def s3(_s3_server):
+    """The server, empty and without faults."""
+    _s3_server._ask("/-/clear", b"")
+    return _s3_server
