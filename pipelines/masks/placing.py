@@ -1,8 +1,7 @@
 """How finished files come to their places: renamed within a folder, or put as objects of a URL."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import uuid4
+from tempfile import gettempdir
 
 from ...store.atomic_folder import temporary_path
 from ...store.urls.location import Location, UrlPath
@@ -26,13 +25,12 @@ class Placing:
         self._there: set[Location] | None = None
         if isinstance(out, UrlPath):
             self._there = set(out.files())
-            self._scratch = TemporaryDirectory(prefix="dseg-", ignore_cleanup_errors=True)
 
     def temporary(self, path: Location) -> Path:
         """Return a new temporary name for a file."""
         if isinstance(path, Path):
             return temporary_path(path)
-        return Path(self._scratch.name) / f"{uuid4().hex}{path.suffix}"
+        return temporary_path(Path(gettempdir()) / "dseg")
 
     def place(self, temporary: Path, path: Location) -> None:
         """Give a file its name; what had it before is replaced at once.

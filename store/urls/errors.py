@@ -34,14 +34,15 @@ def in_words(error: Exception) -> str:
     text = str(error)
     if no_bucket(error):
         return "there is no such bucket: is its name right?"
-    if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
+    status = _STATUS.search(text)
+    denied = type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError")
+    if denied or (status is not None and status[1] in ("401", "403")):
         return (
             "access is denied: are the credentials right (environment or --storage-option), and "
             "may they do this?"
         )
     if type(error).__name__ == "NotSupportedError":
         return "the server does not support this"
-    status = _STATUS.search(text)
     if status is not None:
         return f"the server answers {status[1]}: try again later, then repeat this command"
     if "169.254." in text or "metadata.google" in text:
