@@ -47,7 +47,7 @@ IMPORTS = (
     "dseg.generate.folder",
     "dseg.classify.labels.folds",
 )
-NETWORKS = ("checkpoint-files", "checkpoint-folders")
+NETWORKS = ("checkpoint-folders",)
 # So many inputs of each kind for one of the slowest: what is quick to read is read more often.
 SHARES = {"checkpoint-folders": 3, "checkpoint-files": 2, "stores": 2}
 

@@ -190,9 +190,14 @@ def read_model(folder: str | Path) -> SavedModel:
     root = Path(folder)
     facts = MODEL_FOLDER.facts(root)
     with MODEL_FOLDER.reading(root, facts) as tensors:
-        widths = [int(n) for n in facts["widths"]]
-        stack = MemberStack(facts["parameters"]["n_members"], widths[0], widths[1:-1], widths[-1])
-        stack.load_state_dict(parse_tensors(tensors))
+        state, widths = parse_tensors(tensors), [int(n) for n in facts["widths"]]
+        if len(widths) > len(state):
+            raise InputError(f"{len(widths)} widths of layers for {len(state)} tensors")
+        sizes = facts["parameters"]["n_members"], widths[0], widths[1:-1], widths[-1]
+        with torch.device("meta"):  # whether they agree, before there is memory for what is stated
+            MemberStack(*sizes).load_state_dict(state, assign=True)
+        stack = MemberStack(*sizes)
+        stack.load_state_dict(state)
         return _from_json(facts, stack)
 
 

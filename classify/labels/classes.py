@@ -141,6 +141,8 @@ class Classes:
                 "expected a list with one entry per class: a name or "
                 '{"name": …, "colour": [r, g, b]}'
             )
+        if len(plain) > MOST_CLASSES:
+            raise InputError(f"it names {len(plain)} classes: {MOST_CLASSES} are the most")
         entries = [_entry(k, item) for k, item in enumerate(plain)]
         return cls(tuple(name for name, _ in entries), tuple(colour for _, colour in entries))
 

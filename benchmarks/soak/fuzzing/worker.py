@@ -42,6 +42,7 @@ LARGEST = 2**20
 """Bytes of a sample: whatever grows beyond is left, for a large file may take long."""
 
 _PACKAGE = str(Path(dseg.__file__).parent)
+_REFUSED = re.compile("allocate|MemoryError|out of memory")  # what the bound makes of a request
 _KEPT = 400  # samples that reached new lines, to go on from
 
 
@@ -112,6 +113,8 @@ def outcome_of(kind: str, folder: Path, bounds: Bounds) -> dict[str, Any]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     taken = bounds.taken()
+    if what != "finding" and _REFUSED.search(words):
+        what, words = "finding", f"more memory than the bound was asked for\n{words}"
     if what != "finding" and taken > bounds.memory // 2:
         what, words = "finding", f"{taken} bytes of memory were taken\n{words}"
     return {"what": what, "words": words, "bytes": taken, "seconds": time.process_time() - start}
