@@ -100,7 +100,9 @@ def begin(
                 "of the two"
             )
         return _further(init, replace(init_options, schedule=schedule), size)
-    given = [f"--{k.replace('_', '-')}" for k, v in vars(init_options).items() if v is not None]
+    default = vars(CheckpointOptions())
+    changed = [name for name, value in vars(init_options).items() if value != default[name]]
+    given = [f"--{name.replace('_', '-')}" for name in changed]
     if given:
         raise InputError(
             f"{', '.join(given)} describes a guided-diffusion file (.pt): give it with --init"

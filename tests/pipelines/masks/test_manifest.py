@@ -15,6 +15,7 @@ from dseg.extract.images.reading import image_size, sha256_of
 from dseg.pipelines.masks.manifest import FILE, Manifest
 from dseg.pipelines.masks.mask_folder import MaskFolder, MaskOptions
 from dseg.store.errors import DsegError, InputError
+from dseg.store.seals import sealed
 from PIL import Image
 
 KINDS = {"mask", "probabilities", "uncertainty", "overlay"}
@@ -294,4 +295,4 @@ def test_a_line_that_names_no_mask_does_not_count(tmp_path):
 def test_what_predict_writes_it_reads_whatever_the_dots(tmp_path, stem):
     named = {**record("a"), "stem": stem, "image": f"{stem}.png", "mask": f"{stem}.png"}
     Manifest(tmp_path).add(named)
-    assert Manifest(tmp_path).records == {stem: named}
+    assert Manifest(tmp_path).records == {stem: sealed(named)}

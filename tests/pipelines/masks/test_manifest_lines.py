@@ -5,6 +5,7 @@ import json
 import pytest
 from dseg.pipelines.masks.manifest import FILE, Manifest, same_prediction
 from dseg.store.errors import InputError
+from dseg.store.seals import sealed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ def test_what_is_added_is_read_again_and_compacted_in_order(tmp_path_factory, st
     written = Manifest(folder)
     for stem in stems:
         written.add(record(stem))
-    assert Manifest(folder).records == {stem: record(stem) for stem in stems}
+    assert Manifest(folder).records == {stem: sealed(record(stem)) for stem in stems}
     order = random.sample(stems, len(stems))
     written.compact(order)
     assert list(Manifest(folder).records) == order
