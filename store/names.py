@@ -10,6 +10,11 @@ from pathlib import PurePosixPath
 
 __all__ = ["composed", "stem_of", "why_unsafe"]
 
+MOST_CHARACTERS = 255
+"""Of a file's name: on Linux of bytes, elsewhere of characters."""
+MOST_PARTS = 100
+"""Folders within each other; they are made by a recursion."""
+
 
 def composed(name: str) -> str:
     """Return a name in Unicode's composed form (NFC), in which names are compared.
@@ -64,7 +69,13 @@ def why_unsafe(name: str, *, is_stem: bool = False, windows: bool = os.name == "
         for character, why in (("\\", "separates folders"), (":", "names a drive")):
             if character in name:
                 return f"it has a '{character}', which {why} on Windows"
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return "it is not valid Unicode"
     parts = name.split("/")
+    if len(parts) > MOST_PARTS:
+        return f"it has {len(parts)} parts, {MOST_PARTS} are the most"
     # Masks are named after the stem, and the stem of "...png" is "..".
     stem = (not is_stem and parts[-1].rpartition(".")[0]) or parts[-1]
     reasons = (_unsafe(part, windows) for part in (*parts, stem))
@@ -79,6 +90,8 @@ def _unsafe(part: str, windows: bool) -> str | None:
         return "it has a part '..', which leads out of its folder"
     if part == ".":
         return "it has a part '.', which is not a name"
+    if len(part) > MOST_CHARACTERS:
+        return f"it has a part of {len(part)} characters, {MOST_CHARACTERS} are the most"
     if windows and part.endswith((".", " ")):
         return f"it has a part '{part}', whose end Windows removes"
     return None

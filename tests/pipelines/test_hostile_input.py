@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from dseg import FeatureStore
+from dseg.store.format.layout import open_group
 from PIL import Image
 
 GIB = 2**30
@@ -324,8 +325,6 @@ def test_codecs_that_dseg_does_not_write(hostile, store, tmp_path):
 
 def test_an_image_larger_than_any(hostile, store, tmp_path):
     folder = changed_store(store, tmp_path)
-    from dseg.store.format.layout import open_group
-
     group = open_group(folder, write=True)
     group["images/size"][1] = (60_000, 60_000)
     hostile("info", folder, says="no image has more than 178956970", code=1)
@@ -413,6 +412,25 @@ def test_names_that_a_terminal_or_a_path_would_obey(dseg, own_world, ddpm, model
     for result in (extracted, predicted):
         assert "\x1b" not in result.out + result.err
     assert r"\x1b]0;title.png" in extracted.err
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("n" * 300 + ".png", "it has a part of 304 characters, 255 are the most"),
+        ("a/" * 2000 + "x.png", "it has 2001 parts, 100 are the most"),
+        ("../x.png", "which leads out of its folder"),
+        ("/tmp/x.png", "so it is not a path within a folder"),
+        ("a/...png", "which leads out of its folder"),
+    ],
+)
+def test_names_in_a_store_that_cannot_be_those_of_masks(dseg, store, model, tmp_path, name, says):
+    folder = changed_store(store, tmp_path)
+    names = open_group(folder, write=True)["images/name"]
+    names[2] = name
+    refused = dseg("predict", folder, "--model", model)
+    assert (refused.code, says in refused.err) == (1, True), refused
+    assert not (tmp_path / "masks").exists()
 
 
 def test_two_forms_of_one_name(dseg, own_world, ddpm):
