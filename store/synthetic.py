@@ -18,7 +18,7 @@ and ``facts``: how all were made.
 
 import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import zarr
@@ -26,8 +26,7 @@ import zarr.errors
 from numpy.typing import NDArray
 
 from .errors import DsegError, InputError
-from .texts import read_json
-from .urls.location import Location
+from .texts import Readable, read_json
 
 __all__ = ["ARRAYS", "FORMAT", "VERSION", "StoredImages", "is_synthetic_store", "no_features"]
 
@@ -36,7 +35,11 @@ ARRAYS = ("images", "labels", "uncertainty", "seed", "score", "kept")
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, zarr.errors.BaseZarrError)
 
 
-def is_synthetic_store(path: Location) -> bool:
+class _Folder(Protocol):
+    def __truediv__(self, name: str, /) -> Readable: ...
+
+
+def is_synthetic_store(path: _Folder) -> bool:
     """Say whether a path is a store of synthetic images."""
     try:
         plain = read_json(path / "zarr.json")

@@ -2,11 +2,9 @@
 
 import codecs
 import json
-from typing import Any
+from typing import Any, Protocol
 
-from .urls.location import Location
-
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "parse_json", "read_json", "read_text"]
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "Readable", "parse_json", "read_json", "read_text"]
 
 MOST_BYTES = 32 * 2**20
 """Of a text file: a list of a million paths has 30 to 100 MB in memory, JSON of this length 1 GB
@@ -19,7 +17,14 @@ or printing, may end in a RecursionError; what dseg and its libraries write has 
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_text(path: Location) -> str:
+class Readable(Protocol):
+    """A path, or what is given by URL."""
+
+    def open(self, mode: str, /) -> Any:
+        """Return the file, opened for reading."""
+
+
+def read_text(path: Readable) -> str:
     """Return the text of a file: UTF-8, with or without a byte-order mark, or UTF-16 with one.
 
     Windows' editors and shells write marks, PowerShell's ``>`` writes UTF-16.
@@ -32,7 +37,7 @@ def read_text(path: Location) -> str:
         If it has more than `MOST_BYTES`; a UnicodeDecodeError if it is neither.
     """
     with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
+        data: bytes = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES // 2**20} MiB, the most that dseg reads")
     return data.decode("utf-16" if data.startswith(_WIDE) else "utf-8-sig")
@@ -65,7 +70,7 @@ def parse_json(text: str) -> Any:
     raise ValueError(_TOO_DEEP)
 
 
-def read_json(path: Location) -> Any:
+def read_json(path: Readable) -> Any:
     """Return the value of a JSON file.
 
     Raises
