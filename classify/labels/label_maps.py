@@ -17,6 +17,7 @@ from PIL import Image
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
 from ...store.names import stem_of
+from ...store.urls.errors import UrlError
 from ...store.urls.location import Location, at_hand, location
 from ...store.urls.walking import count_suffixes, lower_suffix, walk, within
 
@@ -186,17 +187,23 @@ def read_label_file(
 
 def _read_npy(path: Location, what: str) -> NDArray[Any]:
     try:
-        if isinstance(path, Path):  # no memory for what is not there
-            label = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-        else:
-            with path.open("rb") as file:
-                label = np.load(file, allow_pickle=False)
+        label = _loaded(path)
+    except UrlError:
+        raise
     except Exception as error:  # whatever NumPy and Python's parser make of the header
         words = textwrap.shorten(str(error) or type(error).__name__, 200)
         raise InputError(f"{what} cannot be read: {words}") from error
     if not isinstance(label, np.ndarray):
         raise InputError(f"{what} is not a .npy array")
     return label
+
+
+def _loaded(path: Location) -> NDArray[Any]:
+    if isinstance(path, Path):  # mapped: no memory for what is not there
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    with path.open("rb") as file:
+        array: NDArray[Any] = np.load(file, allow_pickle=False)
+    return array
 
 
 def _read_png(path: Location, what: str) -> tuple[NDArray[Any], bytes | None]:

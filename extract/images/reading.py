@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ...store.errors import DsegError
-from ...store.urls.location import Location, location
+from ...store.urls.location import Location, at_hand, location
 from .formats import why_unknown
 from .levels import FULL, WHITES, brightest_value, is_deep, to_rgb
 
@@ -27,6 +27,7 @@ __all__ = [
     "ImageFacts",
     "UnreadableImage",
     "brightest_of",
+    "held",
     "image_facts",
     "image_size",
     "read_image",
@@ -177,6 +178,22 @@ def _orientation(image: Image.Image) -> int:
         return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except DECODER_ERRORS:
         return 1  # broken metadata is no reason to refuse the pixels
+
+
+def held(path: Location) -> Location:
+    """Return an image's file as it is, by URL with its bytes: so that it is read only once.
+
+    Raises
+    ------
+    UnreadableImage
+        If it cannot be read.
+    """
+    try:
+        return at_hand(path)
+    except FileNotFoundError as error:
+        raise UnreadableImage(f"'{path.name}' is not there any more: was it moved?") from error
+    except OSError as error:
+        raise UnreadableImage(f"'{path.name}' cannot be read: {error.strerror}") from error
 
 
 def sha256_of(path: str | Location) -> bytes:

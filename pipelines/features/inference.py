@@ -15,14 +15,14 @@ from torch import Tensor
 from ...extract.concatenated import ConcatenatedBackbone
 from ...extract.images.levels import FULL
 from ...extract.images.network_input import ImageRows
-from ...extract.images.reading import UnreadableImage, read_image, sha256_of
+from ...extract.images.reading import UnreadableImage, held, read_image, sha256_of
 from ...extract.latent_rows import Latents
 from ...extract.layers.float16 import to_float16
 from ...extract.protocol import Backbone
 from ...store.errors import InputError
 from ...store.geometry import Geometry, plan_tiles
 from ...store.spec import FeatureSpec
-from ...store.urls.location import Location, at_hand
+from ...store.urls.location import Location
 
 __all__ = [
     "ImageTransform",
@@ -155,7 +155,7 @@ def decoded(
     def decode(job: Job) -> Decoded | Unchanged | Refused:
         sha256 = None
         try:
-            path = at_hand(job.path)  # for by URL it is read once
+            path = held(job.path)
             sha256 = sha256_of(path)
             if is_done(job, sha256):
                 return Unchanged(job)

@@ -24,6 +24,7 @@ from ..spec import FORMAT, VERSION, FeatureSpec, hash_of, layer_columns
 from ..synthetic import FORMAT as SYNTHETIC
 from ..synthetic import no_features
 from ..texts import read_json
+from ..urls.errors import UrlError
 from ..urls.location import Location, UrlPath, location
 from ..urls.zarr_store import UrlStore
 from .bounds import check_codecs, check_counts, check_row
@@ -388,6 +389,8 @@ def open_group(path: str | Location, *, write: bool = False) -> zarr.Group:
         return zarr.open_group(store, mode=mode, zarr_format=3, use_consolidated=False)
     except (FileNotFoundError, ContainsArrayError) as error:
         raise NoStoreError(f"'{path}' is not a feature store: it is not a Zarr v3 group") from error
+    except UrlError:
+        raise
     except Exception as error:  # whatever zarr makes of the metadata
         raise StoreError(f"'{path}/zarr.json' is damaged: {error}. {ELSEWHERE}") from error
 
@@ -435,6 +438,8 @@ def _open_array(group: zarr.Group, name: str, layout: ArrayLayout, where: object
         array = _bounded(group, name)
     except KeyError as error:
         raise StoreError(f"{where} is damaged: its array '{name}' is missing. {ANEW}") from error
+    except UrlError:
+        raise
     except Exception as error:  # whatever zarr makes of the metadata
         raise StoreError(f"{where} is damaged: '{name}/zarr.json': {error}. {ANEW}") from error
     if not isinstance(array, zarr.Array):

@@ -4,6 +4,7 @@ Why obstore: docs/design.md.
 """
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +17,7 @@ from .options import StorageOptions, split_options
 
 __all__ = ["Bucket", "connect"]
 
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _PIECE = 2**16  # bytes that are read at a time: enough for most images' headers
 
 T = TypeVar("T")
@@ -46,8 +48,9 @@ def connect(root: str, options: StorageOptions) -> Any:
     store: Any  # obstore's own types name each option
     store, client, retry = split_options(options)
     given = {key.removeprefix("aws_"): value for key, value in store.items()}
-    endpoint = root if scheme == "http" else given.get("endpoint", given.get("endpoint_url", ""))
-    if endpoint.startswith("http://"):  # whoever gives such an address means it
+    by_environment = next(filter(None, map(os.environ.get, _ENDPOINTS)), "")
+    endpoint = given.get("endpoint", given.get("endpoint_url", by_environment))
+    if scheme == "http" or endpoint.startswith("http://"):  # whoever gives it means it
         client.setdefault("allow_http", "true")
     try:
         if scheme in ("http", "https"):

@@ -86,14 +86,16 @@ class UrlPath:
 
     def relative_to(self, folder: Self) -> PurePosixPath:
         """Return the path within a folder."""
-        return PurePosixPath(self.key).relative_to(folder.key)
+        if not self.is_relative_to(folder):
+            raise ValueError(f"'{self}' is not in '{folder}'")
+        return PurePosixPath(self.key.removeprefix(folder.key).removeprefix("/" * bool(folder.key)))
 
     def is_relative_to(self, folder: object) -> bool:
         """Whether this is the folder, or in it."""
         return (
             isinstance(folder, UrlPath)
             and folder.root == self.root
-            and PurePosixPath(self.key).is_relative_to(folder.key)
+            and (folder.key in ("", self.key) or self.key.startswith(f"{folder.key}/"))
         )
 
     def absolute(self) -> Self:
@@ -281,7 +283,7 @@ def _zip(root: str, options: StorageOptions) -> Objects:
     from .zip_file import ZipObjects
 
     if "://" not in root:
-        return ZipObjects(root, lambda: Path(root).open("rb"))
+        return ZipObjects(root, lambda: root)
     scheme, _, rest = root.partition("://")
     host, _, key = rest.partition("/")
     return ZipObjects(root, lambda: _connected(f"{scheme}://{host}", options).open(key))

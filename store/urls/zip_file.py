@@ -2,7 +2,9 @@
 
 import io
 from collections.abc import Callable
+from errno import EIO
 from typing import Any
+from weakref import finalize
 from zipfile import BadZipFile, ZipFile
 
 from ..errors import InputError
@@ -23,13 +25,13 @@ class ZipObjects:
     root : str
         The path or URL of the zip file.
     open_file : callable
-        Returns the file, which can seek.
+        Returns its path, or the file itself, which can seek.
     """
 
     can_list = True
     can_write = False
 
-    def __init__(self, root: str, open_file: Callable[[], OpenFile]) -> None:
+    def __init__(self, root: str, open_file: Callable[[], str | OpenFile]) -> None:
         self._root = root
         try:
             self._zip = ZipFile(open_file())
@@ -37,6 +39,7 @@ class ZipObjects:
             raise InputError(f"there is no zip file at '{root}'") from None
         except (BadZipFile, OSError, ValueError, EOFError):
             raise InputError(f"'{root}' is no zip file, or is damaged") from None
+        finalize(self, self._zip.close)
         members = [one for one in self._zip.infolist() if not one.is_dir()]
         members = [one for one in members if not one.filename.startswith("__MACOSX/")]
         tops = {one.filename.partition("/")[0] for one in members}
@@ -45,15 +48,22 @@ class ZipObjects:
         self._members = {one.filename[skipped:]: one for one in members}
 
     def get(self, key: str) -> bytes:
-        """Return a file."""
+        """Return a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        OSError
+            If it is damaged: others may not be.
+        """
         if key not in self._members:
             raise FileNotFoundError(f"{self._root}/{key}")
         try:
             return self._zip.read(self._members[key])
         except (BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError):
-            raise UrlError(
-                f"'{key}' in '{self._root}' cannot be read: is the zip file damaged or encrypted?"
-            ) from None
+            words = "the zip file is damaged here, or encrypted"
+            raise OSError(EIO, words, f"{self._root}/{key}") from None
 
     def open(self, key: str) -> OpenFile:
         """Return a file as one in memory."""

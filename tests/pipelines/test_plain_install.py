@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(package.__file__).parent
-OF_EXTRAS = {"distributed", "imagecorruptions", "matplotlib", "transformers"}
+OF_EXTRAS = {"distributed", "imagecorruptions", "matplotlib", "obstore", "transformers"}
 QUICK = ("--members", 2, "--max-steps", 5)
 RUN = """
 import io, json, sys
@@ -148,6 +148,10 @@ def test_what_needs_an_extra_names_it(plain, world, store, model, mae, tmp_path)
         "cluster": [("fit", store, world.labels, "--scheduler", "tcp://127.0.0.1:1", *QUICK)],
         "transformers": [
             ("extract", "--images", world.photos, "--out", "f.zarr", "--checkpoint", mae)
+        ],
+        "cloud": [
+            ("info", "s3://bucket/f.zarr"),
+            ("extract", "--images", world.photos, "--out", "memory://m/f.zarr"),
         ],
         "robustness": [("robustness", world.photos, world.truth, "--model", model)],
     }

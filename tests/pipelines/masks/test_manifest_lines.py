@@ -43,6 +43,15 @@ def test_the_last_line_of_an_image_counts_until_there_is_one(tmp_path):
     assert second.records == first.records
 
 
+def test_a_line_with_a_flipped_bit_does_not_count(tmp_path):
+    Manifest(tmp_path).add(record("a", image_uncertainty=0.5))
+    text = (tmp_path / FILE).read_text()
+    for old, new in (("0.5", "0.7"), ("a.png", "q.png"), ("checksum", "bhecksum")):
+        assert old in text
+        (tmp_path / FILE).write_text(text.replace(old, new))
+        assert Manifest(tmp_path).records == {}
+
+
 def test_a_line_without_its_end_spoils_no_other(tmp_path):
     manifest = Manifest(tmp_path)
     manifest.add(record("a"))
