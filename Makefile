@@ -91,6 +91,7 @@ bench-fit: $(STAMP)
 # One line a script: each exits with 1 if anything was lost.
 soak: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak/rot.py --damages 1000 --seed $(or $(SEED),0)
+	$(ONE_THREAD) $(BIN)/python benchmarks/soak/killed.py --kills 30 --seed $(or $(SEED),0)
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak/fuzz.py --minutes 30 --seed $(or $(SEED),0) --out soak/fuzz
 
 clean:

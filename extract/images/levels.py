@@ -85,9 +85,9 @@ def brightest_value(image: Image.Image) -> int:
     """
     if image.mode.startswith("I"):
         return int(np.asarray(image).max())
-    is_grey = _raw_mode(image).startswith("LA")
+    is_grey, file = _raw_mode(image).startswith("LA"), _file_of(image)
     high = np.asarray(image)[..., : 1 if is_grey else 3]
-    return int(high.max()) * 256 + 255 if high.any() else int(_low_bytes(image).max())
+    return int(high.max()) * 256 + 255 if high.any() else int(_low_bytes(file).max())
 
 
 def to_rgb(image: Image.Image, white: int) -> Image.Image:
@@ -153,7 +153,7 @@ def _colour(image: Image.Image, white: int) -> Image.Image:
         raise ValueError(
             "its 16-bit colours are multiplied by alpha; save it with unassociated alpha or none"
         )
-    low = _low_bytes(image)
+    low = _low_bytes(_file_of(image))
     high = np.asarray(image)[..., : low.shape[2]]
     values = (high.astype(np.uint16) << 8 | low).astype(np.uint16, copy=False)
     scaled = _scaled(values, white)
@@ -175,12 +175,19 @@ def _scaled(values: NDArray[np.uint16], white: int) -> NDArray[np.uint8]:
     return levels[values]
 
 
-def _low_bytes(image: Image.Image) -> NDArray[np.uint8]:
+def _file_of(image: Image.Image) -> Any:
+    """Return the open file of an image that is not decoded yet; Pillow forgets it then."""
+    return image.fp  # type: ignore[attr-defined]
+
+
+def _low_bytes(file: Any) -> NDArray[np.uint8]:
     """Return the low bytes of 16-bit colour, (H, W, 3), of grey with alpha (H, W, 1).
 
     The same file is decoded as if its bytes were in the other order.
     """
-    with Image.open(image.filename) as again:  # type: ignore[attr-defined]
+    position = file.tell()
+    file.seek(0)
+    with Image.open(file) as again:
         raw = _raw_mode(again)
         grey = raw.startswith("LA")
         other = "RGBA" if grey else raw[:-4] + _SWAPPED[raw[-4:]]
@@ -189,4 +196,5 @@ def _low_bytes(image: Image.Image) -> NDArray[np.uint8]:
             for tile in again.tile
         ]
         values: NDArray[np.uint8] = np.asarray(again)
-        return values[..., 1:2] if grey else values[..., :3]
+    file.seek(position)
+    return values[..., 1:2] if grey else values[..., :3]

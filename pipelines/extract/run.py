@@ -116,12 +116,15 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             PartImage(plan.indices[name], image.name, found[name].absolute(), image.size)
             for name, image in asked.items()
         ]
+        lacking: Set[int] = frozenset()
         if client is None:
             outcome = _here(Passes(writer, backbone, batch), claim, images, progress)
         else:
             del backbone  # the workers have their own
+            there = FeatureStore.open(target).images
+            lacking = {image.index for image in there if not image.complete}
             outcome = _over_cluster(client, config, writer, key, images, progress)
-        _add(outcome, {plan.indices[name] for name in todo}, summary)
+        _add(outcome, lacking, summary)
     summary.n_bytes = bytes_under(config.out)
     summary.seconds = time.monotonic() - started
     return summary

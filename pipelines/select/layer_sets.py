@@ -163,7 +163,8 @@ def _extract_command(spec: FeatureSpec, out: str) -> str:
     words += ["--seed", str(spec.noise_seed)] if spec.noise_seed else []
     words += ["--flip"] if spec.backbone.get("flip") else []
     options = {name: spec.backbone.get(name) for name in ("precision", "draws")}
-    options |= vars(checkpoint_options_of(spec)) | {"prompt": None}  # which the spec alone can say
+    # the prompt only the spec can say; who types a checkpoint's name may fetch it
+    options |= vars(checkpoint_options_of(spec)) | {"prompt": None, "fetch": None}
     for name, value in options.items():
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
