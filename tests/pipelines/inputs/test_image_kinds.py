@@ -362,9 +362,12 @@ def test_a_single_image_is_extracted(dseg, world, ddpm, tmp_path):
 
 
 def test_files_that_are_no_images_are_refused(dseg, world, model, store, tmp_path):
+    (tmp_path / "x.tar").write_bytes(b"x")
+    refused = dseg("predict", "x.tar", "--model", model)
+    assert_refused(refused, "'x.tar' is not an image file")
     (tmp_path / "x.zip").write_bytes(b"x")
     refused = dseg("predict", "x.zip", "--model", model)
-    assert_refused(refused, "'x.zip' is not an image file")
+    assert_refused(refused, "x.zip' is no zip file, or is damaged")
     refused = dseg("predict", world.photos, world.photos / "p1.png", "--model", model)
     assert_refused(refused, "give one folder of images, images alone, or feature stores alone")
 
