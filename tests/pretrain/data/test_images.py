@@ -46,7 +46,7 @@ def test_what_is_seen_does_not_depend_on_batches_threads_or_memory(photos, augme
     assert np.array_equal(np.concatenate(parts), expected)
     little = training_images(photos, augmentation, cache=1000)
     assert np.array_equal(little.batch(7, 24), expected)
-    assert sum(kept.nbytes for kept in little._kept.values()) <= 1000
+    assert sum(kept.nbytes for kept in little._kept._kept.values()) <= 1000
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 7), (64, 64)])
