@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
+from threading import get_ident
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -214,17 +215,20 @@ def ahead(
     """
     futures: deque[Future[R]] = deque()
     limit = 2 * workers if limit is None else limit
-    with ThreadPoolExecutor(workers, "dseg-ahead") as pool:
-        try:
-            for item in items:
-                futures.append(pool.submit(function, item))
-                if len(futures) > limit:
-                    yield futures.popleft().result()
-            while futures:
+    owner, pool = get_ident(), ThreadPoolExecutor(workers, "dseg-ahead")
+    try:
+        for item in items:
+            futures.append(pool.submit(function, item))
+            if len(futures) > limit:
                 yield futures.popleft().result()
-        finally:
-            for future in futures:
-                future.cancel()
+        while futures:
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()
+        # One that an error has left half-way may be collected in any thread, even in Zarr's event
+        # loop, for which the pool's threads wait: that one must not wait for them.
+        pool.shutdown(wait=get_ident() == owner)
 
 
 def activations(

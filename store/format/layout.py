@@ -416,8 +416,9 @@ def open_arrays(group: zarr.Group, header: Header, where: object) -> dict[str, A
         If an array is missing, or is not as the spec says.
     """
     layouts = array_layouts(header)
-    threads = 1 if isinstance(group.store, LocalStore) else _OPENING_THREADS
-    with ThreadPoolExecutor(threads, "dseg-open") as pool:
+    if isinstance(group.store, LocalStore):
+        return {name: _open_array(group, name, layout, where) for name, layout in layouts.items()}
+    with ThreadPoolExecutor(_OPENING_THREADS, "dseg-open") as pool:
         opened = pool.map(lambda name: _open_array(group, name, layouts[name], where), layouts)
         return dict(zip(layouts, opened, strict=True))
 
