@@ -86,6 +86,7 @@ def files(folder):
 DRAW = ("--steps", 4, "--batch-size", 1, "--device", "cpu")
 
 
+@pytest.mark.slow  # the disk must fill before a small run has ended, which a busy machine may fail
 @pytest.mark.parametrize(
     ("out", "third"),
     [("drawn", "000002.png"), ("s", "labels/000002.png"), ("s.zarr", "labels/c/2/0/0")],
@@ -106,6 +107,7 @@ def test_images_that_do_not_fit(forked, disk, ddpm, model, tmp_path, out, third)
     assert files(disk.seen / out) == files(tmp_path / out)
 
 
+@pytest.mark.slow
 def test_a_student_that_does_not_fit(forked, disk, world, model, tmp_path):
     """Filled while the teacher is at work, then while the state is saved after every step."""
     words = ("distil", world.photos, "--model", model, "--batch-size", 2, "--device", "cpu")
