@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.spec import FeatureSpec
-from ..store.texts import read_json
+from ..store.texts import object_in
 from ..store.urls.location import Location
 from .images.reading import UnreadableImage
 from .images.sample_records import FACTS, RECORDS, sample_records
@@ -140,8 +140,4 @@ def _read_seeds(path: Location, version: tuple[int, int] | None) -> Mapping[str,
 
 def _facts_in(path: Location) -> Mapping[str, Any]:
     """Return what a folder's images were drawn with; nothing if that is not known."""
-    try:
-        facts = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+    return object_in(path) or {}

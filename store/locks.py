@@ -10,14 +10,18 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import SoftFileLock, Timeout
 
 from .errors import StoreError
 from .file_lock import NO_LOCKS, Holder, try_lock
 
-__all__ = ["STALE_AFTER", "is_abandoned", "locked", "ignore_message"]
+__all__ = ["STALE_AFTER", "ignore_message", "is_abandoned", "locked", "wait_for"]
+
+T = TypeVar("T")
 
 POLL_SECONDS = 0.1
 NOTIFY_AFTER = 2.0
@@ -29,6 +33,51 @@ STALE_AFTER = 600.0
 
 def ignore_message(words: str) -> None:
     """Ignore a message: the default of ``say``."""
+
+
+def wait_for(
+    attempt: Callable[[], T | None],
+    holder: Callable[[], object],
+    busy: str,
+    advice: Callable[[], str | None],
+    *,
+    patience: float,
+    say: Callable[[str], None],
+    poll_seconds: float = POLL_SECONDS,
+) -> T:
+    """Return what an attempt gives as soon as it gives something.
+
+    Parameters
+    ----------
+    attempt : callable
+        Returns None while another process holds the lock.
+    holder : callable
+        Returns who that is, for messages.
+    busy : str
+    advice : callable
+        For the message "<busy> <holder>. <advice>"; None: wait on, for it cannot take long.
+    patience : float
+        Seconds to wait.
+    say : callable
+        Called with a message after two seconds of waiting.
+    poll_seconds : float
+        Between two attempts.
+
+    Raises
+    ------
+    StoreError
+        If the lock is not free in time.
+    """
+    started, notified = time.monotonic(), False
+    while (found := attempt()) is None:
+        waited, who = time.monotonic() - started, holder()
+        if waited >= patience and (words := advice()) is not None:
+            raise StoreError(f"{busy} {who}. {words}")
+        if waited >= NOTIFY_AFTER and not notified:
+            say(f"{busy} {who}: waiting up to {patience:.0f} s")
+            notified = True
+        time.sleep(poll_seconds)
+    return found
 
 
 @contextmanager
@@ -57,15 +106,13 @@ def locked(
     StoreError
         If the lock is not free in time.
     """
-    started, notified, attempt = time.monotonic(), False, _Attempt(path)
-    while (release := attempt()) is None:
-        waited, holder = time.monotonic() - started, Holder.read(path)
-        if waited >= patience and not attempt.only_unsigned:
-            raise StoreError(f"{busy} {holder}. {advice}{attempt.hint}")
-        if waited >= NOTIFY_AFTER and not notified:
-            say(f"{busy} {holder}: waiting up to {patience:.0f} s")
-            notified = True
-        time.sleep(POLL_SECONDS)
+    attempt = _Attempt(path)
+
+    def advised() -> str | None:
+        return None if attempt.only_unsigned else f"{advice}{attempt.hint}"
+
+    holder = partial(Holder.read, path)
+    release = wait_for(attempt, holder, busy, advised, patience=patience, say=say)
     try:
         yield
     finally:

@@ -4,7 +4,15 @@ import codecs
 import json
 from typing import Any, Protocol
 
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "Readable", "parse_json", "read_json", "read_text"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_DEPTH",
+    "Readable",
+    "object_in",
+    "parse_json",
+    "read_json",
+    "read_text",
+]
 
 MOST_BYTES = 32 * 2**20
 """Of a text file: a list of a million paths has 30 to 100 MB in memory, JSON of this length 1 GB
@@ -81,6 +89,15 @@ def read_json(path: Readable) -> Any:
         If it is no JSON, or beyond the bounds of `read_text` and `parse_json`.
     """
     return parse_json(read_text(path))
+
+
+def object_in(path: Readable) -> dict[str, Any] | None:
+    """Return the object of a JSON file; None if it holds none, or cannot be read."""
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 _TOO_DEEP = f"it is nested deeper than {MOST_DEPTH} lists and objects"

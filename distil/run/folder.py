@@ -25,7 +25,7 @@ from torch import Tensor
 from ...pretrain.run.continuing import values_to_continue
 from ...pretrain.run.log_file import RunLog
 from ...pretrain.run.loop import Length
-from ...pretrain.run.state import has_state, read_state, write_state
+from ...pretrain.run.state import HALF_MADE, STATE, has_state, read_state, write_state
 from ...store.atomic_folder import is_free, is_temporary, remove_temporary_files
 from ...store.claims import is_lock
 from ...store.errors import InputError
@@ -33,12 +33,12 @@ from ...store.texts import read_json
 from ...store.whole_file import write_whole
 from ..student.files import STUDENT_FOLDER
 
-__all__ = ["StudentFolder"]
+__all__ = ["SOFT_LABELS", "StudentFolder"]
 
-_STATE, _LOG, _SOFT, _TEACHER = "training", "log.jsonl", "soft-labels", "teacher.json"
-_HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".DS_Store"}
+SOFT_LABELS = "soft-labels"
+_LOG, _TEACHER = "log.jsonl", "teacher.json"
 _RESULT = {STUDENT_FOLDER.json, STUDENT_FOLDER.tensors, "curve.png"}
-_OURS = {_STATE, _LOG, _SOFT, *_RESULT, *_HALF_MADE}
+_OURS = {STATE, _LOG, SOFT_LABELS, *_RESULT, *HALF_MADE, ".DS_Store"}
 _ELSE = "give another --out"
 _WORDS = {
     "images_sha256": "the images",
@@ -66,7 +66,7 @@ class StudentFolder:
     @property
     def soft_labels(self) -> Path:
         """The folder of the teacher's soft labels."""
-        return self.path / _SOFT
+        return self.path / SOFT_LABELS
 
     @property
     def curve(self) -> Path:
@@ -93,10 +93,10 @@ class StudentFolder:
         DsegError
             If the state is damaged.
         """
-        if not has_state(self.path / _STATE):
+        if not has_state(self.path / STATE):
             self._refuse_finished(overwrite)
         return values_to_continue(
-            self.path / _STATE,
+            self.path / STATE,
             settings,
             length,
             overwrite=overwrite,
@@ -157,7 +157,7 @@ class StudentFolder:
         DsegError
             If it cannot be written; the one before is kept.
         """
-        write_state(self.path / _STATE, tensors, values)
+        write_state(self.path / STATE, tensors, values)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and values of the state.
@@ -167,7 +167,7 @@ class StudentFolder:
         DsegError
             If it is damaged.
         """
-        return read_state(self.path / _STATE)
+        return read_state(self.path / STATE)
 
     def result(self, step: int) -> dict[str, Any]:
         """Return the training facts of the student if it is of that step, else nothing."""

@@ -28,7 +28,7 @@ from ...generate.folder import name_of
 from ...store.json_lines import append_record, records_in, rewrite_records
 from ...store.names import stem_of
 from ...store.seals import SEAL, sealed
-from ...store.texts import read_json
+from ...store.texts import object_in
 from ...store.whole_file import write_whole
 from .target import SyntheticImage, must_be_replaced
 
@@ -181,12 +181,8 @@ def _facts_bytes(facts: Mapping[str, Any]) -> bytes:
 
 
 def _facts_of(path: Path) -> dict[str, Any] | None:
-    file = path / FACTS
-    try:
-        found = read_json(file) if file.is_file() else None
-    except ValueError:
-        return None
-    if not isinstance(found, dict):
+    found = object_in(path / FACTS)
+    if found is None:
         return None
     return {key: value for key, value in found.items() if key not in (SEAL, SHA256)}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ...store.atomic_folder import finish_replacement, recover_folder
 from ...store.claims import locks_beside, short_name
+from ...store.read.strays import LEFT
 from ..extract.target import temporary_stores
-from .faults import LEFT, Fault
+from .faults import Fault
 
 __all__ = ["leftovers_beside"]
 

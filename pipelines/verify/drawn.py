@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from ...generate.records import Records
 from ...store.errors import InputError
 from ...store.json_lines import damaged_lines, rewrite_records
 from ...store.seals import is_broken
-from ...store.texts import read_json
+from ...store.texts import object_in
+from ...store.urls.walking import every_file
 from ..console.progress import Progress
 from ..synthesize.folder import (
     CLASSES,
@@ -24,7 +26,7 @@ from ..synthesize.folder import (
     files_of,
     read_records,
 )
-from .faults import Aside, Fault, files_in, leftovers_in
+from .faults import Aside, Fault, Subject, leftovers_in
 from .masks import hash_fault
 
 __all__ = ["SamplesSubject", "SyntheticSubject"]
@@ -33,21 +35,11 @@ _DRAWN = re.compile(r"[0-9]{6,}\.png")
 _NO_COPY = "Restore it from a copy, or make the images again in another folder"
 
 
-class SamplesSubject:
-    """A folder of ``dseg sample``, see `Subject`.
-
-    Parameters
-    ----------
-    path : Path
-    aside : Aside
-    """
+class SamplesSubject(Subject):
+    """A folder of ``dseg sample``."""
 
     kind = "drawn images"
     again = "repeat the same sample command"
-
-    def __init__(self, path: Path, aside: Aside) -> None:
-        self._path, self._aside = path, aside
-        self.images = 0
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong with the images and their records."""
@@ -75,40 +67,29 @@ class SamplesSubject:
             for file in sorted(self._path.glob("*.png")):
                 if _DRAWN.fullmatch(file.name) and file.name not in records:
                     words = f"has no line in '{SAMPLE_RECORDS}'"
-                    found.append(Fault(file.name, words, mend=self._moving(file)))
+                    found.append(Fault(file.name, words, mend=partial(self._aside.move, file)))
         return found
 
     def _records(self) -> Records:
         return Records(self._path / SAMPLE_RECORDS)
 
-    def _moving(self, file: Path) -> Any:
-        return lambda: self._aside.move(file)
-
     def _dropping(self, name: str) -> Any:
         def drop() -> None:
-            if (self._path / name).exists():
-                self._aside.move(self._path / name)
+            self._aside.move(self._path / name)
             self._records().forget([name])
 
         return drop
 
 
-class SyntheticSubject:
-    """A folder of ``dseg synthesize``, see `Subject`.
-
-    Parameters
-    ----------
-    path : Path
-    aside : Aside
-    """
+class SyntheticSubject(Subject):
+    """A folder of ``dseg synthesize``."""
 
     kind = "synthetic images"
     again = "repeat the same synthesize command"
 
     def __init__(self, path: Path, aside: Aside) -> None:
-        self._path, self._aside = path, aside
+        super().__init__(path, aside)
         self._samples = SamplesSubject(path / IMAGES, aside)
-        self.images = 0
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong with images, masks, uncertainty, and the files of text."""
@@ -125,7 +106,7 @@ class SyntheticSubject:
             if fault.image is None:
                 name, mend = f"{IMAGES}/{fault.file}", fault.mend
                 if fault.file == SAMPLE_FACTS:  # which follows from the facts of all
-                    mend = self._removing(self._path / name)
+                    mend = partial(self._aside.move, self._path / name)
                 found.append(Fault(name, fault.words, mend=mend, remade=mend is not fault.mend))
             else:
                 wrong.setdefault(int(fault.image), []).append(
@@ -142,22 +123,15 @@ class SyntheticSubject:
         return found + (self._strays(records) if alone else [])
 
     def _of_texts(self) -> list[Fault]:
-        facts = _read(self._path / FACTS)
+        facts = object_in(self._path / FACTS)
         known = facts.get(SHA256, {}) if facts else {}
         found = []
         for name in (CLASSES, KEPT):
             fault = hash_fault(self._path / name, known[name], FACTS) if name in known else None
             if fault is not None:
-                mend = self._removing(self._path / name)
+                mend = partial(self._aside.move, self._path / name)
                 found.append(Fault(name, fault, mend=mend, remade=True))
         return found
-
-    def _removing(self, file: Path) -> Any:
-        def remove() -> None:
-            if file.exists():
-                self._aside.move(file)
-
-        return remove
 
     def _of_image(
         self, number: int, record: Mapping[str, Any], drawn: Mapping[str, Any]
@@ -195,7 +169,7 @@ class SyntheticSubject:
         found = leftovers_in(self._path)
         known = {file for number in records for file in files_of(self._path, number).values()}
         for part in ("labels", "uncertainty", IMAGES):
-            for file in files_in(self._path / part):
+            for file in every_file(self._path / part):
                 if file not in known and re.fullmatch(r"[0-9]{6,}\.(png|npy)", file.name):
                     name = file.relative_to(self._path).as_posix()
                     words = f"is of an image that has no line in '{RECORDS}'"
@@ -212,16 +186,8 @@ class SyntheticSubject:
 
 
 def _facts_faults(file: Path) -> Iterator[Fault]:
-    facts = _read(file)
+    facts = object_in(file)
     if facts is None:
         yield Fault(file.name, f"is damaged. {_NO_COPY}")
     elif is_broken(facts):
         yield Fault(file.name, f"does not match its checksum. Was it edited? {_NO_COPY}")
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        found = read_json(file)
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

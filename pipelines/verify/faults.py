@@ -1,19 +1,18 @@
 """Something that is not as dseg wrote it, and what mends it."""
 
-import os
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from ...store.atomic_folder import is_temporary
 from ...store.claims import is_lock
+from ...store.read.strays import LEFT
+from ...store.urls.walking import every_file
 from ..console.progress import Progress
 
-__all__ = ["LEFT", "Aside", "Fault", "Subject", "files_in", "leftovers_in"]
-
-LEFT = "was left by a killed run"
+__all__ = ["Aside", "Fault", "Subject", "leftovers_in"]
 
 
 @dataclass(frozen=True)
@@ -41,32 +40,6 @@ class Fault:
     remade: bool = False
 
 
-class Subject(Protocol):
-    """What is verified."""
-
-    @property
-    def kind(self) -> str:
-        """What it is, in words."""
-
-    @property
-    def images(self) -> int:
-        """How many images it should hold."""
-
-    @property
-    def again(self) -> str:
-        """What makes again what was removed."""
-
-    def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
-        """Return what is wrong; what only shows when others are mended comes the next time.
-
-        Parameters
-        ----------
-        progress : Progress
-        alone : bool
-            Whether no run is writing there: what is not complete is left over then.
-        """
-
-
 class Aside:
     """A folder beside what is verified, for files of which it is not sure that they are ours.
 
@@ -82,7 +55,12 @@ class Aside:
         self.used = False
 
     def move(self, file: Path) -> None:
-        """Move a file there, under its own path, with a number if there is one already."""
+        """Move a file there, under its own path, with a number if there is one already.
+
+        Nothing is done if it is gone.
+        """
+        if not (file.exists() or file.is_symlink()):
+            return
         target, number = self.folder / file.relative_to(self._root), 1
         while target.exists() or target.is_symlink():
             number += 1
@@ -92,11 +70,40 @@ class Aside:
         self.used = True
 
 
-def files_in(path: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its sub-folders, links among them; no link is followed."""
-    for folder, folders, files in os.walk(path):
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        yield from (Path(folder, name) for name in sorted((*files, *links)))
+class Subject(ABC):
+    """What is verified.
+
+    Parameters
+    ----------
+    path : Path
+    aside : Aside
+
+    Attributes
+    ----------
+    kind : str
+        What it is, in words.
+    again : str
+        What makes again what was removed.
+    images : int
+        How many images it should hold, as far as `faults` has found out.
+    """
+
+    kind: str
+    again: str
+
+    def __init__(self, path: Path, aside: Aside) -> None:
+        self._path, self._aside, self.images = path, aside, 0
+
+    @abstractmethod
+    def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
+        """Return what is wrong; what only shows when others are mended comes the next time.
+
+        Parameters
+        ----------
+        progress : Progress
+        alone : bool
+            Whether no run is writing there: what is not complete is left over then.
+        """
 
 
 def leftovers_in(path: Path) -> list[Fault]:
@@ -105,7 +112,7 @@ def leftovers_in(path: Path) -> list[Fault]:
     Sub-folders that other runs have claimed are theirs.
     """
     found, others = [], set[Path]()
-    for file in files_in(path):
+    for file in every_file(path):
         if any(parent in others for parent in file.parents):
             continue
         if file.parent != path and is_lock(file.name):

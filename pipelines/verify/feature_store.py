@@ -23,13 +23,13 @@ from ...store.write.restoring import (
 from ...store.write.writer import FeatureWriter
 from ..console.progress import Progress
 from ..inputs.image_survey import survey_images
-from .faults import Aside, Fault
+from .faults import Aside, Fault, Subject
 
 __all__ = ["StoreSubject"]
 
 
-class StoreSubject:
-    """A feature store, see `Subject`.
+class StoreSubject(Subject):
+    """A feature store.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class StoreSubject:
     again = "repeat the same extract command, or add --images"
 
     def __init__(self, path: Path, aside: Aside, folder: Path | None) -> None:
-        self._path, self._aside, self._folder = path, aside, folder
+        super().__init__(path, aside)
+        self._folder = folder
         self._whole: set[int] = set()  # images that were read, and are whole
-        self.images = 0
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong: of the root, else of metadata, else of tables, else of images."""

@@ -12,9 +12,10 @@ from PIL import Image
 from ...classify.inference.mask_files import read_mask
 from ...store.errors import InputError
 from ...store.json_lines import damaged_lines
+from ...store.urls.walking import every_file
 from ..console.progress import Progress
 from ..masks.manifest import FILE, KINDS, SHA256, Manifest
-from .faults import Aside, Fault, files_in, leftovers_in
+from .faults import Fault, Subject, leftovers_in
 
 __all__ = ["MasksSubject", "hash_fault"]
 
@@ -23,21 +24,11 @@ _FIGURES = "reliability"  # of `fit --folds-out`
 _LEGEND = "legend"
 
 
-class MasksSubject:
-    """A folder of masks, see `Subject`.
-
-    Parameters
-    ----------
-    path : Path
-    aside : Aside
-    """
+class MasksSubject(Subject):
+    """A folder of masks."""
 
     kind = "masks"
     again = "repeat the same predict command"
-
-    def __init__(self, path: Path, aside: Aside) -> None:
-        self._path, self._aside = path, aside
-        self.images = 0
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong: damaged lines, wrong files, and files without a line."""
@@ -102,7 +93,7 @@ class MasksSubject:
     def _without_line(self, records: Iterable[Mapping[str, Any]]) -> list[Fault]:
         known = {record[kind] for record in records for kind in KINDS if kind in record}
         found = []
-        for file in files_in(self._path):
+        for file in every_file(self._path):
             name = file.relative_to(self._path).as_posix()
             if name not in known and self._is_mask(file.relative_to(self._path)):
                 words = f"has no line in '{FILE}'"

@@ -7,34 +7,24 @@ from functools import partial
 from pathlib import Path
 
 from ...classify.ensemble.model_files import MODEL_FOLDER, read_model
+from ...distil.run.folder import SOFT_LABELS
 from ...distil.student.files import STUDENT_FOLDER, read_student
-from ...pretrain.run.state import has_state
+from ...pretrain.run.state import HALF_MADE, STATE, has_state
 from ...store.errors import InputError
+from ...store.read.strays import LEFT
 from ...store.sealed_folder import SealedFolder
 from ...store.seals import is_broken
 from ..console.progress import Progress
-from .faults import LEFT, Aside, Fault, leftovers_in
+from .faults import Fault, Subject, leftovers_in
 
 __all__ = ["ModelSubject", "NetworkSubject", "StudentSubject"]
 
-_STATE, _SOFT = "training", "soft-labels"
-_HALF_MADE = (f".{_STATE}.new", f".{_STATE}.new-replaced")
 
-
-class ModelSubject:
-    """A model of ``dseg fit``, see `Subject`.
-
-    Parameters
-    ----------
-    path : Path
-    """
+class ModelSubject(Subject):
+    """A model of ``dseg fit``."""
 
     kind = "model"
     again = "fit again, with --overwrite"
-    images = 0
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong; it cannot be mended, for only a training makes a model."""
@@ -42,58 +32,38 @@ class ModelSubject:
         return found + (leftovers_in(self._path) if alone else [])
 
 
-class StudentSubject:
-    """A student of ``dseg distil``, with its run, see `Subject`.
-
-    Parameters
-    ----------
-    path : Path
-    aside : Aside
-    """
+class StudentSubject(Subject):
+    """A student of ``dseg distil``, with its run."""
 
     kind = "student"
     again = "repeat the same distil command"
-    images = 0
-
-    def __init__(self, path: Path, aside: Aside) -> None:
-        self._path, self._aside = path, aside
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong with the student and with the teacher's soft labels."""
         made = any(file.exists() for file in STUDENT_FOLDER.files(self._path))
         found = _of_sealed(self._path, STUDENT_FOLDER, read_student) if made else []
-        if has_state(self._path / _STATE):  # from which the run writes it again
+        if has_state(self._path / STATE):  # from which the run writes it again
             found = [Fault(one.file, one.words, mend=self._remove_student) for one in found]
-        soft = sorted((self._path / _SOFT).glob("*.npz"))
+        soft = sorted((self._path / SOFT_LABELS).glob("*.npz"))
         with progress.bar("verify", len(soft), "soft labels") as advance:
             for file in soft:
                 fault = _zip_fault(file)
                 if fault is not None:
-                    name = f"{_SOFT}/{file.name}"
+                    name = f"{SOFT_LABELS}/{file.name}"
                     found.append(Fault(name, fault, mend=file.unlink))
                 advance(1)
         return found + (_leftovers_of_run(self._path) if alone else [])
 
     def _remove_student(self) -> None:
         for file in STUDENT_FOLDER.files(self._path):
-            if file.exists():
-                self._aside.move(file)
+            self._aside.move(file)
 
 
-class NetworkSubject:
-    """A diffusion model of ``dseg pretrain``: only what killed runs left in its folder.
-
-    Parameters
-    ----------
-    path : Path
-    """
+class NetworkSubject(Subject):
+    """A diffusion model of ``dseg pretrain``: only what killed runs left in its folder."""
 
     kind = "network"
     again = "repeat the same pretrain command"
-    images = 0
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what killed runs left."""
@@ -129,9 +99,9 @@ def _zip_fault(file: Path) -> str | None:
 
 def _leftovers_of_run(path: Path) -> list[Fault]:
     """Return what killed trainings left, which go on from a state in the folder."""
-    has_state(path / _STATE)  # finishes a replacement that was cut short
+    has_state(path / STATE)  # finishes a replacement that was cut short
     found = leftovers_in(path)
-    for name in (*_HALF_MADE, ".new"):
+    for name in (*HALF_MADE, ".new"):
         if (path / name).is_dir():
             found.append(Fault(name, LEFT, mend=partial(shutil.rmtree, path / name)))
     return found

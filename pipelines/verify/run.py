@@ -11,13 +11,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ...classify.ensemble.model_files import MODEL_FOLDER
+from ...distil.run.folder import SOFT_LABELS
 from ...distil.student.files import STUDENT_FOLDER
 from ...extract.checkpoints.card import CARD
 from ...extract.images.sample_records import FACTS as SAMPLE_FACTS
 from ...extract.images.sample_records import RECORDS as SAMPLE_RECORDS
 from ...extract.networks.options import BackboneOptions
+from ...pretrain.run.state import STATE
 from ...store.claims import active_run, claimed
-from ...store.errors import DsegError, InputError, StoreError
+from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..extract.config import ExtractConfig, ExtractSummary
 from ..extract.run import extract
@@ -31,7 +33,7 @@ from .faults import Aside, Fault, Subject
 from .feature_store import StoreSubject
 from .masks import MasksSubject
 from .models import ModelSubject, NetworkSubject, StudentSubject
-from .synthetic_store import SyntheticStoreSubject, is_synthetic_store
+from .synthetic_store import SyntheticStoreSubject, seems_synthetic_store
 
 __all__ = ["verify"]
 
@@ -80,12 +82,12 @@ def _subject(config: VerifyConfig, aside: Aside) -> Subject | None:
 
 
 def _recognised(path: Path, images: Path | None, aside: Aside) -> Subject | None:
-    if is_synthetic_store(path):
+    if seems_synthetic_store(path):
         return SyntheticStoreSubject(path, aside)
     if (path / "zarr.json").is_file() or (path / "layers/zarr.json").is_file():
         return StoreSubject(path, aside, images)
     if MODEL_FOLDER.is_at(path) or (path / MODEL_FOLDER.tensors).is_file():
-        return ModelSubject(path)
+        return ModelSubject(path, aside)
     if any((path / name).exists() for name in (STUDENT_FOLDER.json, STUDENT_FOLDER.tensors)):
         return StudentSubject(path, aside)
     if (path / MANIFEST).is_file():
@@ -94,10 +96,10 @@ def _recognised(path: Path, images: Path | None, aside: Aside) -> Subject | None
         return SyntheticSubject(path, aside)
     if (path / SAMPLE_FACTS).is_file() or (path / SAMPLE_RECORDS).is_file():
         return SamplesSubject(path, aside)
-    if (path / "soft-labels").is_dir():  # of a run that has made no student yet
+    if (path / SOFT_LABELS).is_dir():  # of a run that has made no student yet
         return StudentSubject(path, aside)
-    if (path / CARD).is_file() or (path / "training").is_dir():
-        return NetworkSubject(path)
+    if (path / CARD).is_file() or (path / STATE).is_dir():
+        return NetworkSubject(path, aside)
     return None
 
 
@@ -198,7 +200,7 @@ def _extract_again(config: VerifyConfig, summary: VerifySummary, progress: Progr
     )
     try:
         found = extract(made, progress)
-    except (StoreError, InputError, DsegError) as error:
+    except DsegError as error:
         progress.warn(f"damaged images are not extracted again: {error}")
         return
     assert isinstance(found, ExtractSummary)

@@ -15,41 +15,33 @@ from zarr.storage import MemoryStore
 from ...store.claims import is_lock
 from ...store.format.keys import PARTIAL
 from ...store.read.documents import DOCUMENT, damaged_documents
+from ...store.read.strays import LEFT
 from ...store.seals import SEAL, is_broken
 from ...store.synthetic import ARRAYS, FORMAT
-from ...store.texts import read_json
+from ...store.texts import object_in
+from ...store.urls.walking import every_file
 from ...store.whole_file import write_whole
 from ..console.progress import Progress
 from ..synthesize.zarr_target import create_arrays
-from .faults import LEFT, Aside, Fault, files_in
+from .faults import Fault, Subject
 
-__all__ = ["SyntheticStoreSubject", "is_synthetic_store"]
+__all__ = ["SyntheticStoreSubject", "seems_synthetic_store"]
 
 _SEALED = ("format", "version", "classes", "facts")
 _OF_IMAGE = tuple(name for name in ARRAYS if name != "kept")
 _FLAG = "score"
 
 
-def is_synthetic_store(path: Path) -> bool:
-    """Whether a folder is such a store, as far as its metadata say."""
+def seems_synthetic_store(path: Path) -> bool:
+    """Whether a folder is such a store, or was one before it was damaged."""
     return _attributes(path).get("format") == FORMAT or (path / _FLAG / DOCUMENT).is_file()
 
 
-class SyntheticStoreSubject:
-    """A Zarr store of synthetic images, see `Subject`.
-
-    Parameters
-    ----------
-    path : Path
-    aside : Aside
-    """
+class SyntheticStoreSubject(Subject):
+    """A Zarr store of synthetic images."""
 
     kind = "synthetic images"
     again = "repeat the same synthesize command"
-
-    def __init__(self, path: Path, aside: Aside) -> None:
-        self._path, self._aside = path, aside
-        self.images = 0
 
     def faults(self, progress: Progress, *, alone: bool) -> list[Fault]:
         """Return what is wrong: of the metadata, else of images and chunks."""
@@ -75,7 +67,8 @@ class SyntheticStoreSubject:
         length = 0
         for name in ARRAYS:
             try:
-                length = max(length, int(_plain(self._path / name / DOCUMENT)["shape"][0]))
+                document = object_in(self._path / name / DOCUMENT) or {}
+                length = max(length, int(document["shape"][0]))
             except (LookupError, TypeError, ValueError):
                 continue
         for name in ARRAYS:
@@ -144,7 +137,7 @@ class SyntheticStoreSubject:
         """Return what is of no image: of one that was not finished, or of somebody else."""
         flagged, found = set(self._numbers(_FLAG, group[_FLAG].shape[0])), list[Fault]()
         documents = {DOCUMENT, *(f"{name}/{DOCUMENT}" for name in ARRAYS)}
-        for file in files_in(self._path):
+        for file in every_file(self._path):
             key = file.relative_to(self._path).as_posix()
             array, _, rest = key.partition("/c/")
             is_chunk = array in ARRAYS and re.fullmatch(r"[0-9]+(/0)*", rest) is not None
@@ -154,7 +147,7 @@ class SyntheticStoreSubject:
             if key.endswith(PARTIAL) or is_lock(file.name):
                 found.append(Fault(key, LEFT, mend=self._removing([file])))
             elif not is_chunk or self._key(group, array, number) != file:
-                mend = self._moving(file)
+                mend = partial(self._aside.move, file)
                 found.append(Fault(key, "belongs to nothing", mend=mend))
             elif number not in flagged and not (array == "kept" and number < self._kept(group)):
                 words = f"is of image number {number}, which has no score"
@@ -165,9 +158,6 @@ class SyntheticStoreSubject:
     def _kept(group: Any) -> int:
         return int(-(-group["kept"].shape[0] // group["kept"].chunks[0]))
 
-    def _moving(self, file: Path) -> Any:
-        return lambda: self._aside.move(file)
-
 
 def _checked(array: Any) -> bool:
     """Whether the chunks of an array have checksums; a dseg that knew of none left out zeros."""
@@ -175,13 +165,5 @@ def _checked(array: Any) -> bool:
 
 
 def _attributes(path: Path) -> dict[str, Any]:
-    found = _plain(path / DOCUMENT).get("attributes")
-    return found if isinstance(found, dict) else {}
-
-
-def _plain(file: Path) -> dict[str, Any]:
-    try:
-        found = read_json(file)
-    except (OSError, ValueError):
-        return {}
+    found = (object_in(path / DOCUMENT) or {}).get("attributes")
     return found if isinstance(found, dict) else {}

@@ -14,7 +14,7 @@ from ...extract.checkpoints.card import CARD
 from ...extract.networks.diffusion.noise import NoiseSchedule
 from ...store.atomic_folder import replace_folder
 from ...store.errors import DsegError
-from ...store.texts import read_json
+from ...store.texts import object_in, read_json
 
 __all__ = ["PARTS", "read_card", "scheduler_of", "write_network"]
 
@@ -113,8 +113,4 @@ def _forget_origin(config: Path) -> None:
 
 def read_card(folder: Path) -> dict[str, Any]:
     """Return the card of a trained network; an empty one if it has none that can be read."""
-    try:
-        card = read_json(folder / CARD)
-    except (OSError, ValueError):
-        return {}
-    return card if isinstance(card, dict) else {}
+    return object_in(folder / CARD) or {}

@@ -16,14 +16,14 @@ from ..train.step import Training
 from .continuing import values_to_continue
 from .log_file import RunLog
 from .loop import Length
-from .state import has_state, read_state, write_state
+from .state import HALF_MADE, STATE, has_state, read_state, write_state
 
 __all__ = ["RunFolder"]
 
-_STATE, _LOG, _IMAGES, _SAMPLES = "training", "log.jsonl", "images.sha256", "samples"
+_LOG, _IMAGES, _SAMPLES = "log.jsonl", "images.sha256", "samples"
 _OLD_LOCK = ".lock"  # of a killed run of an older version
-_HALF_MADE = {f".{_STATE}.new", f".{_STATE}.new-replaced", ".new", f".{_LOG}.new", ".DS_Store"}
-_OURS = {_STATE, _LOG, _IMAGES, _SAMPLES, _OLD_LOCK, *PARTS, *_HALF_MADE}
+_HALF_MADE = {*HALF_MADE, ".new", f".{_LOG}.new", ".DS_Store"}
+_OURS = {STATE, _LOG, _IMAGES, _SAMPLES, _OLD_LOCK, *PARTS, *_HALF_MADE}
 _ELSE = "give another --out"
 _WORDS = {"images_sha256": "the images", "init_sha256": "the init"}
 
@@ -74,10 +74,10 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"'{self.path}' is a file: {_ELSE}")
-        if not has_state(self.path / _STATE):
+        if not has_state(self.path / STATE):
             self._refuse_others(overwrite)
         return values_to_continue(
-            self.path / _STATE,
+            self.path / STATE,
             settings,
             length,
             overwrite=overwrite,
@@ -158,7 +158,7 @@ class RunFolder:
         DsegError
             If the state is damaged.
         """
-        training.restore(*read_state(self.path / _STATE))
+        training.restore(*read_state(self.path / STATE))
 
     def save(
         self, training: Training, settings: Mapping[str, Any], seconds: float, card: dict[str, Any]
@@ -172,7 +172,7 @@ class RunFolder:
         """
         tensors, values = training.state()
         values |= {"seconds": seconds, "settings": dict(settings)}
-        write_state(self.path / _STATE, tensors, values)
+        write_state(self.path / STATE, tensors, values)
         if self.holds_older:
             self.holds_older = False
             self._claim(-1)

@@ -16,7 +16,13 @@ from ...store.atomic_folder import replace_folder
 from ...store.errors import DsegError
 from ...store.texts import read_json
 
-__all__ = ["has_state", "read_state", "read_values", "write_state"]
+__all__ = ["HALF_MADE", "STATE", "has_state", "read_state", "read_values", "write_state"]
+
+STATE = "training"
+"""The folder of a state within that of its run."""
+
+HALF_MADE = (f".{STATE}.new", f".{STATE}.new-replaced")
+"""What a killed save leaves beside it."""
 
 _TENSORS, _VALUES = "state.safetensors", "state.json"
 

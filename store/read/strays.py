@@ -1,6 +1,5 @@
 """Files in a store that belong to nothing: what killed runs left, and what others put there."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,13 @@ from ..format.keys import LOCK, PARTIAL
 from ..format.layout import GROUPS, array_layouts, open_group, read_header
 from ..locks import is_abandoned
 from ..seals import SEAL
+from ..urls.walking import every_file, within
 from .documents import DOCUMENT
 from .reader import FeatureStore
 
-__all__ = ["Stray", "find_strays"]
+__all__ = ["LEFT", "Stray", "find_strays"]
+
+LEFT = "was left by a killed run"
 
 _FLAGS = ("complete", "failed")
 
@@ -71,21 +73,18 @@ class _Known:
         }
 
     def strays(self) -> Iterator[Stray]:
-        for folder, folders, files in os.walk(self._root):
-            links = [name for name in folders if Path(folder, name).is_symlink()]
-            for name in (*files, *links):
-                key = Path(folder, name).relative_to(self._root).as_posix()
-                stray = self._stray(key)
-                if stray is not None:
-                    yield stray
+        for file in every_file(self._root):
+            stray = self._stray(within(file, self._root))
+            if stray is not None:
+                yield stray
 
     def _stray(self, key: str) -> Stray | None:
         """Return what is wrong with a key; None if nothing is."""
         if key.endswith(PARTIAL) or key.startswith(f"{LOCK}."):
-            return Stray(key, "was left by a killed run", ours=True)
+            return Stray(key, LEFT, ours=True)
         if key == LOCK:
             left = is_abandoned(self._root / key)
-            return Stray(key, "was left by a killed run", ours=True) if left else None
+            return Stray(key, LEFT, ours=True) if left else None
         if key in self._documents:
             return None
         array, _, rest = key.partition("/c/")

@@ -1,7 +1,8 @@
 """Claims on places that may be URLs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..claims import Claim, claimed
 from .location import Location, UrlPath
@@ -10,15 +11,7 @@ __all__ = ["claimed_place"]
 
 
 @contextmanager
-def claimed_place(
-    place: Location,
-    key: str | None,
-    doing: str,
-    *,
-    in_parent: bool = False,
-    tidy: Callable[[], object] = lambda: None,
-    warn: Callable[[str], object] = lambda text: None,
-) -> Iterator[Claim]:
+def claimed_place(place: Location, key: str | None, doing: str, **how: Any) -> Iterator[Claim]:
     """Claim a folder for a run, see `claims.claimed`; nothing of what is given by URL.
 
     An object cannot be held, so that nobody could tell whether the run of a claim lives. Each image
@@ -28,5 +21,5 @@ def claimed_place(
     if isinstance(place, UrlPath):
         yield Claim(None, f"'{place}'")
         return
-    with claimed(place, key, doing, in_parent=in_parent, tidy=tidy, warn=warn) as claim:
+    with claimed(place, key, doing, **how) as claim:
         yield claim

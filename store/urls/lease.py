@@ -1,8 +1,8 @@
 """A lock on what is given by URL: an object that is written only if it is not there.
 
 An object cannot be held open, so that a killed process leaves it. It names its process, host and
-time: it ends at once if that process was of this machine and is gone, else after `STALE_AFTER`
-seconds. A new holder replaces it by its tag, so that of two only one succeeds.
+time: it ends at once if that process was of this machine and is gone, else `locks.STALE_AFTER`
+seconds later. A new holder replaces it by its tag, so that of two only one succeeds.
 """
 
 import json
@@ -15,13 +15,13 @@ from uuid import uuid4
 
 import psutil
 
-from ..errors import StoreError
+from ..file_lock import Holder
+from ..locks import STALE_AFTER, wait_for
 from .location import UrlPath
 
-__all__ = ["STALE_AFTER", "leased"]
+__all__ = ["leased"]
 
-STALE_AFTER = 600.0
-_POLL_SECONDS, _NOTIFY_AFTER = 0.5, 2.0
+_POLL_SECONDS = 0.5  # each is a request
 
 
 @contextmanager
@@ -37,21 +37,27 @@ def leased(
     UrlError
         If the object store does not answer, or cannot write on condition.
     """
-    started, notified, me = time.monotonic(), False, _signature()
-    while True:
+    me = _signature()
+
+    def attempt() -> str | None:
         there = url.objects.tagged(url.key)
-        if there is None or not _may_be_alive(there[0]):
-            tag = url.objects.put_if(url.key, me, None if there is None else there[1])
-            if tag is not None:
-                break
-            continue
-        waited = time.monotonic() - started
-        if waited >= patience:
-            raise StoreError(f"{busy} {_holder(there[0])}. {advice}")
-        if waited >= _NOTIFY_AFTER and not notified:
-            say(f"{busy} {_holder(there[0])}: waiting up to {patience:.0f} s")
-            notified = True
-        time.sleep(_POLL_SECONDS)
+        if there is not None and _may_be_alive(Holder.of(there[0])):
+            return None
+        return url.objects.put_if(url.key, me, None if there is None else there[1])
+
+    def holder() -> Holder:
+        there = url.objects.tagged(url.key)
+        return Holder() if there is None else Holder.of(there[0])
+
+    wait_for(
+        attempt,
+        holder,
+        busy,
+        lambda: advice,
+        patience=patience,
+        say=say,
+        poll_seconds=_POLL_SECONDS,
+    )
     try:
         yield
     finally:
@@ -65,24 +71,12 @@ def _signature() -> bytes:
     return json.dumps({**facts, "key": uuid4().hex}).encode()
 
 
-def _facts(data: bytes) -> tuple[int, str, float]:
-    try:
-        facts = json.loads(data)
-        return int(facts["pid"]), str(facts["host"]), float(facts["since"])
-    except (ValueError, TypeError, KeyError):
-        return 0, "", 0.0
-
-
-def _holder(data: bytes) -> str:
-    pid, host, _ = _facts(data)
-    return f"process {pid} on {host}"
-
-
-def _may_be_alive(data: bytes) -> bool:
-    pid, host, since = _facts(data)
-    if host == socket.gethostname():
+def _may_be_alive(holder: Holder) -> bool:
+    if holder.pid is None or holder.since is None:
+        return False
+    if holder.host == socket.gethostname():
         try:
-            return bool(psutil.Process(pid).create_time() <= since)
-        except psutil.Error:
+            return bool(psutil.Process(holder.pid).create_time() <= holder.since)
+        except (psutil.Error, ValueError, OverflowError):
             return False
-    return abs(time.time() - since) < STALE_AFTER
+    return abs(time.time() - holder.since) < STALE_AFTER

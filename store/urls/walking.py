@@ -14,7 +14,15 @@ from ..errors import InputError
 from ..names import why_unsafe
 from .location import Location, UrlPath
 
-__all__ = ["Walk", "lower_suffix", "count_suffixes", "describe_skipped", "walk", "within"]
+__all__ = [
+    "Walk",
+    "count_suffixes",
+    "describe_skipped",
+    "every_file",
+    "lower_suffix",
+    "walk",
+    "within",
+]
 
 # Files that often lie among images and labels, and that nobody expects to be read as one.
 _PLAIN = frozenset(
@@ -133,6 +141,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def every_file(folder: Path) -> Iterator[Path]:
+    """Yield all files of a folder and its sub-folders, hidden ones too, and links as they are."""
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        yield from (Path(place, name) for name in sorted((*files, *links)))
 
 
 def within(path: Location, folder: Location) -> str:

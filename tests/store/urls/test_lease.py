@@ -10,7 +10,8 @@ import time
 
 import pytest
 from dseg.store.errors import StoreError
-from dseg.store.urls.lease import STALE_AFTER, leased
+from dseg.store.locks import STALE_AFTER
+from dseg.store.urls.lease import leased
 from dseg.store.urls.location import location
 
 pytest.importorskip("obstore")
