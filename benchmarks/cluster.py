@@ -84,7 +84,7 @@ def cluster(folder: Path) -> Iterator[tuple[str, Relay, int]]:
             return made
 
         file = folder / "scheduler.json"
-        words = ("--port", "0", "--no-dashboard", "--no-show", "--scheduler-file", str(file))
+        words = ("--port", "0", "--no-dashboard", "--scheduler-file", str(file))
         scheduler = start("dask_scheduler", *words)
         while not file.is_file():
             time.sleep(0.1)

@@ -95,7 +95,7 @@ def world(root: Path) -> list[Command]:
     return [
         Command("extract", features, complete=flags),
         Command("cluster", (*features, "--workers", 2)),
-        Command("fit", (store, labels, *quick), ("members.safetensors",)),
+        Command("fit", (store, labels, *quick, "--overwrite"), ("members.safetensors",)),
         Command(
             "predict",
             (photos, "--model", model, "--uncertainty"),

@@ -11,7 +11,7 @@
 set -euo pipefail
 scheduler="$PWD/scheduler-$SLURM_JOB_ID.json"
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$scheduler"' EXIT
-dask scheduler --scheduler-file "$scheduler" --no-dashboard &
+dask scheduler --scheduler-file "$scheduler" --no-dashboard --dashboard-address :0 &
 srun dask worker --scheduler-file "$scheduler" --nthreads 8 --nworkers 1 --resources GPU=1 &
 until [ -s "$scheduler" ]; do sleep 1; done
 sleep 30 # until the first workers are there; the others join the run

@@ -96,6 +96,7 @@ def _own_cluster(workers: int) -> Iterator[str]:
         threads_per_worker=1,  # a part at a time; the network's threads are its own
         processes=True,
         dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of its HTTP server, which stays
         silence_logs=logging.ERROR,
         env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))},
     ) as running:

@@ -6,11 +6,11 @@ they are. Images are read from it whenever they are seen: it is never unpacked.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ...classify.labels.checks import check_ids
 from ...classify.labels.classes import Classes
@@ -21,34 +21,25 @@ from ...store.synthetic import StoredImages
 from ..console.progress import Progress
 from ..inputs.image_list import read_list, select
 from .config import DistilConfig
-from .material import Kind
-from .sources import Labelled, warn_of_absent
-from .synthetic import kind_of, labelled_beside, most_uncertain, refuse_model
+from .sources import warn_of_absent
+from .synthetic import Synthetic, kind_of, labelled_beside, most_uncertain, refuse_model
 
 __all__ = ["SyntheticStore"]
 
 
 @dataclass(frozen=True)
-class SyntheticStore:
-    """A store of synthetic images, and the real labelled ones beside it; see `material.Origin`.
+class SyntheticStore(Synthetic):
+    """A store of synthetic images, see `Synthetic`.
 
     Parameters
     ----------
-    kind : Kind
-    labelled : Labelled
-        Real images.
     store : StoredImages
     numbers : tuple of int
         The images to learn from.
-    ignore : int
-        Id of pixels without a class.
     """
 
-    kind: Kind
-    labelled: Labelled
     store: StoredImages
     numbers: tuple[int, ...]
-    ignore: int
 
     @classmethod
     def read(cls, config: DistilConfig, progress: Progress) -> Self:
@@ -70,17 +61,7 @@ class SyntheticStore:
         numbers = _chosen(config, store, progress)
         digest = _checked(store, numbers, classes, config.ignore, progress)
         labelled = labelled_beside(config, classes, "store", progress)
-        return cls(kind_of(config, classes, digest), labelled, store, numbers, config.ignore)
-
-    @property
-    def refused(self) -> Mapping[str, str]:
-        """Nothing: an image that cannot be read ends the run."""
-        return {}
-
-    @property
-    def teaching(self) -> dict[str, Any]:
-        """What soft labels would depend on; there are none."""
-        return {"teacher": self.kind.digest, "view": self.kind.view.to_dict()}
+        return cls(kind_of(config, classes, digest), labelled, config.ignore, store, numbers)
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:

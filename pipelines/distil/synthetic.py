@@ -38,32 +38,59 @@ from .material import Kind, view_of
 from .sources import Labelled, LabelledImage, check_uncertainty, labelled_images, read_labelled
 from .teacher import SoftLabels
 
-__all__ = ["SyntheticFolder", "kind_of", "labelled_beside", "most_uncertain", "refuse_model"]
+__all__ = [
+    "Synthetic",
+    "SyntheticFolder",
+    "kind_of",
+    "labelled_beside",
+    "most_uncertain",
+    "refuse_model",
+]
 
 AGAINST = "synthetic labels"
 
 
 @dataclass(frozen=True)
-class SyntheticFolder:
-    """A synthetic folder, and the real labelled images beside it; see `material.Origin`.
+class Synthetic:
+    """What a synthetic folder and a store have in common, see `material.Origin`.
 
     Parameters
     ----------
     kind : Kind
     labelled : Labelled
-        Real images.
-    folder : path
-    pairs : Labelled
-        Its images and label maps.
+        Real images beside them.
     ignore : int
         Id of pixels without a class.
     """
 
     kind: Kind
     labelled: Labelled
+    ignore: int
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Nothing: an image that cannot be read ends the run."""
+        return {}
+
+    @property
+    def teaching(self) -> dict[str, Any]:
+        """What soft labels depend on besides the image."""
+        return {"teacher": self.kind.digest, "view": self.kind.view.to_dict()}
+
+
+@dataclass(frozen=True)
+class SyntheticFolder(Synthetic):
+    """A synthetic folder, see `Synthetic`.
+
+    Parameters
+    ----------
+    folder : path
+    pairs : Labelled
+        Its images and label maps.
+    """
+
     folder: Path
     pairs: Labelled
-    ignore: int
 
     @classmethod
     def read(cls, config: DistilConfig, progress: Progress) -> Self:
@@ -92,22 +119,12 @@ class SyntheticFolder:
             wanted=_listed(config, progress),
         )
         labelled = labelled_beside(config, classes, "folder", progress)
-        made = cls(kind_of(config, classes, pairs.digest), labelled, folder, pairs, config.ignore)
+        made = cls(kind_of(config, classes, pairs.digest), labelled, config.ignore, folder, pairs)
         for image in pairs.images:
             uncertainty = made._beside("uncertainty", image.stem)
             if uncertainty is not None:
                 check_uncertainty(uncertainty, image.size)
         return made
-
-    @property
-    def refused(self) -> Mapping[str, str]:
-        """Nothing: an image that cannot be read ends the run."""
-        return {}
-
-    @property
-    def teaching(self) -> dict[str, Any]:
-        """What soft labels depend on besides the image."""
-        return {"teacher": self.kind.digest, "view": self.kind.view.to_dict()}
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:

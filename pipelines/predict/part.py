@@ -19,7 +19,7 @@ from ..masks.mask_model import ImageOptions
 from ..masks.open_model import open_mask_model
 from ..masks.training_set import TrainingSet
 from .config import PredictConfig, PredictSummary
-from .work import ImageOutcome, SegmentImage, write_shared
+from .work import ImageOutcome, MaskWork
 
 __all__ = ["PartOutcome", "PredictPart", "predict_part"]
 
@@ -133,16 +133,6 @@ class PartOutcome:
         summary.failed |= self.failed
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """What a worker makes once."""
-
-    source: Source
-    segment: SegmentImage
-    files: MaskFolder
-    training_set: TrainingSet
-
-
 def predict_part(part: PredictPart) -> PartOutcome:
     """Do a part, in a worker.
 
@@ -154,28 +144,21 @@ def predict_part(part: PredictPart) -> PartOutcome:
     outcome, config = PartOutcome(), part.config
     with one_at_a_time():
         refuse_unseen(config.model, *config.sources[:1])
-        opened = once(part.run, lambda: _open(part))
-        source = opened.source
+        work = once(part.run, lambda: _work(part))
+        source = work.source
         if isinstance(source, ImageFilesSource):
             source = source.of(part.images())
         with claimed_place(config.out, part.key, DOING.format(config.model)) as claim:
-            files = opened.files.of_part(part.pictures_by_stem(), claim.exclusive)
+            files = work.files.of_part(part.pictures_by_stem(), claim.exclusive)
+            work = replace(work, source=source, files=files)
             with files.without_leftovers(), SharedWork.of(claim.take) as shared:
-                masks = write_shared(
-                    shared,
-                    part.stems,
-                    source,
-                    opened.segment,
-                    files,
-                    opened.training_set,
-                    lambda _: None,
-                )
-                for one in masks:
-                    outcome.add(one)
+                for image in work.shared(shared, part.stems, lambda _: None):
+                    outcome.add(image)
     return outcome
 
 
-def _open(part: PredictPart) -> _Opened:
+def _work(part: PredictPart) -> MaskWork:
+    """Return what a worker makes once."""
     config = part.config
     model = open_mask_model(config.model, choose_device(config.device))
     source: Source
@@ -186,7 +169,7 @@ def _open(part: PredictPart) -> _Opened:
         source = model.stores(config.sources)
     segmenter = model.segmenter(source, at="row" if part.options.paper else "image")
     options = replace(part.options, images=part.pictures_by_stem())
-    return _Opened(
+    return MaskWork(
         source,
         partial(segmenter, want_probabilities=part.options.probabilities),
         MaskFolder(config.out, options, model.classes, model.members, part.fingerprint),

@@ -45,7 +45,7 @@ from ..masks.training_set import LEARNT_KEY, TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary
 from .part import DOING, PartOutcome, PredictPart, predict_part
-from .work import SegmentImage, write_masks, write_shared
+from .work import MaskWork
 
 __all__ = ["predict"]
 
@@ -101,7 +101,6 @@ def _predict(
     started: float,
 ) -> PredictSummary:
     options, classes = _mask_options(config, source), model.classes
-    training_set = TrainingSet.of(model.extra, _sources(config, model))
     key = _fingerprint(config)
     files = MaskFolder(config.out, options, classes, model.members, key, claim.exclusive)
     files.check_distinct_paths(source.stems)
@@ -117,8 +116,9 @@ def _predict(
         progress.say(f"'{config.out}' contains masks of {other_images} other images; they are kept")
     segmenter = model.segmenter(source, at="row" if options.paper else "image")
     segment = partial(segmenter, want_probabilities=options.probabilities)
+    work = MaskWork(source, segment, files, TrainingSet.of(model.extra, _sources(config, model)))
     if config.dry_run:
-        _probe(stems, source, segment, files, summary)
+        _probe(work, stems, summary)
         return summary
     with (
         files.writing(source.stems),
@@ -128,9 +128,7 @@ def _predict(
             outcome = PartOutcome()
             with (
                 SharedWork.of(claim.take) as shared,
-                closing(
-                    write_shared(shared, stems, source, segment, files, training_set, progress.say)
-                ) as images,
+                closing(work.shared(shared, stems, progress.say)) as images,
             ):
                 for image in images:
                     outcome.add(image)
@@ -140,7 +138,7 @@ def _predict(
         else:
             before = frozenset(filter(files.is_recorded, stems))
             parts = _parts(config, model, source, stems, options, client)
-            del segment, segmenter  # the workers have their own
+            del work, segment, segmenter  # the workers have their own
             for part, told in over_cluster(client, predict_part, parts, config.cluster, progress):
                 outcome = told or PartOutcome(failed=dict.fromkeys(part.stems, TOOK_DOWN))
                 outcome.add_to(summary, before)
@@ -264,22 +262,15 @@ def _quoted(paths: Sequence[Location]) -> str:
     return ", ".join(f"'{path}'" for path in paths)
 
 
-def _probe(
-    stems: list[str],
-    source: Source,
-    segment: SegmentImage,
-    files: MaskFolder,
-    summary: PredictSummary,
-) -> None:
+def _probe(work: MaskWork, stems: list[str], summary: PredictSummary) -> None:
     """Estimate time and size from a few images, predicted into a temporary folder."""
-    remaining = [stem for stem in stems if not files.is_recorded(stem)]
+    remaining = [stem for stem in stems if not work.files.is_recorded(stem)]
     summary.unchanged = len(stems) - len(remaining)
     probed = remaining[:: max(1, len(remaining) // _PROBED_IMAGES)][:_PROBED_IMAGES]
     with TemporaryDirectory() as folder:
         stamps = [time.monotonic()]
-        probe_folder, no_training_set = files.in_folder(Path(folder)), TrainingSet()
-        redo = write_masks(probed, source, segment, probe_folder, no_training_set, lambda *_: False)
-        for _ in redo:
+        elsewhere = replace(work, files=work.files.in_folder(Path(folder)))
+        for _ in elsewhere.over(probed, lambda *_: False):
             stamps.append(time.monotonic())
         n_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     summary.peak_memory = peak_resident()

@@ -17,13 +17,11 @@ from ..features.sources import Segmentable, Source
 from ..masks.mask_folder import MaskFolder, StagedFiles
 from ..masks.training_set import LEARNT_KEY, TrainingSet
 
-__all__ = ["ImageOutcome", "SegmentImage", "write_masks", "write_shared"]
+__all__ = ["ImageOutcome", "MaskWork"]
 
 # Encoding a PNG takes about as long as a GPU needs for the next mask. At most two finished
 # predictions, which may be large (probabilities), wait for a writer.
 _WRITERS, _MAX_WAITING = 2, 2
-
-SegmentImage = Callable[[Segmentable], Prediction]
 
 
 @dataclass(frozen=True)
@@ -50,110 +48,105 @@ class ImageOutcome:
     reason: str | None = None
 
 
-def _segment(segment: SegmentImage, image: Segmentable | str) -> ImageOutcome:
-    """Return the prediction of an image, or why there is none."""
-    if isinstance(image, str):
-        return ImageOutcome(image, image)
-    try:
-        prediction = segment(image)
-    except (InputError, UrlError):
-        raise  # a wrong call, a lost connection: it would fail for every image
-    except DsegError as error:
-        return ImageOutcome(image.name, image.stem, reason=str(error))
-    return ImageOutcome(image.name, image.stem, image.sha256, prediction)
-
-
-def write_shared(
-    shared: SharedWork,
-    stems: Sequence[str],
-    source: Source,
-    segment: SegmentImage,
-    files: MaskFolder,
-    training_set: TrainingSet,
-    say: Callable[[str], None],
-) -> Generator[ImageOutcome]:
-    """Segment and write images, but those that other runs have begun; yield the outcome of each.
+@dataclass(frozen=True)
+class MaskWork:
+    """What turns images into files of masks.
 
     Parameters
     ----------
-    shared : SharedWork
-    stems : sequence of str
     source : Source
         Of the images.
     segment : callable
+        Returns the prediction of an image.
     files : MaskFolder
     training_set : TrainingSet
-    say : callable
-        Called with a message when it waits for another run.
+        The images that the model was trained on.
     """
 
-    def is_done(stem: str, sha256: bytes) -> bool:
-        return not shared.begin(stem, partial(files.is_done_by_now, stem, sha256))
+    source: Source
+    segment: Callable[[Segmentable], Prediction]
+    files: MaskFolder
+    training_set: TrainingSet
 
-    def work(some: Sequence[str]) -> Generator[ImageOutcome]:
-        for outcome in write_masks(some, source, segment, files, training_set, is_done):
-            shared.end(outcome.stem)
-            if outcome.stem not in shared.elsewhere:
-                yield outcome
+    def shared(
+        self, shared: SharedWork, stems: Sequence[str], say: Callable[[str], None]
+    ) -> Generator[ImageOutcome]:
+        """Do some images, but those that other runs have begun; yield the outcome of each.
 
-    yield from work(stems)
-    while shared.elsewhere:
-        for stem in shared.left(say):
-            yield from work([stem])
+        Parameters
+        ----------
+        shared : SharedWork
+        stems : sequence of str
+        say : callable
+            Called with a message when it waits for another run.
+        """
 
+        def is_done(stem: str, sha256: bytes) -> bool:
+            return not shared.begin(stem, partial(self.files.is_done_by_now, stem, sha256))
 
-def write_masks(
-    stems: Sequence[str],
-    source: Source,
-    segment: SegmentImage,
-    files: MaskFolder,
-    training_set: TrainingSet,
-    is_done: Callable[[str, bytes], bool],
-) -> Generator[ImageOutcome]:
-    """Segment and write images; yield the outcome of each.
+        def work(some: Sequence[str]) -> Generator[ImageOutcome]:
+            for outcome in self.over(some, is_done):
+                shared.end(outcome.stem)
+                if outcome.stem not in shared.elsewhere:
+                    yield outcome
 
-    Parameters
-    ----------
-    stems : sequence of str
-    source : Source
-        Of the images.
-    segment : callable
-    files : MaskFolder
-    training_set : TrainingSet
-    is_done : callable
-        Says of a stem and a sha256 whether the image is left out.
-    """
-    segmented = map(partial(_segment, segment), source.images(stems, is_done))
-    for outcome in ahead(
-        partial(_stage, files, training_set), segmented, _WRITERS, limit=_MAX_WAITING
-    ):
-        yield _commit(files, outcome)
+        yield from work(stems)
+        while shared.elsewhere:
+            for stem in shared.left(say):
+                yield from work([stem])
 
+    def over(
+        self, stems: Sequence[str], is_done: Callable[[str, bytes], bool]
+    ) -> Generator[ImageOutcome]:
+        """Do some images; yield the outcome of each.
 
-def _stage(files: MaskFolder, training_set: TrainingSet, outcome: ImageOutcome) -> ImageOutcome:
-    """Write a prediction, if there is one, under temporary names, and drop it from memory."""
-    if outcome.prediction is None:
+        Parameters
+        ----------
+        stems : sequence of str
+        is_done : callable
+            Says of a stem and a sha256 whether the image is left out.
+        """
+        segmented = map(self._segmented, self.source.images(stems, is_done))
+        for outcome in ahead(self._staged, segmented, _WRITERS, limit=_MAX_WAITING):
+            yield self._committed(outcome)
+
+    def _segmented(self, image: Segmentable | str) -> ImageOutcome:
+        """Return the prediction of an image, or why there is none."""
+        if isinstance(image, str):
+            return ImageOutcome(image, image)
+        try:
+            prediction = self.segment(image)
+        except (InputError, UrlError):
+            raise  # a wrong call, a lost connection: it would fail for every image
+        except DsegError as error:
+            return ImageOutcome(image.name, image.stem, reason=str(error))
+        return ImageOutcome(image.name, image.stem, image.sha256, prediction)
+
+    def _staged(self, outcome: ImageOutcome) -> ImageOutcome:
+        """Write a prediction, if there is one, under temporary names, and drop it from memory."""
+        if outcome.prediction is None:
+            return outcome
+        try:
+            staged = self.files.stage(
+                outcome.stem, outcome.name, outcome.sha256, outcome.prediction
+            )
+        except (InputError, UrlError):
+            raise
+        except DsegError as error:
+            return replace(outcome, prediction=None, reason=str(error))
+        learnt_from = self.training_set.has(outcome.stem, outcome.sha256.hex())
+        if learnt_from is not None:
+            staged = replace(staged, record={**staged.record, LEARNT_KEY: learnt_from})
+        return replace(outcome, prediction=None, staged=staged)
+
+    def _committed(self, outcome: ImageOutcome) -> ImageOutcome:
+        """Give the files of an image their final names."""
+        if outcome.staged is None:
+            return outcome
+        try:
+            self.files.commit(outcome.staged)
+        except UrlError:
+            raise
+        except DsegError as error:
+            return replace(outcome, reason=str(error))
         return outcome
-    try:
-        staged = files.stage(outcome.stem, outcome.name, outcome.sha256, outcome.prediction)
-    except (InputError, UrlError):
-        raise
-    except DsegError as error:
-        return replace(outcome, prediction=None, reason=str(error))
-    learnt_from = training_set.has(outcome.stem, outcome.sha256.hex())
-    if learnt_from is not None:
-        staged = replace(staged, record={**staged.record, LEARNT_KEY: learnt_from})
-    return replace(outcome, prediction=None, staged=staged)
-
-
-def _commit(files: MaskFolder, outcome: ImageOutcome) -> ImageOutcome:
-    """Give the files of an image their final names."""
-    if outcome.staged is None:
-        return outcome
-    try:
-        files.commit(outcome.staged)
-    except UrlError:
-        raise
-    except DsegError as error:
-        return replace(outcome, reason=str(error))
-    return outcome

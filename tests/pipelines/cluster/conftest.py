@@ -22,6 +22,7 @@ def cluster():
         n_workers=2,
         threads_per_worker=1,
         dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # several may run at once
         env=WORKERS,
     ) as running:
         yield running.scheduler_address
@@ -33,7 +34,7 @@ class Machines:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "scheduler.json"
         self._folder, self._running = folder, []
-        self._start("dask_scheduler", "--port", "0", "--no-dashboard", "--no-show")
+        self._start("dask_scheduler", "--port", "0", "--no-dashboard", "--dashboard-address", ":0")
         self._wait(self.file.is_file)
         self.client = Client(scheduler_file=str(self.file), set_as_default=False)
 
