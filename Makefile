@@ -92,6 +92,7 @@ bench-fit: $(STAMP)
 soak: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak/rot.py --damages 1000 --seed $(or $(SEED),0)
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak/killed.py --kills 30 --seed $(or $(SEED),0)
+	$(ONE_THREAD) $(BIN)/python benchmarks/soak/failing.py --moments 30 --seed $(or $(SEED),0)
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak/fuzz.py --minutes 30 --seed $(or $(SEED),0) --out soak/fuzz
 
 clean:

@@ -10,8 +10,8 @@ same on images that the built-in diffusion model draws; with --self-train the en
 fitted a second time with what it says of unlabelled images, kept or not. Label maps of
 unlabelled images are not read; test images are only predicted and scored. Time is that of this
 machine, teacher and students by turns in one run: `dseg predict` of images, files included, and
-masks alone, without files. The same command goes on where it stopped; it prints the table and
-writes it to work/distil.md.
+masks alone, without files. The same command goes on where it stopped, and with other students adds
+them; it prints the table and writes it to work/distil.md.
 """
 
 import argparse
@@ -192,7 +192,7 @@ def masks_alone(case: Case, model: Path, stems: Sequence[str]) -> Callable[[], N
     return run
 
 
-def measure(case: Case, given: argparse.Namespace) -> dict[str, Any]:
+def measure(case: Case, given: argparse.Namespace, known: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of a set and seed: scores, times and sizes."""
     models = {TEACHER: make_teacher(case)}
     models |= {network: make_student(case, network, given) for network in given.students}
@@ -201,9 +201,10 @@ def measure(case: Case, given: argparse.Namespace) -> dict[str, Any]:
             f"{network}{_OF_DRAWN}": make_student_of_drawn(case, network, given)
             for network in given.students
         }
-    times = timed(case, models)
-    facts: dict[str, Any] = {}
-    for name, model in models.items():
+    facts = dict(known)
+    times = {} if models.keys() <= known.keys() else timed(case, models)
+    for name in times:
+        model = models[name]
         facts[name] = {"test_miou": score(case, model), **times[name]}
         if name != TEACHER:
             student = read_student(model)
@@ -213,7 +214,7 @@ def measure(case: Case, given: argparse.Namespace) -> dict[str, Any]:
                 "parameters": sum(weight.numel() for weight in student.network.parameters()),
                 "side": student.view.side,
             }
-    if given.self_train:
+    if given.self_train and SELF_TRAINED not in known:
         model = make_self_trained(case, given)
         about = json.loads((model / "model.json").read_text())["extra"]["self_training"]
         facts[SELF_TRAINED] = {"test_miou": score(case, model), "about": about}
@@ -276,7 +277,7 @@ def main() -> None:
             case = Case(data, seed, given.work / key)
             case.work.mkdir(parents=True, exist_ok=True)
             results = json.loads(path.read_text()) if path.is_file() else {}
-            results[key] = {**results.get(key, {}), **measure(case, given)}
+            results[key] = measure(case, given, results.get(key, {}))
             write_whole(path, json.dumps(results, indent=1).encode())
             print(table(results), flush=True)
     write_whole(given.work / "distil.md", table(results).encode())

@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from .claims import is_lock, short_name
+from .errors import write_error
 
 __all__ = [
     "finish_replacement",
@@ -75,13 +76,20 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     ----------
     target : Path
         Its parent is created if need be.
+
+    Raises
+    ------
+    DsegError
+        In place of an OSError: see `errors.write_error`.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     made = target.parent / f".{short_name(target.name)}.{uuid4().hex[:16]}.part"
-    made.mkdir()
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.mkdir()
         yield made
         replace_folder(made, target)
+    except OSError as error:
+        raise write_error(target, error) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -17,13 +17,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from .errors import DsegError, InputError
+from .errors import DsegError, InputError, WriteError, write_error
 from .file_lock import NO_LOCKS, FileLock, Holder, try_lock
 
 __all__ = ["Claim", "active_run", "claimed", "is_lock", "locks_beside", "short_name"]
@@ -68,9 +68,14 @@ class Claim:
         Raises
         ------
         DsegError
-            If another process does not release the guard in time.
+            If another process does not release the guard in time, or it cannot be made.
         """
-        with nullcontext() if self.guard is None else _hold_guard(self.guard, self.where):
+        with ExitStack() as held:
+            if self.guard is not None:
+                try:
+                    held.enter_context(_hold_guard(self.guard, self.where))
+                except OSError as error:
+                    raise write_error(self.guard, error) from error
             yield
 
     def take(self, item: str) -> Callable[[], None] | None:
@@ -85,12 +90,20 @@ class Claim:
         -------
         callable or None
             What releases it; None if another run has it.
+
+        Raises
+        ------
+        WriteError
+            If the lock cannot be made.
         """
         if self.guard is None:
             return lambda: None
         digest = sha256(os.fsencode(item)).hexdigest()[:16]
         path = self.guard.with_name(f"{self.guard.name.removesuffix('.lock')}.{digest}.busy")
-        lock = try_lock(path)
+        try:
+            lock = try_lock(path)
+        except OSError as error:
+            raise write_error(path, error) from error
         return None if lock is None else lock.release
 
 
@@ -126,6 +139,8 @@ def claimed(
     ------
     InputError
         If a run with another key is active in the folder.
+    WriteError
+        If there is no room for the lock files, or they cannot be made for another reason.
     """
     where, absolute = f"'{folder}'", folder.absolute()
     parent, name = (
@@ -144,8 +159,7 @@ def claimed(
             yield Claim(None if claim is None else guard, where)
         finally:
             if claim is not None:
-                with _hold_guard(guard, where, last_removes=True):
-                    claim.release()
+                _give_back(claim, guard, where)
     finally:
         for path in created:
             with suppress(OSError):  # something is in it
@@ -245,10 +259,20 @@ def _take_claim(
             lock = try_lock(claim, doing)
             assert lock is not None  # its name is random, so nobody else can hold it
     except OSError as error:
-        if error.errno not in _NO_CLAIMS:
+        if error.errno in _NO_CLAIMS:
+            return None
+        if isinstance(error, FileNotFoundError | FileExistsError):
             raise
-        return None
+        raise WriteError(f"cannot write {where}: {error.strerror or error}") from error
     return lock
+
+
+def _give_back(claim: FileLock, guard: Path, where: str) -> None:
+    try:
+        with _hold_guard(guard, where, last_removes=True):
+            claim.release()
+    except OSError:  # no room for the guard: what ended the run must be told, not this
+        claim.release()
 
 
 def _claims(guard: Path) -> list[Path]:

@@ -4,6 +4,8 @@ Every message is for the person who typed the command: what came, what was expec
 The command line prints the message of a `DsegError` and exits with its ``exit_code``.
 """
 
+import errno
+
 __all__ = [
     "ANEW",
     "ELSEWHERE",
@@ -14,8 +16,18 @@ __all__ = [
     "SpecMismatchError",
     "StoreError",
     "VERIFY",
+    "WriteError",
+    "write_error",
 ]
 
+
+# Of one file, whatever the disk.
+_OF_A_NAME = frozenset(
+    {
+        *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP),
+        *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
+    }
+)
 
 ELSEWHERE = "Extract into another folder"
 ANEW = "Extract again with --overwrite, or into another folder"
@@ -38,6 +50,10 @@ class InputError(DsegError, ValueError):
     exit_code = 2
 
 
+class WriteError(DsegError):
+    """Nothing can be written: a disk is full or fails, is read-only, a permission is missing."""
+
+
 class StoreError(DsegError):
     """A feature store cannot be read or written as asked."""
 
@@ -56,3 +72,13 @@ class SpecMismatchError(StoreError):
 
 class ChunkCorruptError(StoreError):
     """Stored bytes do not match their checksum, or a chunk that should be there is missing."""
+
+
+def write_error(path: object, error: OSError) -> DsegError:
+    """Return what to raise of a write that failed.
+
+    A `WriteError`, after which a run ends, for other files would fail like it; another DsegError if
+    it is only this name that cannot be written, such as one that is too long or a folder's.
+    """
+    kind = DsegError if error.errno in _OF_A_NAME else WriteError
+    return kind(f"cannot write '{path}': {error.strerror or error}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import DsegError
+from .errors import write_error
 from .seals import is_broken
 from .texts import parse_json
 from .whole_file import write_whole
@@ -62,7 +62,7 @@ def append_record(path: Path, record: Mapping[str, Any]) -> os.stat_result:
             file.flush()
             return os.fstat(file.fileno())
     except OSError as error:
-        raise DsegError(f"cannot write '{path}': {error.strerror or error}") from error
+        raise write_error(path, error) from error
 
 
 def rewrite_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

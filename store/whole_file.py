@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .atomic_folder import temporary_path
-from .errors import DsegError
+from .errors import write_error
 
 __all__ = ["write_whole"]
 
@@ -30,7 +30,7 @@ def write_whole(
     Raises
     ------
     DsegError
-        If it cannot be written.
+        If it cannot be written: see `errors.write_error`.
     """
     path = Path(path)
     part = under or temporary_path(path)
@@ -48,4 +48,4 @@ def write_whole(
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise DsegError(f"cannot write '{path}': {error.strerror or error}") from error
+        raise write_error(path, error) from error

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -22,7 +23,8 @@ from ...distil.student.files import STUDENT_FOLDER
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL
 from ...extract.images.reading import read_image, sha256_of
-from ...store.errors import DsegError, InputError
+from ...store.endings import in_the_end
+from ...store.errors import DsegError, InputError, write_error
 from ...store.urls.location import Location, is_inside
 from ...store.urls.walking import within
 from ..inputs.image_list import named
@@ -312,12 +314,12 @@ class MaskFolder:
             path = self._legend(stems)
             self._check_inside("the legend of the overlays", path.parent)
             self._write_legend(path)
-        try:
-            with self.without_leftovers():
-                yield
-        finally:
-            with self._exclusive():
-                self._manifest.compact(stems)
+        with in_the_end(partial(self._compact, stems)), self.without_leftovers():
+            yield
+
+    def _compact(self, stems: Sequence[str]) -> None:
+        with self._exclusive():
+            self._manifest.compact(stems)
 
     @contextmanager
     def without_leftovers(self) -> Iterator[None]:
@@ -416,7 +418,7 @@ class MaskFolder:
                 self._manifest.add(self._with_other_files(staged.record))
                 self._placing.place(temporary_mask, mask)
             except OSError as error:
-                raise DsegError(f"cannot write '{mask}': {error.strerror or error}") from error
+                raise write_error(mask, error) from error
             finally:
                 self._discard(staged.temporary)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ...classify.inference.prediction import Prediction
-from ...store.errors import DsegError, InputError
+from ...store.errors import DsegError, InputError, WriteError
 from ...store.shared_work import SharedWork
 from ...store.urls.errors import UrlError
 from ..features.inference import ahead
@@ -22,6 +22,8 @@ __all__ = ["ImageOutcome", "MaskWork"]
 # Encoding a PNG takes about as long as a GPU needs for the next mask. At most two finished
 # predictions, which may be large (probabilities), wait for a writer.
 _WRITERS, _MAX_WAITING = 2, 2
+# A wrong call, a lost connection, a full disk: every image would fail.
+_OF_ALL = (InputError, UrlError, WriteError)
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ class MaskWork:
             return ImageOutcome(image, image)
         try:
             prediction = self.segment(image)
-        except (InputError, UrlError):
-            raise  # a wrong call, a lost connection: it would fail for every image
+        except _OF_ALL:
+            raise
         except DsegError as error:
             return ImageOutcome(image.name, image.stem, reason=str(error))
         return ImageOutcome(image.name, image.stem, image.sha256, prediction)
@@ -130,7 +132,7 @@ class MaskWork:
             staged = self.files.stage(
                 outcome.stem, outcome.name, outcome.sha256, outcome.prediction
             )
-        except (InputError, UrlError):
+        except _OF_ALL:
             raise
         except DsegError as error:
             return replace(outcome, prediction=None, reason=str(error))
@@ -145,7 +147,7 @@ class MaskWork:
             return outcome
         try:
             self.files.commit(outcome.staged)
-        except UrlError:
+        except _OF_ALL:
             raise
         except DsegError as error:
             return replace(outcome, reason=str(error))

@@ -252,9 +252,11 @@ class FeatureWriter:
         In this order: a kill in between leaves an incomplete image, not a complete one without
         chunks.
         """
-        for flag in ("complete", "failed"):
-            if self._has_flag(flag, image):
-                self._arrays[flag][image] = False
+        if self._has_flag("complete", image):
+            self._arrays["complete"][image] = False
+        if self._has_flag("failed", image):
+            self._arrays["failed"][image] = False
+            self._arrays["facts/reason"][image] = ""
         if self._flagged is not None:  # by URL a chunk is replaced as a whole, never cut off
             self._flagged -= {f"complete/c/{image}", f"failed/c/{image}"}
             return

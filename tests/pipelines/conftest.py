@@ -130,12 +130,9 @@ def forked(tmp_path_factory):
             server.stdin.flush()
             return json.loads(server.stdout.readline())
 
-        def start(
-            folder: Path, *words: object, mounts: int | None = None, **env: object
-        ) -> Running:
+        def start(folder: Path, *words: object, **env: object) -> Running:
             variables = {name: str(value) for name, value in env.items()}
             order = {"folder": str(folder), "words": list(map(str, words)), "env": variables}
-            order["mounts"] = mounts
             return Running(ask, tmp_path_factory.mktemp("forked"), order)
 
         yield start

@@ -3,19 +3,16 @@
 Started once by the tests of killed and simultaneous runs (`forked` in conftest.py), no test
 itself: the imports of a process take longer than what it does there. One JSON line in, one out:
 
-    {"folder": F, "words": [...], "out": FILE, "err": FILE, "env": {NAME: VALUE}, "mounts": PID}
-        Start dseg with these words in that folder and these variables; its process id. It sees the
-        file systems that process PID has mounted, null: those of all.
+    {"folder": F, "words": [...], "out": FILE, "err": FILE, "env": {NAME: VALUE}}
+        Start dseg with these words in that folder and these variables; its process id.
     {"wait": PID}
         Its exit code, minus the signal that ended it; null while it runs.
 """
 
-import ctypes
 import importlib
 import json
 import os
 import sys
-from pathlib import Path
 
 import torch
 from dseg.pipelines import main as cli
@@ -30,17 +27,7 @@ importlib.import_module("diffusers.models.unets.unet_2d")
 torch.optim.AdamW([torch.zeros(1)])  # imports much more
 
 
-def enter(mounts: int) -> None:
-    """See what another process has mounted."""
-    for kind in ("user", "mnt"):
-        with Path(f"/proc/{mounts}/ns/{kind}").open() as namespace:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
-                raise OSError(ctypes.get_errno(), f"setns {kind}")
-
-
-def child(
-    folder: str, words: list[str], out: str, err: str, env: dict[str, str], mounts: int | None
-) -> None:
+def child(folder: str, words: list[str], out: str, err: str, env: dict[str, str]) -> None:
     """Run a command in this process, which then ends."""
     for number, (path, flags) in enumerate(
         (
@@ -50,8 +37,6 @@ def child(
         )
     ):
         os.dup2(os.open(path, flags, 0o600), number)
-    if mounts is not None:
-        enter(mounts)
     os.chdir(folder)
     os.environ.update(env)
     sys.argv, code = ["dseg", *words], 0

@@ -1,0 +1,238 @@
+"""Writes that fail, at each moment of each command: one message, and the next run finishes.
+
+    python benchmarks/soak/failing.py --moments 30 --seed 0
+
+A small library under the commands (`tests/failing_writes.c`; Linux, needs a C compiler) makes calls
+fail that write below the folder of the result: all that follow a moment, as on a full disk
+(ENOSPC), over a quota (EDQUOT), on a file system that turned read-only (EROFS) or where a
+permission was taken away (EACCES), or only one (EIO, ENOSPC). Each command runs undisturbed, which
+counts its calls; then it is started again and again, `fit` and `distil` half of the times over an
+earlier result, and from a call on that the seed chooses they fail. Counted as lost: an end without
+one plain message; an earlier result that is neither as before nor the new one; a next run, on a
+sound disk, that fails; a result with other bytes than the undisturbed run's; what is left over
+after `dseg verify --repair`. Exit code 1 if anything was lost.
+"""
+
+import argparse
+import errno
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from commands import ALONE, Command, content, left_over, world
+
+TESTS = Path(__file__).parents[2] / "tests"
+ALL = -1
+WAYS = (
+    (errno.ENOSPC, ALL),
+    (errno.EDQUOT, ALL),
+    (errno.EROFS, ALL),
+    (errno.EACCES, ALL),
+    (errno.EIO, 1),
+    (errno.ENOSPC, 1),
+)
+# Those that replace a result when the new one is there; `curve --overwrite` begins anew.
+REPLACING = ("fit", "distil")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and how many calls it made that could fail."""
+
+    code: int
+    out: str
+    err: str
+    calls: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether what it told is a result, or one message for people."""
+        errors = [line for line in self.err.splitlines() if line.startswith("Error: ")]
+        if any(word in self.err for word in ("Traceback", "unexpected error", "This is a bug")):
+            return False
+        return self.code in (0, 3) or (self.code == 1 and len(errors) == 1)
+
+
+class Forks:
+    """Runs command lines in forks of a process that has the library under it."""
+
+    def __init__(self, server: subprocess.Popen[str], files: Path) -> None:
+        self._server, self._files = server, files
+
+    def run(self, words: list[str], folder: Path, after: int, times: int, error: int) -> Ended:
+        """Run one; calls on what is in ``folder`` fail, see `failing_writes.c`."""
+        counter, out, err = (self._files / name for name in ("counter", "out", "err"))
+        counter.write_bytes(bytes(8))
+        for file in (out, err):
+            file.unlink(missing_ok=True)
+        env = {
+            "FAULT_FOLDER": str(folder),
+            "FAULT_AFTER": str(after),
+            "FAULT_TIMES": str(times),
+            "FAULT_ERRNO": str(error),
+            "FAULT_COUNTER": str(counter),
+        }
+        order = {"folder": str(self._files), "words": words, "env": env}
+        pid = self._ask({**order, "out": str(out), "err": str(err)})
+        while (code := self._ask({"wait": pid})) is None:
+            time.sleep(0.01)
+        (calls,) = struct.unpack("q", counter.read_bytes())
+        return Ended(code, out.read_text(), err.read_text(), calls)
+
+    def _ask(self, order: dict[str, object]) -> int | None:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+        answer = json.loads(self._server.stdout.readline())
+        return None if answer is None else int(answer)
+
+
+@contextmanager
+def forks(folder: Path) -> Iterator[Forks]:
+    """Compile the library, and start the process that forks."""
+    library = folder / "failing_writes.so"
+    source = TESTS / "failing_writes.c"
+    compiler = [
+        os.environ.get("CC", "cc"),
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-o",
+        library,
+        source,
+        "-ldl",
+    ]
+    subprocess.run(compiler, check=True)
+    server = subprocess.Popen(
+        [sys.executable, TESTS / "pipelines" / "fork_server.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**ALONE, "LD_PRELOAD": str(library)},
+    )
+    with server:
+        yield Forks(server, folder)
+        assert server.stdin is not None
+        server.stdin.close()
+
+
+@dataclass
+class Tally:
+    """What the runs of a command came to."""
+
+    runs: int = 0
+    failed: int = 0
+    messages: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+
+
+def soak(command: Command, root: Path, process: Forks, moments: int, rng: random.Random) -> Tally:
+    """Let a command fail some times."""
+    whole = root / "whole" / command.name
+    made = process.run(command.call(whole), whole.parent, 0, 0, 0)
+    if made.code != 0:
+        raise RuntimeError(f"{command.name}: exit code {made.code}: {made.err[-500:]}")
+    expected, earlier = content(command, whole), root / "earlier" / command.name
+    if command.name in REPLACING:
+        other = process.run([*command.call(earlier), "--seed", "7"], earlier.parent, 0, 0, 0)
+        assert other.code == 0, other.err
+    tally = Tally()
+    for number in range(moments):
+        error, times = WAYS[number % len(WAYS)]
+        moment = rng.randrange(made.calls)
+        where = f"{command.name}, {errno.errorcode[error]} at call {moment} of {made.calls}"
+        out = root / "failed" / f"{command.name}-{number}" / "out"
+        out.parent.mkdir(parents=True)
+        replaces = command.name in REPLACING and number // len(WAYS) % 2 == 1
+        if replaces:
+            shutil.copytree(earlier, out)
+        before = content(command, out) if replaces else {}
+        words = command.call(out)
+        words += ["--overwrite"] if replaces and "--overwrite" not in words else []
+        ended = process.run(words, out.parent, moment, times, error)
+        tally.runs += 1
+        tally.failed += ended.code != 0
+        tally.messages[_without_names(ended.err, out)] += 1
+        lost = [] if ended.plain else [f"exit code {ended.code}: {ended.err[-700:]}"]
+        if replaces and content(command, out) not in (before, expected):
+            lost.append("the earlier result is not as it was")
+        lost += _finished(command, words, out, process, expected)
+        tally.lost += [f"{where}: {words}" for words in lost]
+        shutil.rmtree(out.parent)
+    return tally
+
+
+def _finished(
+    command: Command, words: list[str], out: Path, process: Forks, expected: dict[str, bytes]
+) -> list[str]:
+    """Run a command on a sound disk; return what was lost."""
+    again = process.run(words, out.parent, 0, 0, 0)
+    if again.code != 0:
+        return [f"next run: exit code {again.code}: {again.err[-500:]}"]
+    lost = []
+    if command.verified:
+        repair = ["verify", str(out), "--repair", "-q"]
+        checked = process.run(repair, out.parent, 0, 0, 0)
+        if checked.code != 0:
+            lost.append(f"verify: {checked.out[-300:]}{checked.err[-300:]}")
+    found = content(command, out)
+    if found != expected:
+        names = sorted(found.keys() | expected.keys())
+        other = [name for name in names if found.get(name) != expected.get(name)]
+        lost.append(f"other bytes in {other[:5]}")
+    if left := left_over(out):
+        lost.append(f"left over: {left[:5]}")
+    return lost
+
+
+def _without_names(told: str, out: Path) -> str:
+    """Return an error without the folder of its run, to count those that are alike."""
+    lines = [line for line in told.splitlines() if line.startswith("Error: ")]
+    told_else = "no error; " + " ".join(told.split())[-200:]
+    return (lines[0] if lines else told_else).replace(str(out), "OUT")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--moments", type=int, default=30, help="of each command")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="commands, separated by commas")
+    parser.add_argument("--messages", action="store_true", help="print what was told")
+    given = parser.parse_args()
+    rng, runs, failed, n_lost = random.Random(given.seed), 0, 0, 0
+    only = set(filter(None, given.only.split(",")))
+    with TemporaryDirectory() as folder, forks(Path(folder)) as process:
+        root = Path(folder)
+        for command in world(root):
+            if command.name == "cluster" or (only and command.name not in only):
+                continue
+            tally = soak(command, root, process, given.moments, rng)
+            print(f"{command.name}: {tally.runs} runs, {tally.failed} failed", flush=True)
+            for line in tally.lost:
+                print(f"  LOST {line}", flush=True)
+            if given.messages:
+                for message, times in tally.messages.most_common():
+                    print(f"  {times:4} {message}", flush=True)
+            runs, failed, n_lost = (
+                runs + tally.runs,
+                failed + tally.failed,
+                n_lost + len(tally.lost),
+            )
+    print(f"{runs} runs in which a write failed, {failed} of them ended, {n_lost} losses")
+    sys.exit(bool(n_lost))
+
+
+if __name__ == "__main__":
+    main()
