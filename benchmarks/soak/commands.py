@@ -40,6 +40,15 @@ class Command:
         return [command, *map(str, self.words), "--out", str(out), "--json", "-q"]
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and what it told."""
+
+    code: int
+    out: str
+    err: str
+
+
 def lines_in(name: str) -> Callable[[Path], int]:
     """Return what counts the lines of a file of a folder."""
 
@@ -97,7 +106,6 @@ def world(root: Path) -> list[Command]:
             "pretrain",
             ("--images", photos, "--size", 32, "--network", "tiny", *training, "--steps", 15),
             weights,
-            verified=False,
         ),
         Command(
             "distil",
@@ -132,6 +140,47 @@ def content(command: Command, out: Path) -> dict[str, bytes]:
                     data = json.dumps(without_times(json.loads(data)), sort_keys=True).encode()
                 found[file.relative_to(out).as_posix()] = data
     return found
+
+
+def lost_after(
+    command: Command,
+    words: list[str],
+    out: Path,
+    run: Callable[[list[str]], Ended],
+    expected: dict[str, bytes],
+) -> list[str]:
+    """Run an interrupted command again, undisturbed; return what was lost.
+
+    Parameters
+    ----------
+    command : Command
+    words : list of str
+        Of its repeated run.
+    out : Path
+    run : callable
+        Runs a command line.
+    expected : dict
+        What `content` gives of an undisturbed run.
+    """
+    done = command.complete(out) if command.complete else 0
+    again = run(words)
+    if again.code != 0:
+        return [f"next run: exit code {again.code}: {again.err[-500:]}"]
+    lost = []
+    if command.complete and (kept := int(json.loads(again.out)["unchanged"])) < done:
+        lost.append(f"{done} were complete, {kept} kept")
+    if command.verified:
+        checked = run(["verify", str(out), "--repair", "-q"])
+        if checked.code != 0:
+            lost.append(f"verify: {checked.out[-300:]}{checked.err[-300:]}")
+    found = content(command, out)
+    if found != expected:
+        names = sorted(found.keys() | expected.keys())
+        other = [name for name in names if found.get(name) != expected.get(name)]
+        lost.append(f"other bytes in {other[:5]}")
+    if left := left_over(out):
+        lost.append(f"left over: {left[:5]}")
+    return lost
 
 
 def without_times(plain: object) -> object:

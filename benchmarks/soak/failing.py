@@ -15,22 +15,22 @@ after `dseg verify --repair`. Exit code 1 if anything was lost.
 
 import argparse
 import errno
-import json
 import os
 import random
 import shutil
 import struct
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands import ALONE, Command, content, left_over, world
+from commands import Command, Ended, content, lost_after, world
+from forks import Forks, forks
 
 TESTS = Path(__file__).parents[2] / "tests"
 ALL = -1
@@ -46,86 +46,56 @@ WAYS = (
 REPLACING = ("fit", "distil")
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended, and how many calls it made that could fail."""
+class Failing:
+    """Runs command lines, of which calls that write fail.
 
-    code: int
-    out: str
-    err: str
-    calls: int
+    Parameters
+    ----------
+    process : Forks
+        Of a process that has the library under it.
+    counter : Path
+        The file in which the library counts.
+    """
 
-    @property
-    def plain(self) -> bool:
-        """Whether what it told is a result, or one message for people."""
-        errors = [line for line in self.err.splitlines() if line.startswith("Error: ")]
-        if any(word in self.err for word in ("Traceback", "unexpected error", "This is a bug")):
-            return False
-        return self.code in (0, 3) or (self.code == 1 and len(errors) == 1)
+    def __init__(self, process: Forks, counter: Path) -> None:
+        self._process, self._counter = process, counter
 
-
-class Forks:
-    """Runs command lines in forks of a process that has the library under it."""
-
-    def __init__(self, server: subprocess.Popen[str], files: Path) -> None:
-        self._server, self._files = server, files
-
-    def run(self, words: list[str], folder: Path, after: int, times: int, error: int) -> Ended:
-        """Run one; calls on what is in ``folder`` fail, see `failing_writes.c`."""
-        counter, out, err = (self._files / name for name in ("counter", "out", "err"))
-        counter.write_bytes(bytes(8))
-        for file in (out, err):
-            file.unlink(missing_ok=True)
+    def run(
+        self, words: list[str], folder: Path, after: int = 0, times: int = 0, error: int = 0
+    ) -> Ended:
+        """Run one; so many calls on what is in ``folder`` fail, see `failing_writes.c`."""
+        self._counter.write_bytes(bytes(8))
         env = {
             "FAULT_FOLDER": str(folder),
             "FAULT_AFTER": str(after),
             "FAULT_TIMES": str(times),
             "FAULT_ERRNO": str(error),
-            "FAULT_COUNTER": str(counter),
+            "FAULT_COUNTER": str(self._counter),
         }
-        order = {"folder": str(self._files), "words": words, "env": env}
-        pid = self._ask({**order, "out": str(out), "err": str(err)})
-        while (code := self._ask({"wait": pid})) is None:
-            time.sleep(0.01)
-        (calls,) = struct.unpack("q", counter.read_bytes())
-        return Ended(code, out.read_text(), err.read_text(), calls)
+        return self._process.run(words, env)
 
-    def _ask(self, order: dict[str, object]) -> int | None:
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps(order) + "\n")
-        self._server.stdin.flush()
-        answer = json.loads(self._server.stdout.readline())
-        return None if answer is None else int(answer)
+    @property
+    def calls(self) -> int:
+        """How many calls the last run made that could fail."""
+        return int(struct.unpack("q", self._counter.read_bytes())[0])
+
+
+def is_plain(ended: Ended) -> bool:
+    """Whether what a run told is a result, or one message for people."""
+    errors = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
+    if any(word in ended.err for word in ("Traceback", "unexpected error", "This is a bug")):
+        return False
+    return ended.code in (0, 3) or (ended.code == 1 and len(errors) == 1)
 
 
 @contextmanager
-def forks(folder: Path) -> Iterator[Forks]:
-    """Compile the library, and start the process that forks."""
-    library = folder / "failing_writes.so"
-    source = TESTS / "failing_writes.c"
-    compiler = [
-        os.environ.get("CC", "cc"),
-        "-shared",
-        "-fPIC",
-        "-O1",
-        "-o",
-        library,
-        source,
-        "-ldl",
-    ]
-    subprocess.run(compiler, check=True)
-    server = subprocess.Popen(
-        [sys.executable, TESTS / "pipelines" / "fork_server.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**ALONE, "LD_PRELOAD": str(library)},
-    )
-    with server:
-        yield Forks(server, folder)
-        assert server.stdin is not None
-        server.stdin.close()
+def failing(folder: Path) -> Iterator[Failing]:
+    """Compile the library, and start the process that has it under it."""
+    library, source = folder / "failing_writes.so", TESTS / "failing_writes.c"
+    options = ("-shared", "-fPIC", "-O1", "-o")
+    subprocess.run([os.environ.get("CC", "cc"), *options, library, source, "-ldl"], check=True)
+    with forks(folder, {"LD_PRELOAD": str(library)}) as process:
+        yield Failing(process, folder / "counter")
 
 
 @dataclass
@@ -138,21 +108,22 @@ class Tally:
     lost: list[str] = field(default_factory=list)
 
 
-def soak(command: Command, root: Path, process: Forks, moments: int, rng: random.Random) -> Tally:
+def soak(command: Command, root: Path, process: Failing, moments: int, rng: random.Random) -> Tally:
     """Let a command fail some times."""
     whole = root / "whole" / command.name
-    made = process.run(command.call(whole), whole.parent, 0, 0, 0)
+    made = process.run(command.call(whole), whole.parent)
     if made.code != 0:
         raise RuntimeError(f"{command.name}: exit code {made.code}: {made.err[-500:]}")
+    calls = process.calls
     expected, earlier = content(command, whole), root / "earlier" / command.name
     if command.name in REPLACING:
-        other = process.run([*command.call(earlier), "--seed", "7"], earlier.parent, 0, 0, 0)
+        other = process.run([*command.call(earlier), "--seed", "7"], earlier.parent)
         assert other.code == 0, other.err
     tally = Tally()
     for number in range(moments):
         error, times = WAYS[number % len(WAYS)]
-        moment = rng.randrange(made.calls)
-        where = f"{command.name}, {errno.errorcode[error]} at call {moment} of {made.calls}"
+        moment = rng.randrange(calls)
+        where = f"{command.name}, {errno.errorcode[error]} at call {moment} of {calls}"
         out = root / "failed" / f"{command.name}-{number}" / "out"
         out.parent.mkdir(parents=True)
         replaces = command.name in REPLACING and number // len(WAYS) % 2 == 1
@@ -165,36 +136,13 @@ def soak(command: Command, root: Path, process: Forks, moments: int, rng: random
         tally.runs += 1
         tally.failed += ended.code != 0
         tally.messages[_without_names(ended.err, out)] += 1
-        lost = [] if ended.plain else [f"exit code {ended.code}: {ended.err[-700:]}"]
+        lost = [] if is_plain(ended) else [f"exit code {ended.code}: {ended.err[-700:]}"]
         if replaces and content(command, out) not in (before, expected):
             lost.append("the earlier result is not as it was")
-        lost += _finished(command, words, out, process, expected)
+        lost += lost_after(command, words, out, partial(process.run, folder=out.parent), expected)
         tally.lost += [f"{where}: {words}" for words in lost]
         shutil.rmtree(out.parent)
     return tally
-
-
-def _finished(
-    command: Command, words: list[str], out: Path, process: Forks, expected: dict[str, bytes]
-) -> list[str]:
-    """Run a command on a sound disk; return what was lost."""
-    again = process.run(words, out.parent, 0, 0, 0)
-    if again.code != 0:
-        return [f"next run: exit code {again.code}: {again.err[-500:]}"]
-    lost = []
-    if command.verified:
-        repair = ["verify", str(out), "--repair", "-q"]
-        checked = process.run(repair, out.parent, 0, 0, 0)
-        if checked.code != 0:
-            lost.append(f"verify: {checked.out[-300:]}{checked.err[-300:]}")
-    found = content(command, out)
-    if found != expected:
-        names = sorted(found.keys() | expected.keys())
-        other = [name for name in names if found.get(name) != expected.get(name)]
-        lost.append(f"other bytes in {other[:5]}")
-    if left := left_over(out):
-        lost.append(f"left over: {left[:5]}")
-    return lost
 
 
 def _without_names(told: str, out: Path) -> str:
@@ -213,7 +161,7 @@ def main() -> None:
     given = parser.parse_args()
     rng, runs, failed, n_lost = random.Random(given.seed), 0, 0, 0
     only = set(filter(None, given.only.split(",")))
-    with TemporaryDirectory() as folder, forks(Path(folder)) as process:
+    with TemporaryDirectory() as folder, failing(Path(folder)) as process:
         root = Path(folder)
         for command in world(root):
             if command.name == "cluster" or (only and command.name not in only):

@@ -12,10 +12,8 @@ worker processes, one of these is killed in mid-run instead. The last line is th
 """
 
 import argparse
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,25 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
-from commands import ALONE, Command, content, left_over, run_whole, world
-
-
-def kill_at(command: Command, out: Path, moment: float) -> bool:
-    """Start it, kill it after some seconds; return whether it was still running."""
-    made = subprocess.Popen(
-        command.line(out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=ALONE,
-        start_new_session=True,
-    )
-    try:
-        made.wait(moment)
-        return False
-    except subprocess.TimeoutExpired:
-        os.killpg(made.pid, signal.SIGKILL)
-        made.wait()
-        return True
+from commands import ALONE, Command, content, lost_after, world
+from forks import Forks, forks
 
 
 def kill_worker(command: Command, out: Path, moment: float) -> bool:
@@ -63,41 +44,30 @@ def kill_worker(command: Command, out: Path, moment: float) -> bool:
     return bool(workers)
 
 
-def soak(command: Command, root: Path, kills: int, rng: random.Random) -> tuple[int, list[str]]:
+def soak(
+    command: Command, root: Path, process: Forks, kills: int, rng: random.Random
+) -> tuple[int, list[str]]:
     """Kill a command some times; return how often it was caught running, and what was lost."""
     whole = root / "whole" / command.name
     start = time.monotonic()
-    run_whole(command, whole)
+    made = process.run(command.call(whole))
     took, expected = time.monotonic() - start, content(command, whole)
+    if made.code != 0:
+        raise RuntimeError(f"{command.name}: exit code {made.code}: {made.err[-500:]}")
     caught, lost = 0, list[str]()
     for number in range(kills):
         out = root / "killed" / f"{command.name}-{number}" / "out"
         out.parent.mkdir(parents=True)
-        moment = rng.uniform(0, took)
-        where = f"{command.name}, killed after {moment:.2f} s"
+        moment, words = rng.uniform(0, took), command.call(out)
         try:
             if command.name == "cluster":
                 caught += kill_worker(command, out, moment)
             else:
-                caught += kill_at(command, out, moment)
-            done = command.complete(out) if command.complete else 0
-            told = run_whole(command, out)
-            if command.complete and int(str(told["unchanged"])) < done:
-                lost.append(f"{where}: {done} were complete, {told['unchanged']} kept")
-            if command.verified:
-                line = [sys.executable, "-m", "dseg", "verify", str(out), "--repair", "-q"]
-                checked = subprocess.run(line, capture_output=True, text=True, env=ALONE)
-                if checked.returncode:
-                    lost.append(f"{where}: verify: {checked.stdout[-300:]}{checked.stderr[-300:]}")
-            found = content(command, out)
-            if found != expected:
-                names = sorted(found.keys() | expected.keys())
-                other = [name for name in names if found.get(name) != expected.get(name)]
-                lost.append(f"{where}: other bytes in {other[:5]}")
-            if left := left_over(out):
-                lost.append(f"{where}: left over: {left[:5]}")
+                caught += process.kill_after(words, moment)
+            found = lost_after(command, words, out, process.run, expected)
         except RuntimeError as error:
-            lost.append(f"{where}: {error}")
+            found = [str(error)]
+        lost += [f"{command.name}, killed after {moment:.2f} s: {words}" for words in found]
         shutil.rmtree(out.parent)
     return caught, lost
 
@@ -109,13 +79,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="commands, separated by commas")
     given = parser.parse_args()
     rng, total, caught_all = random.Random(given.seed), list[str](), 0
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, forks(Path(folder)) as process:
         root = Path(folder)
         only = set(filter(None, given.only.split(",")))
         for command in world(root):
             if only and command.name not in only:
                 continue
-            caught, lost = soak(command, root, given.kills, rng)
+            caught, lost = soak(command, root, process, given.kills, rng)
             print(f"{command.name}: {given.kills} kills, {caught} in mid-run", flush=True)
             for line in lost:
                 print(f"  LOST {line}", flush=True)
