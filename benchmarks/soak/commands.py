@@ -104,7 +104,19 @@ def world(root: Path) -> list[Command]:
         ),
         Command(
             "pretrain",
-            ("--images", photos, "--size", 32, "--network", "tiny", *training, "--steps", 15),
+            (
+                "--images",
+                photos,
+                "--size",
+                32,
+                "--network",
+                "tiny",
+                *training,
+                "--steps",
+                15,
+                "--sheets",
+                0,
+            ),
             weights,
         ),
         Command(
