@@ -34,6 +34,7 @@ from nothing import Nothing, do_nothing
 from whole_job import run
 
 SIDE, LABELLED, WORKERS, ROUNDS = 256, 8, 2, 3
+IDLE_SECONDS = 10
 
 
 class Relay:
@@ -103,6 +104,10 @@ def share(folder: Path, images: int) -> list[str]:
     photos = folder / "photos"
     lines = []
     with cluster(folder) as (address, relay, _):
+        before = relay.n_bytes
+        time.sleep(IDLE_SECONDS)
+        idle = (relay.n_bytes - before) / IDLE_SECONDS  # heartbeats of scheduler and workers
+        lines.append(f"without work: {idle:.0f} bytes a second through the scheduler")
         first = folder / "alone-0.zarr"
         model = folder / "model"
         calls = {
@@ -116,17 +121,16 @@ def share(folder: Path, images: int) -> list[str]:
             times: dict[str, list[float]] = {"alone": [], "together": []}
             counted = []
             for number in range(ROUNDS):
-                before = relay.n_bytes
                 for way, more in (("alone", []), ("together", ["--scheduler", address])):
                     *most, out = map(str, words)
                     out = str(folder / out.format(f"{way}-{number}"))
+                    before = relay.n_bytes
                     times[way].append(run([command, *most, out, *more, "-q"], folder)[0])
-                counted.append(relay.n_bytes - before)
+                counted.append(relay.n_bytes - before - idle * times["together"][-1])
             alone, together = median(times["alone"]), median(times["together"])
             lines.append(
                 f"{command}: one process {alone:.1f} s, {WORKERS} workers {together:.1f} s "
-                f"({together / alone:.2f}); {median(counted) / images:.0f} bytes an image through "
-                "the scheduler"
+                f"({together / alone:.2f}); {median(counted) / images:.0f} bytes more an image"
             )
     return lines
 
