@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from .. import __version__
 from ..extract.images.sample_records import FACTS, RECORDS
 from ..store.atomic_folder import is_free, temporary_path
 from ..store.differences import differences
-from ..store.errors import InputError
+from ..store.errors import InputError, write_error
 from ..store.seals import SEAL, sealed
 from ..store.texts import read_json
 from ..store.urls.location import Location
@@ -249,8 +249,11 @@ class SampleFolder:
             with self._exclusive():
                 self._records.add(record)
                 made.replace(path)
+        except OSError as error:
+            raise write_error(path, error) from error
         finally:
-            made.unlink(missing_ok=True)
+            with suppress(OSError):
+                made.unlink(missing_ok=True)
         return len(encoded)
 
     def finish(self) -> None:

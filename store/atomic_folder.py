@@ -111,9 +111,13 @@ def replace_folder(made: Path, target: Path) -> None:
         target.rename(aside)
     try:
         made.rename(target)
-    except OSError:
-        if aside.exists():
-            aside.rename(target)
+    except OSError as error:
+        try:
+            if aside.exists():
+                aside.rename(target)
+        except OSError:
+            back = f"what was there is in '{aside}', and comes back when the command is repeated"
+            raise OSError(error.errno, f"{error.strerror}; {back}") from error
         raise
     shutil.rmtree(aside, ignore_errors=True)
 

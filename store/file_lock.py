@@ -81,7 +81,7 @@ class Holder:
         text = f"process {self.pid} on {self.host}"
         if self.since is None:
             return text
-        time_held = f"for {time.time() - self.since:.0f} s"
+        time_held = f"for {max(0.0, time.time() - self.since):.0f} s"
         return f"{text} ({self.doing}, {time_held})" if self.doing else f"{text}, {time_held}"
 
 

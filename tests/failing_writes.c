@@ -7,7 +7,7 @@
    FAULT_FOLDER   calls on what lies in it count; without it, nothing fails
    FAULT_AFTER    so many calls succeed first
    FAULT_TIMES    so many fail then, negative: all that follow
-   FAULT_ERRNO    with this error
+   FAULT_ERRNO    with this error; 0: none fails, but from then on the clock is a day behind
    FAULT_COUNTER  a file of eight bytes, in which all processes count the calls
 
    What is denied (EACCES, EPERM, EROFS) is to open, make, rename and remove; files that are open
@@ -28,6 +28,7 @@
 #include <sys/sendfile.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DESCRIPTORS 65536
@@ -67,10 +68,19 @@ static int denied(void)
 static int fails(void)
 {
     int64_t number = __atomic_fetch_add(counter, 1, __ATOMIC_SEQ_CST);
-    if (number < after || (times >= 0 && number >= after + times))
+    if (!error_number || number < after || (times >= 0 && number >= after + times))
         return 0;
     errno = error_number;
     return 1;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int failed = REAL(clock_gettime)(clock, now);
+    int behind = clock == CLOCK_REALTIME && ready() && !error_number && times && *counter > after;
+    if (!failed && behind)
+        now->tv_sec -= 86400;
+    return failed;
 }
 
 static int below(int at, const char *path)

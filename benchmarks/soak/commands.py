@@ -49,12 +49,13 @@ class Ended:
     err: str
 
 
-def lines_in(name: str) -> Callable[[Path], int]:
-    """Return what counts the lines of a file of a folder."""
+def lines_in(name: str, files: str) -> Callable[[Path], int]:
+    """Return what counts the lines of a record of a folder, at most as many as files it is of."""
 
     def count(out: Path) -> int:
         file = out / name
-        return file.read_bytes().count(b"\n") if file.is_file() else 0
+        lines = file.read_bytes().count(b"\n") if file.is_file() else 0
+        return min(lines, len(list(out.glob(files))))
 
     return count
 
@@ -94,13 +95,13 @@ def world(root: Path) -> list[Command]:
         Command(
             "predict",
             (photos, "--model", model, "--uncertainty"),
-            complete=lines_in("predictions.jsonl"),
+            complete=lines_in("predictions.jsonl", "*.png"),
         ),
-        Command("sample", ("--count", 8, *drawing), complete=lines_in("samples.jsonl")),
+        Command("sample", ("--count", 8, *drawing), complete=lines_in("samples.jsonl", "*.png")),
         Command(
             "synthesize",
             ("--model", model, "--checkpoint", "builtin:dseg-64", "--count", 6, *drawing),
-            complete=lines_in("synthetic.jsonl"),
+            complete=lines_in("synthetic.jsonl", "labels/*.png"),
         ),
         Command(
             "pretrain",

@@ -5,12 +5,13 @@
 A small library under the commands (`tests/failing_writes.c`; Linux, needs a C compiler) makes calls
 fail that write below the folder of the result: all that follow a moment, as on a full disk
 (ENOSPC), over a quota (EDQUOT), on a file system that turned read-only (EROFS) or where a
-permission was taken away (EACCES), or only one (EIO, ENOSPC). Each command runs undisturbed, which
-counts its calls; then it is started again and again, `fit` and `distil` half of the times over an
-earlier result, and from a call on that the seed chooses they fail. Counted as lost: an end without
-one plain message; an earlier result that is neither as before nor the new one; a next run, on a
-sound disk, that fails; a result with other bytes than the undisturbed run's; what is left over
-after `dseg verify --repair`. Exit code 1 if anything was lost.
+permission was taken away (EACCES), or only one (EIO; ENOSPC, of which a write takes a part). Or the
+clock is a day behind from a call on. Each command runs undisturbed, which counts its calls; then it
+is started again and again, `fit` and `distil` half of the times over an earlier result, and from a
+call on that the seed chooses they fail. Counted as lost: an end without one plain message, or, with
+the clock, any but a good one; an earlier result that is neither as before nor the new one; a next
+run, on a sound disk, that fails; a result with other bytes than the undisturbed run's; what is left
+over after `dseg verify --repair`. Exit code 1 if anything was lost.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from commands import Command, Ended, content, lost_after, world
 from forks import Forks, forks
 
 TESTS = Path(__file__).parents[2] / "tests"
-ALL = -1
+ALL, BACK = -1, 0
 WAYS = (
     (errno.ENOSPC, ALL),
     (errno.EDQUOT, ALL),
@@ -41,6 +42,7 @@ WAYS = (
     (errno.EACCES, ALL),
     (errno.EIO, 1),
     (errno.ENOSPC, 1),
+    (BACK, ALL),
 )
 # Those that replace a result when the new one is there; `curve --overwrite` begins anew.
 REPLACING = ("fit", "distil")
@@ -123,7 +125,8 @@ def soak(command: Command, root: Path, process: Failing, moments: int, rng: rand
     for number in range(moments):
         error, times = WAYS[number % len(WAYS)]
         moment = rng.randrange(calls)
-        where = f"{command.name}, {errno.errorcode[error]} at call {moment} of {calls}"
+        what = errno.errorcode[error] if error else "clock back"
+        where = f"{command.name}, {what} at call {moment} of {calls}"
         out = root / "failed" / f"{command.name}-{number}" / "out"
         out.parent.mkdir(parents=True)
         replaces = command.name in REPLACING and number // len(WAYS) % 2 == 1
@@ -136,13 +139,20 @@ def soak(command: Command, root: Path, process: Failing, moments: int, rng: rand
         tally.runs += 1
         tally.failed += ended.code != 0
         tally.messages[_without_names(ended.err, out)] += 1
-        lost = [] if is_plain(ended) else [f"exit code {ended.code}: {ended.err[-700:]}"]
-        if replaces and content(command, out) not in (before, expected):
+        fine = is_plain(ended) and (error != BACK or ended.code == 0)
+        lost = [] if fine else [f"exit code {ended.code}: {ended.err[-700:]}"]
+        if replaces and _kept(command, out) not in (before, expected):
             lost.append("the earlier result is not as it was")
         lost += lost_after(command, words, out, partial(process.run, folder=out.parent), expected)
         tally.lost += [f"{where}: {words}" for words in lost]
         shutil.rmtree(out.parent)
     return tally
+
+
+def _kept(command: Command, out: Path) -> dict[str, bytes]:
+    """Return what is there of a result, or is to come back with the next run."""
+    aside = out.parent.glob(".*-replaced")
+    return content(command, out if out.exists() else next(aside, out))
 
 
 def _without_names(told: str, out: Path) -> str:
