@@ -315,6 +315,7 @@ def test_grey_images_are_one_channel(tmp_path):
 # ---- runs ----
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing(shapes, network, tmp_path):
     words = ("--rows", "pretrained,colour,forest", "--seeds", 2)
     words = (*words, "--checkpoint", network, "--work", tmp_path / "work")
@@ -415,6 +416,7 @@ def test_untrained_networks_differ_by_seed_and_not_in_kind(network, tmp_path):
     assert len({given.sha256, made[0].sha256, made[2].sha256}) == 3
 
 
+@pytest.mark.slow
 def test_pretraining_leaves_test_images_out_and_is_done_once(shapes, network, tmp_path):
     words = ("--rows", "pretrained,untrained", "--seeds", 1, "--pretrain-time", "1s")
     words = (*words, "--pretrain-size", 32, "--size", 32, "--pretrain-init", network)

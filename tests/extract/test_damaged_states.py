@@ -57,7 +57,13 @@ def states(
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("damage", ["missing", "number", "empty"])
-@pytest.mark.parametrize("kind", ["guided", "monai", "lucidrains", "sam", "stylegan2"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("guided", "sam", "stylegan2"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("monai", "lucidrains")),
+    ],
+)
 def test_any_damage_is_refused_in_words(
     kind: str, damage: str, states: dict[str, State], tmp_path: Path
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_repair_and_an_extract_never_write_at_once(forked, photos, ddpm, tmp_p
     assert len(FeatureStore.open(tmp_path / "f.zarr").images) == N_PHOTOS
 
 
+@pytest.mark.slow
 def test_what_changes_while_it_is_read_is_not_used(forked, own_world, ddpm, model, tmp_path):
     """`extract` writes an image anew while `fit` trains on it: the run ends, and says why."""
     extract = ("extract", "--images", own_world.photos, "--checkpoint", ddpm, "--out", "f.zarr")

@@ -128,6 +128,7 @@ def test_images_of_a_web_server_and_of_a_zip_file(dseg, world, ddpm, web, tmp_pa
         assert [i.sha256 for i in found.images] == [i.sha256 for i in expected.images]
 
 
+@pytest.mark.slow
 def test_a_killed_extract_to_an_object_store_goes_on(
     dseg, forked, world, ddpm, s3, on_s3, tmp_path
 ):

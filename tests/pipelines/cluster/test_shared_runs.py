@@ -53,7 +53,10 @@ def test_extract(dseg, photos, ddpm, cluster, tmp_path):
     assert replaced["extracted"] == 6
 
 
-@pytest.mark.parametrize("words", [(), ("--overlay", "--uncertainty", "--probabilities")])
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param((), marks=pytest.mark.slow), ("--overlay", "--uncertainty", "--probabilities")],
+)
 @pytest.mark.parametrize("of", ["images", "store"])
 def test_predict(dseg, photos, model, store, cluster, words, of, tmp_path):
     source = "photos" if of == "images" else store
@@ -69,7 +72,7 @@ def test_predict(dseg, photos, model, store, cluster, words, of, tmp_path):
     assert (again["predicted"], again["unchanged"]) == (0, 6)
 
 
-@pytest.mark.parametrize("out", ["folder", "store.zarr"])
+@pytest.mark.parametrize("out", ["folder", pytest.param("store.zarr", marks=pytest.mark.slow)])
 def test_synthesize(dseg, model, ddpm, cluster, out, tmp_path):
     line = ("synthesize", "--model", model, "--checkpoint", ddpm, *DRAWN, *LEAST_KEPT, "--json")
     alone = told(dseg(*line, "--out", f"alone/{out}"))
@@ -78,6 +81,7 @@ def test_synthesize(dseg, model, ddpm, cluster, out, tmp_path):
     assert (together["made"], together["kept"]) == (5, 5) == (alone["made"], alone["kept"])
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_processes_of_this_machine(dseg, photos, ddpm, tmp_path):
     line = ("extract", "--images", "photos", "--checkpoint", ddpm)

@@ -107,6 +107,7 @@ def test_workers_come_and_go_in_mid_run(machines, tmp_path):
     second.kill()
 
 
+@pytest.mark.slow
 def test_without_workers_a_run_waits_and_says_so(machines, monkeypatch, tmp_path):
     monkeypatch.setattr("dseg.pipelines.cluster.window._ALONE", 1.0)
     said, first = [], machines.worker()

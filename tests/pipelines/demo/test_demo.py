@@ -129,7 +129,11 @@ class Stops(Progress):
 
 
 @pytest.mark.parametrize(
-    ("stage", "after"), [("draw", 4), ("extract", 3), ("fit", 9), ("predict", 2)]
+    ("stage", "after"),
+    [
+        *(pytest.param(*at, marks=pytest.mark.slow) for at in (("draw", 4), ("fit", 9))),
+        *(("extract", 3), ("predict", 2)),
+    ],
 )
 def test_an_interrupted_demo_goes_on(config, whole, stage, after):
     expected, unbroken = whole

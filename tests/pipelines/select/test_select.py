@@ -184,6 +184,7 @@ def test_the_same_seed_gives_the_same_choice(dseg, planted, labels, tmp_path):
     assert facts[0]["sets"][0]["ensemble"] is None
 
 
+@pytest.mark.slow
 def test_several_stores_are_compared_and_one_that_is_not_needed_is_left_out(
     dseg, planted, labels, tmp_path
 ):
