@@ -4,9 +4,12 @@ A ``zarr.json`` of a few bytes may declare 10^15 images, and a chunk of kilobyte
 gigabytes. Both are looked at before memory is taken for them.
 """
 
+from functools import partial
+from math import prod
 from typing import Any
 
 import psutil
+from numcodecs import zstd
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, VLenUTF8Codec, ZstdCodec
 
 from ..errors import ANEW, StoreError
@@ -15,6 +18,8 @@ from .keys import head_of, list_folder
 
 __all__ = [
     "MOST_PIXELS",
+    "bound_chunks",
+    "check_chunk",
     "check_codecs",
     "check_counts",
     "check_row",
@@ -85,7 +90,7 @@ def check_codecs(array: Any) -> None:
 
 
 def check_unpacked(array: Any, key: str) -> None:
-    """Raise `ValueError` of a chunk that states another size, unpacked, than its array's chunks.
+    """Raise `ValueError` of a chunk of a local store that `check_chunk` refuses.
 
     Parameters
     ----------
@@ -93,13 +98,45 @@ def check_unpacked(array: Any, key: str) -> None:
     key : str
         Of the chunk, in the array's store; one that is missing passes.
     """
-    itemsize = MOST_NAME if array.dtype.kind == "T" else array.dtype.itemsize
-    most = itemsize
-    for length in array.chunks:
-        most *= length
-    stated = _stated_bytes(head_of(array.store, key, _HEAD), array)
+    length = None if array.dtype.kind == "T" else _HEAD
+    check_chunk(array, key, head_of(array.store, key, length))
+
+
+def check_chunk(array: Any, key: str, data: bytes) -> None:
+    """Raise `ValueError` of a chunk that states to be larger, unpacked, than its array's chunks.
+
+    Parameters
+    ----------
+    array : zarr Array
+    key : str
+        Of the chunk, for the message.
+    data : bytes
+        The chunk; of one that holds no text its head will do.
+    """
+    is_text = array.dtype.kind == "T"
+    entries = prod(array.chunks)
+    most = entries * (MOST_NAME if is_text else array.dtype.itemsize)
+    stated = _stated_bytes(data[:_HEAD], array)
     if stated is not None and stated > most:
         raise ValueError(f"'{key}' unpacks to {stated} bytes, its array's chunks have {most}")
+    if is_text and data and (found := _texts_in(array, data)) != entries:
+        raise ValueError(f"'{key}' states {found} entries, its array's chunks have {entries}")
+
+
+def bound_chunks(array: Any) -> None:
+    """Let a store by URL look at each chunk of an array that it fetches: see `check_chunk`."""
+    if isinstance(array.store, UrlStore):
+        array.store.checks[array.path] = partial(check_chunk, array)
+
+
+def _texts_in(array: Any, data: bytes) -> int:
+    """Return how many texts a chunk states, before its decoder makes room for them."""
+    codecs = array.compressors
+    if any(isinstance(one, Crc32cCodec) for one in codecs):
+        data = data[:-4]
+    if any(isinstance(one, ZstdCodec) for one in codecs):
+        data = zstd.decompress(data)
+    return int.from_bytes(data[:4], "little")
 
 
 def _stated_bytes(head: bytes, array: Any) -> int | None:

@@ -75,8 +75,8 @@ def put(store: Store, key: str, data: bytes) -> None:
         _result(store.set(key, value))
 
 
-def head_of(store: Store, key: str, length: int) -> bytes:
-    """Return the first bytes of a key; none of one that is missing, or not in a local folder."""
+def head_of(store: Store, key: str, length: int | None) -> bytes:
+    """Return the first bytes of a key, or all; none of one that is missing, or not in a folder."""
     if not isinstance(store, LocalStore):
         return b""
     try:

@@ -27,7 +27,7 @@ from ..texts import read_json
 from ..urls.errors import UrlError
 from ..urls.location import Location, UrlPath, location
 from ..urls.zarr_store import UrlStore
-from .bounds import check_codecs, check_counts, check_row
+from .bounds import bound_chunks, check_codecs, check_counts, check_row
 from .codecs import Codec, codec_named
 
 __all__ = [
@@ -431,6 +431,7 @@ def _bounded(group: zarr.Group, name: str) -> Any:
     array = group[name]
     if isinstance(array, zarr.Array):
         check_codecs(array)
+        bound_chunks(array)
     return array
 
 

@@ -224,10 +224,13 @@ def check_layers(arrays: Mapping[str, Array], header: Header, where: str) -> Non
 
 
 def _chunks_of(array: Array, index: int | slice) -> Iterator[str]:
-    """Yield the numbers of the chunks of part of a table, unless it has a chunk for each entry."""
+    """Yield the numbers of the chunks of part of a table that are to be looked at.
+
+    Of numbers with a chunk for each entry there are too many, and none can be large.
+    """
     length, entries = array.chunks[0], array.shape[0]
     start, stop = (index, index + 1) if isinstance(index, int) else index.indices(entries)[:2]
-    if length > 1:
+    if length > 1 or array.dtype.kind == "T":
         yield from map(str, range(start // length, -(-stop // length)))
 
 

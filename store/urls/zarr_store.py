@@ -1,7 +1,7 @@
 """A Zarr store over objects by URL: whole keys, each written at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from zarr.abc.buffer import Buffer, BufferPrototype
@@ -28,6 +28,12 @@ class UrlStore(Store):
     ----------
     url : UrlPath
     read_only : bool
+
+    Attributes
+    ----------
+    checks : dict of str to callable
+        By path of an array: what is called with the key and bytes of each chunk that is read, and
+        may raise a ValueError.
     """
 
     supports_writes = True
@@ -38,6 +44,7 @@ class UrlStore(Store):
     def __init__(self, url: UrlPath, *, read_only: bool = False) -> None:
         super().__init__(read_only=read_only)
         self.url = url
+        self.checks: dict[str, Callable[[str, bytes], None]] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UrlStore) and (self.url, self.read_only) == (
@@ -72,6 +79,9 @@ class UrlStore(Store):
             data = await asyncio.to_thread((self.url / key).read_bytes)
         except FileNotFoundError:
             return None
+        array, is_chunk, _ = key.partition("/c/")
+        if is_chunk and array in self.checks:
+            self.checks[array](key, data)
         match byte_range:
             case RangeByteRequest(start, end):
                 data = data[start:end]

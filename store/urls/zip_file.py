@@ -13,6 +13,9 @@ from .objects import OpenFile
 
 __all__ = ["ZipObjects"]
 
+MOST_BYTES = 2**30
+"""Of a file, unpacked: kilobytes may state gigabytes. The largest image has about half of it."""
+
 
 class ZipObjects:
     """The files of a zip file, see `Objects`: read-only.
@@ -55,10 +58,13 @@ class ZipObjects:
         FileNotFoundError
             If there is none.
         OSError
-            If it is damaged: others may not be.
+            If it is damaged, or larger than `MOST_BYTES`: others may not be.
         """
         if key not in self._members:
             raise FileNotFoundError(f"{self._root}/{key}")
+        if (size := self._members[key].file_size) > MOST_BYTES:
+            words = f"it unpacks to {size} bytes, of a file in a zip file at most {MOST_BYTES} are"
+            raise OSError(EIO, f"{words} read", f"{self._root}/{key}")
         try:
             return self._zip.read(self._members[key])
         except (BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError):

@@ -303,15 +303,46 @@ def test_metadata_of_a_store_nested_deeply(hostile, store, tmp_path):
     hostile("info", folder, says="nested deeper than 100 lists and objects", code=1)
 
 
-def test_a_table_that_unpacks_to_gigabytes(hostile, store, tmp_path):
+def packed_chunk(content):
+    """Return what dseg writes of a chunk of a table."""
     import google_crc32c
     from numcodecs import Zstd
 
+    packed = bytes(Zstd(level=1).encode(content))
+    return packed + google_crc32c.value(packed).to_bytes(4, "little")
+
+
+def on_disk_and_zipped(folder):
+    return folder, shutil.make_archive(folder.with_suffix(""), "zip", folder)
+
+
+def test_a_table_that_unpacks_to_gigabytes(hostile, store, tmp_path):
     folder = changed_store(store, tmp_path)
-    packed = bytes(Zstd(level=1).encode(bytes(10**9)))
-    sealed = packed + google_crc32c.value(packed).to_bytes(4, "little")
-    (folder / "images/size/c/0/0").write_bytes(sealed)
-    hostile("info", folder, says="'images/size'", code=1)
+    (folder / "images/size/c/0/0").write_bytes(packed_chunk(bytes(10**9)))
+    for place in on_disk_and_zipped(folder):
+        hostile("info", place, says="'images/size'", code=1)
+
+
+def test_a_table_that_states_billions_of_names(hostile, store, tmp_path):
+    folder = changed_store(store, tmp_path)
+    path = folder / "images/name/c/0"
+    content = (3_500_000_000).to_bytes(4, "little") + bytes(1000)
+    path.write_bytes(packed_chunk(content))
+    for place in on_disk_and_zipped(folder):
+        hostile("info", place, says="'images/name'", code=1)
+
+
+def test_a_zip_file_with_an_image_of_gigabytes(hostile, model, world, tmp_path):
+    """What a directory states is believed before anything is unpacked."""
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in ("p0.png", "p1.png"):
+            made.write(world.photos / name, name)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (2**31).to_bytes(4, "little")
+    path.write_bytes(data)
+    hostile("predict", path, "--model", model, says="it unpacks to 2147483648 bytes", code=3)
 
 
 def test_codecs_that_dseg_does_not_write(hostile, store, tmp_path):
