@@ -4,7 +4,7 @@
 
 A control group of Linux bounds the memory of each command, its files in the page cache included:
 first to what `--dry-run --json` says that the run will hold, and a tenth more, where it must end
-well; then to two thirds of that, where the kernel kills it, or it ends with a message. The next
+well; then to 0.4 of that, where the kernel kills it, or it ends with a message. The next
 run, without a bound, must then end with the result of an undisturbed one. Needs a user who may
 make control groups (root). Exit code 1 if anything else happened.
 """
@@ -25,7 +25,8 @@ from commands import ALONE
 from drawn import write_job
 
 SIDE, IMAGES, LABELLED = 256, 12, 6
-MORE, LESS = 1.1, 2 / 3
+MORE, LESS = 1.1, 0.4
+SECONDS = 300  # a process in too little memory may read its libraries again and again
 GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -79,7 +80,12 @@ def run(words: tuple[object, ...], out: Path, limit: int | None = None, *more: s
     else:
         with control_group(limit) as members:
             joined = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', members, *command]
-            made = subprocess.run(joined, capture_output=True, text=True, env=ALONE)
+            try:
+                made = subprocess.run(
+                    joined, capture_output=True, text=True, env=ALONE, timeout=SECONDS
+                )
+            except subprocess.TimeoutExpired:
+                return -9, "", ""
     return made.returncode, made.stdout, made.stderr
 
 
@@ -135,7 +141,7 @@ def main() -> None:
         ):
             code, _, err = run(words, out)
             assert code == 0, err
-        print("| stage | told, MB | in two thirds |\n| --- | --- | --- |")
+        print("| stage | told, MB | in 0.4 of it |\n| --- | --- | --- |")
         for name, stage in stages(root).items():
             if not only or name in only:
                 wrong += try_stage(name, stage, root)

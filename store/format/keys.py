@@ -20,6 +20,7 @@ from ..urls.zarr_store import UrlStore
 __all__ = [
     "LOCK",
     "PARTIAL",
+    "content_of",
     "exists",
     "head_of",
     "list_folder",
@@ -73,6 +74,19 @@ def put(store: Store, key: str, data: bytes) -> None:
         store.set_sync(key, value)
     else:
         _result(store.set(key, value))
+
+
+def content_of(store: Store, key: str) -> bytes | None:
+    """Return the bytes of a key; None if it is missing."""
+    try:
+        if isinstance(store, LocalStore):
+            return (store.root / key).read_bytes()
+        if isinstance(store, UrlStore):
+            return (store.url / key).read_bytes()
+    except FileNotFoundError:
+        return None
+    found = _result(store.get(key, cpu.buffer_prototype))
+    return None if found is None else bytes(found.to_bytes())
 
 
 def head_of(store: Store, key: str, length: int | None) -> bytes:

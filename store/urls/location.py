@@ -1,7 +1,9 @@
 """Where a store, an image, a label map or a mask is: a path of this machine, or a URL."""
 
 import io
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -208,7 +210,18 @@ def bytes_under(place: Location) -> int:
     """Return the bytes of all files of a folder, or objects under a URL."""
     if isinstance(place, UrlPath):
         return sum(place.files().values())
-    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    return sum(_sizes_under(place))
+
+
+def _sizes_under(folder: Path) -> Iterator[int]:
+    folders = [str(folder)] if folder.is_dir() else []
+    while folders:  # a store has millions of files: `Path.rglob` takes four times as long
+        with os.scandir(folders.pop()) as found:
+            for one in found:
+                if one.is_dir(follow_symlinks=False):
+                    folders.append(one.path)
+                elif one.is_file():
+                    yield one.stat().st_size
 
 
 def location(text: str | Location, options: StorageOptions = ()) -> Location:

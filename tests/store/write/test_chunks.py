@@ -74,3 +74,24 @@ def test_a_store_that_is_no_folder(tmp_path):
     )
     ChunkWriter(group.store, "x", array).write(1, np.array([1, 2, 3]))
     np.testing.assert_array_equal(array[:], [[0, 0, 0], [1, 2, 3]])
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_what_is_stored_is_compared_without_reading_it(in_memory, tmp_path):
+    store = MemoryStore() if in_memory else LocalStore(tmp_path)
+    group = zarr.open_group(store, mode="w", zarr_format=3)
+    array = group.create_array(
+        "x", shape=(3, 3), dtype="int64", chunks=(1, 2), compressors=(Crc32cCodec(),)
+    )
+    chunks = ChunkWriter(group.store, "x", array)
+    assert not chunks.holds(1, np.array([1, 2, 3]))
+    array[1] = [1, 2, 3]  # two chunks, written by zarr
+    assert chunks.holds(1, np.array([1, 2, 3]))
+    assert not chunks.holds(1, np.array([1, 2, 4]))
+    assert not chunks.holds(2, np.array([1, 2, 3]))
+    if not in_memory:
+        path = tmp_path / "x/c/1/1"
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1  # of the checksum
+        path.write_bytes(data)
+        assert not chunks.holds(1, np.array([1, 2, 3]))
