@@ -175,7 +175,8 @@ def _estimate(summary: "PretrainEstimate") -> str:
     return (
         f"{summary.parameters / 1e6:.1f} million weights for {summary.images} images: "
         f"{summary.steps} steps, {summary.done} of them done, the rest in about "
-        f"{duration(summary.seconds)}; {summary.n_bytes / 1e6:.0f} MB; nothing written "
+        f"{duration(summary.seconds)}; {summary.n_bytes / 1e6:.0f} MB on disk, and "
+        f"{summary.peak_memory / 1e6:.0f} MB of memory for the whole process; nothing written "
         "(--dry-run)"
     )
 

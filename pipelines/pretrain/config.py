@@ -148,6 +148,9 @@ class PretrainEstimate:
         That the steps to come would take, from a probe of a few.
     n_bytes : int
         On disk.
+    peak_memory : int
+        Bytes that the process would hold at most, from the probe; what lies in a GPU's memory does
+        not count.
     failed : dict
         Images that would be left out: reason by name.
     """
@@ -161,4 +164,5 @@ class PretrainEstimate:
     steps: int
     seconds: float
     n_bytes: int
+    peak_memory: int
     failed: dict[str, str] = field(default_factory=dict)

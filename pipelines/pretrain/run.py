@@ -31,7 +31,7 @@ from ..console.disk_space import refuse_too_large
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
 from ..inputs.image_survey import detect_white, report_skipped_files, survey_images
-from ..training.memory import default_memory, memory_errors
+from ..training.memory import default_memory, memory_errors, peak_resident
 from ..training.progress_bar import training_bar
 from .config import PretrainConfig, PretrainEstimate, PretrainSummary
 
@@ -275,6 +275,7 @@ class _Run:
             steps=max(self.done, min(ends)),
             seconds=max(0, min(ends) - self.done) * a_step,
             n_bytes=_BYTES_A_WEIGHT * self.start.parameters,
+            peak_memory=peak_resident(),
             failed=dict(self.dataset.refused),
         )
 

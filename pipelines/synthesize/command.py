@@ -113,7 +113,8 @@ def synthesize(context: click.Context, /, **given: Any) -> int:
     if given["dry_run"]:
         text = (
             f"{summary.images} images to make: about {duration(summary.seconds)} and "
-            f"{summary.n_bytes / 1e6:.1f} MB on disk; nothing written (--dry-run)"
+            f"{summary.n_bytes / 1e6:.1f} MB on disk, and {summary.peak_memory / 1e6:.0f} MB of "
+            "memory for the whole process; nothing written (--dry-run)"
         )
         return report(asdict(summary), text, as_json)
     text = (

@@ -84,6 +84,9 @@ class SynthesizeSummary:
         Of the run; for a dry run, what it would take.
     n_bytes : int
         For a dry run, what it would write.
+    peak_memory : int
+        Bytes that the process held at most; for a dry run, that it would hold. What lies in a
+        GPU's memory does not count.
     """
 
     out: str
@@ -94,3 +97,4 @@ class SynthesizeSummary:
     classes: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     n_bytes: int = 0
+    peak_memory: int = 0

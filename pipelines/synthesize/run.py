@@ -20,7 +20,7 @@ from ..cluster.window import TOOK_DOWN, over_cluster
 from ..console.disk_space import refuse_too_large
 from ..console.progress import Progress
 from ..inputs.image_list import named
-from ..training.memory import return_freed_memory
+from ..training.memory import peak_resident, return_freed_memory
 from .config import SynthesizeConfig, SynthesizeSummary
 from .filtering import kept
 from .folder import IMAGES, SyntheticFolder
@@ -118,6 +118,7 @@ def _finished(
         kept=len(numbers),
         classes=shown,
         seconds=time.monotonic() - started,
+        peak_memory=peak_resident(),
     )
 
 
@@ -133,7 +134,11 @@ def _estimate(maker: Maker) -> SynthesizeSummary:
         n_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     share = config.count / len(numbers)
     return SynthesizeSummary(
-        str(config.out), config.count, seconds=took * share, n_bytes=int(n_bytes * share)
+        str(config.out),
+        config.count,
+        seconds=took * share,
+        n_bytes=int(n_bytes * share),
+        peak_memory=peak_resident(),
     )
 
 

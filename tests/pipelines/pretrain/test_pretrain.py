@@ -247,7 +247,9 @@ def test_a_dry_run_writes_nothing(train, tmp_path):
     assert "nothing written (--dry-run)" in done.out
     assert not (tmp_path / "out").exists()
     as_json = train("--steps", 5, "--dry-run", "--json")
-    assert json.loads(as_json.out)["steps"] == 5
+    told = json.loads(as_json.out)
+    assert told["steps"] == 5
+    assert 10**8 < told["peak_memory"] < 10**10
 
 
 def test_settings_from_a_file(train, tmp_path):

@@ -178,6 +178,7 @@ def test_what_cannot_be_done_is_said(dseg, world, store, model, ddpm, made, othe
     assert "another diffusion model than" in told.err
     estimate = dseg(*line, "--out", "other", "--dry-run")
     assert "2 images to make: about" in estimate.out
+    assert "MB of memory for the whole process" in estimate.out
     assert not (tmp_path / "other").exists()
 
 
