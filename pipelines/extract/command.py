@@ -213,9 +213,10 @@ def extract(context: click.Context, /, **given: Any) -> int:
             f"{sum(summary.clipped.values())} activations of {len(summary.clipped)} images "
             f"were outside of float16's range and were clipped, most of them in '{worst}'"
         )
+    size = "" if summary.n_bytes is None else f"{summary.n_bytes / 1e6:.1f} MB, "
     text = (
         f"{summary.store}: {summary.extracted} images extracted, {summary.unchanged} unchanged, "
-        f"{len(summary.failed)} failed; {summary.n_bytes / 1e6:.1f} MB, {summary.seconds:.0f} s"
+        f"{len(summary.failed)} failed; {size}{summary.seconds:.0f} s"
     )
     follows = _next(given, console) if summary.extracted + summary.unchanged else ""
     text += f". {follows}" if follows else ""

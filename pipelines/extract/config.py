@@ -108,8 +108,8 @@ class ExtractSummary:
         Images in the store that are not in the folder (any more).
     clipped : dict
         Values beyond float16's range by name of image, where there were any.
-    n_bytes : int
-        Size of the store on disk.
+    n_bytes : int, optional
+        Size of the store on disk; None if no image was extracted.
     seconds : float
     """
 
@@ -121,7 +121,7 @@ class ExtractSummary:
     failed: dict[str, str] = field(default_factory=dict)
     vanished: tuple[str, ...] = ()
     clipped: dict[str, int] = field(default_factory=dict)
-    n_bytes: int = 0
+    n_bytes: int | None = None
     seconds: float = 0.0
 
 

@@ -126,7 +126,8 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             lacking = {image.index for image in there if not image.complete}
             outcome = _over_cluster(client, config, writer, key, images, progress)
         _add(outcome, lacking, summary)
-    summary.n_bytes = bytes_under(config.out)
+    if summary.extracted:  # else it is as before, and to look at millions of files takes minutes
+        summary.n_bytes = bytes_under(config.out)
     summary.seconds = time.monotonic() - started
     return summary
 

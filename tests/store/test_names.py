@@ -1,10 +1,11 @@
 """Names from elsewhere are paths within a folder, or refused with the reason."""
 
 import posixpath
+from pathlib import PurePosixPath
 
 import pytest
-from dseg.store.names import why_unsafe
-from hypothesis import given
+from dseg.store.names import stem_of, why_unsafe
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 
@@ -69,3 +70,11 @@ def test_a_name_and_its_stem_are_judged_alike(name):
     assert why_unsafe(name, windows=False) is None
     assert why_unsafe(stem, is_stem=True, windows=False) is None
     assert "leads out" in why_unsafe("a/..", is_stem=True)
+
+
+@given(st.lists(st.sampled_from(["a", "b1", ".", "..", "/", "./", "\u00e9", " "]), min_size=1))
+def test_a_stem_is_what_pathlib_makes_of_it(pieces):
+    name = "".join(pieces)
+    path = PurePosixPath(name)
+    assume(path.name and not path.name.endswith("."))  # Python 3.14 takes a last dot for a suffix
+    assert stem_of(name) == path.with_suffix("").as_posix()
