@@ -3,12 +3,13 @@
 ::
 
     python benchmarks/cluster.py                     # 60 drawn scenes of 256 pixels
-    python benchmarks/cluster.py --tasks 1000000     # also so many tasks that do nothing
+    python benchmarks/cluster.py --tasks 62500       # also so many tasks that do nothing
 
 The commands are those of a user: `dask scheduler` and two `dask worker` of one thread on this
 machine, `dseg extract` and `dseg predict` with and without `--scheduler`, by turns. Client and
 workers reach the scheduler through a relay that counts bytes. The tasks that do nothing go through
-the same code as the images': rate, and what scheduler and client hold in memory.
+the same code as the images': rate, and what scheduler and client hold in memory. A task of images
+is 16 of them, so 62,500 are a million.
 """
 
 import argparse
