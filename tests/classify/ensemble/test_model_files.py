@@ -8,7 +8,7 @@ import torch
 from dseg import PixelEnsemble
 from dseg.classify.ensemble.array_batches import ArraySampler
 from dseg.classify.labels.classes import named_classes
-from dseg.store.errors import InputError
+from dseg.store.errors import InputError, WriteError
 from dseg.store.spec import FeatureSpec, LayerSpec
 
 RNG = np.random.default_rng(0)
@@ -111,7 +111,7 @@ class TestSave:
 
         before = (model / "model.json").read_bytes()
         monkeypatch.setattr("pathlib.Path.write_bytes", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(WriteError, match=r"cannot write '.*model': No space left"):
             fitted.save(model, overwrite=True)
         assert [p.name for p in tmp_path.iterdir()] == ["model"]
         assert (model / "model.json").read_bytes() == before
