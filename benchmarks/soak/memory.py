@@ -72,7 +72,9 @@ def control_group(limit: int) -> Iterator[Path]:
         group.rmdir()
 
 
-def run(words: tuple[object, ...], out: Path, limit: int | None = None, *more: str) -> tuple:
+def run(
+    words: tuple[object, ...], out: Path, limit: int | None = None, *more: str
+) -> tuple[int, str, str]:
     """Run a command; return its exit code, and what it told."""
     command = [sys.executable, "-m", "dseg", *map(str, words), "--out", str(out), "-q", *more]
     if limit is None:
