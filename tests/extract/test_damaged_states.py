@@ -56,7 +56,9 @@ def states(
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-@pytest.mark.parametrize("damage", ["missing", "number", "empty"])
+@pytest.mark.parametrize(
+    "damage", ["missing", pytest.param("number", marks=pytest.mark.slow), "empty"]
+)
 @pytest.mark.parametrize(
     "kind",
     [
