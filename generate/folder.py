@@ -28,7 +28,8 @@ from .. import __version__
 from ..extract.images.sample_records import FACTS, RECORDS
 from ..store.atomic_folder import is_free, temporary_path
 from ..store.differences import differences
-from ..store.errors import InputError, write_error
+from ..store.errors import InputError
+from ..store.failed_writes import writing
 from ..store.seals import SEAL, sealed
 from ..store.texts import read_json
 from ..store.urls.location import Location
@@ -246,11 +247,9 @@ class SampleFolder:
         made = temporary_path(path)
         write_whole(path, encoded, under=made)
         try:
-            with self._exclusive():
+            with writing(path), self._exclusive():
                 self._records.add(record)
                 made.replace(path)
-        except OSError as error:
-            raise write_error(path, error) from error
         finally:
             with suppress(OSError):
                 made.unlink(missing_ok=True)

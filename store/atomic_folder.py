@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from .claims import is_lock, short_name
-from .errors import write_error
+from .failed_writes import writing
 
 __all__ = [
     "finish_replacement",
@@ -80,16 +80,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     Raises
     ------
     DsegError
-        In place of an OSError: see `errors.write_error`.
+        In place of an OSError: see `failed_writes.writing`.
     """
     made = target.parent / f".{short_name(target.name)}.{uuid4().hex[:16]}.part"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made.mkdir()
-        yield made
-        replace_folder(made, target)
-    except OSError as error:
-        raise write_error(target, error) from error
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.mkdir()
+            yield made
+            replace_folder(made, target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -23,7 +23,8 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from .errors import DsegError, InputError, WriteError, write_error
+from .errors import DsegError, InputError
+from .failed_writes import writing
 from .file_lock import NO_LOCKS, FileLock, Holder, try_lock
 
 __all__ = ["Claim", "active_run", "claimed", "is_lock", "locks_beside", "short_name"]
@@ -72,10 +73,8 @@ class Claim:
         """
         with ExitStack() as held:
             if self.guard is not None:
-                try:
+                with writing(self.guard):
                     held.enter_context(_hold_guard(self.guard, self.where))
-                except OSError as error:
-                    raise write_error(self.guard, error) from error
             yield
 
     def take(self, item: str) -> Callable[[], None] | None:
@@ -100,10 +99,8 @@ class Claim:
             return lambda: None
         digest = sha256(os.fsencode(item)).hexdigest()[:16]
         path = self.guard.with_name(f"{self.guard.name.removesuffix('.lock')}.{digest}.busy")
-        try:
+        with writing(path):
             lock = try_lock(path)
-        except OSError as error:
-            raise write_error(path, error) from error
         return None if lock is None else lock.release
 
 
@@ -149,7 +146,8 @@ def claimed(
     created = [path for path in (parent, *parent.parents) if not path.exists()]
     guard = parent / f".{name}.lock"
     try:
-        claim = _claim_in_new_folder(guard, key, doing, where, tidy)
+        with writing(folder):
+            claim = _claim_in_new_folder(guard, key, doing, where, tidy)
         if claim is None:
             warn(
                 f"locks are not available at '{parent}', so other runs are not kept from "
@@ -259,11 +257,9 @@ def _take_claim(
             lock = try_lock(claim, doing)
             assert lock is not None  # its name is random, so nobody else can hold it
     except OSError as error:
-        if error.errno in _NO_CLAIMS:
-            return None
-        if isinstance(error, FileNotFoundError | FileExistsError):
+        if error.errno not in _NO_CLAIMS:
             raise
-        raise WriteError(f"cannot write {where}: {error.strerror or error}") from error
+        return None
     return lock
 
 

@@ -4,8 +4,6 @@ Every message is for the person who typed the command: what came, what was expec
 The command line prints the message of a `DsegError` and exits with its ``exit_code``.
 """
 
-import errno
-
 __all__ = [
     "ANEW",
     "ELSEWHERE",
@@ -17,17 +15,8 @@ __all__ = [
     "StoreError",
     "VERIFY",
     "WriteError",
-    "write_error",
 ]
 
-
-# Of one file, whatever the disk.
-_OF_A_NAME = frozenset(
-    {
-        *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP),
-        *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
-    }
-)
 
 ELSEWHERE = "Extract into another folder"
 ANEW = "Extract again with --overwrite, or into another folder"
@@ -72,13 +61,3 @@ class SpecMismatchError(StoreError):
 
 class ChunkCorruptError(StoreError):
     """Stored bytes do not match their checksum, or a chunk that should be there is missing."""
-
-
-def write_error(path: object, error: OSError) -> DsegError:
-    """Return what to raise of a write that failed.
-
-    A `WriteError`, after which a run ends, for other files would fail like it; another DsegError if
-    it is only this name that cannot be written, such as one that is too long or a folder's.
-    """
-    kind = DsegError if error.errno in _OF_A_NAME else WriteError
-    return kind(f"cannot write '{path}': {error.strerror or error}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import write_error
+from .failed_writes import writing
 from .seals import is_broken
 from .texts import parse_json
 from .whole_file import write_whole
@@ -53,16 +53,13 @@ def append_record(path: Path, record: Mapping[str, Any]) -> os.stat_result:
         If it cannot be written.
     """
     line = (json.dumps(record) + "\n").encode()
-    try:
-        with path.open("a+b") as file:
-            if file.tell():  # a line that a killed run has torn must not tear this one
-                file.seek(-1, os.SEEK_END)
-                line = line if file.read(1) == b"\n" else b"\n" + line
-            file.write(line)
-            file.flush()
-            return os.fstat(file.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+    with writing(path), path.open("a+b") as file:
+        if file.tell():  # a line that a killed run has torn must not tear this one
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
+        file.flush()
+        return os.fstat(file.fileno())
 
 
 def rewrite_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

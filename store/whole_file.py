@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .atomic_folder import temporary_path
-from .errors import write_error
+from .failed_writes import writing
 
 __all__ = ["write_whole"]
 
@@ -30,11 +30,11 @@ def write_whole(
     Raises
     ------
     DsegError
-        If it cannot be written: see `errors.write_error`.
+        If it cannot be written: see `failed_writes.writing`.
     """
     path = Path(path)
     part = under or temporary_path(path)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
@@ -47,5 +47,3 @@ def write_whole(
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise write_error(path, error) from error

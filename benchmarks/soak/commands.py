@@ -7,12 +7,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+sys.path.append(str(Path(__file__).parents[2] / "tests" / "helpers"))
+from fork_client import Result
+
 IMAGES, LABELLED, SIDE = 24, 4, 40
-ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+ALONE = {**os.environ, **ONE_THREAD}
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,6 @@ class Command:
         """Return the words after `dseg`."""
         command = "extract" if self.name == "cluster" else self.name
         return [command, *map(str, self.words), "--out", str(out), "--json", "-q"]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended, and what it told."""
-
-    code: int
-    out: str
-    err: str
 
 
 def lines_in(name: str, files: str) -> Callable[[Path], int]:
@@ -134,9 +130,10 @@ def world(root: Path) -> list[Command]:
     ]
 
 
-def run_whole(command: Command, out: Path) -> dict[str, object]:
+def run_whole(command: Command, out: Path, *more: str) -> dict[str, Any]:
     """Run to the end; return what it tells."""
-    made = subprocess.run(command.line(out), capture_output=True, text=True, env=ALONE)
+    line = [*command.line(out), *more]
+    made = subprocess.run(line, capture_output=True, text=True, env=ALONE)
     if made.returncode != 0:
         raise RuntimeError(f"{command.name}: exit code {made.returncode}: {made.stderr[-500:]}")
     return dict(json.loads(made.stdout))
@@ -159,7 +156,7 @@ def lost_after(
     command: Command,
     words: list[str],
     out: Path,
-    run: Callable[[list[str]], Ended],
+    run: Callable[[list[str]], Result],
     expected: dict[str, bytes],
 ) -> list[str]:
     """Run an interrupted command again, undisturbed; return what was lost.

@@ -2,7 +2,7 @@
 
     python benchmarks/soak/failing.py --moments 30 --seed 0
 
-A small library under the commands (`tests/failing_writes.c`; Linux, needs a C compiler) makes calls
+A small library under the commands (`failing_writes.c`; Linux, needs a C compiler) makes calls
 fail that write below the folder of the result: all that follow a moment, as on a full disk
 (ENOSPC), over a quota (EDQUOT), on a file system that turned read-only (EROFS) or where a
 permission was taken away (EACCES), or only one (EIO; ENOSPC, of which a write takes a part). Or the
@@ -23,17 +23,16 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands import Command, Ended, content, lost_after, world
-from forks import Forks, forks
+from commands import ONE_THREAD, Command, content, lost_after, world
+from fork_client import Result, Running, fork_server
 
-TESTS = Path(__file__).parents[2] / "tests"
 ALL, BACK = -1, 0
 WAYS = (
     (errno.ENOSPC, ALL),
@@ -53,18 +52,18 @@ class Failing:
 
     Parameters
     ----------
-    process : Forks
-        Of a process that has the library under it.
-    counter : Path
-        The file in which the library counts.
+    start : callable
+        Starts one in a fork of a process that has the library under it.
+    files : Path
+        A folder for what they tell, and for the file in which the library counts.
     """
 
-    def __init__(self, process: Forks, counter: Path) -> None:
-        self._process, self._counter = process, counter
+    def __init__(self, start: Callable[..., Running], files: Path) -> None:
+        self._start, self._files, self._counter = start, files, files / "counter"
 
     def run(
         self, words: list[str], folder: Path, after: int = 0, times: int = 0, error: int = 0
-    ) -> Ended:
+    ) -> Result:
         """Run one; so many calls on what is in ``folder`` fail, see `failing_writes.c`."""
         self._counter.write_bytes(bytes(8))
         env = {
@@ -74,7 +73,7 @@ class Failing:
             "FAULT_ERRNO": str(error),
             "FAULT_COUNTER": str(self._counter),
         }
-        return self._process.run(words, env)
+        return self._start(self._files, self._files, *words, **env).result()
 
     @property
     def calls(self) -> int:
@@ -82,7 +81,7 @@ class Failing:
         return int(struct.unpack("q", self._counter.read_bytes())[0])
 
 
-def is_plain(ended: Ended) -> bool:
+def is_plain(ended: Result) -> bool:
     """Whether what a run told is a result, or one message for people."""
     errors = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
     if any(word in ended.err for word in ("Traceback", "unexpected error", "This is a bug")):
@@ -93,11 +92,11 @@ def is_plain(ended: Ended) -> bool:
 @contextmanager
 def failing(folder: Path) -> Iterator[Failing]:
     """Compile the library, and start the process that has it under it."""
-    library, source = folder / "failing_writes.so", TESTS / "failing_writes.c"
+    library, source = folder / "failing_writes.so", Path(__file__).with_name("failing_writes.c")
     options = ("-shared", "-fPIC", "-O1", "-o")
     subprocess.run([os.environ.get("CC", "cc"), *options, library, source, "-ldl"], check=True)
-    with forks(folder, {"LD_PRELOAD": str(library)}) as process:
-        yield Failing(process, folder / "counter")
+    with fork_server(**ONE_THREAD, LD_PRELOAD=str(library)) as start:
+        yield Failing(start, folder)
 
 
 @dataclass

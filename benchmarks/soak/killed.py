@@ -12,17 +12,30 @@ worker processes, one of these is killed in mid-run instead. The last line is th
 """
 
 import argparse
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
-from commands import ALONE, Command, content, lost_after, world
-from forks import Forks, forks
+from commands import ALONE, ONE_THREAD, Command, content, lost_after, world
+from fork_client import Result, Running, fork_server
+
+
+def kill_at(running: Running, moment: float) -> bool:
+    """Kill a run after some seconds; return whether it was still running."""
+    end = time.monotonic() + moment
+    while time.monotonic() < end and not running.ended():
+        time.sleep(min(0.002, max(0.0, end - time.monotonic())))
+    if not running.ended():
+        os.kill(running.pid, signal.SIGKILL)
+    return running.result().code == -signal.SIGKILL
 
 
 def kill_worker(command: Command, out: Path, moment: float) -> bool:
@@ -45,13 +58,18 @@ def kill_worker(command: Command, out: Path, moment: float) -> bool:
 
 
 def soak(
-    command: Command, root: Path, process: Forks, kills: int, rng: random.Random
+    command: Command, root: Path, start: Callable[..., Running], kills: int, rng: random.Random
 ) -> tuple[int, list[str]]:
     """Kill a command some times; return how often it was caught running, and what was lost."""
     whole = root / "whole" / command.name
-    start = time.monotonic()
-    made = process.run(command.call(whole))
-    took, expected = time.monotonic() - start, content(command, whole)
+    begun, folder = time.monotonic(), root / "told"
+    folder.mkdir(exist_ok=True)
+
+    def run(words: list[str]) -> Result:
+        return start(root, folder, *words).result()
+
+    made = run(command.call(whole))
+    took, expected = time.monotonic() - begun, content(command, whole)
     if made.code != 0:
         raise RuntimeError(f"{command.name}: exit code {made.code}: {made.err[-500:]}")
     caught, lost = 0, list[str]()
@@ -63,8 +81,8 @@ def soak(
             if command.name == "cluster":
                 caught += kill_worker(command, out, moment)
             else:
-                caught += process.kill_after(words, moment)
-            found = lost_after(command, words, out, process.run, expected)
+                caught += kill_at(start(root, folder, *words), moment)
+            found = lost_after(command, words, out, run, expected)
         except RuntimeError as error:
             found = [str(error)]
         lost += [f"{command.name}, killed after {moment:.2f} s: {words}" for words in found]
@@ -79,13 +97,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="commands, separated by commas")
     given = parser.parse_args()
     rng, total, caught_all = random.Random(given.seed), list[str](), 0
-    with TemporaryDirectory() as folder, forks(Path(folder)) as process:
+    with TemporaryDirectory() as folder, fork_server(**ONE_THREAD) as start:
         root = Path(folder)
         only = set(filter(None, given.only.split(",")))
         for command in world(root):
             if only and command.name not in only:
                 continue
-            caught, lost = soak(command, root, process, given.kills, rng)
+            caught, lost = soak(command, root, start, given.kills, rng)
             print(f"{command.name}: {given.kills} kills, {caught} in mid-run", flush=True)
             for line in lost:
                 print(f"  LOST {line}", flush=True)

@@ -1,8 +1,8 @@
 """``dseg extract``: the network's pass over a folder of images, into a feature store."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,8 @@ from ...extract.images.levels import FULL
 from ...extract.protocol import Backbone
 from ...store.claims import Claim
 from ...store.drawn import Drawn
-from ...store.errors import DsegError, InputError, write_error
+from ...store.errors import DsegError, InputError
+from ...store.failed_writes import keeping, writing
 from ...store.format.layout import initial_attributes, open_group
 from ...store.geometry import plan_tiles
 from ...store.names import composed, stem_of
@@ -95,7 +96,8 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     key = claim_key(config, spec)
     with (
         cluster(config.cluster, progress) as client,
-        _written(config.out),
+        keeping("What is extracted"),
+        writing(config.out),
         claimed_target(config, spec, key, progress) as (target, claim),
     ):
         plan = plan_store(
@@ -130,19 +132,6 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         summary.n_bytes = bytes_under(config.out)
     summary.seconds = time.monotonic() - started
     return summary
-
-
-@contextmanager
-def _written(out: Location) -> Iterator[None]:
-    """Name the store where a write failed: a chunk's file says nothing to its user."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        told = write_error(out, error)
-        kept = "Images that are complete are kept: repeat the command to continue"
-        raise type(told)(f"{told}. {kept}") from error
 
 
 def _refuse_contradictions(config: ExtractConfig) -> None:

@@ -23,8 +23,8 @@ from ...distil.student.files import STUDENT_FOLDER
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL
 from ...extract.images.reading import read_image, sha256_of
-from ...store.endings import in_the_end
-from ...store.errors import DsegError, InputError, write_error
+from ...store.errors import DsegError, InputError
+from ...store.failed_writes import in_the_end, writing
 from ...store.urls.location import Location, is_inside
 from ...store.urls.walking import within
 from ..inputs.image_list import named
@@ -412,13 +412,12 @@ class MaskFolder:
         with self._lock, self._exclusive():
             self._manifest.refresh()
             try:
-                self._placing.remove(mask)
-                for temporary_file, path in extras.values():
-                    self._placing.place(temporary_file, path)
-                self._manifest.add(self._with_other_files(staged.record))
-                self._placing.place(temporary_mask, mask)
-            except OSError as error:
-                raise write_error(mask, error) from error
+                with writing(mask):
+                    self._placing.remove(mask)
+                    for temporary_file, path in extras.values():
+                        self._placing.place(temporary_file, path)
+                    self._manifest.add(self._with_other_files(staged.record))
+                    self._placing.place(temporary_mask, mask)
             finally:
                 self._discard(staged.temporary)
 

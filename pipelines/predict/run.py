@@ -19,6 +19,7 @@ from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import Claim
 from ...store.errors import DsegError, InputError
+from ...store.failed_writes import keeping
 from ...store.shared_work import SharedWork
 from ...store.urls.claims import claimed_place
 from ...store.urls.location import Location
@@ -121,6 +122,7 @@ def _predict(
         _probe(work, stems, summary)
         return summary
     with (
+        keeping("What is written"),
         files.writing(source.stems),
         progress.bar("predict", len(stems), "images") as advance,
     ):

@@ -22,8 +22,8 @@ __all__ = ["ImageOutcome", "MaskWork"]
 # Encoding a PNG takes about as long as a GPU needs for the next mask. At most two finished
 # predictions, which may be large (probabilities), wait for a writer.
 _WRITERS, _MAX_WAITING = 2, 2
-# A wrong call, a lost connection, a full disk: every image would fail.
-_OF_ALL = (InputError, UrlError, WriteError)
+# Not the fault of an image: a wrong call, a lost connection, a full disk.
+_ENDING = (InputError, UrlError, WriteError)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class MaskWork:
             return ImageOutcome(image, image)
         try:
             prediction = self.segment(image)
-        except _OF_ALL:
+        except _ENDING:
             raise
         except DsegError as error:
             return ImageOutcome(image.name, image.stem, reason=str(error))
@@ -132,7 +132,7 @@ class MaskWork:
             staged = self.files.stage(
                 outcome.stem, outcome.name, outcome.sha256, outcome.prediction
             )
-        except _OF_ALL:
+        except _ENDING:
             raise
         except DsegError as error:
             return replace(outcome, prediction=None, reason=str(error))
@@ -147,7 +147,7 @@ class MaskWork:
             return outcome
         try:
             self.files.commit(outcome.staged)
-        except _OF_ALL:
+        except _ENDING:
             raise
         except DsegError as error:
             return replace(outcome, reason=str(error))

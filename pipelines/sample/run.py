@@ -14,8 +14,8 @@ from ...generate.noise import MAX_SEED
 from ...generate.sheet import is_foreign, write_sheet
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import Claim, claimed
-from ...store.endings import in_the_end
 from ...store.errors import DsegError, InputError
+from ...store.failed_writes import in_the_end, keeping
 from ...store.shared_work import SharedWork
 from ..console.disk_space import free_bytes, refuse_too_large
 from ..console.progress import Progress
@@ -55,12 +55,12 @@ def sample(
         folder.begin(overwrite=config.overwrite)
         mine = len(shard_of(range(config.count), config.shard))
         summary = SampleSummary(str(config.out), mine, unchanged=mine - len(todo))
-        try:
-            with in_the_end(folder.finish), SharedWork.of(claim.take) as shared:
-                _draw(config, drawer, folder, todo, summary, progress, shared)
-        except DsegError as error:
-            words = f"{error}. What is drawn is kept: repeat the command to continue"
-            raise DsegError(words) from error
+        with (
+            keeping("What is drawn"),
+            in_the_end(folder.finish),
+            SharedWork.of(claim.take) as shared,
+        ):
+            _draw(config, drawer, folder, todo, summary, progress, shared)
         with claim.exclusive():
             summary.sheet = _sheet(config.out, folder, drawer, progress)
     summary.seconds = time.monotonic() - started

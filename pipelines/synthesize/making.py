@@ -1,7 +1,7 @@
 """Draw images, segment them and write them, one batch at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +11,8 @@ import torch
 from ...extract.images.files import ImageFiles
 from ...generate.drawer import Drawer, open_drawer
 from ...generate.folder import SampleFolder, name_of
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
+from ...store.failed_writes import keeping
 from ...store.names import stem_of
 from ..console.progress import Advance, Progress
 from ..features.sources import ImageFilesSource, Segmentable
@@ -143,7 +144,7 @@ class Maker:
             for first in range(0, len(numbers), self.batch):
                 batch = numbers[first : first + self.batch]
                 for one in self._segmented(batch, drawn, segment, source, advance):
-                    with _going_on():
+                    with keeping("What is made"):
                         target.write(one)
                     if images is None:
                         (drawn.path / name_of(one.number)).unlink()
@@ -166,7 +167,7 @@ class Maker:
         pixels = self.drawer.draw(seeds, self.batch, advance)
         place = {}
         for k, number in enumerate(numbers):
-            with _going_on():
+            with keeping("What is made"):
                 drawn.add(number, pixels[k])
             place[stem_of(name_of(number))] = k
         for image in source.images(list(place), lambda *_: False):
@@ -182,16 +183,6 @@ class Maker:
             options = ImageOptions(self.config.features, self.config.backbone)
             self._network = self.model.images(files, options, self._progress)
         return self._network.of(files)
-
-
-@contextmanager
-def _going_on() -> Iterator[None]:
-    """Say of what cannot be written that the images before it are not lost."""
-    try:
-        yield
-    except DsegError as error:
-        words = f"{error}. What is made is kept: repeat the command to continue"
-        raise DsegError(words) from error
 
 
 def _checkpoint(config: SynthesizeConfig, model: MaskModel) -> str:

@@ -2,8 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +12,8 @@ import zarr.errors
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from ...classify.labels.classes import Classes
-from ...store.errors import DsegError, InputError
+from ...store.errors import InputError
+from ...store.failed_writes import writing
 from ...store.seals import sealed
 from ...store.synthetic import ARRAYS, FORMAT, VERSION, is_synthetic_store
 from .target import SyntheticImage, must_be_replaced
@@ -104,7 +104,7 @@ class SyntheticStore:
             "seed": image.seed,
             "score": found.score,
         }
-        with self._writing():
+        with writing(self._path):
             for name, value in values.items():
                 self._arrays[name][number] = value
         assert found.score is not None  # asked for
@@ -120,15 +120,8 @@ class SyntheticStore:
         """
         kept = np.zeros(self._group["kept"].shape, bool)
         kept[list(numbers)] = True
-        with self._writing():
+        with writing(self._path):
             self._arrays["kept"][:] = kept
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DsegError(f"cannot write '{self._path}': {error.strerror or error}") from error
 
     def shown(self, numbers: Sequence[int]) -> list[int]:
         """Return in how many of some images each class has a pixel."""

@@ -14,7 +14,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, VLenUTF8Codec, Zstd
 
 from ..errors import ANEW, StoreError
 from ..urls.zarr_store import UrlStore
-from .keys import head_of, list_folder
+from .keys import content_of, head_of, list_folder
 
 __all__ = [
     "MOST_PIXELS",
@@ -90,7 +90,7 @@ def check_codecs(array: Any) -> None:
 
 
 def check_unpacked(array: Any, key: str) -> None:
-    """Raise `ValueError` of a chunk of a local store that `check_chunk` refuses.
+    """Raise `ValueError` of a chunk that `check_chunk` refuses; a store by URL looks for itself.
 
     Parameters
     ----------
@@ -98,8 +98,10 @@ def check_unpacked(array: Any, key: str) -> None:
     key : str
         Of the chunk, in the array's store; one that is missing passes.
     """
-    length = None if array.dtype.kind == "T" else _HEAD
-    check_chunk(array, key, head_of(array.store, key, length))
+    if not isinstance(array.store, UrlStore):
+        whole = array.dtype.kind == "T"
+        data = content_of(array.store, key) if whole else head_of(array.store, key, _HEAD)
+        check_chunk(array, key, data or b"")
 
 
 def check_chunk(array: Any, key: str, data: bytes) -> None:

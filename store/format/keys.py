@@ -89,8 +89,8 @@ def content_of(store: Store, key: str) -> bytes | None:
     return None if found is None else bytes(found.to_bytes())
 
 
-def head_of(store: Store, key: str, length: int | None) -> bytes:
-    """Return the first bytes of a key, or all; none of one that is missing, or not in a folder."""
+def head_of(store: Store, key: str, length: int) -> bytes:
+    """Return the first bytes of a key; none of one that is missing, or not in a local folder."""
     if not isinstance(store, LocalStore):
         return b""
     try:

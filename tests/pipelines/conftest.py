@@ -2,13 +2,9 @@
 
 import base64
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,17 +13,11 @@ import numpy as np
 import pytest
 import torch
 from dseg.pipelines import main as cli
+from fork_client import Result, fork_server
 from PIL import Image
 
 CLASSES = ("sea", "sun", "boat")
 SIZES = ((40, 56), (32, 32), (64, 48), (33, 47), (50, 50), (48, 72))
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -72,71 +62,13 @@ def measured():
     return run
 
 
-class Running:
-    """A command line that runs in a process of its own; see `forked`."""
-
-    def __init__(self, ask: Callable[..., int | None], files: Path, order: dict[str, object]):
-        self._ask, self._out, self._err = ask, files / "out", files / "err"
-        self.pid = ask(out=str(self._out), err=str(self._err), **order)
-        self.code: int | None = None
-
-    @property
-    def err(self) -> str:
-        """What it has said so far."""
-        return self._err.read_text() if self._err.exists() else ""
-
-    def ended(self) -> bool:
-        if self.code is None:
-            self.code = self._ask(wait=self.pid)
-        return self.code is not None
-
-    def result(self, within: float = 120) -> Result:
-        """Wait for its end, at most so many seconds."""
-        deadline = time.monotonic() + within
-        while not self.ended():
-            assert time.monotonic() < deadline, self.err
-            time.sleep(0.005)
-        return Result(self.code, self._out.read_text(), self.err)
-
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is so, which must be before its end."""
-        deadline = time.monotonic() + 120
-        while not condition():
-            assert not self.ended(), self.result()
-            assert time.monotonic() < deadline, self.err
-            time.sleep(0.0005)
-
-    def kill_when(self, condition: Callable[[], bool], how: int = signal.SIGKILL) -> Result:
-        """Send a signal as soon as something is so; return what it came to."""
-        self.wait_until(condition)
-        os.kill(self.pid, how)
-        return self.result()
-
-
 @pytest.fixture(scope="session")
 def forked(tmp_path_factory):
     """Start a command line in a process of its own, as a fork of one that has imported it all."""
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("fork_server.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A test run in the background may ignore SIGINT, which a child would inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as server:
-
-        def ask(**order: object) -> int | None:
-            server.stdin.write(json.dumps(order) + "\n")
-            server.stdin.flush()
-            return json.loads(server.stdout.readline())
-
-        def start(folder: Path, *words: object, **env: object) -> Running:
-            variables = {name: str(value) for name, value in env.items()}
-            order = {"folder": str(folder), "words": list(map(str, words)), "env": variables}
-            return Running(ask, tmp_path_factory.mktemp("forked"), order)
-
-        yield start
-        server.stdin.close()
+    with fork_server() as start:
+        yield lambda folder, *words, **env: start(
+            folder, tmp_path_factory.mktemp("forked"), *words, **env
+        )
 
 
 def make_ddpm(folder: Path, seed: int = 0) -> Path:

@@ -1,7 +1,7 @@
 """A process that has imported what the commands need, and runs each command line in a fork.
 
-Started once by the tests of killed and simultaneous runs (`forked` in conftest.py), no test
-itself: the imports of a process take longer than what it does there. One JSON line in, one out:
+Started once by `fork_client.py`, for tests of killed and simultaneous runs: the imports of a
+process take longer than what it does there. One JSON line in, one out:
 
     {"folder": F, "words": [...], "out": FILE, "err": FILE, "env": {NAME: VALUE}}
         Start dseg with these words in that folder and these variables; its process id.
