@@ -9,7 +9,7 @@
 #   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
 #   make check                      ruff and mypy
 #   make bench                      every stage against the published way (about 13 minutes)
-#   make soak                       damage and interrupt everything, again and again (about an hour)
+#   make soak                       damage and interrupt everything, again and again (about two hours)
 #   make bench-fit DATA=folder      curves of mIoU by length of training; says how long, resumes
 #   make clean test TORCH_INDEX=URL    another PyTorch build (CUDA, ROCm, CPU), by its package index
 #

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -64,10 +64,11 @@ class Relay:
         await asyncio.gather(self._pass(read, onward[1]), self._pass(onward[0], write))
 
     async def _pass(self, read: asyncio.StreamReader, write: asyncio.StreamWriter) -> None:
-        while data := await read.read(65536):
-            self.n_bytes += len(data)
-            write.write(data)
-            await write.drain()
+        with suppress(ConnectionError):  # a client that has ended
+            while data := await read.read(65536):
+                self.n_bytes += len(data)
+                write.write(data)
+                await write.drain()
         write.close()
 
 

@@ -24,3 +24,4 @@ def test_writes_that_fail(commands, moments):
     made = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=1200)
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.endswith(" 0 losses\n")
+    assert " 0 of them ended" not in made.stdout  # as if nothing had failed
