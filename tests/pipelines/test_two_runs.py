@@ -1,7 +1,9 @@
 """Two processes of a command at once: they share the work, or one is refused; nothing is mixed."""
 
 import json
+import os
 import shutil
+import signal
 import time
 
 import numpy as np
@@ -31,6 +33,26 @@ def both(forked, folder, first, second):
     return [run.result() for run in runs]
 
 
+def side_by_side(forked, folder, words, results):
+    """Run a command line twice at once, so that each makes some of the results: paths of a glob."""
+
+    def made():
+        return len(list(folder.glob(results)))
+
+    first = forked(folder, *words)
+    first.wait_until(made)
+    os.kill(first.pid, signal.SIGSTOP)
+    before, second = made(), forked(folder, *words)
+    while made() == before:
+        assert not second.ended(), second.result()
+        time.sleep(0.05)
+        # For a moment, lest the second wait for a lock that the first holds.
+        os.kill(first.pid, signal.SIGCONT)
+        os.kill(first.pid, signal.SIGSTOP)
+    os.kill(first.pid, signal.SIGCONT)
+    return [run.result() for run in (first, second)]
+
+
 def contents(folder):
     return {
         file.relative_to(folder): file.read_bytes()
@@ -50,10 +72,10 @@ def whole(path):
 
 
 def test_two_extract_share_the_images(forked, photos, ddpm, tmp_path):
-    words = ("extract", "--images", photos, "--checkpoint", ddpm, "--json", "--out")
+    words = ("extract", "--images", photos, "--checkpoint", ddpm, "--batch-size", 1, "--json")
     for number in range(2):
         out = tmp_path / f"{number}.zarr"
-        ended = both(forked, tmp_path, (*words, out), (*words, out))
+        ended = side_by_side(forked, tmp_path, (*words, "--out", out), f"{out.name}/complete/c/*")
         assert [run.code for run in ended] == [0, 0], ended
         made = [json.loads(run.out) for run in ended]
         assert sum(one["extracted"] for one in made) == N_PHOTOS, made
@@ -66,7 +88,7 @@ def test_two_extract_share_the_images(forked, photos, ddpm, tmp_path):
 
 def test_two_predict_share_the_images(forked, photos, model, tmp_path):
     words = ("predict", photos, "--model", model, "--json")
-    ended = both(forked, tmp_path, words, words)
+    ended = side_by_side(forked, tmp_path, words, "masks/*.png")
     assert [run.code for run in ended] == [0, 0], ended
     made = [json.loads(run.out) for run in ended]
     assert sum(one["predicted"] for one in made) == N_PHOTOS, made
@@ -109,8 +131,9 @@ def test_the_second_is_refused_in_words(command, forked, world, store, model, dd
 
 
 def test_two_sample_share_the_images(forked, ddpm, tmp_path):
-    words = ("sample", "--checkpoint", ddpm, "--count", 10, "--steps", 4, "--json", "--out", "d")
-    ended = both(forked, tmp_path, words, words)
+    drawn = ("--count", 10, "--steps", 4, "--batch-size", 1)
+    words = ("sample", "--checkpoint", ddpm, *drawn, "--json", "--out", "d")
+    ended = side_by_side(forked, tmp_path, words, "d/**/*.png")
     assert [run.code for run in ended] == [0, 0], ended
     made = [json.loads(run.out) for run in ended]
     assert sum(one["drawn"] for one in made) == 10, made

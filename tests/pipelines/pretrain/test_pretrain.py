@@ -312,9 +312,7 @@ def test_places_that_cannot_be(train, photos, tmp_path, ddpm):
     assert_refused(train(out="mine", init="mine/unet"), "is the folder that --out would replace")
     (tmp_path / "file").write_text("")
     assert_refused(train(out="file"), "Invalid value for '--out': Directory 'file' is a file")
-    refused = train(out="file/in")
-    assert refused.code == 1
-    assert_refused(refused, "Not a directory: ", "file/in'", code=1)
+    assert_refused(train(out="file/in"), "cannot write 'file/in': Not a directory", code=1)
     refused = train("--overwrite", out="mine")
     assert_refused(refused, "contains files that are not of `dseg pretrain`: give another --out")
     assert same(weights(tmp_path / "mine"), weights(ddpm))
