@@ -45,6 +45,7 @@ FLOORS = {
         "extract",
     ],
     "classify": [
+        "classify.annotations",
         "classify.labels",
         "classify.ensemble",
         ("classify.inference", "classify.evaluation"),
