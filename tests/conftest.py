@@ -1,8 +1,11 @@
 """What all tests share."""
 
+import atexit
 import lzma
 import os
+import shutil
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+# What `extract` remembers of files is the user's, not the tests'.
+os.environ["DSEG_CACHE"] = tempfile.mkdtemp(prefix="dseg-cache-")
+atexit.register(shutil.rmtree, os.environ["DSEG_CACHE"], ignore_errors=True)
 
 SHARED = Path(os.environ.get("DSEG_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

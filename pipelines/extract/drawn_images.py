@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 from ...extract.images.reading import UnreadableImage, sha256_of
 from ...generate.folder import read_drawn
@@ -13,7 +14,10 @@ __all__ = ["drawn_images"]
 
 
 def drawn_images(
-    source: Location, found: Mapping[str, Location], progress: Progress
+    source: Location,
+    found: Mapping[str, Location],
+    progress: Progress,
+    there: Mapping[str, Drawn] = MappingProxyType({}),
 ) -> dict[str, Drawn]:
     """Return where those images are from that their folder's ``samples.jsonl`` lists, by name.
 
@@ -27,16 +31,18 @@ def drawn_images(
     found : mapping of str to path
         The images, by name.
     progress : Progress
+    there : mapping of str to Drawn
+        Those of which it is known.
     """
     known = read_drawn(source if source.is_dir() else source.parent)
     if known is None:
         return {}
     by, seeds = known
-    drawn = {}
+    drawn = dict(there)
     with progress.bar("identify", len(found), "images") as advance:
         for name, path in found.items():
             with suppress(UnreadableImage):  # the survey says so
-                seed = seeds.get(sha256_of(path).hex())
+                seed = None if name in there else seeds.get(sha256_of(path).hex())
                 if seed is not None:
                     drawn[name] = Drawn(by, seed)
             advance(1)

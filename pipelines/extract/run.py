@@ -1,7 +1,7 @@
 """``dseg extract``: the network's pass over a folder of images, into a feature store."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ from .dry_run import probe_of
 from .feature_choice import features_of
 from .mending import to_mend
 from .part import ExtractPart, Outcome, PartImage, Passes, extract_part
+from .seen_files import SeenFiles
 from .target import claim_key, claimed_target
 
 __all__ = ["extract"]
@@ -75,10 +76,12 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     backbone, spec = features_of(config)
     describe_features(backbone, spec, progress)
     warn_of_label_folders(found, progress)
-    survey = survey_images(found, progress)
-    planned, unreadable = _planned(survey, drawn_images(config.images, found, progress))
-    survey.warn_about_pages(progress)
     existing = _existing(config)
+    seen = _look(config, found)
+    known = seen.unchanged(existing) if seen and existing else {}
+    survey = survey_images(found, progress, known)
+    planned, unreadable = _planned(survey, _drawn(config, found, known, existing, progress))
+    survey.warn_about_pages(progress)
     spec = _with_white(config, spec, backbone, existing, survey, progress)
     asked = {name: image for name, image in planned.items() if name in mine}
     stems = {image.stem for image in asked.values()}
@@ -115,9 +118,11 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         writer = FeatureWriter(target)
         for number in again:
             writer.mark_incomplete(number)
+        as_before = {plan.indices[name] for name in asked if name in known} - again
         images = [
             PartImage(plan.indices[name], image.name, found[name].absolute(), image.size)
             for name, image in asked.items()
+            if plan.indices[name] not in as_before
         ]
         lacking: Set[int] = frozenset()
         if client is None:
@@ -127,7 +132,11 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
             there = FeatureStore.open(target).images
             lacking = {image.index for image in there if not image.complete}
             outcome = _over_cluster(client, config, writer, key, images, progress)
+        outcome.unchanged += as_before
         _add(outcome, lacking, summary)
+        if seen is not None:
+            deep, paged = _names_of(found, survey.deep), _names_of(found, survey.paged)
+            seen.remember(FeatureStore.open(target), deep, paged)
     if summary.extracted:  # else it is as before, and to look at millions of files takes minutes
         summary.n_bytes = bytes_under(config.out)
     summary.seconds = time.monotonic() - started
@@ -145,6 +154,32 @@ def _refuse_contradictions(config: ExtractConfig) -> None:
             "--verify checks an existing store, so it cannot be combined with --overwrite or "
             "--layout dense, which make a new one"
         )
+
+
+def _look(config: ExtractConfig, found: Mapping[str, Location]) -> SeenFiles | None:
+    """Look at the images' files; None where every one is to be read."""
+    new = config.verify or config.overwrite or config.layout == "dense"
+    if new or not isinstance(config.out, Path) or not isinstance(config.images, Path):
+        return None
+    return SeenFiles.look(config.out, config.images, found)
+
+
+def _drawn(
+    config: ExtractConfig,
+    found: Mapping[str, Location],
+    known: Container[str],
+    existing: FeatureStore | None,
+    progress: Progress,
+) -> dict[str, Drawn]:
+    """Return where synthetic images are from: as the store says of what is unchanged."""
+    stored = existing.images if existing else ()
+    there = {image.name: image.drawn for image in stored if image.drawn and image.name in known}
+    return drawn_images(config.images, found, progress, there)
+
+
+def _names_of(found: Mapping[str, Location], paths: Iterable[Location]) -> Iterable[str]:
+    chosen = set(paths)
+    return (name for name, path in found.items() if path in chosen) if chosen else ()
 
 
 def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Location]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ...extract.images.files import ImageFiles
 from ...extract.images.levels import FULL, WHITES, white_of_values
-from ...extract.images.reading import UnreadableImage, brightest_of, image_facts
+from ...extract.images.reading import ImageFacts, UnreadableImage, brightest_of, image_facts
 from ...store.urls.location import Location
 from ...store.urls.walking import count_suffixes
 from ..console.progress import Progress
@@ -49,19 +50,23 @@ class ImageSurvey:
             )
 
 
-def survey_images(images: Mapping[str, Location], progress: Progress) -> ImageSurvey:
-    """Read the headers of images, given by name."""
+def survey_images(
+    images: Mapping[str, Location],
+    progress: Progress,
+    known: Mapping[str, ImageFacts] = MappingProxyType({}),
+) -> ImageSurvey:
+    """Read the headers of images, given by name, but for those whose facts are known."""
     survey = ImageSurvey()
     with progress.bar("headers", len(images), "images") as advance:
         for name, path in images.items():
-            _read_header(name, path, survey)
+            _add(name, path, known.get(name), survey)
             advance(1)
     return survey
 
 
-def _read_header(name: str, path: Location, survey: ImageSurvey) -> None:
+def _add(name: str, path: Location, facts: ImageFacts | None, survey: ImageSurvey) -> None:
     try:
-        facts = image_facts(path)
+        facts = facts or image_facts(path)
     except (UnreadableImage, OSError) as error:
         survey.refused[name] = str(error)
         return
