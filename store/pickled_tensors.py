@@ -117,7 +117,7 @@ def _look_at_pickle(file: BinaryIO) -> None:
     try:
         for operation, argument, position in _operations(file):
             if (position or 0) - at > MOST_PICKLE:
-                raise ValueError(f"its pickle has more than {MOST_PICKLE} bytes")
+                raise _TooLongError
             if operation.name == "GLOBAL" and _BUILDERS.fullmatch(str(argument)):
                 raise pickle.UnpicklingError(f"GLOBAL {str(argument).replace(' ', '.')}")
             if argument in _SLOW_CODECS:
@@ -126,14 +126,38 @@ def _look_at_pickle(file: BinaryIO) -> None:
     except (IndexError, KeyError) as error:
         raise pickle.UnpicklingError(_DAMAGED) from error
     if file.tell() - at > MOST_PICKLE:
-        raise ValueError(f"its pickle has more than {MOST_PICKLE} bytes")
+        raise _TooLongError
 
 
 def _operations(file: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
     try:
-        yield from pickletools.genops(file)
+        yield from pickletools.genops(_Reader(file))  # type: ignore[arg-type]
+    except _TooLongError:
+        raise
     except ValueError as error:
         raise pickle.UnpicklingError(_DAMAGED) from error
+
+
+class _TooLongError(ValueError):
+    """A pickle is longer than one may be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"its pickle has more than {MOST_PICKLE} bytes")
+
+
+class _Reader:
+    """Reads a pickle, but no text of which it only states that it is longer than a pickle may be.
+
+    `read` takes memory for as many bytes as it is asked for, before it looks how many there are.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.readline, self.tell = file, file.readline, file.tell
+
+    def read(self, n: int) -> bytes:
+        if n > MOST_PICKLE:
+            raise _TooLongError
+        return self._file.read(n)
 
 
 class _Weights:
