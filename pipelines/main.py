@@ -21,6 +21,7 @@ from .console.settings_file import FILE, read_settings
 from .curve.command import curve
 from .demo.command import demo
 from .distil.command import distil
+from .doctor.command import doctor
 from .evaluate.command import evaluate
 from .export.command import export
 from .extract.command import extract
@@ -143,6 +144,7 @@ for command in (
     curve,
     demo,
     distil,
+    doctor,
     evaluate,
     export,
     extract,

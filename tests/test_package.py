@@ -71,7 +71,7 @@ FLOORS = {
                 *("pretrain", "robustness", "sample", "select", "synthesize"),
             )
         ),
-        ("pipelines.demo", "pipelines.verify"),  # run the other commands
+        ("pipelines.demo", "pipelines.doctor", "pipelines.verify"),  # run the other commands
         "pipelines",
     ],
 }

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from .plain_text import visible
 from .progress_lines import Lines
+from .waiting import waiting
 
 __all__ = ["Advance", "Console", "SubProgress", "Progress"]
 
@@ -27,6 +28,11 @@ class Progress:
     def bar(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         """Show how far a stage of ``total`` units is; yields a function that advances it."""
         yield lambda n: None
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """Show that something goes on whose end cannot be foreseen."""
+        yield
 
 
 class Console(Progress):
@@ -65,6 +71,12 @@ class Console(Progress):
         with tqdm(total=total, desc=label, unit=f" {unit}", dynamic_ncols=True) as bar:
             yield lambda n: bar.update(n) and None
 
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """Show for how long it has been going on; see `waiting`."""
+        with waiting(label, self.say, draws=self.draws):
+            yield
+
     def _tell(self, line: str | None) -> None:
         if line is not None:
             self.say(line)
@@ -96,3 +108,9 @@ class SubProgress(Progress):
         """Show a bar of this part."""
         with self._whole.bar(f"{self._name}, {label}", total, unit) as advance:
             yield advance
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """Show it of this part."""
+        with self._whole.step(f"{self._name}, {label}"):
+            yield

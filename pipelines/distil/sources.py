@@ -149,7 +149,8 @@ def labelled_images(
         if unused:
             raise InputError(f"{unused[0]} is about label maps: give their folder after the source")
         return Labelled()
-    files = find_images([config.images or config.source])
+    with progress.step("list images"):
+        files = find_images([config.images or config.source])
     if config.images is not None:
         report_skipped_files(files, progress)
     wanted = None if config.labelled_file is None else read_list(config.labelled_file)
@@ -257,7 +258,8 @@ def unlabelled(
     InputError
         If there are none.
     """
-    files = find_images([config.source])
+    with progress.step("list images"):
+        files = find_images([config.source])
     report_skipped_files(files, progress)
     listed = None if config.list_file is None else read_list(config.list_file)
     chosen = select(list(files.by_stem), listed, f"images in {files.where}")

@@ -69,11 +69,13 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     _refuse_contradictions(config)
-    files = find_images([config.images])
+    with progress.step("list images"):
+        files = find_images([config.images])
     report_skipped_files(files, progress)
     found = _find(config, files)
     mine = set(shard_of(list(found), config.shard))
-    backbone, spec = features_of(config)
+    with progress.step("load the network"):
+        backbone, spec = features_of(config)
     describe_features(backbone, spec, progress)
     warn_of_label_folders(found, progress)
     existing = _existing(config)

@@ -304,7 +304,8 @@ class ImageSource(ImageFilesSource):
     ) -> None:
         super().__init__(files, white or white_of(spec), white is not None, progress or Progress())
         self.spec = spec
-        self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
+        with progress.step("load the network"):
+            self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
         self._batch_size = tile_batch_size(batch_size, self._backbone)
 
     def _job(self, number: int, name: str, path: Location, size: tuple[int, int]) -> Job:

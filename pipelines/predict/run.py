@@ -249,7 +249,8 @@ def _source(config: PredictConfig, model: MaskModel, progress: Progress) -> Sour
             + _quoted(sources)
             + " came"
         )
-    files = find_images(sources)
+    with progress.step("list images"):
+        files = find_images(sources)
     refuse_inside_images(files, config.out)
     report_skipped_files(files, progress)
     options = ImageOptions(config.checkpoint, config.backbone, config.batch_size, config.white)

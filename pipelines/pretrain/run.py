@@ -58,9 +58,10 @@ def pretrain(
         If the process was asked to stop; the state is saved.
     """
     with processes(config.device) as here:
-        files = find_images([config.images])
-        _check(config, files, here)
         shown = (progress or Progress()) if here.first else Progress()
+        with shown.step("list images"):
+            files = find_images([config.images])
+        _check(config, files, here)
         folder = RunFolder(config.out)
         dataset, white = _dataset(config, files, folder, here, shown)
         start = begin(

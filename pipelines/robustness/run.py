@@ -48,7 +48,8 @@ def robustness(config: RobustnessConfig, progress: Progress | None = None) -> Ro
         If an image cannot be used after all.
     """
     progress = progress or Progress()
-    images = find_images([config.images])
+    with progress.step("list images"):
+        images = find_images([config.images])
     refuse_inside_images(images, config.out)
     report_skipped_files(images, progress)
     if config.dry_run:

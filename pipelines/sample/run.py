@@ -43,7 +43,8 @@ def sample(
     started, progress = time.monotonic(), progress or Progress()
     return_freed_memory()
     _refuse_contradictions(config)
-    drawer = open_drawer(config.checkpoint, config.checkpoint_options, config.settings)
+    with progress.step("load the network"):
+        drawer = open_drawer(config.checkpoint, config.checkpoint_options, config.settings)
     progress.say(drawer.words)
     facts = {**drawer.facts(), "first_seed": config.seed}
     if config.dry_run:

@@ -1,0 +1,1 @@
+"""``dseg doctor``: whether dseg works on this machine, and with what."""
