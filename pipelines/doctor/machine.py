@@ -40,7 +40,7 @@ def unused_gpu() -> bool:
 
 def free_memory() -> int:
     """Return the bytes that this process could still take, within a container's limit too."""
-    return min(psutil.virtual_memory().available, memory_limit())
+    return min(int(psutil.virtual_memory().available), memory_limit())
 
 
 def disks() -> dict[str, int]:

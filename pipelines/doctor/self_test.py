@@ -51,13 +51,11 @@ def self_test(folder: Path, device: str | None) -> SelfTest:
     extracting = ExtractConfig(photos, store, backbone=options)
     fitting = FitConfig((store,), labels, model, members=2, max_steps=100, device=device)
     predicting = PredictConfig((store,), model, masks, device=device)
-    seconds = [
-        _timed(lambda: _refuse_failures(extract(extracting))),
-        _timed(lambda: fit(fitting)),
-        _timed(lambda: _refuse_failures(predict(predicting))),
-    ]
+    extract_seconds = _timed(lambda: _refuse_failures(extract(extracting)))
+    fit_seconds = _timed(lambda: fit(fitting))
+    predict_seconds = _timed(lambda: _refuse_failures(predict(predicting)))
     right = [read_mask(masks / f"{stem}.png") == one.label for stem, one in scenes.items()]
-    return SelfTest(*seconds, right=float(np.mean(right)))
+    return SelfTest(extract_seconds, fit_seconds, predict_seconds, float(np.mean(right)))
 
 
 def _timed(step: Callable[[], object]) -> float:

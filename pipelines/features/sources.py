@@ -302,7 +302,8 @@ class ImageSource(ImageFilesSource):
         progress: Progress | None = None,
         factory: str | None = None,
     ) -> None:
-        super().__init__(files, white or white_of(spec), white is not None, progress or Progress())
+        progress = progress or Progress()
+        super().__init__(files, white or white_of(spec), white is not None, progress)
         self.spec = spec
         with progress.step("load the network"):
             self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
