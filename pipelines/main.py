@@ -32,6 +32,7 @@ from .pretrain.command import pretrain
 from .robustness.command import robustness
 from .sample.command import sample
 from .select.command import select
+from .suggest.command import suggest
 from .synthesize.command import synthesize
 from .verify.command import verify
 
@@ -155,6 +156,7 @@ for command in (
     robustness,
     sample,
     select,
+    suggest,
     synthesize,
     verify,
 ):

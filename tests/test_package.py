@@ -68,7 +68,7 @@ FLOORS = {
             f"pipelines.{command}"
             for command in (
                 *("curve", "distil", "evaluate", "export", "extract", "fit", "info", "predict"),
-                *("pretrain", "robustness", "sample", "select", "synthesize"),
+                *("pretrain", "robustness", "sample", "select", "suggest", "synthesize"),
             )
         ),
         ("pipelines.demo", "pipelines.doctor", "pipelines.verify"),  # run the other commands
