@@ -1,0 +1,136 @@
+"""What an annotation file may ask for: it may come from anybody, and must not fill the memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...store.errors import InputError
+
+__all__ = [
+    "MOST_BYTES",
+    "MOST_COORDINATE",
+    "MOST_PIXELS",
+    "checked_points",
+    "checked_size",
+    "number",
+    "whole_number",
+]
+
+MOST_BYTES = 128 * 2**20
+"""Of an annotation file; JSON of this length has 3 GB in memory at most."""
+
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
+"""Of an image: Pillow, by which dseg reads images, opens no larger one."""
+
+MOST_COORDINATE = 1e9
+"""Of a shape's corner, in pixels: beyond it a file is damaged, not its shape large."""
+
+
+def checked_size(height: object, width: object) -> tuple[int, int]:
+    """Return the size of an image that a file states, as (height, width).
+
+    Raises
+    ------
+    InputError
+        If it is none, or beyond `MOST_PIXELS`.
+
+    Examples
+    --------
+    >>> checked_size(480, 640.0)
+    (480, 640)
+    """
+    h, w = whole_number(height, "height"), whole_number(width, "width")
+    if h < 1 or w < 1:
+        raise InputError(f"it states the size {w}×{h}: expected whole numbers above 0")
+    if h * w > MOST_PIXELS:
+        raise InputError(
+            f"it states an image of {w}×{h}, but {MOST_PIXELS} pixels are the most that dseg reads"
+        )
+    return h, w
+
+
+def whole_number(value: object, what: str) -> int:
+    """Return a whole number that a file gives, also as 7.0.
+
+    Raises
+    ------
+    InputError
+        If it is none; the words say what it should be.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    raise InputError(f"its {what} is {_short(value)}: expected a whole number")
+
+
+def number(value: object, what: str) -> float:
+    """Return a coordinate or length that a file gives, in its own unit.
+
+    Raises
+    ------
+    InputError
+        If it is no number, not finite, or beyond `MOST_COORDINATE`; the words say what it should
+        be.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if -MOST_COORDINATE <= value <= MOST_COORDINATE:
+            return float(value)
+        raise InputError(f"its {what} is {_short(value)}: {MOST_COORDINATE:.0e} is the most")
+    raise InputError(f"its {what} is {_short(value)}: expected a number")
+
+
+def checked_points(values: object, what: str) -> NDArray[np.float64]:
+    """Return points of a file, given as pairs or as x, y, x, y, …
+
+    Parameters
+    ----------
+    values : list
+        Of numbers or of pairs of numbers.
+    what : str
+        Such as "polygon", for messages.
+
+    Returns
+    -------
+    array of shape (n, 2), float64
+        x and y.
+
+    Raises
+    ------
+    InputError
+        If they are no such list, not finite, or beyond `MOST_COORDINATE`.
+
+    Examples
+    --------
+    >>> checked_points([0, 0, 2.5, 1], "polygon")
+    array([[0. , 0. ],
+           [2.5, 1. ]])
+    """
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise InputError(f"its {what} is {_short(values)}: expected a list of coordinates")
+    try:
+        points = np.asarray(values)
+    except (ValueError, OverflowError, RecursionError):  # pairs and others, mixed
+        points = np.asarray([None])
+    flat = points.ndim == 1 and len(points) % 2 == 0
+    pairs = points.ndim == 2 and points.shape[1] == 2
+    if not len(values) or points.dtype.kind not in "iuf" or not (flat or pairs):
+        raise InputError(f"its {what} is {_short(values)}: expected numbers x, y, x, y, …")
+    found = points.astype(np.float64).reshape(-1, 2)
+    if not (np.abs(found) <= MOST_COORDINATE).all():
+        worst = found.flat[int(np.argmin(np.abs(found) <= MOST_COORDINATE))]
+        raise InputError(
+            f"its {what} has the coordinate {worst}: expected numbers up to {MOST_COORDINATE:.0e}"
+        )
+    return found
+
+
+def _short(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 2**64:  # Python refuses to print very long ones
+        return "a number of more than 64 bits"
+    if isinstance(value, list | tuple | dict) and len(value) > 6:
+        return f"a list of {len(value)} values"
+    words = repr(value)
+    return words if len(words) <= 60 else f"{words[:57]}…"
