@@ -13,7 +13,7 @@ from .limits import MOST_COORDINATE, MOST_PIXELS
 from .model import AnnotatedImage, Area, Bitmap, Lines, Points, Polygon
 from .scanline import Patch, enclosed
 
-__all__ = ["MOST_WORK", "rasterise"]
+__all__ = ["MOST_WORK", "bitmap_of", "rasterise"]
 
 MOST_WORK = 2**34
 """Pixels that the shapes of one image may cover, counted by their frames: a minute or two."""
@@ -138,6 +138,18 @@ def _remove(pixels: NDArray[np.bool_], top: int, left: int, cut: NDArray[np.bool
     y, x = max(top, 0), max(left, 0)
     kept = pixels[y : max(top + height, 0), x : max(left + width, 0)]
     kept &= ~cut[y - top :, x - left :][: kept.shape[0], : kept.shape[1]]
+
+
+def bitmap_of(polygon: Polygon, size: tuple[int, int]) -> Bitmap:
+    """Return the pixels of a polygon, by the rule of `rasterise`.
+
+    Examples
+    --------
+    >>> bitmap_of(Polygon(np.float64([(1, 1), (3, 1), (3, 2), (1, 2)])), (5, 5)).pixels.sum()
+    np.int64(2)
+    """
+    found = list(_of_polygon(polygon, size))
+    return Bitmap(found[0][2], *found[0][:2]) if found else Bitmap(np.zeros((0, 0), np.bool_))
 
 
 def _of_lines(lines: Lines, size: tuple[int, int]) -> Iterator[Patch]:

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_strokes_hold_what_is_near_their_line(width):
     found = drawn(shape(Lines(vertices, width)), size=(30, 28)) > 0
     centres = np.argwhere(np.ones_like(found))[:, ::-1] + 0.5
     distance = np.full(len(centres), np.inf)
-    for start, stop in zip(vertices[:-1], vertices[1:], strict=True):
+    for start, stop in pairwise(vertices):
         along = stop - start
         at = np.clip((centres - start) @ along / (along @ along), 0, 1)
         distance = np.minimum(
