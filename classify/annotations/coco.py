@@ -74,9 +74,8 @@ class _Reader:
             try:
                 image = self._images.get(_id(annotation, "annotations", "image_id"))
                 if image is None:
-                    raise InputError(
-                        f"it is of an image {annotation['image_id']} that is not there"
-                    )
+                    k = annotation["image_id"]
+                    raise InputError(f"it is of an image {k} that is not there")
                 shape = self._shape(annotation, image)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error

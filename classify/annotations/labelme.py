@@ -5,7 +5,6 @@ https://github.com/wkentaro/labelme).
 """
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,13 +120,7 @@ def _bitmap(encoded: Any, points: NDArray[np.float64]) -> Bitmap:
             pixels = np.asarray(image.convert("L")) > 0
     except InputError:
         raise
-    except (
-        binascii.Error,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"its mask is no PNG in base64: {error}") from error
     return Bitmap(pixels, int(top), int(left))
 
@@ -152,13 +145,25 @@ def _write(
                 _told(names[k], polygon, (height, width))
                 for k, polygon in outlines(one.mask, names)
             ],
-            "imagePath": prefix + one.name if prefix else PurePosixPath(one.name).name,
+            "imagePath": _path(one.name, prefix),
             "imageData": None,
             "imageHeight": height,
             "imageWidth": width,
         }
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
+
+
+def _path(name: str, prefix: str) -> str:
+    """Return the path of an image from its JSON file, which lies as deep in folders as the image.
+
+    >>> _path("a/7.jpg", ""), _path("a/7.jpg", "../photos/")
+    ('7.jpg', '../../photos/a/7.jpg')
+    """
+    if not prefix:
+        return PurePosixPath(name).name
+    is_relative = not prefix.startswith("/") and ":" not in prefix
+    return is_relative * name.count("/") * "../" + prefix + name
 
 
 def _told(label: str, polygon: Polygon, size: tuple[int, int]) -> dict[str, Any]:
@@ -172,7 +177,7 @@ def _told(label: str, polygon: Polygon, size: tuple[int, int]) -> dict[str, Any]
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
     file = BytesIO()
     Image.fromarray(bitmap.pixels[top : bottom + 1, left : right + 1]).save(file, format="PNG")
-    corners = np.array([(left, top), (right, bottom)]) + (bitmap.left, bitmap.top)
+    corners = np.array([(left, top), (right, bottom)]) + np.array([bitmap.left, bitmap.top])
     mask = base64.b64encode(file.getvalue()).decode("ascii")
     return told | {"points": corners.tolist(), "shape_type": "mask", "mask": mask}
 

@@ -10,12 +10,14 @@ from ...store.failed_writes import writing
 from .coco import COCO
 from .cvat import CVAT
 from .format import Candidate, ClassToWrite, Format, MaskToWrite
+from .label_studio import LABEL_STUDIO
 from .labelme import LABELME
 from .model import AnnotatedImage, Annotations, Colour
+from .pascal_voc import PASCAL_VOC
 
 __all__ = ["FORMATS", "format_named", "open_annotations", "writable", "write_annotations"]
 
-FORMATS: tuple[Format, ...] = (COCO, CVAT, LABELME)
+FORMATS: tuple[Format, ...] = (COCO, CVAT, LABEL_STUDIO, LABELME, PASCAL_VOC)
 """A new format is a module with a `Format`, and its name here."""
 
 

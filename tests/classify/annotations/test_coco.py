@@ -50,7 +50,8 @@ def test_masks_come_back(written_and_read, classes):
     assert annotations.classes == tuple((one.name, one.colour) for one in classes)
 
 
-def test_pycocotools_reads_the_same_masks(written_and_read, masks, capsys):
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools'
+def test_pycocotools_reads_the_same_masks(written_and_read, masks):
     from pycocotools.coco import COCO
 
     path, _ = written_and_read("coco", "masks.json", prefix="photos/")
