@@ -1,6 +1,7 @@
 """COCO's JSON: one file of all images, with outlines or run lengths for each object.
 
-Specification: https://cocodataset.org/#format-data, "Object Detection".
+Specification: https://cocodataset.org/#format-data, "Object Detection". Its crowds are groups of
+objects, drawn roughly.
 """
 
 import json
@@ -59,7 +60,8 @@ class _Reader:
         self._names = {_id(category, "categories"): _name(category) for category in categories}
         self._colours = {_name(category): _colour(category) for category in categories}
         self._budget = PixelBudget()
-        self._boxes = 0
+        self._boxes = self._crowds = 0
+        self._only_crowds = self._classes_of(crowds=True) - self._classes_of(crowds=False)
         if any("segments_info" in one for one in self._annotations):
             raise InputError(
                 "it is of COCO's panoptic form, whose masks are in PNGs beside it: export it as "
@@ -91,6 +93,14 @@ class _Reader:
             "COCO", tuple(images), tuple(self._colours.items()), notes=self._notes(images)
         )
 
+    def _classes_of(self, *, crowds: bool) -> set[object]:
+        """Return the categories of annotations that are crowds, or of the others."""
+        return {
+            str(one.get("category_id"))
+            for one in self._annotations
+            if bool(one.get("iscrowd")) is crowds
+        }
+
     def _notes(self, images: Sequence[AnnotatedImage]) -> tuple[str, ...]:
         notes = []
         without = len(self._images) - len(images)
@@ -98,6 +108,11 @@ class _Reader:
             notes.append(f"{without} images have no annotation: they are left out")
         if self._boxes:
             notes.append(f"{self._boxes} annotations have a box only: it counts as unlabelled")
+        if self._crowds:
+            notes.append(f"{self._crowds} annotations are crowds: they count as unlabelled")
+        for k, name in self._names.items():
+            if str(k) in self._only_crowds:
+                notes.append(f"all annotations of '{name}' are crowds: they count as that class")
         return tuple(notes)
 
     def _image(self, k: int, shapes: tuple[Shape, ...]) -> AnnotatedImage:
@@ -113,7 +128,11 @@ class _Reader:
             self._boxes += 1
             return Shape(None, (_box(annotation.get("bbox")),))
         areas = self._areas(segmentation, image)
-        return Shape(None if annotation.get("iscrowd") else self._names[category], areas)
+        # CVAT and datumaro write every mask that was painted as a crowd.
+        if annotation.get("iscrowd") and str(category) not in self._only_crowds:
+            self._crowds += 1
+            return Shape(None, areas)
+        return Shape(self._names[category], areas)
 
     def _areas(self, segmentation: Any, image: Mapping[str, Any]) -> tuple[Area, ...]:
         if isinstance(segmentation, dict):

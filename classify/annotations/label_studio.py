@@ -165,7 +165,7 @@ def _latest(annotations: Any) -> Mapping[str, Any] | None:
 def _image_name(data: Mapping[str, Any]) -> str:
     """Return the name of a task's image: of the texts of its data, the one that is a file's."""
     texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
-    named = [text for text in texts.values() if _IMAGE.search(text.partition("?token=")[0])]
+    named = [t for t in texts.values() if _IMAGE.search(t) or _IMAGE.search(t.partition("?")[0])]
     found = texts.get("image") or (named or list(texts.values()) or [None])[0]
     name = plain_name(found)
     if "/upload/" in f"/{name}":
