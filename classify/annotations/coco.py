@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 from .coco_rle import bitmap_of_counts, counts_of_mask, counts_of_text, text_of_counts
+from .figures import rectangle
 from .format import Candidate, ClassToWrite, Format, MaskToWrite
 from .image_names import plain_name
 from .limits import PixelBudget, checked_points, checked_size
@@ -105,14 +106,14 @@ class _Reader:
         notes = []
         without = len(self._images) - len(images)
         if without:
-            notes.append(f"{without} images have no annotation: they are left out")
+            notes.append(f"images without an annotation are left out ({without})")
         if self._boxes:
-            notes.append(f"{self._boxes} annotations have a box only: it counts as unlabelled")
+            notes.append(f"boxes without a mask count as unlabelled ({self._boxes})")
         if self._crowds:
-            notes.append(f"{self._crowds} annotations are crowds: they count as unlabelled")
+            notes.append(f"crowds count as unlabelled ({self._crowds})")
         for k, name in self._names.items():
             if str(k) in self._only_crowds:
-                notes.append(f"all annotations of '{name}' are crowds: they count as that class")
+                notes.append(f"'{name}' has crowds only: they count as that class")
         return tuple(notes)
 
     def _image(self, k: int, shapes: tuple[Shape, ...]) -> AnnotatedImage:
@@ -166,10 +167,11 @@ def _name(category: Mapping[str, Any]) -> str:
 
 def _colour(category: Mapping[str, Any]) -> Colour | None:
     found = category.get("color")
-    parts = found if isinstance(found, list) and len(found) == 3 else [None]
-    if not all(type(part) is int and 0 <= part <= 255 for part in parts):
+    if not isinstance(found, list) or len(found) != 3:
         return None
-    return parts[0], parts[1], parts[2]
+    if not all(type(part) is int and 0 <= part <= 255 for part in found):
+        return None
+    return found[0], found[1], found[2]
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -179,9 +181,11 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _box(value: Any) -> Polygon:
-    corner, extent = checked_points(value, "bbox (it has no segmentation)")
-    (x0, y0), (x1, y1) = corner, corner + extent
-    return Polygon(np.float64([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
+    given = checked_points(value, "bbox").ravel().tolist()
+    if len(given) != 4:
+        raise InputError(f"its bbox has {len(given)} numbers: expected x, y, width, height")
+    x, y, width, height = given
+    return Polygon(rectangle(x, y, x + width, y + height))
 
 
 def _bitmap(segmentation: Mapping[str, Any], image: Mapping[str, Any]) -> Bitmap:

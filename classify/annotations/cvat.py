@@ -25,6 +25,7 @@ __all__ = ["CVAT"]
 
 _SHAPES = frozenset({"polygon", "box", "ellipse", "polyline", "points", "mask"})
 _LEFT_OUT = frozenset({"cuboid", "skeleton"})
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _HEX = re.compile(r"#([0-9a-fA-F]{6})")
 
 
@@ -57,7 +58,7 @@ def _read(candidate: Candidate) -> Annotations:
         tuple(colours.items()),
         sparse=any(is_sparse(image.shapes) for image in images),
         notes=(
-            *([f"{without} images have no annotation: they are left out"] if without else []),
+            *([f"images without an annotation are left out ({without})"] if without else []),
             *(f"shapes of the type '{kind}' are left out" for kind in left_out),
         ),
     )
@@ -180,7 +181,7 @@ def _write(
         _write_labels(file, classes)
         for k, one in enumerate(masks):
             height, width = one.mask.shape
-            name = quoteattr(prefix + one.name)
+            name = quoteattr(_holdable(prefix + one.name))
             file.write(f'<image id="{k}" name={name} width="{width}" height="{height}">\n')
             for label, bitmap in objects(one.mask, names):
                 h, w = bitmap.pixels.shape
@@ -193,13 +194,26 @@ def _write(
         file.write("</annotations>\n")
 
 
+def _holdable(text: str) -> str:
+    """Return a text that XML can hold.
+
+    Raises
+    ------
+    InputError
+        If it has a character that XML cannot hold.
+    """
+    if _CONTROL.search(text):
+        raise InputError(f"{text!r} has a control character, which XML cannot hold: rename it")
+    return text
+
+
 def _write_labels(file: TextIO, classes: Sequence[ClassToWrite]) -> None:
     file.write("<meta><task><labels>\n")
     for one in classes:
         colour = f"#{bytes(one.colour).hex()}"
         file.write(
-            f"<label><name>{escape(one.name)}</name><color>{colour}</color><type>any</type>"
-            "<attributes></attributes></label>\n"
+            f"<label><name>{escape(_holdable(one.name))}</name><color>{colour}</color>"
+            "<type>any</type><attributes></attributes></label>\n"
         )
     file.write("</labels></task></meta>\n")
 

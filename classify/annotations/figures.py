@@ -15,7 +15,7 @@ _CORNERS = 256
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> NDArray[np.float64]:
     """Return the corners of an upright rectangle, of shape (4, 2)."""
-    return np.float64([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float) -> NDArray[np.float64]:
@@ -36,7 +36,7 @@ def turned(
     """
     angle = np.radians(degrees)
     cos, sin = np.cos(angle), np.sin(angle)
-    matrix = np.float64([(cos, sin), (-sin, cos)])
+    matrix = np.array([(cos, sin), (-sin, cos)], np.float64)
     found: NDArray[np.float64] = (points - about) @ matrix + about
     return found
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -70,7 +71,7 @@ class _Reader:
             images,
             tuple((label, None) for label in sorted(label for label in labels if label)),
             sparse=any(is_sparse(image.shapes) for image in images),
-            notes=tuple(f"{times} {what}" for what, times in self._notes.items()),
+            notes=tuple(f"{what} ({times})" for what, times in self._notes.items()),
         )
 
     def add(self, task: Any) -> None:
@@ -79,7 +80,7 @@ class _Reader:
             raise InputError('it has no "data": export as "JSON", not as "JSON-MIN"')
         latest = _latest(task.get("annotations", []))
         if latest is None:
-            self._note("tasks have no annotation: they are left out")
+            self._note("tasks without an annotation are left out")
             return
         name = _image_name(task["data"])
         if name in self._images:
@@ -106,9 +107,9 @@ class _Reader:
         same = [one for one in beside if one.get("id") == region.get("id")]
         labels = _labels(region) or [label for one in same for label in _labels(one)]
         if not labels:
-            self._note("regions have no label: they count as unlabelled")
+            self._note("regions without a label count as unlabelled")
         elif len(labels) > 1:
-            self._note("regions have several labels: the first is taken")
+            self._note("of regions with several labels the first is taken")
         if region.get("image_rotation") not in (None, 0):
             raise InputError("its image is turned in Label Studio: turn the image's file instead")
         try:
@@ -135,13 +136,13 @@ class _Reader:
 
 def _figure(kind: str, value: Mapping[str, Any], size: tuple[int, int]) -> Area:
     """Return a figure, which is given in percent of the image's width and height."""
-    unit = np.float64([size[1], size[0]]) / 100
+    unit = np.array([size[1], size[0]], np.float64) / 100
     if kind == "polygon":
         return Polygon(checked_points(value.get("points"), "polygon") * unit)
     x, y = (number(value.get(key), key) for key in "xy")
     if kind == "keypoint":
         diameter = number(value.get("width", 0), "width") * unit[0]
-        return Points(np.float64([(x, y)]) * unit, max(diameter, 0.0) / 2)
+        return Points(np.array([(x, y)], np.float64) * unit, max(diameter, 0.0) / 2)
     degrees = number(value.get("rotation") or 0, "rotation")
     if kind == "rectangle":
         w, h = (number(value.get(key), key) for key in ("width", "height"))
@@ -166,8 +167,8 @@ def _image_name(data: Mapping[str, Any]) -> str:
     """Return the name of a task's image: of the texts of its data, the one that is a file's."""
     texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
     named = [t for t in texts.values() if _IMAGE.search(t) or _IMAGE.search(t.partition("?")[0])]
-    found = texts.get("image") or (named or list(texts.values()) or [None])[0]
-    name = plain_name(found)
+    found = ([texts["image"]] if "image" in texts else named) or list(texts.values())
+    name = plain_name(found[0] if found else None)
     if "/upload/" in f"/{name}":
         return _UPLOADED.sub("", name.rpartition("/")[2], count=1)
     return name
@@ -196,9 +197,15 @@ def _write(
         for k, one in enumerate(masks):
             regions = [_region(one, which) for which in classes if (one.mask == which.id).any()]
             prediction = {"model_version": _MODEL, "result": regions}
-            task = {"data": {"image": prefix + one.name}, "predictions": [prediction]}
+            name = quote(one.name) if _is_url(prefix) else one.name
+            task = {"data": {"image": prefix + name}, "predictions": [prediction]}
             file.write((",\n" if k else "\n") + json.dumps(task, ensure_ascii=False))
         file.write("\n]\n")
+
+
+def _is_url(prefix: str) -> bool:
+    """Whether names after it are percent-encoded, as those of Label Studio's local files are."""
+    return "://" in prefix or "?" in prefix
 
 
 def _region(one: MaskToWrite, which: ClassToWrite) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _frames(
 
 
 def _moved(polygon: Polygon, x: int, y: int) -> Polygon:
-    move = np.float64([x, y])
+    move = np.array([x, y], np.float64)
     return Polygon(polygon.exterior + move, tuple(hole + move for hole in polygon.holes))
 
 

@@ -28,7 +28,7 @@ def masks():
     noise = rng.integers(0, 3, (13, 9))
     ring = np.zeros((20, 30))
     ring[2:18, 3:28], ring[6:12, 9:20], ring[8:10, 11:15] = 1, 2, 1
-    found = {"a/1.jpg": coarse, "a/2.png": noise, "ü.jpg": ring, "4.jpg": np.ones((3, 4))}
+    found = {"a/1.jpg": coarse, "a/2.png": noise, "ü & #.jpg": ring, "4.jpg": np.ones((3, 4))}
     return {name: mask.astype(np.uint8) for name, mask in found.items()}
 
 

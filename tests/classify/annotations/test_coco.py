@@ -100,6 +100,7 @@ def test_reads_polygons_run_lengths_and_crowds_in_the_order_of_the_file(put):
     assert (image.name, image.size) == ("a/7.jpg", (4, 6))
     drawn = rasterise(image, {"cat": 0, "dog": 1}, (4, 6), background=7, ignored=255)
     assert drawn.tolist() == [[1, 1, 0, 0, 0, 255]] * 4
+    assert found.notes == ("crowds count as unlabelled (1)",)
 
 
 def test_boxes_without_a_mask_are_unlabelled_and_images_without_shapes_left_out(put):
@@ -113,8 +114,8 @@ def test_boxes_without_a_mask_are_unlabelled_and_images_without_shapes_left_out(
     assert drawn[1].tolist() == [1, 1, 1, 1, 255, 255]
     assert len(found.images) == 1
     assert found.notes == (
-        "1 images have no annotation: they are left out",
-        "1 annotations have a box only: it counts as unlabelled",
+        "images without an annotation are left out (1)",
+        "boxes without a mask count as unlabelled (1)",
     )
 
 
@@ -126,6 +127,7 @@ RUNS = {"category_id": 9, "segmentation": {"size": [4, 6], "counts": [5, 5]}}
     ("value", "words"),
     [
         (coco(BOX), "have boxes only"),
+        (coco(BOX | {"bbox": [1, 2]}), "its bbox has 2 numbers: expected x, y, width, height"),
         (coco(RUNS), r"annotation 0: its run lengths are not those of an image of 6×4"),
         (coco({"category_id": 7, "segmentation": LEFT}), "its category 7 is none of the categ"),
         (coco({"category_id": 9, "segmentation": [[1, 2, 3]]}), "expected numbers x, y, x, y"),

@@ -2,15 +2,22 @@
 
 import numpy as np
 import pytest
+from dseg.classify.annotations.format import MaskToWrite
 from dseg.classify.annotations.labelmap_txt import read_labelmap
 from dseg.classify.annotations.rasterise import rasterise
-from dseg.classify.annotations.registry import open_annotations
+from dseg.classify.annotations.registry import open_annotations, write_annotations
 from dseg.store.errors import InputError
 
 
 def test_masks_come_back(written_and_read, classes):
     _, annotations = written_and_read("cvat", "out.xml", prefix="photos/")
     assert annotations.classes == tuple((one.name, one.colour) for one in classes)
+
+
+def test_names_that_xml_cannot_hold_are_refused(tmp_path, classes):
+    masks = [MaskToWrite("a\x01.jpg", np.ones((3, 4), np.uint8))]
+    with pytest.raises(InputError, match="has a control character, which XML cannot hold"):
+        write_annotations("cvat", masks, classes, tmp_path / "out.xml")
 
 
 META = """<meta><project><labels>
@@ -52,7 +59,7 @@ def test_every_shape(put):
     assert found.classes == (("x", (10, 11, 12)), ("y", None))
     assert not found.sparse
     assert found.notes == (
-        "1 images have no annotation: they are left out",
+        "images without an annotation are left out (1)",
         "shapes of the type 'cuboid' are left out",
     )
 

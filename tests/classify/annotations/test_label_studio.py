@@ -125,8 +125,8 @@ def test_every_region(put):
     assert got[6:9, 16:19].tolist() == [[2, 2, 2]] * 3
     assert found.classes == (("x", None), ("y", None))
     assert found.notes == (
-        "1 regions have no label: they count as unlabelled",
-        "1 regions of the type 'vectorlabels' are left out",
+        "regions without a label count as unlabelled (1)",
+        "regions of the type 'vectorlabels' are left out (1)",
     )
     assert not found.sparse
 
@@ -145,7 +145,7 @@ def test_labels_beside_shapes_keypoints_and_several_labels(put):
     assert (got[:5, :10] == 1).all()
     assert (got[7:9, 14:17] == 2).sum() == 6
     assert found.sparse
-    assert found.notes == ("1 regions have several labels: the first is taken",)
+    assert found.notes == ("of regions with several labels the first is taken (1)",)
 
 
 def test_the_last_annotation_that_is_not_cancelled_is_taken(put):
@@ -157,7 +157,7 @@ def test_the_last_annotation_that_is_not_cancelled_is_taken(put):
         )
     found = open_annotations(put([task, {"id": 6, "data": {"image": "8.jpg"}, "annotations": []}]))
     assert found.classes == (("label 1", None),)
-    assert found.notes == ("1 tasks have no annotation: they are left out",)
+    assert found.notes == ("tasks without an annotation are left out (1)",)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Shapes to pixels, against a slow plain version in exact fractions; and pixels to shapes."""
 
 import math
+from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 
@@ -116,6 +117,20 @@ def test_later_shapes_cover_earlier_ones_and_shapes_without_a_label_are_ignored(
     right = polygon([(2, 0), (4, 0), (4, 4), (2, 4)])
     found = drawn(shape(square), shape(right, label=None), size=(4, 5))
     assert found[0].tolist() == [1, 1, 255, 255, 0]
+
+
+def test_what_covers_a_shape_of_another_class_is_counted():
+    overlaps = Counter()
+    shapes = (
+        shape(polygon([(0, 0), (4, 0), (4, 4), (0, 4)])),
+        shape(polygon([(3, 0), (5, 0), (5, 4), (3, 4)])),
+        shape(polygon([(2, 0), (4, 0), (4, 2), (2, 2)]), label="b"),
+        shape(polygon([(0, 0), (5, 0), (5, 1), (0, 1)]), label=None),
+        shape(polygon([(0, 0), (5, 0), (5, 2), (0, 2)])),
+    )
+    image = AnnotatedImage("7.jpg", shapes)
+    rasterise(image, IDS, (4, 5), background=0, ignored=255, overlaps=overlaps)
+    assert overlaps == {("a", "b"): 4, ("b", "a"): 2}
 
 
 def test_strokes_have_their_width():

@@ -37,8 +37,8 @@ def test_coco_of_datumaro(mask):
     found = open_annotations(FOLDER / "coco.json")
     assert [name for name, _ in found.classes] == list(IDS)
     assert found.notes == (
-        "1 annotations have a box only: it counts as unlabelled",
-        "all annotations of 'cell' are crowds: they count as that class",
+        "boxes without a mask count as unlabelled (1)",
+        "'cell' has crowds only: they count as that class",
     )
     (image,) = found.images
     assert (image.name, image.size) == ("sub/7.jpg", (14, 18))
