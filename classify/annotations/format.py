@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 from ...store.texts import parse_json, read_text
-from .limits import MOST_BYTES
+from .limits import MOST_BYTES, MOST_CONTAINERS
 from .model import Annotations, Colour
 from .xml_text import parse_xml
 
@@ -55,7 +55,10 @@ class Candidate:
         if self._first_signs[:1] not in ("{", "["):
             return None
         try:
-            return parse_json(read_text(self.path, MOST_BYTES))
+            text = read_text(self.path, MOST_BYTES)
+            if text.count("[") + text.count("{") > MOST_CONTAINERS:
+                raise ValueError(f"it has more than {MOST_CONTAINERS} lists and objects")
+            return parse_json(text)
         except json.JSONDecodeError as error:
             raise InputError(f"'{self.path}' is not valid JSON: {error}") from error
         except ValueError as error:

@@ -70,6 +70,8 @@ def test_a_file_that_may_be_of_two_formats_is_refused(put):
 def test_json_is_bounded(put):
     with pytest.raises(InputError, match="nested deeper than 100"):
         open_annotations(put("[" * 5000 + "]" * 5000))
+    with pytest.raises(InputError, match="it has more than 4000000 lists and objects"):
+        open_annotations(put("[" + "{}," * 4_000_000 + "{}]"))
 
 
 def test_files_that_are_too_large_are_refused(put, monkeypatch):
