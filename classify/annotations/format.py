@@ -37,11 +37,20 @@ class Candidate:
 
     @cached_property
     def head(self) -> bytes:
-        """The first 4096 bytes; none of a folder."""
+        """The first 4096 bytes; none of a folder.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
         if self.path.is_dir():
             return b""
-        with self.path.open("rb") as file:
-            return file.read(_HEAD)
+        try:
+            with self.path.open("rb") as file:
+                return file.read(_HEAD)
+        except OSError as error:
+            raise InputError(f"'{self.path}' cannot be read: {error.strerror}") from error
 
     @cached_property
     def json(self) -> Any:
@@ -149,6 +158,8 @@ class Format:
         Of the name of what is written, such as ".json"; empty for a folder.
     orders_classes : bool
         Whether files give classes an order; else those of a folder are sorted by name.
+    in_zip : bool
+        Whether its files, ``.json`` or ``.xml``, are found in a zip file, too.
     """
 
     name: str
@@ -159,3 +170,4 @@ class Format:
     target: Literal["file", "folder"] = "file"
     suffix: str = ""
     orders_classes: bool = True
+    in_zip: bool = False

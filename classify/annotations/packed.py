@@ -31,7 +31,7 @@ class _Packed(Bitmap):
             object.__setattr__(self, name, value)
 
     @property
-    def pixels(self) -> NDArray[np.bool_]:  # type: ignore[override]
+    def pixels(self) -> NDArray[np.bool_]:
         """The pixels, anew each time."""
         bits = np.frombuffer(zlib.decompress(self._bits), np.uint8)
         height, width = self._shape
