@@ -67,8 +67,8 @@ FLOORS = {
         tuple(
             f"pipelines.{command}"
             for command in (
-                *("curve", "distil", "evaluate", "export", "extract", "fit", "info", "predict"),
-                *("pretrain", "robustness", "sample", "select", "suggest", "synthesize"),
+                *("convert", "curve", "distil", "evaluate", "export", "extract", "fit", "info"),
+                *("predict", "pretrain", "robustness", "sample", "select", "suggest", "synthesize"),
             )
         ),
         ("pipelines.demo", "pipelines.doctor", "pipelines.verify"),  # run the other commands
