@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 from ...store.texts import parse_json, read_text
+from ...store.urls.location import Location
 from .limits import MOST_BYTES, MOST_CONTAINERS
 from .model import Annotations, Colour
 from .xml_text import parse_xml
@@ -131,10 +132,13 @@ class MaskToWrite:
         The image's file, with "/" between folders: a safe path (`store.names.why_unsafe`).
     mask : array of shape (H, W), unsigned integer
         Class ids.
+    image : path, optional
+        The image, where it is at hand: where it lies on a map is read from it.
     """
 
     name: str
     mask: NDArray[np.unsignedinteger]
+    image: Location | None = None
 
 
 Writer = Callable[[Iterable[MaskToWrite], Sequence[ClassToWrite], Path, str], None]
@@ -166,6 +170,9 @@ class Format:
         Of the name of what is written, such as ".json"; empty for a folder.
     orders_classes : bool
         Whether files give classes an order; else those of a folder are sorted by name.
+    several_per_image : bool
+        Whether several files may annotate one image, such as one for each class; else that is
+        refused.
     in_zip : bool
         Whether its files, ``.json`` or ``.xml``, are found in a zip file, too.
     """
@@ -178,4 +185,5 @@ class Format:
     target: Literal["file", "folder"] = "file"
     suffix: str = ""
     orders_classes: bool = True
+    several_per_image: bool = False
     in_zip: bool = False

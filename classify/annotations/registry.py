@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -13,14 +14,22 @@ from ...store.urls.walking import lower_suffix, walk, within
 from .coco import COCO
 from .cvat import CVAT
 from .format import Candidate, ClassToWrite, Format, MaskToWrite
+from .geojson import GEOJSON, GEOJSON_MAP
+from .imagej import IMAGEJ
 from .label_studio import LABEL_STUDIO
 from .labelme import LABELME
+from .mask_tiff import GEOTIFF, TIFF
 from .model import AnnotatedImage, Annotations, Colour
+from .napari import NAPARI
+from .ome_zarr import OME_ZARR
 from .pascal_voc import PASCAL_VOC
 
 __all__ = ["FORMATS", "format_named", "open_annotations", "writable", "write_annotations"]
 
-FORMATS: tuple[Format, ...] = (COCO, CVAT, LABEL_STUDIO, LABELME, PASCAL_VOC)
+FORMATS: tuple[Format, ...] = (
+    *(COCO, CVAT, LABEL_STUDIO, LABELME, PASCAL_VOC),
+    *(GEOJSON, GEOJSON_MAP, GEOTIFF, IMAGEJ, NAPARI, OME_ZARR, TIFF),
+)
 """A new format is a module with a `Format`, and its name here."""
 
 
@@ -39,7 +48,7 @@ def open_annotations(path: Path) -> Annotations | None:
     ------
     InputError
         If a file is damaged, is of a format that dseg does not read, or files of several formats,
-        or several files on one image, are in the folder.
+        or several files on one image where the format has one, are in the folder.
     """
     found: tuple[Format, list[tuple[Candidate, Annotations]]] | None = None
     for candidate in _candidates(path):
@@ -70,6 +79,11 @@ def _candidates(path: Path) -> Iterator[Candidate]:
         return
     for parent, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in tuple(folders):
+            folder = Candidate(Path(parent, name), Path(parent, name).relative_to(path).as_posix())
+            if _format_of(folder) is not None:
+                folders.remove(name)
+                yield folder
         for name in sorted(files):
             file = Path(parent, name)
             if not name.startswith(".") and file.is_file():
@@ -118,8 +132,11 @@ def _joined(
     notes: dict[str, None] = {}
     for candidate, annotations in parts:
         for image in annotations.images:
-            _, other = images.setdefault(image.name, (image, candidate.path))
-            if other != candidate.path:
+            before, other = images.setdefault(image.name, (image, candidate.path))
+            if other != candidate.path and kind.several_per_image:
+                shapes = (*before.shapes, *image.shapes)
+                images[image.name] = replace(before, shapes=shapes), other
+            elif other != candidate.path:
                 raise InputError(
                     f"both '{other}' and '{candidate.path}' annotate '{image.name}': remove one "
                     f"of them from '{path}'"

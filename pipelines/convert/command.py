@@ -19,7 +19,10 @@ from ..console.places import existing_folder_or_url, storage_option
 
 __all__ = ["FORMATS", "convert"]
 
-FORMATS = ("coco", "cvat", "label-studio", "labelme")
+FORMATS = (
+    *("coco", "cvat", "geojson", "geojson-map", "geotiff", "imagej", "label-studio", "labelme"),
+    *("napari", "ome-zarr", "tiff"),
+)
 """Those of `registry.writable`, which is not imported here: it takes time."""
 
 
@@ -30,7 +33,7 @@ FORMATS = ("coco", "cvat", "label-studio", "labelme")
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write; for labelme and Label Studio a folder.",
+    help="File to write for coco and cvat; for the others a folder.",
 )
 @click.option(
     "--model",
@@ -41,7 +44,8 @@ FORMATS = ("coco", "cvat", "label-studio", "labelme")
 @click.option(
     "--images",
     type=existing_folder_or_url,
-    help="Folder of the images; needed only for label maps that `dseg predict` did not write.",
+    help="Folder of the images; needed for label maps that `dseg predict` did not write, and for "
+    "geotiff and geojson-map.",
 )
 @click.option(
     "--prefix",

@@ -170,4 +170,5 @@ def _mask(config: ConvertConfig, classes: Classes, image: str, path: Location) -
     ids = np.unique(label[~unlabelled]).tolist()
     check_ids(label, ids, config.ignore, classes, f"mask '{path.name}'")
     mask = np.where(unlabelled, IGNORED, label).astype(np.uint16)
-    return MaskToWrite(image, remove_specks(mask, config.min_size))
+    file = None if config.images is None else config.images / image
+    return MaskToWrite(image, remove_specks(mask, config.min_size), file)

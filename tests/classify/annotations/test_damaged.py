@@ -4,12 +4,14 @@ import copy
 import json
 import random
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from dseg.classify.annotations.rasterise import rasterise
 from dseg.classify.annotations.registry import open_annotations
 from dseg.store.errors import InputError
+from roifile import ImagejRoi
 
 FOLDER = Path(__file__).parents[2] / "data/annotations"
 ODD = (
@@ -64,7 +66,9 @@ def try_it(path):
     return words is not None
 
 
-@pytest.mark.parametrize("name", ["coco.json", "label-studio.json", "labelme/a/7.json"])
+@pytest.mark.parametrize(
+    "name", ["coco.json", "label-studio.json", "labelme/a/7.json", "7.geojson"]
+)
 def test_json_with_odd_values(tmp_path, name):
     rng, whole = random.Random(0), json.loads((FOLDER / name).read_text())
     refused = 0
@@ -101,3 +105,40 @@ def test_files_that_are_cut_off(tmp_path, name):
         path = tmp_path / "given"
         path.write_bytes(whole[:length])
         assert try_it(path)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_zarr_metadata_with_odd_values(tmp_path, version):
+    rng, refused = random.Random(0), 0
+    folder = shutil.copytree(FOLDER / f"ome-zarr-{version}/7.ome.zarr", tmp_path / "7.zarr")
+    group = folder / "labels/cells"
+    names = {"0.4": ("s0/.zarray", ".zattrs"), "0.5": ("s0/zarr.json", "zarr.json")}[version]
+    wholes = {group / name: (group / name).read_text() for name in names}
+    for _ in range(150):
+        file = rng.choice(list(wholes))
+        value = json.loads(wholes[file])
+        holder, key = rng.choice(list(places(value)))
+        holder[key] = rng.choice(ODD)
+        file.write_text(json.dumps(value))
+        refused += try_it(folder)
+        file.write_text(wholes[file])
+    assert refused > 30
+
+
+def test_bytes_of_rois_and_chunks_that_are_changed(tmp_path):
+    folder = shutil.copytree(FOLDER / "ome-zarr-0.5/7.ome.zarr", tmp_path / "7.zarr")
+    roi = ImagejRoi.frompoints([[1.5, 2], [9, 2], [9, 9]], name="cell-1")
+    (tmp_path / "7.roi").write_bytes(roi.tobytes())
+    rng = random.Random(0)
+    for file, given in (
+        (tmp_path / "7.roi", tmp_path / "7.roi"),
+        (folder / "labels/cells/s0/c/0/0/0", folder),
+    ):
+        whole, refused = file.read_bytes(), 0
+        for _ in range(120):
+            data = bytearray(whole)
+            for _number in range(rng.choice([1, 1, 4])):
+                data[rng.randrange(len(data))] = rng.choice([0, 1, 127, 128, 255])
+            file.write_bytes(data[: rng.choice([len(data), rng.randrange(len(data))])])
+            refused += try_it(given)
+        assert refused > 30

@@ -123,7 +123,7 @@ def test_names_that_name_no_file_are_refused(name):
         plain_name(name)
 
 
-@pytest.mark.parametrize("kind", writable())
+@pytest.mark.parametrize("kind", sorted(set(writable()) - {"geojson-map", "geotiff"}))
 def test_a_write_that_fails_leaves_nothing_and_what_was_there(tmp_path, classes, kind):
     def masks():
         yield MaskToWrite("7.jpg", np.ones((3, 4), np.uint8))

@@ -9,6 +9,7 @@ from dseg.classify.annotations.rasterise import rasterise
 from dseg.classify.annotations.registry import open_annotations, writable
 from dseg.classify.inference.specks import remove_specks
 from dseg.pipelines.convert.command import FORMATS
+from dseg.store.names import stem_of
 from PIL import Image
 
 
@@ -30,7 +31,7 @@ def test_the_command_offers_every_format_that_is_written():
     assert set(FORMATS) == set(writable())
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"geojson-map", "geotiff", "tiff"}))
 def test_every_format_says_what_the_masks_say(dseg, world, labels, tmp_path, kind):
     words = ("truth", "--to", kind, "--out", "out", "--images", world.photos)
     made = dseg("convert", *words)
@@ -40,10 +41,10 @@ def test_every_format_says_what_the_masks_say(dseg, world, labels, tmp_path, kin
         tasks = tmp_path / "out/tasks.json"
         tasks.write_text(tasks.read_text().replace('"predictions"', '"annotations"'))
     ids = {"sea": 0, "sun": 1, "boat": 2}
-    images = {image.name: image for image in open_annotations(tmp_path / "out").images}
+    images = {stem_of(image.name): image for image in open_annotations(tmp_path / "out").images}
     for stem in world.stems:
         mask = read(labels, stem)
-        found = rasterise(images[f"{stem}.png"], ids, mask.shape, background=255, ignored=254)
+        found = rasterise(images[stem], ids, mask.shape, background=255, ignored=254)
         np.testing.assert_array_equal(found, mask)
 
 
