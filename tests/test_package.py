@@ -47,6 +47,7 @@ FLOORS = {
     "classify": [
         "classify.annotations",
         "classify.labels",
+        "classify.label_sets",
         "classify.ensemble",
         ("classify.inference", "classify.evaluation"),
     ],

@@ -19,7 +19,7 @@ from .objects import check_objects
 from .palettes import check_palettes, odd_colours
 from .survey import LabelSurvey
 
-__all__ = ["check_ids", "check_label_maps", "check_masks", "check_size"]
+__all__ = ["check_ids", "check_label_maps", "check_masks", "check_size", "is_sparse"]
 
 _MARKS = {-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1}
 """Ids that programs give to pixels without a class."""
@@ -147,7 +147,7 @@ def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None
         raise InputError(_binary(masks))
     if classes is None and masks.highest > labels.highest:
         _refuse_softened(masks)
-        if _is_sparse(ids):
+        if is_sparse(ids):
             _refuse_as_grey(masks)
     notes = []
     if masks.softened or masks.edges.softened:
@@ -173,7 +173,8 @@ def _binary(survey: LabelSurvey) -> str:
     )
 
 
-def _is_sparse(ids: Sequence[int]) -> bool:
+def is_sparse(ids: Sequence[int]) -> bool:
+    """Whether so many numbers between ids, ascending, are unused that they are hardly classes."""
     if len(ids) == 0:
         return False
     lonely = len(ids) > 1 and ids[-1] - ids[-2] >= _LONELY
@@ -182,7 +183,7 @@ def _is_sparse(ids: Sequence[int]) -> bool:
 
 def _refuse_grey_values(survey: LabelSurvey) -> None:
     """Refuse ids that look like the grey values of a picture of masks, such as 0, 128 and 255."""
-    if _is_sparse(survey.ids) or _is_binary(survey):
+    if is_sparse(survey.ids) or _is_binary(survey):
         _refuse_as_grey(survey)
 
 
