@@ -18,6 +18,7 @@ from ..store.errors import DsegError
 from .console.optional_packages import missing_package
 from .console.plain_text import visible
 from .console.settings_file import FILE, read_settings
+from .convert.command import convert
 from .curve.command import curve
 from .demo.command import demo
 from .distil.command import distil
@@ -140,6 +141,7 @@ def _system(error: OSError) -> str:
 
 
 for command in (
+    convert,
     curve,
     demo,
     distil,

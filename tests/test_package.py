@@ -68,7 +68,17 @@ FLOORS = {
         tuple(
             f"pipelines.{command}"
             for command in (
-                *("curve", "distil", "evaluate", "export", "extract", "fit", "info", "predict"),
+                *(
+                    "convert",
+                    "curve",
+                    "distil",
+                    "evaluate",
+                    "export",
+                    "extract",
+                    "fit",
+                    "info",
+                    "predict",
+                ),
                 *("pretrain", "robustness", "sample", "select", "synthesize"),
             )
         ),

@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...store.errors import InputError
+from .model import Bitmap
 
 __all__ = [
     "MOST_BYTES",
     "MOST_COORDINATE",
+    "MOST_MASK_PIXELS",
     "MOST_PIXELS",
+    "PixelBudget",
     "checked_points",
     "checked_size",
     "number",
@@ -26,6 +29,33 @@ MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 
 MOST_COORDINATE = 1e9
 """Of a shape's corner, in pixels: beyond it a file is damaged, not its shape large."""
+
+
+MOST_MASK_PIXELS = 2**31
+"""Of the masks in an annotation file, each cut to its frame: a byte each."""
+
+
+class PixelBudget:
+    """Counts the pixels of the masks of a file, which together must fit in memory."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def take(self, bitmap: Bitmap) -> Bitmap:
+        """Return a mask.
+
+        Raises
+        ------
+        InputError
+            If the file's masks together have more than `MOST_MASK_PIXELS` pixels by now.
+        """
+        self._taken += bitmap.pixels.size
+        if self._taken > MOST_MASK_PIXELS:
+            raise InputError(
+                f"its masks have together more than {MOST_MASK_PIXELS} pixels, the most that dseg "
+                "reads: split it into files of fewer images"
+            )
+        return bitmap
 
 
 def checked_size(height: object, width: object) -> tuple[int, int]:
@@ -83,7 +113,7 @@ def number(value: object, what: str) -> float:
 
 
 def checked_points(values: object, what: str) -> NDArray[np.float64]:
-    """Return points of a file, given as pairs or as x, y, x, y, …
+    """Return points of a file, given as pairs or one number after the other.
 
     Parameters
     ----------

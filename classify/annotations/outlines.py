@@ -64,7 +64,7 @@ def _frames(
 
 
 def _moved(polygon: Polygon, x: int, y: int) -> Polygon:
-    move = np.float64([x, y])
+    move = np.array([x, y], np.float64)
     return Polygon(polygon.exterior + move, tuple(hole + move for hole in polygon.holes))
 
 
@@ -128,7 +128,7 @@ def _corners(inside: NDArray[np.bool_]) -> _Corners:
 
 
 def _partners(order: NDArray[np.int64]) -> list[int]:
-    """Return of each corner the one that it is joined to: the 1st to the 2nd, 3rd to 4th, …"""
+    """Return of each corner the one that it is joined to: the 1st to the 2nd, 3rd to 4th."""
     partner = np.empty_like(order)
     partner[order[0::2]], partner[order[1::2]] = order[1::2], order[0::2]
     joined: list[int] = partner.tolist()

@@ -3,6 +3,7 @@
 One rule for all: a pixel belongs to an area if its centre, (x + 0.5, y + 0.5), is inside.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -13,7 +14,7 @@ from .limits import MOST_COORDINATE, MOST_PIXELS
 from .model import AnnotatedImage, Area, Bitmap, Lines, Points, Polygon
 from .scanline import Patch, enclosed
 
-__all__ = ["MOST_WORK", "rasterise"]
+__all__ = ["MOST_WORK", "bitmap_of", "rasterise"]
 
 MOST_WORK = 2**34
 """Pixels that the shapes of one image may cover, counted by their frames: a minute or two."""
@@ -29,6 +30,7 @@ def rasterise(
     *,
     background: int,
     ignored: int,
+    overlaps: Counter[tuple[str, str]] | None = None,
 ) -> NDArray[np.uint16]:
     """Draw the shapes of an image, in their order.
 
@@ -46,6 +48,9 @@ def rasterise(
         Of the image; shapes are cut off at its edge.
     background, ignored : int
         What pixels without a shape get, and those of shapes without a label.
+    overlaps : Counter, optional
+        Is added to: how many pixels of one label are covered by a shape of another, by both
+        labels. Takes longer.
 
     Returns
     -------
@@ -59,7 +64,7 @@ def rasterise(
         more than `MOST_WORK`. The message names the image.
     """
     try:
-        return _rasterised(image, ids, size, background, ignored)
+        return _rasterised(image, ids, size, background, ignored, overlaps)
     except InputError as error:
         raise InputError(f"the shapes of '{image.name}' cannot be drawn: {error}") from error
 
@@ -70,12 +75,14 @@ def _rasterised(
     size: tuple[int, int],
     background: int,
     ignored: int,
+    overlaps: Counter[tuple[str, str]] | None,
 ) -> NDArray[np.uint16]:
     if size[0] * size[1] > MOST_PIXELS:
         raise InputError(
             f"the image has {size[1]}×{size[0]} pixels, {MOST_PIXELS} are the most that dseg reads"
         )
     label_map = np.full(size, background, np.uint16)
+    covered = None if overlaps is None else _Covered(ids, size)
     work = 0
     for shape in image.shapes:
         value = ignored if shape.label is None else _id_of(shape.label, ids)
@@ -86,9 +93,51 @@ def _rasterised(
                     raise InputError(
                         f"together they cover more than {MOST_WORK} pixels: is the file damaged?"
                     )
-                height, width = pixels.shape
-                label_map[top : top + height, left : left + width][pixels] = value
+                frame = slice(top, top + pixels.shape[0]), slice(left, left + pixels.shape[1])
+                if covered is not None and overlaps is not None:
+                    overlaps.update(covered.by(shape.label, label_map, frame, pixels))
+                label_map[frame][pixels] = value
     return label_map
+
+
+class _Covered:
+    """Knows which pixels have been drawn.
+
+    Parameters
+    ----------
+    ids : mapping of str to int
+    size : (height, width)
+    """
+
+    def __init__(self, ids: Mapping[str, int], size: tuple[int, int]) -> None:
+        self._names = {k: name for name, k in ids.items()}
+        self._drawn = np.zeros(size, np.bool_)
+
+    def by(
+        self,
+        label: str | None,
+        label_map: NDArray[np.uint16],
+        frame: tuple[slice, slice],
+        pixels: NDArray[np.bool_],
+    ) -> dict[tuple[str, str], int]:
+        """Return how many pixels of each label a shape is about to cover; remember what it draws.
+
+        Parameters
+        ----------
+        label : str or None
+            Of the shape.
+        label_map : array of shape (H, W), uint16
+        frame : tuple of slice
+            Where the shape's pixels are.
+        pixels : array of shape (h, w), bool
+        """
+        drawn = self._drawn[frame]
+        ids, counts = np.unique(label_map[frame][drawn & pixels], return_counts=True)
+        drawn |= pixels
+        under = zip((self._names.get(int(k)) for k in ids), counts.tolist(), strict=True)
+        if label is None:
+            return {}
+        return {(name, label): n for name, n in under if name is not None and name != label}
 
 
 def _id_of(label: str, ids: Mapping[str, int]) -> int:
@@ -138,6 +187,18 @@ def _remove(pixels: NDArray[np.bool_], top: int, left: int, cut: NDArray[np.bool
     y, x = max(top, 0), max(left, 0)
     kept = pixels[y : max(top + height, 0), x : max(left + width, 0)]
     kept &= ~cut[y - top :, x - left :][: kept.shape[0], : kept.shape[1]]
+
+
+def bitmap_of(polygon: Polygon, size: tuple[int, int]) -> Bitmap:
+    """Return the pixels of a polygon, by the rule of `rasterise`.
+
+    Examples
+    --------
+    >>> bitmap_of(Polygon(np.float64([(1, 1), (3, 1), (3, 2), (1, 2)])), (5, 5)).pixels.sum()
+    np.int64(2)
+    """
+    found = list(_of_polygon(polygon, size))
+    return Bitmap(found[0][2], *found[0][:2]) if found else Bitmap(np.zeros((0, 0), np.bool_))
 
 
 def _of_lines(lines: Lines, size: tuple[int, int]) -> Iterator[Patch]:

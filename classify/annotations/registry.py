@@ -7,12 +7,17 @@ from pathlib import Path
 from ...store.atomic_folder import atomic_folder, temporary_path
 from ...store.errors import InputError
 from ...store.failed_writes import writing
+from .coco import COCO
+from .cvat import CVAT
 from .format import Candidate, ClassToWrite, Format, MaskToWrite
+from .label_studio import LABEL_STUDIO
+from .labelme import LABELME
 from .model import AnnotatedImage, Annotations, Colour
+from .pascal_voc import PASCAL_VOC
 
 __all__ = ["FORMATS", "format_named", "open_annotations", "writable", "write_annotations"]
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (COCO, CVAT, LABEL_STUDIO, LABELME, PASCAL_VOC)
 """A new format is a module with a `Format`, and its name here."""
 
 
@@ -144,7 +149,7 @@ def write_annotations(
     name : str
         Of the format: one of `writable`.
     masks : iterable of MaskToWrite
-        Taken one at a time: no more than one is in memory.
+        Taken one after the other; none is kept.
     classes : sequence of ClassToWrite
         Other pixels are left out.
     out : path

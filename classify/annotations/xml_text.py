@@ -53,6 +53,6 @@ def parse_xml(path: Path) -> Element:
     try:
         parser.feed(data)
         root: Element = parser.close()
-    except ParseError as error:
+    except (ParseError, LookupError) as error:  # LookupError: an encoding that does not exist
         raise ValueError(str(error)) from error
     return root

@@ -1,7 +1,9 @@
 """Shapes to pixels, against a slow plain version in exact fractions; and pixels to shapes."""
 
 import math
+from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -117,6 +119,20 @@ def test_later_shapes_cover_earlier_ones_and_shapes_without_a_label_are_ignored(
     assert found[0].tolist() == [1, 1, 255, 255, 0]
 
 
+def test_what_covers_a_shape_of_another_class_is_counted():
+    overlaps = Counter()
+    shapes = (
+        shape(polygon([(0, 0), (4, 0), (4, 4), (0, 4)])),
+        shape(polygon([(3, 0), (5, 0), (5, 4), (3, 4)])),
+        shape(polygon([(2, 0), (4, 0), (4, 2), (2, 2)]), label="b"),
+        shape(polygon([(0, 0), (5, 0), (5, 1), (0, 1)]), label=None),
+        shape(polygon([(0, 0), (5, 0), (5, 2), (0, 2)])),
+    )
+    image = AnnotatedImage("7.jpg", shapes)
+    rasterise(image, IDS, (4, 5), background=0, ignored=255, overlaps=overlaps)
+    assert overlaps == {("a", "b"): 4, ("b", "a"): 2}
+
+
 def test_strokes_have_their_width():
     level = Lines(np.float64([(0, 4), (11, 4)]), 2.0)
     assert (drawn(shape(level)) > 0).sum(axis=0).tolist() == [2] * 11
@@ -133,7 +149,7 @@ def test_strokes_hold_what_is_near_their_line(width):
     found = drawn(shape(Lines(vertices, width)), size=(30, 28)) > 0
     centres = np.argwhere(np.ones_like(found))[:, ::-1] + 0.5
     distance = np.full(len(centres), np.inf)
-    for start, stop in zip(vertices[:-1], vertices[1:], strict=True):
+    for start, stop in pairwise(vertices):
         along = stop - start
         at = np.clip((centres - start) @ along / (along @ along), 0, 1)
         distance = np.minimum(
