@@ -77,6 +77,7 @@ FLOORS = {
                     "extract",
                     "fit",
                     "info",
+                    "labels",
                     "predict",
                 ),
                 *("pretrain", "robustness", "sample", "select", "synthesize"),

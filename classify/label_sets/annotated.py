@@ -82,14 +82,13 @@ def annotated_set(
     InputError
         If two of the file's images are one image.
     """
-    with_shapes = [image for image in annotations.images if image.shapes]
-    stems = _matched([image.name for image in with_shapes], known)
+    stems = _matched([image.name for image in annotations.images], known)
     classes, background = _classes_of(annotations, options)
     ignore = ignore_beside(len(classes), options.ignore)
     ids = tuple((name, k) for k, name in enumerate(classes.names))
     outside = ignore if background is None else 0
     entries: dict[str, LabelEntry] = {}
-    for image, stem in zip(with_shapes, stems, strict=True):
+    for image, stem in zip(annotations.images, stems, strict=True):
         if stem is None:
             continue
         if stem in entries:
@@ -100,20 +99,21 @@ def annotated_set(
         form = Annotated(image, ids, outside, ignore)
         entries[stem] = LabelEntry(stem, source, form, options.what, image.name)
     unmatched = tuple(
-        image.name for image, stem in zip(with_shapes, stems, strict=True) if stem is None
+        image.name for image, stem in zip(annotations.images, stems, strict=True) if stem is None
     )
-    notes = list(annotations.notes)
-    empty = len(annotations.images) - len(with_shapes)
-    if empty:
-        notes.append(f"{empty} images without a shape are taken as not labelled")
     shown = "unlabelled" if background is None else f"'{background}'"
     described = (
         f"{annotations.kind} annotations, {len(annotations.classes)} classes, what no shape covers "
-        f"is {shown}, {len(entries)} of {len(with_shapes)} images"
+        f"is {shown}, {len(entries)} of {len(annotations.images)} images"
     )
-    ordered = {stem: entries[stem] for stem in sorted(entries)}
     return LabelSet(
-        source, ordered, classes, ignore, described, notes=tuple(notes), unmatched=unmatched
+        source,
+        {stem: entries[stem] for stem in sorted(entries)},
+        classes,
+        ignore,
+        described,
+        notes=annotations.notes,
+        unmatched=unmatched,
     )
 
 

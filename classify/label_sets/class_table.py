@@ -18,6 +18,7 @@ from typing import Any, Self
 from ...store.errors import InputError
 from ...store.texts import parse_json, read_text
 from ...store.urls.location import Location
+from ..annotations.labelmap_txt import read_labelmap
 from ..labels.classes import (
     Classes,
     Colour,
@@ -43,7 +44,7 @@ _VOIDS = frozenset(
 VOID_BORDER: Colour = (224, 224, 192)
 """The colour that PASCAL VOC draws around objects, where nothing is said."""
 
-_COLOUR_LINE = re.compile(r"([^:#][^:]*):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:.*)?")
+_COLOUR_LINE = re.compile(r".*:\d{1,3},\d{1,3},\d{1,3}:[^:]*:[^:]*")  # CVAT's
 _CSV_LINE = re.compile(r"([^,;]+)[,;\t]\s*(\d{1,3})\s*[,;\t]\s*(\d{1,3})\s*[,;\t]\s*(\d{1,3})\s*")
 
 
@@ -123,22 +124,37 @@ def read_class_table(path: Location, say: Say = None) -> ClassTable:
     """
     if path.suffix.lower() == ".json":
         return _numbered(path) or _of_classes(path, classes_of(path, say))
+    lines = _lines(path)
+    if path.suffix.lower() == ".csv":
+        return _of_colours(path, _rows(path, lines))
+    if path.name == "labelmap.txt" or (lines and _COLOUR_LINE.fullmatch(lines[0])):
+        return _of_colours(path, read_labelmap(path))
+    return _of_classes(path, classes_of(path, say))
+
+
+def _lines(path: Location) -> list[str]:
+    """Return the lines of a text that are neither empty nor comments, cut to a bound."""
     try:
-        lines = [line.strip() for line in read_text(path).splitlines()]
+        lines = [line.strip()[:2000] for line in read_text(path).splitlines()]
     except ValueError as error:
         raise InputError(f"'{path}' cannot be read: {error}") from error
-    lines = [line[:2000] for line in lines if line and not line.startswith("#")]
-    is_table = path.suffix.lower() == ".csv"
-    if is_table and lines and not _CSV_LINE.fullmatch(lines[0]):
-        del lines[0]  # its header
-    matches = [(_CSV_LINE if is_table else _COLOUR_LINE).fullmatch(line) for line in lines]
-    if lines and all(matches):
-        return _of_colours(path, [match for match in matches if match])
-    if is_table or path.name == "labelmap.txt":
-        wrong = next((line for line, match in zip(lines, matches, strict=True) if not match), "")
-        example = "cat,128,0,0" if is_table else "cat:128,0,0::"
-        raise InputError(f"'{path}' has the line '{wrong[:80]}': expected lines such as {example}")
-    return _of_classes(path, classes_of(path, say))
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _rows(path: Location, lines: Sequence[str]) -> list[tuple[str, Colour]]:
+    """Return names and colours of a table, which may have a header."""
+    if lines and not _CSV_LINE.fullmatch(lines[0]):
+        lines = lines[1:]
+    found = []
+    for line in lines:
+        match = _CSV_LINE.fullmatch(line)
+        colour = tuple(int(match[k]) for k in (2, 3, 4)) if match else (256, 256, 256)
+        if match is None or max(colour) > 255:
+            raise InputError(
+                f"'{path}' has the line '{line[:80]}': expected lines such as cat,128,0,0"
+            )
+        found.append((match[1].strip(), (colour[0], colour[1], colour[2])))
+    return found
 
 
 def _of_classes(path: Location, classes: Classes) -> ClassTable:
@@ -198,10 +214,9 @@ def _is_void(name: object) -> bool:
     return isinstance(name, str) and name.strip().lower() in _VOIDS
 
 
-def _of_colours(path: Location, matches: Sequence[re.Match[str]]) -> ClassTable:
-    """Return the table of lines of names and colours; the background becomes class 0."""
-    rows = [(match[1].strip(), _colour(path, match)) for match in matches]
-    rows.sort(key=lambda row: row[0].lower() not in BACKGROUNDS)
+def _of_colours(path: Location, rows: Sequence[tuple[str, Colour]]) -> ClassTable:
+    """Return the table of names and colours; the background becomes class 0."""
+    rows = sorted(rows, key=lambda row: row[0].lower() not in BACKGROUNDS)
     kept = [row for row in rows if not _is_void(row[0])]
     if not kept:
         raise InputError(f"'{path}' names no class")
@@ -210,13 +225,6 @@ def _of_colours(path: Location, matches: Sequence[re.Match[str]]) -> ClassTable:
     chosen = [(colour, k) for k, (_, colour) in enumerate(kept)]
     chosen += [(colour, -1) for name, colour in rows if _is_void(name)]
     return ClassTable(path.name, classes, None, _distinct(path, classes, chosen), by_colour=True)
-
-
-def _colour(path: Location, match: re.Match[str]) -> Colour:
-    red, green, blue = (int(match[k]) for k in (2, 3, 4))
-    if max(red, green, blue) > 255:
-        raise InputError(f"'{path}' has the colour {red},{green},{blue}: 255 is the most of each")
-    return red, green, blue
 
 
 def _distinct(

@@ -240,7 +240,7 @@ def _black_and_white(
         TwoValues(base, white, 0 if options.has_background else ignore),
         named,
         ignore,
-        f"masks of {shown}: {what}, {white} is '{last}'",
+        f"{shown}: {what}, {white} is '{last}'",
         notes,
     )
 

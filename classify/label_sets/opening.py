@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 from ...store.urls.location import Location
+from ...store.urls.walking import lower_suffix
 from ..annotations.registry import open_annotations
 from ..labels.label_entry import PLAIN, LabelEntry
 from ..labels.palettes import check_palettes
@@ -179,7 +180,9 @@ def _recognised(
     if all(is_plain(entry.file) for entry in local) and not by_colour:
         if table is not None and table.colours and _palettes_contradict(entries, options):
             return _in_words(recognise_colours(entries, table, options, where), "palette masks")
-        return recognise_index(entries, PLAIN, table, options, where)
+        found = recognise_index(entries, PLAIN, table, options, where)
+        suffixes = sorted({lower_suffix(entry.file).lstrip(".") for entry in entries})
+        return _in_words(found, f"grey masks ({', '.join(suffixes)})") if found.words else found
     kind, coloured = _content_of(entries, options.what)
     if coloured or by_colour:
         return _in_words(recognise_colours(entries, table, options, where), kind)
@@ -201,7 +204,7 @@ def _content_of(entries: Sequence[LabelEntry], what: str) -> tuple[str, bool]:
     coloured = False
     for entry in entries:
         pixels = read_pixels(entry.file, what)
-        suffix = entry.file.suffix.lower().lstrip(".")
+        suffix = lower_suffix(entry.file).lstrip(".")
         shape = "RGB" if pixels.coloured else "palette" if pixels.palette else "grey"
         array = suffix in ("npy", "npz")
         kinds[f"arrays ({suffix})" if array else f"{shape} masks ({suffix})"] = None

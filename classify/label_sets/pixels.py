@@ -21,7 +21,8 @@ from .one_hot import flattened
 __all__ = ["Pixels", "is_plain", "read_pixels"]
 
 _FORMATS = ("PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG")
-_LOSSY = (".jpg", ".jpeg", ".webp")
+_HEAD = 4096
+"""Bytes in which a WebP names its coding; "VP8 " is the lossy one."""
 
 MOST_UNPACKED = 2**30
 """Bytes of an array in a .npz, which is compressed: 268 million 32-bit ids."""
@@ -115,8 +116,9 @@ def read_pixels(file: Location, what: str) -> Pixels:
                 )
             if image.format == "PNG" and image.mode in ("1", "L", "P", "I", "I;16"):
                 return Pixels(*read_label_file(file, what.split(" '")[0]))
-            found = _of_image(image, what)
-            return replace(found, lossy=suffix in _LOSSY or image.format == "JPEG")
+            opened.seek(0)
+            lossless = image.format != "JPEG" and b"VP8 " not in opened.read(_HEAD)
+            return replace(_of_image(image, what), lossy=not lossless)
     except InputError:
         raise
     except UrlError:

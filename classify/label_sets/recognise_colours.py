@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...store.errors import InputError
-from ..labels.classes import Classes, Colour, default_classes
+from ..labels.classes import Classes, Colour, default_classes, default_colour
 from ..labels.label_entry import LabelEntry
 from .class_table import VOID_BORDER, ClassTable
 from .colour_maps import Coloured, colours_in, flat, packed, unpacked
@@ -25,6 +25,9 @@ _MOST_COUNTED = 4096
 
 _APART = 16
 """How far a mixture of two colours may be from the line between them."""
+
+_RINGING = 32
+"""How far from a colour the sharpening of some resizing leads, beside borders."""
 
 _BLACK: Colour = (0, 0, 0)
 
@@ -178,7 +181,7 @@ def _own_colours(seen: _Seen) -> list[int]:
     """Return the colours that are no mixtures of others, as at smoothed borders; () if too many."""
     found: list[int] = []
     for colour, _ in seen.pixels.most_common(8 * MOST_COLOURS):
-        if seen.areas[colour] or not _is_mixture(unpacked(colour), found):
+        if seen.areas[colour] or not _is_of_border(unpacked(colour), found):
             found.append(colour)
         if len(found) > MOST_COLOURS:
             return []
@@ -186,10 +189,12 @@ def _own_colours(seen: _Seen) -> list[int]:
     return [] if rest > REFUSE_OFF * seen.total else sorted(found)
 
 
-def _is_mixture(colour: Colour, others: Sequence[int]) -> bool:
-    """Whether a colour lies between two of others."""
+def _is_of_border(colour: Colour, others: Sequence[int]) -> bool:
+    """Whether a colour is nearly one of others, or lies between two of them."""
     ends = np.array([unpacked(other) for other in others], float).reshape(-1, 3)
     own = np.array(colour, float)
+    if (np.abs(ends - own).max(axis=1) <= _RINGING).any():
+        return True
     for first in ends:
         along = ends - first
         lengths = np.square(along).sum(axis=1)
@@ -222,11 +227,19 @@ def _one_by_one(
             "object have its own colour? Give all objects of a class one colour. If they are "
             f"classes, list them in classes.json, {_template(colours)}"
         )
-    names = tuple("#" + bytes(colour).hex() for colour in found)
-    by_colour = {colour: k for k, colour in enumerate(found)}
-    table = ClassTable("the masks", Classes(names, tuple(found)), colours=by_colour)
-    words = f"{len(found)} colours, each a class"
+    names = ["#" + bytes(colour).hex() for colour in found]
+    first = seen.clear and options.has_background  # the background, which is transparent
+    by_colour = {colour: k + first for k, colour in enumerate(found)}
+    if first:
+        names, found = [options.background, *names], [_unlike(found), *found]
+    table = ClassTable("the masks", Classes(tuple(names), tuple(found)), colours=by_colour)
+    words = f"{len(by_colour)} colours, each a class"
     return _read_by(entries, table, options, seen.clear, words, "most masks")
+
+
+def _unlike(colours: Sequence[Colour]) -> Colour:
+    """Return a colour for the background that is none of others."""
+    return next(colour for k in range(256) if (colour := default_colour(k)) not in colours)
 
 
 def _shown(colours: Sequence[int]) -> str:
@@ -240,10 +253,10 @@ def _template(colours: Sequence[int]) -> str:
 
 
 def _advice(where: str, seen: _Seen) -> str:
-    counted = (seen.areas or seen.pixels).most_common(MOST_COLOURS)
-    common = [colour for colour, n in counted if n >= 0.001 * seen.total] or [
-        colour for colour, _ in counted[:3]
-    ]
+    common: list[int] = []
+    for colour, _ in (seen.areas or seen.pixels).most_common(_MOST_COUNTED):
+        if len(common) < 6 and not _is_of_border(unpacked(colour), common):
+            common.append(colour)
     return (
         f"{where} are pictures of {len(seen.pixels)} or more colours, and no file lists which "
         f"colour is which class. The most common are {_shown(common)}: list the classes in "

@@ -59,7 +59,7 @@ def test_images_with_an_ending_of_their_own(folder):
 
 def test_several_kinds_of_one_image_are_refused(folder):
     root = folder("7_mask.png", "7_overlay.png", "8_mask.png")
-    with pytest.raises(InputError, match="several kinds .* 2 '…_mask', 1 '…_overlay'"):
+    with pytest.raises(InputError, match=r"several kinds .*\(2 '…_mask', 1 '…_overlay'"):
         find_label_files(root, (), ["7", "8"])
 
 
