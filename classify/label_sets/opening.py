@@ -18,7 +18,7 @@ from ..labels.survey import LabelSurvey
 from .annotated import annotated_set
 from .class_table import ClassTable, load_class_table, read_class_table
 from .files import LabelFiles, find_label_files
-from .index_maps import recognise_index
+from .index_maps import TwoValues, recognise_index
 from .known_tables import cityscapes_classes, cityscapes_colours, cityscapes_ids
 from .label_set import LabelOptions, LabelSet, Recognised
 from .pixels import is_plain, read_pixels
@@ -178,17 +178,25 @@ def _recognised(
     # Of what is by URL one file is asked for; the others are seen when they are read.
     local = [entry for entry in entries if isinstance(entry.file, Path)] or entries[:1]
     if all(is_plain(entry.file) for entry in local) and not by_colour:
-        if table is not None and table.colours and _palettes_contradict(entries, options):
-            return _in_words(recognise_colours(entries, table, options, where), "palette masks")
+        if table is not None and table.colours:
+            kind = _read_by_colour(entries, table, options)
+            if kind:
+                return _in_words(recognise_colours(entries, table, options, where), kind)
         found = recognise_index(entries, PLAIN, table, options, where)
         suffixes = sorted({lower_suffix(entry.file).lstrip(".") for entry in entries})
         return _in_words(found, f"grey masks ({', '.join(suffixes)})") if found.words else found
-    kind, coloured = _content_of(entries, options.what)
-    if coloured or by_colour:
+    kind, coloured, lossy = _content_of(entries, options.what)
+    if coloured or by_colour or (lossy and table is not None and table.colours):
         return _in_words(recognise_colours(entries, table, options, where), kind)
     base = Numbers(0 if options.has_background else options.ignore)
     based = [replace(entry, form=base) for entry in entries]
     found = recognise_index(based, base, table, options, where)
+    if lossy and not isinstance(found.form, TwoValues):
+        raise InputError(
+            f"{where} are {kind}, but a JPEG cannot store exact class ids: export them again as "
+            "PNG. If grey values stand for classes, list them as colours in classes.json, "
+            '[{"name": …, "colour": [0, 0, 0]}, …]'
+        )
     if found.form == base:
         found = replace(found, words="one class id a pixel")
     return _in_words(found, kind)
@@ -198,10 +206,10 @@ def _in_words(found: Recognised, kind: str) -> Recognised:
     return replace(found, words=f"{kind}, {found.words}")
 
 
-def _content_of(entries: Sequence[LabelEntry], what: str) -> tuple[str, bool]:
-    """Return what files are in words, and whether one has colours."""
+def _content_of(entries: Sequence[LabelEntry], what: str) -> tuple[str, bool, bool]:
+    """Return what files are in words, whether one has colours, and whether one may have lost."""
     kinds: dict[str, None] = {}
-    coloured = False
+    coloured = lossy = False
     for entry in entries:
         pixels = read_pixels(entry.file, what)
         suffix = lower_suffix(entry.file).lstrip(".")
@@ -209,7 +217,18 @@ def _content_of(entries: Sequence[LabelEntry], what: str) -> tuple[str, bool]:
         array = suffix in ("npy", "npz")
         kinds[f"arrays ({suffix})" if array else f"{shape} masks ({suffix})"] = None
         coloured |= pixels.coloured
-    return " and ".join(kinds), coloured
+        lossy |= pixels.lossy
+    return " and ".join(kinds), coloured, lossy
+
+
+def _read_by_colour(entries: Sequence[LabelEntry], table: ClassTable, options: LabelOptions) -> str:
+    """Return what files of ids are, in words, if it is their colours that count; else nothing."""
+    if all(len(set(colour)) == 1 for colour in table.colours):
+        n = len(table.classes)
+        beyond = (entry.read() for entry in entries if table.ids is None)
+        if any(((ids >= n) & (ids != options.ignore)).any() for ids in beyond):
+            return "grey masks"
+    return "palette masks" if _palettes_contradict(entries, options) else ""
 
 
 def _palettes_contradict(entries: Sequence[LabelEntry], options: LabelOptions) -> bool:

@@ -164,7 +164,7 @@ def _seen(entries: Iterable[LabelEntry], what: str) -> _Seen:
                 seen.maps.update(numbers[most].tolist())
         seen.total += int(opaque.sum())
         seen.clear |= pixels.clear is not None
-        seen.lossy |= pixels.lossy and pixels.coloured
+        seen.lossy |= pixels.lossy
         for counter in (seen.pixels, seen.areas, seen.maps):
             _keep_most(counter)
     return seen
@@ -253,10 +253,14 @@ def _template(colours: Sequence[int]) -> str:
 
 
 def _advice(where: str, seen: _Seen) -> str:
-    common: list[int] = []
-    for colour, _ in (seen.areas or seen.pixels).most_common(_MOST_COUNTED):
-        if len(common) < 6 and not _is_of_border(unpacked(colour), common):
-            common.append(colour)
+    like = Counter[int]()  # colours that share their upper bits
+    for colour, n in seen.pixels.items():
+        like[colour & 0xE0E0E0] += n
+    common = [
+        max((c for c in seen.pixels if c & 0xE0E0E0 == most), key=seen.pixels.__getitem__)
+        for most, n in like.most_common(6)
+        if n >= 0.01 * seen.total
+    ]
     return (
         f"{where} are pictures of {len(seen.pixels)} or more colours, and no file lists which "
         f"colour is which class. The most common are {_shown(common)}: list the classes in "

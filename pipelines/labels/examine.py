@@ -82,6 +82,8 @@ def examine(config: LabelsConfig, progress: Progress) -> Examined:
         _unmatched(labels, images, wanted),
         [*notes, *labels.notes, *([labels.skipped] if labels.skipped else [])],
     )
+    if labels.unmatched and labels.entries:
+        found.notes.append(f"{named(labels.unmatched)} are not among the {images.where}")
     chosen = {
         stem: labels.entries[stem]
         for stem in (images.names if wanted is None else wanted)
@@ -101,8 +103,8 @@ def _unmatched(
     strange = [stem for stem in labels.entries if stem not in images.names]
     if not labels.entries and not labels.unmatched:
         problems.append(Problem(None, f"no label maps in '{labels.source}'"))
-    if labels.unmatched:
-        words = f"it is about {named(labels.unmatched)}, not among the {images.where}"
+    if labels.unmatched and not labels.entries:
+        words = f"it is about {named(labels.unmatched)}, none of them among the {images.where}"
         problems.append(Problem(labels.source.name, words))
     if strange and wanted is None:
         words = (
