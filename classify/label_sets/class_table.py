@@ -169,10 +169,8 @@ def _of_classes(path: Location, classes: Classes) -> ClassTable:
 def _numbered(path: Location) -> ClassTable | None:
     """Return the table of a ``classes.json`` whose ids are not those of positions; else None."""
     entries = _entries(path)
-    ids = [entry.get("id") for entry in entries]
-    if not ids or not all(type(one) is int for one in ids) or len(set(ids)) < len(ids):
-        return None
-    if sorted(map(int, ids)) == list(range(len(ids))):
+    ids = [one for entry in entries if type(one := entry.get("id")) is int]
+    if not ids or len(set(ids)) < len(entries) or sorted(ids) == list(range(len(ids))):
         return None
     named = sorted(zip(ids, entries, strict=True), key=lambda pair: pair[0])
     kept = [(number, entry) for number, entry in named if not _is_void(entry.get("name"))]

@@ -37,8 +37,7 @@ _CHUNK = 1 << 17
 def packed(values: NDArray[Any]) -> NDArray[np.uint32]:
     """Return colours, (…, 3) uint8, as one number each."""
     wide = values.astype(np.uint32)
-    colours: NDArray[np.uint32] = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-    return colours
+    return np.asarray(wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2], np.uint32)
 
 
 def unpacked(colour: int) -> Colour:
@@ -59,7 +58,7 @@ def colours_in(pixels: Pixels) -> NDArray[np.uint8]:
         palette = np.zeros((256, 3), np.uint8)
         held = np.frombuffer(pixels.palette[:768], np.uint8).reshape(-1, 3)
         palette[: len(held)] = held
-        return palette[values]
+        return np.asarray(palette[values], np.uint8)
     grey = np.clip(values, 0, 255).astype(np.uint8)
     return np.stack([grey] * 3, axis=2)
 

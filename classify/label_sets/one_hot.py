@@ -16,8 +16,8 @@ def flattened(
     Parameters
     ----------
     array : array of shape (H, W, C) or (C, H, W)
-        Of which axis the classes are is told by the values: no pixel marks two of them. If both
-        axes may be, the shorter one is.
+        Which axis the classes are is told by the values: no pixel marks two of them. If both may
+        be, it is the one by which each pixel marks one, else the shorter one.
 
     Returns
     -------
@@ -33,11 +33,15 @@ def flattened(
     """
     if array.dtype != np.bool_ and not ((array == 0) | (array == 1)).all():
         return None, None
-    axes = sorted((0, 2), key=lambda axis: (array.shape[axis], -axis))
-    for axis in axes:
+    found: tuple[int, NDArray[np.bool_]] | None = None
+    for axis in sorted((0, 2), key=lambda axis: (array.shape[axis], -axis)):
         marks = np.count_nonzero(array, axis=axis)
-        if marks.max() > 1 or array.shape[axis] > 65535:
-            continue
-        ids = array.argmax(axis=axis).astype(np.uint16)
-        return ids, None if marks.all() else marks == 0
-    return None, None
+        if marks.max() <= 1 and array.shape[axis] <= 65535 and (found is None or marks.all()):
+            found = axis, marks == 0
+        if found is not None and not found[1].any():
+            break
+    if found is None:
+        return None, None
+    axis, clear = found
+    ids = array.argmax(axis=axis).astype(np.uint16)
+    return ids, clear if clear.any() else None

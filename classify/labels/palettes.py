@@ -75,6 +75,5 @@ def _refuse(
         f"{survey.where} have palettes that contradict each other: in '{entry.name}' {what}, in "
         f"'{other.name}' {contradiction}. The same colour must have the same index: save them all "
         "with one palette, or, if the indexes are right as they are, without a palette (as grey "
-        "PNGs). If the colours are right, list them in classes.json, which gives each class its colour: "
-        "then they count"
+        "PNGs). If the colours are right, list them in classes.json: then they count"
     )

@@ -113,7 +113,7 @@ def _with_others(
     return replace(summary, others=UnseenScores(len(learnt) - count, mean, accuracy))
 
 
-def _masks(folder: Location, records: Mapping[str, Mapping[str, Any]]) -> dict[str, LabelEntry]:
+def _masks(folder: Location, records: Mapping[str, Mapping[str, Any]]) -> Mapping[str, LabelEntry]:
     """Return the masks of a folder by stem: the manifest's, else all that may be masks."""
     files = {stem: folder / record["mask"] for stem, record in records.items()}
     found: Mapping[str, Location] = {stem: path for stem, path in files.items() if path.is_file()}

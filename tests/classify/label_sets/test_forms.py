@@ -410,7 +410,7 @@ def test_photographs_are_refused(maps):
     with pytest.raises(InputError, match="if they are photographs, give the folder of label maps"):
         read(folder)
     (folder / "classes.json").write_text(json.dumps(LISTED))
-    with pytest.raises(InputError, match="has other colours than classes.json in 100 % of its"):
+    with pytest.raises(InputError, match=r"has other colours than classes\.json in 100 % of its"):
         read(folder)
 
 

@@ -1,4 +1,4 @@
-"""``dseg labels``: what is understood of labels from other programs, and plain ones made of them."""
+"""``dseg labels``: what is understood of other programs' labels, and plain ones made of them."""
 
 import json
 import shutil
@@ -46,8 +46,13 @@ def coco(world, path, stems=("p0", "p1", "p2")):
         corners = [5, 6, 20, 6, 20, 18, 5, 18]
         annotations.append(
             {
-                "id": number, "image_id": number, "category_id": 7, "iscrowd": 0,
-                "segmentation": [corners], "area": 180, "bbox": [5, 6, 15, 12],
+                "id": number,
+                "image_id": number,
+                "category_id": 7,
+                "iscrowd": 0,
+                "segmentation": [corners],
+                "area": 180,
+                "bbox": [5, 6, 15, 12],
             }
         )
         meant[stem] = np.zeros((height, width), np.uint8)
@@ -276,8 +281,13 @@ def test_a_folder_of_labelme_files_beside_the_photographs(dseg, own_world, store
         height, width = label_of(own_world.truth / f"{stem}.png").shape
         shape = {"label": "boat", "points": [[5, 6], [20, 18]], "shape_type": "rectangle"}
         whole = {
-            "version": "5.5.0", "flags": {}, "imagePath": f"{stem}.png", "imageData": None,
-            "shapes": [shape], "imageHeight": height, "imageWidth": width,
+            "version": "5.5.0",
+            "flags": {},
+            "imagePath": f"{stem}.png",
+            "imageData": None,
+            "shapes": [shape],
+            "imageHeight": height,
+            "imageWidth": width,
         }
         (own_world.photos / f"{stem}.json").write_text(json.dumps(whole))
     fitted = dseg("fit", store, own_world.photos, *QUICK, "--json")
