@@ -269,5 +269,11 @@ def _run_lengths(bitmap: Bitmap, size: tuple[int, int]) -> dict[str, Any]:
 
 
 COCO = Format(
-    name="coco", title="COCO", recognise=_recognise, read=_read, write=_write, suffix=".json"
+    name="coco",
+    title="COCO",
+    recognise=_recognise,
+    read=_read,
+    write=_write,
+    suffix=".json",
+    in_zip=True,
 )

@@ -219,5 +219,11 @@ def _write_labels(file: TextIO, classes: Sequence[ClassToWrite]) -> None:
 
 
 CVAT = Format(
-    name="cvat", title="CVAT", recognise=_recognise, read=_read, write=_write, suffix=".xml"
+    name="cvat",
+    title="CVAT",
+    recognise=_recognise,
+    read=_read,
+    write=_write,
+    suffix=".xml",
+    in_zip=True,
 )

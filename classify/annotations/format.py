@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...store.errors import InputError
 from ...store.texts import parse_json, read_text
-from .limits import MOST_BYTES
+from .limits import MOST_BYTES, MOST_CONTAINERS
 from .model import Annotations, Colour
 from .xml_text import parse_xml
 
@@ -37,11 +37,20 @@ class Candidate:
 
     @cached_property
     def head(self) -> bytes:
-        """The first 4096 bytes; none of a folder."""
+        """The first 4096 bytes; none of a folder.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
         if self.path.is_dir():
             return b""
-        with self.path.open("rb") as file:
-            return file.read(_HEAD)
+        try:
+            with self.path.open("rb") as file:
+                return file.read(_HEAD)
+        except OSError as error:
+            raise InputError(f"'{self.path}' cannot be read: {error.strerror}") from error
 
     @cached_property
     def json(self) -> Any:
@@ -55,7 +64,10 @@ class Candidate:
         if self._first_signs[:1] not in ("{", "["):
             return None
         try:
-            return parse_json(read_text(self.path, MOST_BYTES))
+            text = read_text(self.path, MOST_BYTES)
+            if text.count("[") + text.count("{") > MOST_CONTAINERS:
+                raise ValueError(f"it has more than {MOST_CONTAINERS} lists and objects")
+            return parse_json(text)
         except json.JSONDecodeError as error:
             raise InputError(f"'{self.path}' is not valid JSON: {error}") from error
         except ValueError as error:
@@ -146,6 +158,8 @@ class Format:
         Of the name of what is written, such as ".json"; empty for a folder.
     orders_classes : bool
         Whether files give classes an order; else those of a folder are sorted by name.
+    in_zip : bool
+        Whether its files, ``.json`` or ``.xml``, are found in a zip file, too.
     """
 
     name: str
@@ -156,3 +170,4 @@ class Format:
     target: Literal["file", "folder"] = "file"
     suffix: str = ""
     orders_classes: bool = True
+    in_zip: bool = False

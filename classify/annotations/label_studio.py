@@ -247,4 +247,5 @@ LABEL_STUDIO = Format(
     write=_write,
     target="folder",
     orders_classes=False,
+    in_zip=True,
 )

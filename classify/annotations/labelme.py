@@ -190,4 +190,5 @@ LABELME = Format(
     write=_write,
     target="folder",
     orders_classes=False,
+    in_zip=True,
 )

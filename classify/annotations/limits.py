@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...store.errors import InputError
+from ...store.format.bounds import MOST_PIXELS
 from .model import Bitmap
+from .packed import packed
 
 __all__ = [
     "MOST_BYTES",
+    "MOST_CONTAINERS",
     "MOST_COORDINATE",
     "MOST_MASK_PIXELS",
     "MOST_PIXELS",
@@ -22,27 +24,27 @@ __all__ = [
 ]
 
 MOST_BYTES = 128 * 2**20
-"""Of an annotation file; JSON of this length has 3 GB in memory at most."""
-
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
-"""Of an image: Pillow, by which dseg reads images, opens no larger one."""
+"""Of an annotation file, which with `MOST_CONTAINERS` has 2.5 GB in memory at most."""
 
 MOST_COORDINATE = 1e9
 """Of a shape's corner, in pixels: beyond it a file is damaged, not its shape large."""
 
 
-MOST_MASK_PIXELS = 2**31
-"""Of the masks in an annotation file, each cut to its frame: a byte each."""
+MOST_CONTAINERS = 4_000_000
+"""Lists and objects in a JSON file; an empty one has 80 bytes in memory, of 3 in the file."""
+
+MOST_MASK_PIXELS = 2**33
+"""Of the masks in an annotation file, each cut to its frame: they take a minute or two."""
 
 
 class PixelBudget:
-    """Counts the pixels of the masks of a file, which together must fit in memory."""
+    """Counts the pixels of the masks of a file, and packs them: together they may be many."""
 
     def __init__(self) -> None:
         self._taken = 0
 
     def take(self, bitmap: Bitmap) -> Bitmap:
-        """Return a mask.
+        """Return a mask, packed.
 
         Raises
         ------
@@ -55,7 +57,7 @@ class PixelBudget:
                 f"its masks have together more than {MOST_MASK_PIXELS} pixels, the most that dseg "
                 "reads: split it into files of fewer images"
             )
-        return bitmap
+        return packed(bitmap)
 
 
 def checked_size(height: object, width: object) -> tuple[int, int]:

@@ -19,4 +19,6 @@ def _read(_: Candidate) -> Annotations:
     )
 
 
-PASCAL_VOC = Format(name="pascal-voc", title="Pascal VOC", recognise=_recognise, read=_read)
+PASCAL_VOC = Format(
+    name="pascal-voc", title="Pascal VOC", recognise=_recognise, read=_read, in_zip=True
+)

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from ...store.atomic_folder import atomic_folder, temporary_path
 from ...store.errors import InputError
 from ...store.failed_writes import writing
+from ...store.urls.location import UrlPath, location
+from ...store.urls.walking import lower_suffix, walk, within
 from .coco import COCO
 from .cvat import CVAT
 from .format import Candidate, ClassToWrite, Format, MaskToWrite
@@ -22,7 +25,7 @@ FORMATS: tuple[Format, ...] = (COCO, CVAT, LABEL_STUDIO, LABELME, PASCAL_VOC)
 
 
 def open_annotations(path: Path) -> Annotations | None:
-    """Read an annotation file, or a folder with one file or many of one format.
+    """Read an annotation file, or a folder or zip file with one or many of one format.
 
     The format is recognised by the content. Of a folder, sub-folders are read too; hidden files,
     and files that are no annotations, are left out.
@@ -51,13 +54,18 @@ def open_annotations(path: Path) -> Annotations | None:
                 f"'{path}' holds annotations of several formats: '{first}' is {found[0].title}, "
                 f"'{candidate.path}' is {kind.title}. Give a folder with one of them, or a file"
             )
-        found[1].append((candidate, _read(kind, candidate)))
+        annotations = _read(kind, candidate)
+        # Not the candidate itself, which holds the content of its file.
+        found[1].append((Candidate(candidate.path, candidate.within), annotations))
     return None if found is None else _joined(path, *found)
 
 
 def _candidates(path: Path) -> Iterator[Candidate]:
     """Yield a file, or a folder itself and then its files, in the order of their names."""
-    yield Candidate(path)
+    whole = Candidate(path)
+    yield whole
+    if whole.head.startswith(b"PK") and _format_of(whole) is None:
+        yield from _zipped(path)
     if not path.is_dir() or _format_of(Candidate(path)) is not None:
         return
     for parent, folders, files in os.walk(path):
@@ -66,6 +74,20 @@ def _candidates(path: Path) -> Iterator[Candidate]:
             file = Path(parent, name)
             if not name.startswith(".") and file.is_file():
                 yield Candidate(file, file.relative_to(path).as_posix())
+
+
+def _zipped(path: Path) -> Iterator[Candidate]:
+    """Yield the annotation files in a zip file, as tools export them, perhaps beside images."""
+    root = location(path)
+    if not isinstance(root, UrlPath):  # of another name
+        return
+    for file in walk(root).files:
+        if lower_suffix(file) in (".json", ".xml"):
+            # What stands for a Path: it is opened, and its name is shown.
+            candidate = Candidate(cast(Path, file), within(file, root))
+            kind = _format_of(candidate)
+            if kind is not None and kind.in_zip:
+                yield candidate
 
 
 def _format_of(candidate: Candidate) -> Format | None:

@@ -1,6 +1,7 @@
 """COCO's JSON, against pycocotools."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -161,7 +162,22 @@ def test_refuses_what_it_cannot_use(put, value, words):
         open_annotations(put(value))
 
 
-def test_masks_that_together_do_not_fit_in_memory_are_refused(put, monkeypatch):
+def test_masks_lie_packed_in_memory(put):
+    """Twenty masks of four megapixels: 80 MB as they are drawn, less than two as they are kept."""
+    runs = {"size": [2000, 2000], "counts": [7, 3_999_000, 993]}
+    value = coco(*[{"category_id": 9, "segmentation": runs}] * 20)
+    value["images"][0] |= {"height": 2000, "width": 2000}
+    tracemalloc.start()
+    found = open_annotations(put(value))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 2_000_000
+    (area,) = found.images[0].shapes[-1].areas
+    assert area.pixels.shape == (2000, 2000)
+    assert area.pixels.sum() == 3_999_000
+
+
+def test_more_pixels_of_masks_than_can_be_read_in_time_are_refused(put, monkeypatch):
     monkeypatch.setattr("dseg.classify.annotations.limits.MOST_MASK_PIXELS", 40)
     whole = {"category_id": 9, "segmentation": {"size": [4, 6], "counts": [0, 24]}}
     open_annotations(put(coco(whole)))

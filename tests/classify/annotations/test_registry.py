@@ -1,5 +1,8 @@
 """Which files are annotations, and what a folder of them says."""
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 from dseg.classify.annotations.format import MaskToWrite
@@ -55,6 +58,34 @@ def test_a_folder_says_what_its_files_say(put, tmp_path):
     assert found.classes == (("a", None), ("b", None))
 
 
+def test_the_zip_file_that_a_tool_exports_is_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "job.zip", "w") as archive:
+        archive.writestr("sub/annotations/7.json", json.dumps(labelme("7.jpg", "b")))
+        archive.writestr("sub/images/7.jpg", b"no annotation")
+        archive.writestr("sub/8.json", json.dumps(labelme("8.jpg", "a")))
+        archive.writestr("sub/other.json", "{}")
+    found = open_annotations(tmp_path / "job.zip")
+    assert [image.name for image in found.images] == ["8.jpg", "annotations/7.jpg"]
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("other.json", "{}")
+    assert open_annotations(tmp_path / "other.zip") is None
+    (tmp_path / "cut.zip").write_bytes((tmp_path / "job.zip").read_bytes()[:200])
+    with pytest.raises(InputError, match=r"cut\.zip' is no zip file, or is damaged"):
+        open_annotations(tmp_path / "cut.zip")
+    whole = (tmp_path / "job.zip").read_bytes()
+    (tmp_path / "bad.zip").write_bytes(whole.replace(b'"label": "b"', b'"label": "c"'))
+    with pytest.raises(InputError, match=r"bad\.zip/annotations/7\.json' cannot be read: the zip"):
+        open_annotations(tmp_path / "bad.zip")
+
+
+def test_a_file_that_unpacks_to_more_than_is_read_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("dseg.classify.annotations.format.MOST_BYTES", 2**20)
+    with zipfile.ZipFile(tmp_path / "job.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("7.json", "[" + " " * 2**21)
+    with pytest.raises(InputError, match="more than 1 MiB, the most that dseg reads"):
+        open_annotations(tmp_path / "job.zip")
+
+
 def test_a_folder_of_several_formats_is_refused(put, tmp_path):
     put(labelme("7.jpg"), "in/7.json")
     put(COCO, "in/all.json")
@@ -70,6 +101,8 @@ def test_a_file_that_may_be_of_two_formats_is_refused(put):
 def test_json_is_bounded(put):
     with pytest.raises(InputError, match="nested deeper than 100"):
         open_annotations(put("[" * 5000 + "]" * 5000))
+    with pytest.raises(InputError, match="it has more than 4000000 lists and objects"):
+        open_annotations(put("[" + "{}," * 4_000_000 + "{}]"))
 
 
 def test_files_that_are_too_large_are_refused(put, monkeypatch):
