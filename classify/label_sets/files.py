@@ -10,7 +10,7 @@ from ...store.names import stem_of
 from ...store.urls.location import Location
 from ...store.urls.walking import Walk, count_suffixes, lower_suffix, walk, within
 
-__all__ = ["LabelFiles", "find_label_files"]
+__all__ = ["GROUPS", "LabelFiles", "find_label_files"]
 
 # Of one folder, the files of one of these groups are read: the first of which one is a label map.
 GROUPS = (
@@ -18,6 +18,8 @@ GROUPS = (
     (".tif", ".tiff", ".npz", ".bmp", ".gif", ".webp"),
     (".jpg", ".jpeg"),
 )
+"""The last ones are of photographs, too."""
+
 _OTHERS = frozenset({suffix for group in GROUPS for suffix in group}) | {
     *(".gz", ".json", ".mat", ".nii", ".xml")
 }

@@ -17,7 +17,7 @@ from ..labels.palettes import check_palettes
 from ..labels.survey import LabelSurvey
 from .annotated import annotated_set
 from .class_table import ClassTable, load_class_table, read_class_table
-from .files import LabelFiles, find_label_files
+from .files import GROUPS, LabelFiles, find_label_files
 from .index_maps import TwoValues, recognise_index
 from .known_tables import cityscapes_classes, cityscapes_colours, cityscapes_ids
 from .label_set import LabelOptions, LabelSet, Recognised
@@ -102,11 +102,12 @@ def open_label_set(
         If there is no such place, it is not clear what files say, or one is damaged.
     """
     options = options or LabelOptions()
+    local = _on_this_machine(source)
     if isinstance(source, Path) and source.is_file():
         return _annotated(source, known, options) or _no_annotations(source)
     found = find_label_files(source, images, known, options.what)
-    if not found.files and isinstance(source, Path):
-        annotated = _annotated(source, known, options)
+    if local is not None and _may_be_images(found, known):
+        annotated = _annotated(local, known, options)
         if annotated is not None:
             return annotated
     if options.classes_file is not None:
@@ -121,6 +122,19 @@ def open_label_set(
     looked_at = [stem for stem in found.files if stem in known]
     looked_at.sort(key=lambda stem: stem not in first)
     return _of_files(source, found, table, looked_at, options)
+
+
+def _on_this_machine(source: Location) -> Path | None:
+    """Return a folder or zip file of this machine as a path; of what is by URL nothing."""
+    if isinstance(source, Path):
+        return source
+    return Path(source.root) if not source.key and "://" not in source.root else None
+
+
+def _may_be_images(found: LabelFiles, known: Collection[str] | None) -> bool:
+    """Whether there are no label maps, or what may be the photographs beside annotation files."""
+    photographs = all(lower_suffix(path) in GROUPS[-1] for path in found.files.values())
+    return photographs or (known is not None and not found.files.keys() & set(known))
 
 
 def _annotated(

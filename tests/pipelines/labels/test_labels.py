@@ -295,6 +295,20 @@ def test_a_folder_of_labelme_files_beside_the_photographs(dseg, own_world, store
     assert list(json.loads(fitted.out)["classes"]) == ["background", "boat"]
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_annotations_with_other_copies_of_the_images(dseg, own_world, store, tmp_path, zipped):
+    """As tools export them: these photographs are no masks."""
+    (tmp_path / "export/images").mkdir(parents=True)
+    coco(own_world, tmp_path / "export/coco.json")
+    for stem in ("p0", "p1"):
+        with Image.open(own_world.photos / f"{stem}.png") as photo:
+            photo.save(tmp_path / f"export/{'images/' if zipped else ''}{stem}.jpg")
+    given = shutil.make_archive("export", "zip", "export") if zipped else "export"
+    fitted = dseg("fit", store, given, *QUICK)
+    assert fitted.code == 0, fitted.err
+    assert "COCO annotations, 2 classes" in fitted.err
+
+
 def test_distil_takes_masks_of_other_programs(dseg, coloured, own_world, store, tmp_path):
     """Its teacher was trained on plain label maps, whose classes are in another order."""
     (own_world.labels / "classes.txt").write_text("background\nsun\nboat")
