@@ -5,7 +5,7 @@ they get, of the classes near by, the one whose colour is nearest. So the border
 white does not become a line of grey. A whole area of an unknown colour is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from .index_maps import REFUSE_OFF
 from .label_set import dtype_of
 from .pixels import Pixels, read_pixels
 
-__all__ = ["Coloured", "colours_in", "flat", "packed", "unpacked"]
+__all__ = ["Coloured", "bands", "colours_in", "flat", "packed", "unpacked"]
 
 _TOLERANCE = 12
 """By which each channel may differ from a class's colour, as in JPEGs of good quality."""
@@ -31,7 +31,8 @@ border."""
 _REACH = 2
 """Pixels from an unknown one to the classes that it may belong to."""
 
-_CHUNK = 1 << 17
+_CHUNK = 1 << 20
+"""Pixels that are looked at at a time."""
 
 
 def packed(values: NDArray[Any]) -> NDArray[np.uint32]:
@@ -61,6 +62,13 @@ def colours_in(pixels: Pixels) -> NDArray[np.uint8]:
         return np.asarray(palette[values], np.uint8)
     grey = np.clip(values, 0, 255).astype(np.uint8)
     return np.stack([grey] * 3, axis=2)
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield the rows of an image a few at a time, so that what is computed of them is small."""
+    step = max(1, _CHUNK // max(1, shape[1]))
+    for start in range(0, shape[0], step):
+        yield slice(start, start + step)
 
 
 def flat(colours: NDArray[np.uint32]) -> NDArray[np.bool_]:
@@ -121,7 +129,10 @@ class Coloured:
     def read_and_count(
         self, file: Location, what: str
     ) -> tuple[NDArray[np.integer[Any]], int, int]:
-        """Return the ids, and how many pixels have none of the colours, of how many pixels."""
+        """Return the ids, and how many pixels have none of the colours, of how many pixels.
+
+        If those are too many, the ids mean nothing.
+        """
         pixels = read_pixels(file, what)
         values = colours_in(pixels)
         places = self._exact(values)
@@ -129,6 +140,8 @@ class Coloured:
         if pixels.clear is not None:
             off &= ~pixels.clear
         count = int(np.count_nonzero(off))
+        if count > REFUSE_OFF * off.size:
+            return np.zeros(off.shape, np.uint8), count, off.size
         if count:
             self._refuse_areas(values, off, f"{what} '{file}'")
             places[off] = self._near(values, places, off)
@@ -148,13 +161,17 @@ class Coloured:
 
     def _exact(self, values: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Return the number of each pixel's colour, (H, W); -1 where it is none."""
-        numbers, inverse = np.unique(packed(values), return_inverse=True)
-        found = np.full(len(numbers), -1, np.int32)
-        colours = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1)
-        for k, colour in enumerate(np.array(self.colours, np.int64)):
-            near = np.abs(colours.astype(np.int64) - colour).max(axis=1) <= self._tolerance
-            found[near] = k
-        return found[inverse].reshape(values.shape[:2])
+        table, tolerance = np.array(self.colours, np.int64), self._tolerance
+        places = np.empty(values.shape[:2], np.int32)
+        for rows in bands(values.shape):
+            numbers, inverse = np.unique(packed(values[rows]), return_inverse=True)
+            found = np.full(len(numbers), -1, np.int32)
+            colours = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1)
+            for k, colour in enumerate(table):
+                near = np.abs(colours.astype(np.int64) - colour).max(axis=1) <= tolerance
+                found[near] = k
+            places[rows] = found[inverse].reshape(places[rows].shape)
+        return places
 
     def _refuse_areas(self, values: NDArray[np.uint8], off: NDArray[np.bool_], what: str) -> None:
         colours = packed(values)
@@ -181,8 +198,8 @@ class Coloured:
         every_y, every_x = np.nonzero(off)
         found = np.empty(len(every_y), np.int32)
         side = 2 * _REACH + 1
-        for start in range(0, len(every_y), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(every_y), _CHUNK // 8):
+            part = slice(start, start + _CHUNK // 8)
             y, x = every_y[part], every_x[part]
             own = values[y, x].astype(np.int32)
             best = np.full(len(y), np.iinfo(np.int32).max)

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...store.errors import InputError
 from ..labels.classes import Classes, Colour, default_classes, default_colour
 from ..labels.label_entry import LabelEntry
 from .class_table import VOID_BORDER, ClassTable
-from .colour_maps import Coloured, colours_in, flat, packed, unpacked
+from .colour_maps import Coloured, bands, colours_in, flat, packed, unpacked
 from .index_maps import REFUSE_OFF, off_notes
 from .known_tables import voc_colours
 from .label_set import LabelOptions, Recognised, ignore_beside
@@ -156,18 +157,27 @@ def _seen(entries: Iterable[LabelEntry], what: str) -> _Seen:
         pixels = read_pixels(entry.file, what)
         colours = packed(colours_in(pixels))
         opaque = np.ones(colours.shape, bool) if pixels.clear is None else ~pixels.clear
-        for counter, places in ((seen.pixels, opaque), (seen.areas, opaque & flat(colours))):
-            numbers, counts = np.unique(colours[places], return_counts=True)
-            most = np.argsort(-counts, kind="stable")[:_MOST_COUNTED]
-            counter.update(dict(zip(numbers[most].tolist(), counts[most].tolist(), strict=True)))
-            if counter is seen.pixels:
-                seen.maps.update(numbers[most].tolist())
+        own = _counted(colours, opaque)
+        seen.pixels.update(own)
+        seen.maps.update(own.keys())
+        seen.areas.update(_counted(colours, opaque & flat(colours)))
         seen.total += int(opaque.sum())
         seen.clear |= pixels.clear is not None
         seen.lossy |= pixels.lossy
         for counter in (seen.pixels, seen.areas, seen.maps):
             _keep_most(counter)
     return seen
+
+
+def _counted(colours: NDArray[np.uint32], places: NDArray[np.bool_]) -> Counter[int]:
+    """Return the pixels of each colour, of the most common ones."""
+    found = Counter[int]()
+    for rows in bands(colours.shape):
+        numbers, counts = np.unique(colours[rows][places[rows]], return_counts=True)
+        most = np.argsort(-counts, kind="stable")[:_MOST_COUNTED]
+        found.update(dict(zip(numbers[most].tolist(), counts[most].tolist(), strict=True)))
+        _keep_most(found)
+    return found
 
 
 def _keep_most(counter: Counter[int]) -> None:

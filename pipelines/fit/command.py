@@ -79,12 +79,13 @@ def fit(context: click.Context, /, **given: Any) -> int:
     """Train the ensemble on the labelled images of a feature store.
 
     Several STORES of the same images are joined: their features are used together. LABELS is a
-    folder with a label map for some of the images, matched by name: an index or palette PNG, 16-bit
-    PNG or .npy of the image's size. classes.txt in that folder or its parent folder names the
-    classes, one per line.
+    folder with a label map for some of the images, matched by name: index PNGs, .npy, RGB masks and
+    others; or an annotation file, such as COCO. classes.txt in that folder or its parent folder
+    names the classes, one per line. `dseg labels check` shows what is understood.
 
     \b
     dseg fit feats.zarr labels/
+    dseg fit feats.zarr coco.json
     dseg fit feats.zarr labels/ --list train.txt --memory 2GB --out model/
     dseg fit feats.zarr labels/ --folds 5 --folds-out held-out/
     dseg fit ddpm.zarr mae.zarr labels/
