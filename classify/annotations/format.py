@@ -1,6 +1,7 @@
 """What an annotation format is to the registry, and what is handed to it: a file, or masks."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,11 @@ from .xml_text import parse_xml
 __all__ = ["Candidate", "ClassToWrite", "Format", "MaskToWrite", "Writer"]
 
 _HEAD = 4096
+
+# How annotation files begin. Others that begin nearly so, such as TOML, lines of JSON and HTML, lie
+# among images, too: of those nothing is said if they are no JSON or XML.
+_JSON = re.compile(r"\{\s*\"|\[\s*[\[{]")
+_XML = "<annotation"
 
 
 class Candidate:
@@ -59,9 +65,9 @@ class Candidate:
         Raises
         ------
         InputError
-            If it begins as JSON but is damaged, or too large.
+            If it begins as an annotation file does but is damaged, or too large.
         """
-        if self._first_signs[:1] not in ("{", "["):
+        if not _JSON.match(self._first_signs):
             return None
         try:
             text = read_text(self.path, MOST_BYTES)
@@ -69,6 +75,8 @@ class Candidate:
                 raise ValueError(f"it has more than {MOST_CONTAINERS} lists and objects")
             return parse_json(text)
         except json.JSONDecodeError as error:
+            if error.msg == "Extra data":  # lines of JSON, such as dseg's records
+                return None
             raise InputError(f"'{self.path}' is not valid JSON: {error}") from error
         except ValueError as error:
             raise InputError(f"'{self.path}' cannot be read: {error}") from error
@@ -80,9 +88,9 @@ class Candidate:
         Raises
         ------
         InputError
-            If it begins as XML but is damaged, too large, or declares entities.
+            If it begins as an annotation file does but is damaged, too large, or has a DOCTYPE.
         """
-        if not self._first_signs.startswith("<"):
+        if not (self._first_signs.startswith("<") and _XML in self._first_signs):
             return None
         try:
             return parse_xml(self.path)

@@ -115,7 +115,7 @@ OUTSIDE = (
         (LAUGHS, "it has a DOCTYPE, which annotation files have not"),
         (OUTSIDE, "it has a DOCTYPE, which annotation files have not"),
         ("<annotations>" + "<a>" * 100_000, "it is nested deeper than 100 elements"),
-        ('<?xml version="1.0" encoding="nothing"?><a/>', "unknown encoding: nothing"),
+        ('<?xml version="1.0" encoding="nothing"?><annotation/>', "unknown encoding: nothing"),
     ],
 )
 def test_refuses_xml_that_would_do_harm(put, text, words):

@@ -28,7 +28,11 @@ COCO = {"images": [], "annotations": [], "categories": []}
 
 @pytest.mark.parametrize(
     "value",
-    ["", "hello", "3", "null", {}, [], [{}], ["sky", "tree"], {"a": 1}, "<svg/>", "<html></html>"],
+    [
+        *("", "hello", "3", "null", {}, [], [{}], ["sky", "tree"], {"a": 1}, "<svg/>", "<html>"),
+        *("[extract]\nsize = 32\n", '{"stem": "a"}\n{"stem": "b"}\n', "[a](b.md)", "{", "<"),
+        "<!DOCTYPE html><html></html>",
+    ],
 )
 def test_other_files_are_none(put, value):
     assert open_annotations(put(value)) is None
@@ -81,7 +85,7 @@ def test_the_zip_file_that_a_tool_exports_is_read(tmp_path):
 def test_a_file_that_unpacks_to_more_than_is_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("dseg.classify.annotations.format.MOST_BYTES", 2**20)
     with zipfile.ZipFile(tmp_path / "job.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("7.json", "[" + " " * 2**21)
+        archive.writestr("7.json", "[{" + " " * 2**21)
     with pytest.raises(InputError, match="more than 1 MiB, the most that dseg reads"):
         open_annotations(tmp_path / "job.zip")
 
@@ -108,7 +112,7 @@ def test_json_is_bounded(put):
 def test_files_that_are_too_large_are_refused(put, monkeypatch):
     monkeypatch.setattr("dseg.classify.annotations.format.MOST_BYTES", 2**20)
     monkeypatch.setattr("dseg.classify.annotations.xml_text.MOST_BYTES", 2**20)
-    for first in ("[", "<a>"):
+    for first in ('{"', "<annotations>"):
         with pytest.raises(InputError, match="more than 1 MiB, the most that dseg reads"):
             open_annotations(put(first + " " * 2**20))
 
