@@ -1,13 +1,14 @@
 """What files beside label maps say of classes: names, and the ids or colours that stand for them.
 
-=================  ==============================================================================
-file               says
-=================  ==============================================================================
-``classes.json``   names; the position, or ``"id"``, is the id in label maps; colours, if given
-``classes.txt``    names; the line is the id
-``labelmap.txt``   CVAT's: names and colours, ``cat:128,0,0::``; ids mean nothing
-``class_dict.csv`` names and colours, ``cat,128,0,0``; ids mean nothing
-=================  ==============================================================================
+=================== ============================================================================
+file                says
+=================== ============================================================================
+``classes.json``    names; the position, or ``"id"``, is the id in label maps; colours, if given
+``classes.txt``     names; the line is the id
+``labelmap.txt``    CVAT's: names and colours, ``cat:128,0,0::``; ids mean nothing
+``class_dict.csv``  names and colours, ``cat,128,0,0``; ids mean nothing
+``class_names.txt`` labelme's: as ``classes.txt``
+=================== ============================================================================
 """
 
 import re
@@ -35,6 +36,9 @@ Say = Callable[[str], None] | None
 
 BACKGROUNDS = frozenset({"background", "_background_"})
 """What programs call the class of all that is nothing else, in lower case."""
+
+_OTHERS = ("labelmap.txt", "class_dict.csv", "class_names.txt")
+"""Files that are looked for where there is neither ``classes.json`` nor ``classes.txt``."""
 
 _VOIDS = frozenset(
     {"unlabelled", "unlabeled", "void", "ignore", "ignored", "__ignore__", "don't care"}
@@ -108,7 +112,7 @@ def load_class_table(folder: Location, say: Say = None) -> ClassTable | None:
         found = classes_in(parent, say)
         if found is not None:
             return _of_classes(*found)
-        for name in ("labelmap.txt", "class_dict.csv"):
+        for name in _OTHERS:
             if (parent / name).is_file():
                 return read_class_table(parent / name, say)
     return None

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...store.errors import InputError
@@ -31,6 +31,9 @@ _SEPARATORS = "_-. "
 _PREFERRED = ("_gtFine_labelIds", "_gtCoarse_labelIds", "_gtFine_labelTrainIds")
 
 
+_PREFERRED_FOLDERS = ("SegmentationClass", "SegmentationClassPNG", "labels", "masks")
+
+
 @dataclass(frozen=True)
 class LabelFiles:
     """The label maps of a folder.
@@ -39,13 +42,16 @@ class LabelFiles:
     ----------
     files : mapping
         Path of each by its image's stem; of one that has no image, by its own.
+    root : path
+        The folder that they are in: the one given, or a folder of it.
     ending : str
         What the names have more than those of their images, such as "_mask"; often nothing.
     skipped : str
         In words, which files may be label maps too but are not read; empty if there are none.
     """
 
-    files: Mapping[str, Location] = field(default_factory=dict)
+    files: Mapping[str, Location]
+    root: Location
     ending: str = ""
     skipped: str = ""
 
@@ -59,7 +65,8 @@ def find_label_files(
     """Find the label maps of a folder and its sub-folders; links to folders are followed.
 
     A file is of the image with the same path without extension, in Unicode's composed form. If no
-    file is, the names may have an ending of their own, such as ``7_mask.png`` for ``7.jpg``.
+    file is, the names may have an ending of their own, such as ``7_mask.png`` for ``7.jpg``; or all
+    are in one sub-folder, such as ``SegmentationClass/`` of what CVAT and labelme export.
 
     Parameters
     ----------
@@ -81,14 +88,26 @@ def find_label_files(
     found, excluded = walk(root), {image.resolve() for image in images}
     groups = list(_grouped(found, root, excluded, what))
     stems = None if known is None else set(known)
-    for group in groups:
-        paired = _paired(group, stems, root)
-        if paired is not None:
-            break
-    else:
-        paired = next(((group, "") for group in groups if group), ({}, ""))
-    files, ending = paired
-    return LabelFiles(files, ending, _skipped(found, root, files, excluded, stems))
+    pairs = (_paired(group, stems, root) for group in groups)
+    paired = next((pair for pair in pairs if pair is not None), None)
+    if paired is None and stems:
+        inner = _folder_for(stems, groups, root)
+        if inner is not None:
+            return find_label_files(inner, images, known, what)
+    files, ending = paired or next(((group, "") for group in groups if group), ({}, ""))
+    return LabelFiles(files, root, ending, _skipped(found, root, files, excluded, stems))
+
+
+def _folder_for(
+    known: set[str], groups: Iterable[Mapping[str, Location]], root: Location
+) -> Location | None:
+    """Return the sub-folder in which label maps of the images are, if only one may be it."""
+    parts = (stem.partition("/") for group in groups for stem in group)
+    folders = {first for first, _, rest in parts if rest in known}
+    best = [name for name in _PREFERRED_FOLDERS if name in folders]
+    if best or len(folders) == 1:
+        return root / (best or list(folders))[0]
+    return None
 
 
 def _grouped(

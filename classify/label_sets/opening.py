@@ -113,7 +113,7 @@ def open_label_set(
     if options.classes_file is not None:
         table = read_class_table(options.classes_file, say)
     elif table is None:
-        table = load_class_table(source, say)
+        table = load_class_table(found.root, say)
     if not found.files:
         return LabelSet(
             source, {}, table.classes if table else None, options.ignore, skipped=found.skipped

@@ -85,3 +85,16 @@ def test_nothing_to_read(folder):
     found = find_label_files(folder("a.nii", ".b.png"), (), ["a"])
     assert not found.files
     assert found.skipped.endswith("1 .nii, 1 hidden")
+
+
+def test_one_sub_folder_with_all_label_maps(folder):
+    """As CVAT exports them; those of the objects lie beside."""
+    root = folder("SegmentationClass/7.png", "SegmentationObject/7.png", "labelmap.txt")
+    found = find_label_files(root, (), ["7", "8"])
+    assert found.files == {"7": root / "SegmentationClass/7.png"}
+    assert found.root == root / "SegmentationClass"
+
+
+def test_two_sub_folders_of_which_either_may_be_meant(folder):
+    root = folder("a/7.png", "b/7.png")
+    assert set(find_label_files(root, (), ["7"]).files) == {"a/7", "b/7"}  # none of an image

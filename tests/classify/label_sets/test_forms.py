@@ -574,3 +574,11 @@ def test_damaged_files(maps, suffix):
         (folder / f"1.{suffix}").write_bytes(whole[:cut])
         with pytest.raises(InputError, match=rf"1\.{suffix}'"):
             read(folder)
+
+
+@pytest.mark.parametrize("header", [b"{'descr': (", b"(" * 5000, b"{'shape': (2, 2)}"])
+def test_headers_of_arrays_that_are_none(tmp_path, header):
+    start = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little")
+    (tmp_path / "0.npy").write_bytes(start + header)
+    with pytest.raises(InputError, match=r"0\.npy' cannot be read"):
+        open_label_set(tmp_path, ["0"])

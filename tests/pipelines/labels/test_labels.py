@@ -120,6 +120,17 @@ def test_check_of_a_list(dseg, coloured, own_world, tmp_path):
     assert "--list contains 'p5', which have no label map" in told["problems"][0]["words"]
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_export_of_cvat_as_it_is(dseg, coloured, store, tmp_path, zipped):
+    shutil.copytree(coloured, coloured.parent / "SegmentationObject")
+    given = coloured.parent
+    if zipped:
+        given = shutil.make_archive("cvat", "zip", given)
+    told = json.loads(dseg("labels", "check", store, given, "--json").out)
+    assert told["described"] == "RGB masks (png), colours as in labelmap.txt, 3 of 3 label maps"
+    assert not told["problems"]
+
+
 # ---- convert ----
 
 
