@@ -21,6 +21,7 @@ from .image_names import plain_name
 from .limits import PixelBudget, checked_points, checked_size
 from .model import AnnotatedImage, Annotations, Area, Bitmap, Colour, Polygon, Shape
 from .outlines import outlines
+from .overlaps import note_of_overlaps
 from .rasterise import bitmap_of
 
 __all__ = ["COCO"]
@@ -114,7 +115,7 @@ class _Reader:
         for k, name in self._names.items():
             if str(k) in self._only_crowds:
                 notes.append(f"'{name}' has crowds only: they count as that class")
-        return tuple(notes)
+        return (*notes, *note_of_overlaps(images))
 
     def _image(self, k: int, shapes: tuple[Shape, ...]) -> AnnotatedImage:
         image = self._images[k]

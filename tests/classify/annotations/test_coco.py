@@ -101,7 +101,25 @@ def test_reads_polygons_run_lengths_and_crowds_in_the_order_of_the_file(put):
     assert (image.name, image.size) == ("a/7.jpg", (4, 6))
     drawn = rasterise(image, {"cat": 0, "dog": 1}, (4, 6), background=7, ignored=255)
     assert drawn.tolist() == [[1, 1, 0, 0, 0, 255]] * 4
-    assert found.notes == ("crowds count as unlabelled (1)",)
+    assert found.notes == (
+        "crowds count as unlabelled (1)",
+        "shapes of 'cat' cover shapes of 'dog' (images: 1): what comes later in the file counts",
+    )
+
+
+def test_neighbours_and_parts_of_one_class_are_no_overlap(put):
+    large = [[0, 0, 300, 0, 300, 200, 0, 200]]
+    beside = [[299, 0, 600, 0, 600, 400, 299, 400]]  # of one column in common
+    value = coco(
+        {"category_id": 9, "segmentation": large},
+        {"category_id": 9, "segmentation": large},
+        {"category_id": 2, "segmentation": beside},
+    )
+    value["images"][0] |= {"height": 400, "width": 600}
+    assert open_annotations(put(value)).notes == ()
+    runs = {"size": [400, 600], "counts": [40_000, 80_000, 120_000]}
+    value["annotations"][2]["segmentation"] = runs
+    assert open_annotations(put(value)).notes[0].startswith("shapes of 'cat' cover shapes of 'dog'")
 
 
 def test_boxes_without_a_mask_are_unlabelled_and_images_without_shapes_left_out(put):

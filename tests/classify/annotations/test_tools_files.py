@@ -39,6 +39,8 @@ def test_coco_of_datumaro(mask):
     assert found.notes == (
         "boxes without a mask count as unlabelled (1)",
         "'cell' has crowds only: they count as that class",
+        "shapes of 'cell' cover shapes of 'corner' (images: 1): what comes later in the file "
+        "counts",
     )
     (image,) = found.images
     assert (image.name, image.size) == ("sub/7.jpg", (14, 18))
