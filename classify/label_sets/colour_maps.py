@@ -7,6 +7,7 @@ white does not become a line of grey. A whole area of an unknown colour is refus
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,23 @@ def flat(colours: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return same
 
 
+@lru_cache(maxsize=2)
+def _numbers_of(colours: tuple[Colour, ...]) -> NDArray[np.int32]:
+    """Return the number of each of all colours, (256, 256, 256); -1 of those near none. 64 MB.
+
+    Near is by how much each channel may differ; less, where a colour would else be near two.
+    """
+    table = np.array(colours, np.int64)
+    apart = np.abs(table[:, None] - table[None]).max(axis=2)
+    np.fill_diagonal(apart, 255)
+    near = int(min(_TOLERANCE, (apart.min() - 1) // 2))
+    numbers = np.full((256, 256, 256), -1, np.int32)
+    for k, colour in enumerate(table.tolist()):
+        red, green, blue = (slice(max(0, v - near), v + near + 1) for v in colour)
+        numbers[red, green, blue] = k
+    return numbers
+
+
 @dataclass(frozen=True)
 class Coloured:
     """A picture whose colours stand for classes.
@@ -151,26 +169,12 @@ class Coloured:
             ids[pixels.clear] = self.clear
         return ids, count, ids.size
 
-    @property
-    def _tolerance(self) -> int:
-        """By how much each channel may differ, so that no colour is near two."""
-        table = np.array(self.colours, np.int64)
-        apart = np.abs(table[:, None] - table[None]).max(axis=2)
-        np.fill_diagonal(apart, 255)
-        return int(min(_TOLERANCE, (apart.min() - 1) // 2))
-
     def _exact(self, values: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Return the number of each pixel's colour, (H, W); -1 where it is none."""
-        table, tolerance = np.array(self.colours, np.int64), self._tolerance
+        numbers = _numbers_of(self.colours).ravel()
         places = np.empty(values.shape[:2], np.int32)
         for rows in bands(values.shape):
-            numbers, inverse = np.unique(packed(values[rows]), return_inverse=True)
-            found = np.full(len(numbers), -1, np.int32)
-            colours = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1)
-            for k, colour in enumerate(table):
-                near = np.abs(colours.astype(np.int64) - colour).max(axis=1) <= tolerance
-                found[near] = k
-            places[rows] = found[inverse].reshape(places[rows].shape)
+            places[rows] = numbers[packed(values[rows])]
         return places
 
     def _refuse_areas(self, values: NDArray[np.uint8], off: NDArray[np.bool_], what: str) -> None:

@@ -173,7 +173,13 @@ def _counted(colours: NDArray[np.uint32], places: NDArray[np.bool_]) -> Counter[
     """Return the pixels of each colour, of the most common ones."""
     found = Counter[int]()
     for rows in bands(colours.shape):
-        numbers, counts = np.unique(colours[rows][places[rows]], return_counts=True)
+        seen = colours[rows][places[rows]]
+        if not len(seen):
+            continue
+        starts = np.flatnonzero(np.concatenate([[True], seen[1:] != seen[:-1]]))  # of runs
+        lengths = np.diff(np.append(starts, len(seen)))
+        numbers, inverse = np.unique(seen[starts], return_inverse=True)
+        counts = np.bincount(inverse, lengths).astype(np.int64)
         most = np.argsort(-counts, kind="stable")[:_MOST_COUNTED]
         found.update(dict(zip(numbers[most].tolist(), counts[most].tolist(), strict=True)))
         _keep_most(found)
