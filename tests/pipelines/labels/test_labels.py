@@ -5,6 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from dseg.extract.images.files import find_images
+from dseg.pipelines.console.progress import Progress
+from dseg.pipelines.robustness.scored_images import read_scored_images
 from PIL import Image
 
 COLOURS = np.array([[0, 0, 0], [240, 200, 40], [150, 70, 30]], np.uint8)
@@ -318,6 +321,21 @@ def test_annotations_with_other_copies_of_the_images(dseg, own_world, store, tmp
     fitted = dseg("fit", store, given, *QUICK)
     assert fitted.code == 0, fitted.err
     assert "COCO annotations, 2 classes" in fitted.err
+
+
+def test_robustness_turns_label_maps_of_stored_pixels(own_world):
+    """Where photographs are at hand; without the corruptions, which need an extra."""
+    label = label_of(own_world.labels / "p0.png")
+    with Image.open(own_world.photos / "p0.png") as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.save(own_world.photos / "p0.png", exif=exif)
+    files = find_images([own_world.photos])
+    scored = read_scored_images(
+        files, own_world.labels, None, 255, smallest=1, n_classes=3, progress=Progress()
+    )
+    np.testing.assert_array_equal(scored.labels["p0"].read(), np.rot90(label, -1))
+    assert (scored.classes.names, scored.ignore) == (("sea", "sun", "boat"), 255)
 
 
 def test_distil_takes_masks_of_other_programs(dseg, coloured, own_world, store, tmp_path):
