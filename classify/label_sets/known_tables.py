@@ -5,7 +5,7 @@ from functools import cache
 from ..labels.classes import Classes, Colour
 from .class_table import VOID_BORDER, ClassTable
 
-__all__ = ["cityscapes_colours", "cityscapes_ids", "voc_colours"]
+__all__ = ["cityscapes_classes", "cityscapes_colours", "cityscapes_ids", "voc_colours"]
 
 # The 19 classes that Cityscapes scores, in the order of its train ids: name, id, colour.
 # Source: Cordts et al., "The Cityscapes Dataset", CVPR 2016, and the labels its scripts define.
