@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from dseg.classify.labels.label_maps import find_labels
+from dseg.classify.label_sets.files import find_label_files
 from dseg.pipelines.evaluate.config import EvaluateConfig
 from dseg.pipelines.evaluate.run import evaluate
 from dseg.pipelines.extract.config import ExtractConfig
@@ -38,7 +38,7 @@ ALL = 10**9
 
 def divided(data: DataSet, pool: int, scored: int, draw: int) -> tuple[list[str], list[str]]:
     """Return images that may be labelled, and others to score on."""
-    labels, test = find_labels(data.labels), set(data.test)
+    labels, test = find_label_files(data.labels).files, set(data.test)
     stems = sorted(stem for stem in data.paths if stem in labels and stem not in test)
     order = np.random.default_rng(draw).permutation(len(stems)).tolist()
     mixed = [stems[k] for k in order]

@@ -28,6 +28,7 @@ from .export.command import export
 from .extract.command import extract
 from .fit.command import fit
 from .info.command import info
+from .labels.command import labels
 from .predict.command import predict
 from .pretrain.command import pretrain
 from .robustness.command import robustness
@@ -153,6 +154,7 @@ for command in (
     extract,
     fit,
     info,
+    labels,
     predict,
     pretrain,
     robustness,

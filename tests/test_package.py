@@ -47,6 +47,7 @@ FLOORS = {
     "classify": [
         "classify.annotations",
         "classify.labels",
+        "classify.label_sets",
         "classify.ensemble",
         ("classify.inference", "classify.evaluation"),
     ],
@@ -68,7 +69,8 @@ FLOORS = {
             f"pipelines.{command}"
             for command in (
                 *("convert", "curve", "distil", "evaluate", "export", "extract", "fit", "info"),
-                *("predict", "pretrain", "robustness", "sample", "select", "suggest", "synthesize"),
+                *("labels", "predict", "pretrain", "robustness", "sample", "select"),
+                *("suggest", "synthesize"),
             )
         ),
         ("pipelines.demo", "pipelines.doctor", "pipelines.verify"),  # run the other commands

@@ -3,10 +3,9 @@
 Specification: https://docs.cvat.ai/docs/dataset_management/formats/format-smask/.
 """
 
-from pathlib import Path
-
 from ...store.errors import InputError
 from ...store.texts import read_text
+from ...store.urls.location import Location
 from .model import Colour
 
 __all__ = ["read_labelmap"]
@@ -14,7 +13,7 @@ __all__ = ["read_labelmap"]
 _EXPECTED = "expected lines such as 'cat:128,0,0::'"
 
 
-def read_labelmap(path: Path) -> tuple[tuple[str, Colour], ...]:
+def read_labelmap(path: Location) -> tuple[tuple[str, Colour], ...]:
     """Return the classes of a ``labelmap.txt`` in their order, each with its colour.
 
     Parameters

@@ -9,9 +9,10 @@ import torch
 from ...classify.annotations.format import ClassToWrite, MaskToWrite
 from ...classify.annotations.registry import format_named, write_annotations
 from ...classify.inference.specks import remove_specks
+from ...classify.label_sets.files import find_label_files
 from ...classify.labels.checks import check_ids
 from ...classify.labels.classes import Classes, load_classes
-from ...classify.labels.label_maps import IGNORED, find_labels, read_label_map
+from ...classify.labels.label_maps import IGNORED, read_label_map
 from ...extract.images.files import find_images
 from ...store.atomic_folder import is_free
 from ...store.errors import InputError
@@ -135,7 +136,7 @@ def _names(config: ConvertConfig, records: Records) -> dict[str, str]:
             "not known: give their folder with --images"
         )
     by_stem = find_images([config.images]).by_stem
-    stems = records.keys() or find_labels(config.masks, what="mask").keys()
+    stems = records.keys() or find_label_files(config.masks, what="mask").files.keys()
     without = [stem for stem in stems if stem not in by_stem]
     if without:
         raise InputError(f"'{config.images}' has no image for the masks {named(without)}")
@@ -148,7 +149,7 @@ def _paths(config: ConvertConfig, records: Records) -> Mapping[str, Location]:
     """Return where each mask is, by stem."""
     if records:
         return {stem: config.masks / str(record["mask"]) for stem, record in records.items()}
-    return find_labels(config.masks, what="mask")
+    return find_label_files(config.masks, what="mask").files
 
 
 def _left_out(config: ConvertConfig, classes: Classes) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import click
 
 from ..console.options import device_option, existing_folder, list_option, output_options
 from ..console.output import console_of, report
-from ..console.places import existing_folder_or_url, storage_option
+from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from .config import SuggestConfig, Suggestion
 
 __all__ = ["suggest"]
@@ -32,8 +32,8 @@ __all__ = ["suggest"]
 )
 @click.option(
     "--labels",
-    type=existing_folder_or_url,
-    help="Folder of label maps: images that have one are not suggested either.",
+    type=existing_path_or_url,
+    help="Labels, in any form: images that have some are not suggested either.",
 )
 @click.option(
     "--out",

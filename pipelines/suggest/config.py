@@ -21,8 +21,8 @@ class SuggestConfig:
     count : int
         Images to suggest.
     labels : path, optional
-        Folder of label maps: images that have one are not suggested, besides those that the model
-        was trained on.
+        Label maps, in any form: images that have one are not suggested, nor are those that the
+        model was trained on.
     list_file : path, optional
         Stems of the images to choose from.
     out : path, optional

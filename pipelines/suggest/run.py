@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...classify.inference.suggestion import Region, choose, standardised, uncertain_regions
-from ...classify.labels.label_maps import find_labels
+from ...classify.label_sets.opening import open_label_set
 from ...extract.networks.devices import choose_device
 from ...store.errors import DsegError, InputError
 from ...store.spec import FeatureSpec
@@ -81,7 +81,11 @@ class _Search:
     ) -> None:
         wanted = None if config.list_file is None else read_list(config.list_file)
         self._chosen = set(select(source.stems, wanted, "images"))
-        self._labelled = set() if config.labels is None else set(find_labels(config.labels))
+        self._labelled = (
+            set()
+            if config.labels is None
+            else set(open_label_set(config.labels, source.stems).entries)
+        )
         self._count, self._source, self._learnt = config.count, source, learnt
         self._segment: Segment = model.segmenter(source)
         assert isinstance(source, StoreSource)

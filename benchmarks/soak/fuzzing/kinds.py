@@ -272,13 +272,17 @@ def _label_files(data: Path, work: Path) -> list[Sample]:
         {"label.png": _encoded(label.astype(np.uint16), "PNG")},
         {"label.png": coloured.getvalue()},
         {"label.npy": file.getvalue()},
+        *({f"label.{kind}": _encoded(label, kind)} for kind in ("TIFF", "BMP", "GIF", "WEBP")),
+        {"label.png": _encoded(np.stack([label, label * 9, label], axis=2), "PNG")},
+        {"label.jpg": _encoded(np.where(label > 0, 255, 0).astype(np.uint8), "JPEG")},
     ]
 
 
 def _read_label(folder: Path) -> object:
-    from dseg.classify.labels.label_maps import find_labels, read_label_file
+    from dseg.classify.label_sets.opening import open_label_set
 
-    return [read_label_file(path) for path in find_labels(folder).values()]
+    found = open_label_set(folder)
+    return [entry.read_with_palette() for entry in found.entries.values()]
 
 
 def _annotations(data: Path, work: Path) -> list[Sample]:
