@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..store.errors import InputError
 from ..store.read.joined_spec import joined_order
 from .protocol import Backbone
 
@@ -26,6 +27,23 @@ class ConcatenatedBackbone:
         self.layers = tuple(backbones[n].layers[at] for n, at in self._order)
         self.row_shape, self.seed = backbones[0].row_shape, backbones[0].seed
         self.source = " + ".join(backbone.source for backbone in backbones)
+
+    @property
+    def channels(self) -> int:
+        """Of the images they see.
+
+        Raises
+        ------
+        InputError
+            If they differ: no image is for all.
+        """
+        found = sorted({backbone.channels for backbone in self.backbones})
+        if len(found) > 1:
+            raise InputError(
+                f"the networks see images of {' and '.join(map(str, found))} channels: extract "
+                "each into a store of its own, and give `dseg fit` all of these"
+            )
+        return found[0]
 
     @property
     def weights(self) -> str | None:

@@ -23,6 +23,10 @@ class Backbone(Protocol):
         """Height and width of its input."""
 
     @property
+    def channels(self) -> int:
+        """Of the images it sees: 3, RGB, unless it was trained on others."""
+
+    @property
     def source(self) -> str:
         """Where its checkpoint came from."""
 
@@ -42,7 +46,9 @@ class Backbone(Protocol):
         """Return what of it changes its activations, in plain JSON values."""
 
     def __call__(self, rows: Tensor | NDArray[Any], /) -> list[Tensor]:
-        """Return the activations (B, C, h, w), float32, of input (B, 3, H, W) in [-1, 1].
+        """Return the activations (B, C, h, w), float32, of input in [-1, 1].
+
+        The input is (B, C, H, W) with `channels`.
 
         A generator's input is latents (B, Z), and `describe` has the entry "latent".
         """

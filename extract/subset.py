@@ -33,6 +33,11 @@ class LayerSubset:
         return self._backbone.row_shape
 
     @property
+    def channels(self) -> int:
+        """Of the images it sees."""
+        return self._backbone.channels
+
+    @property
     def source(self) -> str:
         """Where its checkpoint came from."""
         return self._backbone.source

@@ -22,10 +22,12 @@ OPTIONAL = (
     "xarray",
     "export",
     "cloud",
+    "formats",
 )  # what users choose from
 PARTS = ("classify", "demo", "distil", "extract", "generate", "pipelines", "pretrain", "store")
 PACKAGES = {  # by the module that dseg imports, where the two differ
     "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
     "imagecorruptions": "imagecorruptions-imaug",
     "sklearn": "scikit-learn",
 }

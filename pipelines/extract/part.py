@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from ...extract.feature_spec import feature_spec
+from ...extract.images.reading_spec import MOST_PIXELS, ReadingSpec
 from ...extract.protocol import Backbone
 from ...store.errors import DsegError
 from ...store.shared_work import SharedWork
@@ -24,7 +25,7 @@ from ..features.inference import (
     decoded,
     tile_batch_size,
 )
-from ..features.sources import white_of
+from ..features.sources import reading_of
 from ..features.store_writer import ThreadedWriter
 from .config import ExtractConfig
 from .feature_choice import features_of
@@ -70,11 +71,19 @@ class Passes:
     backbone : Backbone
     batch : int
         Tiles that go through the network at once.
+    most_pixels : int
+        Of an image that is decoded whole.
     """
 
     writer: FeatureWriter
     backbone: Backbone
     batch: int
+    most_pixels: int = MOST_PIXELS
+
+    @property
+    def reading(self) -> ReadingSpec:
+        """How the images are read."""
+        return replace(reading_of(self.writer.spec), most_pixels=self.most_pixels)
 
     def over(
         self,
@@ -112,7 +121,7 @@ class Passes:
         def is_done(job: Job, sha256: bytes) -> bool:
             return not shared.begin(job.name, lambda: writer.is_current(job.number, sha256))
 
-        images = decoded(jobs, is_done, white=white_of(writer.spec))
+        images = decoded(jobs, is_done, reading=self.reading)
         with ThreadedWriter(writer, outcome, advance, shared.end) as writing:
             for event in activations(images, self.backbone, writer.spec, self.batch):
                 match event:
@@ -206,8 +215,9 @@ def _passes(part: ExtractPart) -> Passes:
     backbone, _ = features_of(part.config)
     writer = FeatureWriter(part.target)
     spec = writer.spec
-    made = feature_spec(backbone, spec.fit, spec.overlap, white_of(spec))
+    made = feature_spec(backbone, spec.fit, spec.overlap, reading_of(spec))
     if made.hash != spec.hash:
         differences = "; ".join(made.differences(spec, ("the worker's network", "the store")))
         raise DsegError(f"a worker has another network than the one that began: {differences}")
-    return Passes(writer, backbone, tile_batch_size(part.config.batch_size, backbone))
+    batch = tile_batch_size(part.config.batch_size, backbone)
+    return Passes(writer, backbone, batch, part.config.reading.max_pixels)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ...extract.feature_spec import feature_spec
 from ...extract.images.files import ImageFiles, find_images
-from ...extract.images.levels import FULL
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.protocol import Backbone
 from ...store.claims import Claim
 from ...store.drawn import Drawn
@@ -30,15 +30,15 @@ from ..cluster.window import TOOK_DOWN, over_cluster
 from ..console.disk_space import free_bytes, refuse_too_large
 from ..console.progress import Progress
 from ..features.inference import tile_batch_size
-from ..features.sources import white_of
+from ..features.sources import reading_of
 from ..inputs.image_list import read_list, select, shard_of
 from ..inputs.image_survey import (
     ImageSurvey,
-    detect_white,
     report_skipped_files,
     survey_images,
     warn_if_dark,
 )
+from ..inputs.reading_choice import decide_reading
 from ..training.memory import peak_resident, return_freed_memory
 from .announcements import describe_features, warn_of_label_folders
 from .config import Estimate, ExtractConfig, ExtractSummary
@@ -75,11 +75,13 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     backbone, spec = features_of(config)
     describe_features(backbone, spec, progress)
     warn_of_label_folders(found, progress)
-    survey = survey_images(found, progress)
+    existing = _existing(config)
+    fixed = _fixed_reading(config, spec, existing)
+    survey = survey_images(found, progress, config.reading.over(fixed or ReadingSpec()))
     planned, unreadable = _planned(survey, drawn_images(config.images, found, progress))
     survey.warn_about_pages(progress)
-    existing = _existing(config)
-    spec = _with_white(config, spec, backbone, existing, survey, progress)
+    reading = _decided(config, fixed, survey, progress)
+    spec = feature_spec(backbone, spec.fit, spec.overlap, reading)
     asked = {name: image for name, image in planned.items() if name in mine}
     stems = {image.stem for image in asked.values()}
     again = to_mend(existing, stems, progress, verify=config.verify) if existing else set()
@@ -121,7 +123,9 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         ]
         lacking: Set[int] = frozenset()
         if client is None:
-            outcome = _here(Passes(writer, backbone, batch), claim, images, progress)
+            outcome = _here(
+                Passes(writer, backbone, batch, reading.most_pixels), claim, images, progress
+            )
         else:
             del backbone  # the workers have their own
             there = FeatureStore.open(target).images
@@ -160,28 +164,25 @@ def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Location]:
     return {stems[stem]: files.files[stems[stem]] for stem in chosen}
 
 
-def _with_white(
-    config: ExtractConfig,
-    spec: FeatureSpec,
-    backbone: Backbone,
-    existing: FeatureStore | None,
-    survey: ImageSurvey,
-    progress: Progress,
-) -> FeatureSpec:
-    """Return the spec with the white of 16-bit images: given, the store's or model's, or found."""
-    fixed = spec if config.layers_from is not None else existing.spec if existing else None
-    n = len(survey.sizes)
-    if config.white is not None:
-        white = config.white
-    elif fixed is None:
-        white = detect_white(survey.deep, n, progress)
-    else:
-        white = white_of(fixed)
-        if white == FULL:
-            what = "the model" if config.layers_from is not None else f"'{config.out}'"
-            advice = "extract them into a separate store with --white {0}, and fit a model on it"
-            warn_if_dark(survey.deep, n, what, advice, progress)
-    return feature_spec(backbone, spec.fit, spec.overlap, white)
+def _fixed_reading(
+    config: ExtractConfig, spec: FeatureSpec, existing: FeatureStore | None
+) -> ReadingSpec | None:
+    """Return how the images were read of features that there are: the model's, or a store's."""
+    if config.layers_from is not None:
+        return reading_of(spec)
+    return None if existing is None else reading_of(existing.spec)
+
+
+def _decided(
+    config: ExtractConfig, fixed: ReadingSpec | None, survey: ImageSurvey, progress: Progress
+) -> ReadingSpec:
+    """Return how the images are read: as given, as the store or model says, or as found."""
+    reading = decide_reading(config.reading, config.white, fixed, survey, progress)
+    if fixed is not None and config.white is None:
+        what = "the model" if config.layers_from is not None else f"'{config.out}'"
+        advice = "extract them into a separate store with --white {0}, and fit a model on it"
+        warn_if_dark(survey, reading, what, advice, progress)
+    return reading
 
 
 def _planned(
@@ -317,7 +318,16 @@ def _estimate(
 ) -> Estimate:
     """Extract a few images, write nothing, and scale up."""
     codec, dense = existing.codec if existing else config.codec, config.layout == "dense"
-    probe = probe_of(found, todo, backbone, spec, batch, codec, dense=dense)
+    probe = probe_of(
+        found,
+        todo,
+        backbone,
+        spec,
+        batch,
+        codec,
+        dense=dense,
+        most_pixels=config.reading.max_pixels,
+    )
     rows = _rows(spec, todo)
     return Estimate(
         store=str(config.out),

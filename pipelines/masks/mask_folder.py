@@ -21,8 +21,8 @@ from ...classify.inference.prediction import Prediction
 from ...classify.labels.classes import Classes
 from ...distil.student.files import STUDENT_FOLDER
 from ...extract.images.files import ImageFiles
-from ...extract.images.levels import FULL
-from ...extract.images.reading import read_image, sha256_of
+from ...extract.images.reading import PLAIN, read_image, sha256_of
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import DsegError, InputError
 from ...store.failed_writes import in_the_end, writing
 from ...store.urls.location import Location, is_inside
@@ -64,8 +64,8 @@ class MaskOptions:
         Masks of the tile's size.
     images : mapping of str to path, optional
         The images by stem, to draw overlays over.
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
+        How they are read.
     """
 
     probabilities: bool = False
@@ -73,7 +73,7 @@ class MaskOptions:
     overlay: bool = False
     paper: bool = False
     images: Mapping[str, Location] | None = None
-    white: int = FULL
+    reading: ReadingSpec = PLAIN
 
 
 def refuse_model_or_store(out: Location) -> None:
@@ -461,7 +461,8 @@ class MaskFolder:
                 f"'{path}' is not the image that the features were extracted from, so no "
                 "overlay can be drawn: run extract again, or give the right --images"
             )
-        return read_image(path, self._options.white)
+        image = read_image(path, self._options.reading)
+        return image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2)
 
 
 def _require_array(array: NDArray[Any] | None) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from ...classify.labels.label_maps import read_label_file
 from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles
 from ...extract.images.reading import UnreadableImage, image_size, sha256_of
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import InputError
 from ...store.urls.location import Location
 from ..console.progress import Progress
@@ -54,6 +55,7 @@ def read_scored_images(
     smallest: int,
     n_classes: int,
     progress: Progress,
+    reading: ReadingSpec,
 ) -> ScoredImages:
     """Match label maps to images and see that they fit.
 
@@ -71,6 +73,8 @@ def read_scored_images(
     n_classes : int
         Where no file names the classes, there are at least so many.
     progress : Progress
+    reading : ReadingSpec
+        How the images are read.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def read_scored_images(
     survey = LabelSurvey(f"the label maps in '{labels}'", ignore)
     with progress.bar("label maps", len(paths), "images") as advance:
         for stem, path in paths.items():
-            _take_in(survey, files[stem], path, named, smallest)
+            _take_in(survey, files[stem], path, named, smallest, reading)
             image = sha256_of(files[stem])
             sha256[stem] = image.hex()
             for part in (stem.encode(), image, sha256_of(path)):
@@ -101,11 +105,16 @@ def read_scored_images(
 
 
 def _take_in(
-    survey: LabelSurvey, image: Path, path: Location, classes: Classes | None, smallest: int
+    survey: LabelSurvey,
+    image: Path,
+    path: Location,
+    classes: Classes | None,
+    smallest: int,
+    reading: ReadingSpec,
 ) -> None:
     """Refuse an image or a label map that scoring would refuse after the first hour."""
     try:
-        size = image_size(image)
+        size = image_size(image, reading)
     except UnreadableImage as error:
         raise InputError(f"{error} Use --list to leave it out") from error
     if min(size) < smallest:

@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 from dseg import FeatureStore
-from dseg.extract.images.levels import white_in
+from dseg.extract.images.reading_spec import ReadingSpec
 from PIL import Image
 
 NFC = unicodedata.normalize("NFC", "prélèvement")
@@ -85,7 +85,7 @@ def test_bit_depths_that_are_mixed_are_told(dseg, of_12_bits, ddpm):
 
 def test_white_is_kept_with_the_features_and_the_model(dseg, of_8_bits, of_12_bits, ddpm, tmp_path):
     assert extract(dseg, of_12_bits, ddpm).code == 0
-    assert white_in(FeatureStore.open(tmp_path / "f.zarr").spec.preprocessing) == 4095
+    assert ReadingSpec.of(FeatureStore.open(tmp_path / "f.zarr").spec.preprocessing).white == 4095
     fitted = dseg("fit", "f.zarr", of_8_bits.labels, "--members", 2, "--max-steps", 20)
     assert fitted.code == 0, fitted.err
     one = tmp_path / "one"
@@ -104,7 +104,7 @@ def test_white_is_kept_with_the_features_and_the_model(dseg, of_8_bits, of_12_bi
     assert "read as dark" not in told.err
     again = extract(dseg, one, ddpm, "--layers-from", "model", out="one.zarr")
     assert again.code == 0, again.err
-    assert white_in(FeatureStore.open(tmp_path / "one.zarr").spec.preprocessing) == 4095
+    assert ReadingSpec.of(FeatureStore.open(tmp_path / "one.zarr").spec.preprocessing).white == 4095
 
 
 def test_a_brighter_image_than_white_is_refused_alone(dseg, of_12_bits, ddpm):
