@@ -24,6 +24,7 @@ _KINDS = (
     (b"PK\x03\x04", 0, (b"",), "ZIP"),
     (b"<svg", 0, (b"",), "SVG"),
 )
+_DECODED = ("HEIC", "AVIF", "JPEG 2000")
 _WIDTH, _SAMPLES, _BITS, _FORMAT, _PHOTOMETRIC = 256, 277, 258, 339, 262
 _FORMATS = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
 
@@ -46,6 +47,10 @@ def why_unknown(path: Location) -> str:
         return "is a pointer of Git LFS, not the image itself: run `git lfs pull`"
     for begins, at, marks, name in _KINDS:
         if head.startswith(begins) and head[at:].startswith(marks):
+            if name == "HEIC" and find_spec("pillow_heif") is None:
+                return "is a HEIC file, which needs pillow-heif: pip install 'dseg[formats]'"
+            if name in _DECODED:
+                return f"is a {name} file that cannot be decoded: is it damaged?"
             return f"is a {name} file, which dseg does not read: save it as PNG, TIFF or JPEG"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _of_tiff(path, head)

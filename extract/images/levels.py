@@ -111,6 +111,9 @@ def to_rgb(image: Image.Image, white: int) -> Image.Image:
     # A palette with several transparent entries makes Pillow warn unless it goes through RGBA.
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
+    if image.mode == "RGB":  # converting would copy it
+        image.load()
+        return image
     return image.convert("RGB")
 
 

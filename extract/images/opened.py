@@ -168,7 +168,8 @@ def _goes_by_rows(image: Image.Image, reading: ReadingSpec, in_parts: bool) -> b
         return True
     same = photometric in (1, 2) and not tags.get(_EXTRA_SAMPLES)
     same = same and tags.get(_COMPRESSION, 1) in _LOSSLESS and image.mode in ("L", "RGB", "I;16")
-    return same and image.width * image.height > (_BY_ROWS if in_parts else MOST_PIXELS)
+    least = min(_BY_ROWS if in_parts else MOST_PIXELS, reading.most_pixels)
+    return same and image.width * image.height > least
 
 
 def _turned(name: str, raster: TiffRaster, most: int) -> Raster:

@@ -159,7 +159,7 @@ _READ = ("bands", "plane", "levels")
 @cluster_options
 @resources_option
 @white_option
-@reading_options()
+@reading_options
 @list_option
 @storage_option
 @device_option

@@ -61,6 +61,37 @@ class Outcome:
         self.clipped |= other.clipped
 
 
+class _Bar:
+    """Advances a bar by images, or by tiles.
+
+    Parameters
+    ----------
+    advance : callable
+    by_tile : bool
+    """
+
+    def __init__(self, advance: Advance, by_tile: bool) -> None:
+        self._advance, self._by_tile = advance, by_tile
+        self._done = 0  # tiles of the image at hand
+
+    def image(self, count: int) -> None:
+        """Tell that images are finished."""
+        if not self._by_tile:
+            self._advance(count)
+
+    def tile(self, tile: TileActivations) -> None:
+        """Tell that a tile is finished."""
+        if self._by_tile:
+            self._done = 0 if tile.last else tile.index + 1
+            self._advance(1)
+
+    def rest(self, job: Job) -> None:
+        """Tell that the rest of an image's tiles need not be made."""
+        if self._by_tile:
+            self._advance(len(job.geometry.offsets) - self._done)
+            self._done = 0
+
+
 @dataclass(frozen=True)
 class Passes:
     """A network, and the store that its activations go to.
@@ -85,6 +116,11 @@ class Passes:
         """How the images are read."""
         return replace(reading_of(self.writer.spec), most_pixels=self.most_pixels)
 
+    @property
+    def counts_tiles(self) -> bool:
+        """Whether progress is told in tiles: a large image may take hours."""
+        return self.writer.spec.fit == "tile"
+
     def over(
         self,
         jobs: Sequence[Job],
@@ -101,7 +137,7 @@ class Passes:
         outcome : Outcome
             Is added to.
         advance : callable
-            Called with 1 after each image.
+            Called after each image with 1, or if it `counts_tiles`, after some with their number.
         shared : SharedWork
             What other runs have begun is left to them.
         say : callable
@@ -122,17 +158,21 @@ class Passes:
             return not shared.begin(job.name, lambda: writer.is_current(job.number, sha256))
 
         images = decoded(jobs, is_done, reading=self.reading)
-        with ThreadedWriter(writer, outcome, advance, shared.end) as writing:
+        bar = _Bar(advance, self.counts_tiles)
+        with ThreadedWriter(writer, outcome, bar.image, shared.end) as writing:
             for event in activations(images, self.backbone, writer.spec, self.batch):
                 match event:
                     case Unchanged():
                         if event.job.name not in shared.elsewhere:
                             outcome.unchanged.append(event.job.number)
-                            advance(1)
+                            bar.image(1)
+                            bar.rest(event.job)
                     case Refused():
                         writing.fail(event)
+                        bar.rest(event.job)
                     case TileActivations():
                         writing.add_tile(event)
+                        bar.tile(event)
 
 
 @dataclass(frozen=True)

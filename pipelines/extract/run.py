@@ -262,9 +262,12 @@ def _todo(
 def _here(passes: Passes, claim: Claim, images: Sequence[PartImage], progress: Progress) -> Outcome:
     """Do it in this process."""
     outcome, jobs = Outcome(), [one.job(passes.writer.spec) for one in images]
+    total, unit = len(images), "images"
+    if passes.counts_tiles:
+        total, unit = sum(len(job.geometry.offsets) for job in jobs), "tiles"
     with (
         SharedWork.of(claim.take) as shared,
-        progress.bar("extract", len(images), "images") as advance,
+        progress.bar("extract", total, unit) as advance,
     ):
         passes.over(jobs, outcome, advance, shared, progress.say)
     return outcome

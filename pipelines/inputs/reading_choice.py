@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class ReadingChoice:
 
     Parameters
     ----------
-    bands : tuple of int, or "all", optional
+    bands : tuple of int, optional
         By default those of the features, or what a file has.
     plane : PlaneChoice, optional
     levels : Levels or RunPercentiles, optional
@@ -57,14 +57,14 @@ class ReadingChoice:
         Of an image that is decoded whole.
     """
 
-    bands: tuple[int, ...] | Literal["all"] | None = None
+    bands: tuple[int, ...] | None = None
     plane: PlaneChoice | None = None
     levels: Levels | RunPercentiles | None = None
     max_pixels: int = MOST_PIXELS
 
     def over(self, fixed: ReadingSpec) -> ReadingSpec:
         """Return how images are read as far as it is known before their headers are."""
-        bands = self.bands if isinstance(self.bands, tuple) else fixed.bands
+        bands = self.bands or fixed.bands
         levels = self.levels if isinstance(self.levels, Levels) else fixed.levels
         plane = self.plane or fixed.plane
         return replace(fixed, bands=bands, plane=plane, levels=levels, most_pixels=self.max_pixels)

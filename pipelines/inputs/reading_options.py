@@ -21,10 +21,6 @@ def _bands(text: str) -> Any:
     return tuple(int(part) for part in text.split(","))
 
 
-def _bands_or_all(text: str) -> Any:
-    return "all" if text == "all" else _bands(text)
-
-
 def _levels(text: str) -> Any:
     from .reading_choice import parse_levels  # here, for it is slow to import
 
@@ -49,20 +45,14 @@ max_pixels_option = click.option(
 )
 
 
-def reading_options(*, every_band: bool = False) -> Callable[[F], F]:
-    """Return the options ``--bands``, ``--plane``, ``--levels`` and ``--max-pixels``.
-
-    Parameters
-    ----------
-    every_band : bool
-        Whether ``--bands all`` is possible, and other numbers of bands than one or three.
-    """
-    kinds = "all, or numbers from 1" if every_band else "numbers from 1, one (grey) or three (RGB)"
+def reading_options(command: F) -> F:
+    """Add the options ``--bands``, ``--plane``, ``--levels`` and ``--max-pixels`` to a command."""
     options = (
         click.option(
             "--bands",
-            type=Parsed("N,N,…", _bands_or_all if every_band else _bands),
-            help=f"Which channels of the images the network sees: {kinds}, such as 4,3,2.",
+            type=Parsed("N,N,…", _bands),
+            help="Which channels of the images the network sees, numbers from 1: three (RGB), such "
+            "as 4,3,2, or one (grey).",
         ),
         click.option(
             "--plane",
@@ -79,12 +69,9 @@ def reading_options(*, every_band: bool = False) -> Callable[[F], F]:
         max_pixels_option,
     )
 
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def taken_choice(given: dict[str, Any]) -> Any:

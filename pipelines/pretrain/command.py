@@ -119,7 +119,7 @@ __all__ = ["pretrain"]
 )
 @run_options
 @white_option
-@reading_options(every_band=True)
+@reading_options
 @list_option
 @device_option
 @dry_run_option

@@ -110,7 +110,13 @@ def _dataset(
     listed = None if config.list_file is None else read_list(config.list_file)
     chosen = select(list(names), listed, f"images in {files.where}")
     images = {names[stem]: files.local[names[stem]] for stem in chosen}
-    survey = survey_images(images, progress, config.reading.over(ReadingSpec()))
+    before = config.reading.over(ReadingSpec())
+    if before.channels != 3:
+        raise InputError(
+            f"--bands names {before.channels} channels, but networks are trained on RGB images: give "
+            "three of them, or one (grey)"
+        )
+    survey = survey_images(images, progress, before)
     survey.warn_about_pages(progress)
     reading = decide_reading(config.reading, config.white, None, survey, progress)
     with progress.bar("read images", -(-len(chosen) // here.world), "images") as advance:

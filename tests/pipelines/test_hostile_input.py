@@ -358,7 +358,7 @@ def test_an_image_larger_than_any(hostile, store, tmp_path):
     folder = changed_store(store, tmp_path)
     group = open_group(folder, write=True)
     group["images/size"][1] = (60_000, 60_000)
-    hostile("info", folder, says="no image has more than 178956970", code=1)
+    hostile("info", folder, says="no image has more than 1073741824", code=1)
 
 
 # ---- labels, lists, settings, images ----

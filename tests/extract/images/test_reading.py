@@ -66,6 +66,29 @@ def test_refuses_what_is_no_folder_of_images(tmp_path: Path) -> None:
         list_images(tmp_path / "notes.txt")
 
 
+@pytest.mark.parametrize("form", ["avif", "heic", "heif", "jp2", "j2k"])
+def test_reads_formats_of_phones_and_archives(form: str, tmp_path: Path) -> None:
+    if form.startswith("hei"):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    soft = Image.fromarray(pixels(3, 4)).resize((64, 48), Image.Resampling.BICUBIC)
+    path = save(tmp_path / f"x.{form}", soft)
+    (found,) = list_images(tmp_path)
+    assert image_size(found) == (48, 64)
+    assert np.abs(read_image(found).astype(int) - np.asarray(soft)).mean() < 6
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UnreadableImage, match=f"'x.{form}' "):
+        read_image(path)
+
+
+def test_a_photograph_exported_twice_is_one_image(tmp_path: Path) -> None:
+    for name in ("a.heic", "a.jpg", "b.heic", "c/a.avif"):
+        save(tmp_path / f"{name}.png", pixels(4, 4)).rename(tmp_path / name)
+    names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
+    assert names == ["a.jpg", "b.heic", "c/a.avif"]
+
+
 # --- decoding
 
 

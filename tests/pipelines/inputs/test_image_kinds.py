@@ -299,9 +299,9 @@ def test_the_nearest_name_is_told(dseg, store, model, tmp_path):
 
 
 def test_files_passed_over_are_told(dseg, own_world, ddpm, model):
-    for name in ("a.HEIC", "b.heic", "c.raw", ".d.png", "Thumbs.db", "notes.txt"):
+    for name in ("a.CR2", "b.cr2", "c.raw", ".d.png", "Thumbs.db", "notes.txt"):
         (own_world.photos / name).write_bytes(b"x")
-    words = f"skipped in '{own_world.photos}': 2 .heic, 1 .raw, 1 hidden"
+    words = f"skipped in '{own_world.photos}': 2 .cr2, 1 .raw, 1 hidden"
     for told in (
         extract(dseg, own_world.photos, ddpm),
         dseg("predict", own_world.photos, "--model", model),
@@ -321,9 +321,9 @@ def test_nothing_is_told_where_nothing_is_missed(dseg, own_world, ddpm, model):
 
 def test_only_other_kinds_of_files(dseg, tmp_path, ddpm):
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/a.heic").write_bytes(b"x")
+    (tmp_path / "photos/a.cr2").write_bytes(b"x")
     refused = extract(dseg, tmp_path / "photos", ddpm)
-    assert_refused(refused, "no image in", "skipped: 1 .heic")
+    assert_refused(refused, "no image in", "skipped: 1 .cr2")
 
 
 def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path):
@@ -414,13 +414,13 @@ def test_single_files_in_place_of_folders_are_refused_in_plain_words(dseg, world
 
 def test_the_kinds_meet_in_robustness(dseg, own_world, model):
     pytest.importorskip("imagecorruptions", reason="corruptions need dseg[robustness]")
-    (own_world.photos / "a.heic").write_bytes(b"x")
+    (own_world.photos / "a.cr2").write_bytes(b"x")
     for folder in (own_world.photos, own_world.truth):
         (folder / "p0.png").rename(folder / f"{NFC if folder == own_world.truth else NFD}.png")
     words = ("--model", model, "--corruptions", "fog", "--severities", "1", "--dry-run")
     told = dseg("robustness", own_world.photos, own_world.truth, *words)
     assert told.code == 0, told.err
-    assert "1 .heic" in told.err
+    assert "1 .cr2" in told.err
 
 
 def test_a_dangling_link_is_told_so(dseg, own_world, ddpm, tmp_path):
