@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..store.errors import InputError
 from ..store.read.joined_spec import joined_order
+from .images.reading_spec import ReadingSpec
 from .protocol import Backbone
 
 __all__ = ["ConcatenatedBackbone"]
@@ -29,21 +29,10 @@ class ConcatenatedBackbone:
         self.source = " + ".join(backbone.source for backbone in backbones)
 
     @property
-    def channels(self) -> int:
-        """Of the images they see.
-
-        Raises
-        ------
-        InputError
-            If they differ: no image is for all.
-        """
-        found = sorted({backbone.channels for backbone in self.backbones})
-        if len(found) > 1:
-            raise InputError(
-                f"the networks see images of {' and '.join(map(str, found))} channels: extract "
-                "each into a store of its own, and give `dseg fit` all of these"
-            )
-        return found[0]
+    def reading(self) -> ReadingSpec | None:
+        """How the images were read that they were trained on, if those agree that say so."""
+        said = {one.reading for one in self.backbones if one.reading is not None}
+        return said.pop() if len(said) == 1 else None
 
     @property
     def weights(self) -> str | None:

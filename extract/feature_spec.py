@@ -5,14 +5,13 @@ from ..store.read.joined_spec import joined_spec
 from ..store.spec import FeatureSpec, Fit
 from .concatenated import ConcatenatedBackbone
 from .images.network_input import PREPROCESSING
-from .images.reading_spec import ReadingSpec, color_of
+from .images.reading_spec import ReadingSpec
 from .protocol import Backbone
 
 __all__ = ["feature_spec"]
 
 
 _PLAIN = ReadingSpec()
-_EXPECTED_BANDS = "give three of them, or one (grey)"
 
 
 def feature_spec(
@@ -34,14 +33,14 @@ def feature_spec(
     ------
     InputError
         If the features of several networks cannot be joined, see `joined_spec`, or images are to be
-        cut or padded for a generator; or if images of so many bands are not for the network.
+        cut or padded for a generator; or if bands are neither one nor three.
     """
     if isinstance(backbone, ConcatenatedBackbone):
         return joined_spec([feature_spec(b, fit, overlap, reading) for b in backbone.backbones])
-    if reading.channels != backbone.channels:
+    if len(reading.bands) not in (0, 1, 3):
         raise InputError(
-            f"the network sees images of {backbone.channels} channels, but --bands names "
-            f"{reading.channels}: {_EXPECTED_BANDS if backbone.channels == 3 else 'leave it out'}"
+            f"--bands names {len(reading.bands)} channels, but networks see RGB images: give three "
+            "of them, or one (grey)"
         )
     described = backbone.describe()
     if "latent" in described and fit != "squash":
@@ -57,5 +56,5 @@ def feature_spec(
         overlap=overlap if fit == "tile" else 0,
         noise_seed=backbone.seed,
         layers=backbone.layers,
-        preprocessing=PREPROCESSING | color_of(reading) | reading.to_dict(),
+        preprocessing=PREPROCESSING | reading.to_dict(),
     )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..store.spec import LayerSpec
+from .images.reading_spec import ReadingSpec
 
 __all__ = ["Backbone"]
 
@@ -23,8 +24,8 @@ class Backbone(Protocol):
         """Height and width of its input."""
 
     @property
-    def channels(self) -> int:
-        """Of the images it sees: 3, RGB, unless it was trained on others."""
+    def reading(self) -> ReadingSpec | None:
+        """How the images were read that it was trained on, if its checkpoint says so."""
 
     @property
     def source(self) -> str:
@@ -46,9 +47,7 @@ class Backbone(Protocol):
         """Return what of it changes its activations, in plain JSON values."""
 
     def __call__(self, rows: Tensor | NDArray[Any], /) -> list[Tensor]:
-        """Return the activations (B, C, h, w), float32, of input in [-1, 1].
-
-        The input is (B, C, H, W) with `channels`.
+        """Return the activations (B, C, h, w), float32, of input (B, 3, H, W) in [-1, 1].
 
         A generator's input is latents (B, Z), and `describe` has the entry "latent".
         """

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..store.spec import LayerSpec
+from .images.reading_spec import ReadingSpec
 from .protocol import Backbone
 
 __all__ = ["LayerSubset"]
@@ -33,9 +34,9 @@ class LayerSubset:
         return self._backbone.row_shape
 
     @property
-    def channels(self) -> int:
-        """Of the images it sees."""
-        return self._backbone.channels
+    def reading(self) -> ReadingSpec | None:
+        """How the images were read that it was trained on."""
+        return self._backbone.reading
 
     @property
     def source(self) -> str:

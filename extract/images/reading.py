@@ -31,7 +31,6 @@ __all__ = [
     "ImageFacts",
     "UnreadableImage",
     "brightest_of",
-    "channels_of",
     "held",
     "image_facts",
     "image_size",
@@ -105,20 +104,6 @@ def _size(image: Image.Image) -> tuple[int, int]:
 def image_size(path: str | Location, reading: ReadingSpec = PLAIN) -> tuple[int, int]:
     """Return height and width of an image as `read_image` gives it, see `image_facts`."""
     return image_facts(path, reading).size
-
-
-def channels_of(path: str | Location, reading: ReadingSpec = PLAIN) -> int:
-    """Return how many channels an image's file has, whichever of them are read.
-
-    Raises
-    ------
-    UnreadableImage
-        If the file is no image.
-    """
-    with opened(location(path), reading) as image:
-        if isinstance(image, Raster):
-            return image.channels
-        return len(image.getbands()) if image.mode in ("L", "LA", "RGB", "RGBA") else 3
 
 
 def brightest_of(paths: Iterable[Location], reading: ReadingSpec = PLAIN) -> int:
@@ -214,7 +199,7 @@ def _draft(image: Image.Image, least: tuple[int, int] | None, name: str, most: i
 
 
 def read_image(path: str | Location, reading: ReadingSpec = PLAIN) -> NDArray[np.uint8]:
-    """Decode an image to RGB, or to the bands that are named, turned as EXIF says.
+    """Decode an image to RGB, turned as its EXIF orientation says.
 
     Parameters
     ----------
@@ -224,7 +209,6 @@ def read_image(path: str | Location, reading: ReadingSpec = PLAIN) -> NDArray[np
     Returns
     -------
     array of shape (H, W, 3), uint8
-        Of other than one or three bands as many channels.
 
     Raises
     ------

@@ -15,7 +15,6 @@ __all__ = [
     "MOST_WINDOWED",
     "Levels",
     "ReadingSpec",
-    "color_of",
 ]
 
 FULL = 65535
@@ -84,8 +83,8 @@ class ReadingSpec:
     white : int
         The value of images of 16 bits a channel that is white, where there are no levels.
     bands : tuple of int
-        Numbers of the channels, from 1, that are read, in this order: one (grey), three (RGB), or
-        as many as a network sees. None are named: what a file has, if that is grey or RGB.
+        Numbers of the channels, from 1, that are read, in this order: one (grey) or three (RGB).
+        None are named: what a file has, if that is grey or RGB.
     plane : PlaneChoice
         Of files of several.
     levels : Levels, optional
@@ -99,11 +98,6 @@ class ReadingSpec:
     plane: PlaneChoice = FIRST_PLANE
     levels: Levels | None = None
     most_pixels: int = field(default=MOST_PIXELS, compare=False)
-
-    @property
-    def channels(self) -> int:
-        """How many channels an image has when it is read: 3, unless other bands are named."""
-        return 3 if len(self.bands) in (0, 1, 3) else len(self.bands)
 
     @property
     def is_plain(self) -> bool:
@@ -158,12 +152,6 @@ class ReadingSpec:
         if self.white != FULL:
             parts.append(f"white {self.white}")
         return ", ".join(parts)
-
-
-def color_of(reading: ReadingSpec) -> dict[str, str]:
-    """Return what a spec says of colour where a network does not see RGB."""
-    count = reading.channels
-    return {} if count == 3 else {"color": f"{count} bands"}
 
 
 def _bands(plain: Any) -> tuple[int, ...]:

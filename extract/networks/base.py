@@ -42,8 +42,6 @@ class LoadedNetwork(ABC):
         What the checkpoint's maker recommends.
     weights : Choice
         Which of several sets of weights these are.
-    image_channels : int
-        Of the images that it sees.
     """
 
     kind: str
@@ -53,7 +51,6 @@ class LoadedNetwork(ABC):
     size: tuple[int, int] | None
     card: Card = field(default_factory=Card)
     weights: Choice = field(default_factory=Choice)
-    image_channels: int = 3
 
     @abstractmethod
     def backbone(self, options: BackboneOptions) -> "NetworkBackbone":
@@ -99,9 +96,8 @@ class NetworkBackbone(ABC):
         inputs: bool,
     ) -> None:
         self.source, self.row_shape = loaded.source, row_shape
-        self.channels = loaded.image_channels
         self.seed, self.device = options.seed, choose_device(options.device)
-        card = loaded.card
+        card, self.reading = loaded.card, loaded.card.reading
         self._handcrafted = HandcraftedLayers(
             row_shape,
             filters=card.filters if options.filters is None else options.filters,
@@ -135,7 +131,7 @@ class NetworkBackbone(ABC):
 
         Parameters
         ----------
-        rows : tensor or array of shape (B, C, H, W), float32, in [-1, 1]
+        rows : tensor or array of shape (B, 3, H, W), float32, in [-1, 1]
 
         Returns
         -------
@@ -147,25 +143,25 @@ class NetworkBackbone(ABC):
         InputError
             If the input is not of ``row_shape``.
         """
-        x = _checked(rows, (self.channels, *self.row_shape), self.device)
+        x = _checked(rows, self.row_shape, self.device)
         found = with_mirrored(self._activations, x) if self._flip else self._activations(x)
         with at_precision("float32", self.device):
             return found + self._handcrafted(x)
 
     @abstractmethod
     def _activations(self, x: Tensor) -> list[Tensor]:
-        """Return the network's own layers (B, C, h, w), float32, of inputs (B, C, H, W)."""
+        """Return the network's own layers (B, C, h, w), float32, of inputs (B, 3, H, W)."""
 
 
 def _checked(
-    rows: Tensor | NDArray[Any], shape: tuple[int, int, int], device: torch.device
+    rows: Tensor | NDArray[Any], row_shape: tuple[int, int], device: torch.device
 ) -> Tensor:
-    """Return network input as a float32 tensor (B, C, H, W) on a device."""
+    """Return network input as a float32 tensor (B, 3, H, W) on a device."""
     x = torch.as_tensor(rows, dtype=torch.float32, device=device)
-    if x.ndim != 4 or tuple(x.shape[1:]) != shape:
-        channels, height, width = shape
+    if x.ndim != 4 or tuple(x.shape[1:]) != (3, *row_shape):
+        height, width = row_shape
         raise InputError(
             f"got input of shape {tuple(x.shape)}, but this backbone takes "
-            f"(any number, {channels}, {height}, {width})"
+            f"(any number, 3, {height}, {width})"
         )
     return x

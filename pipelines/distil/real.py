@@ -138,14 +138,9 @@ def _reading(config: DistilConfig, teacher: MaskModel) -> ReadingSpec:
     Raises
     ------
     InputError
-        If the teacher sees more than RGB.
+        If another white is given than levels say.
     """
     reading = teacher.reading
-    if reading.channels != 3:
-        raise InputError(
-            f"the teacher sees {reading.channels} bands, but students see RGB images: distil a "
-            "model whose features are of one or three --bands"
-        )
     if config.white is not None and reading.levels is not None:
         raise InputError(
             "--white cannot be used with this model: its features have levels, which say which "

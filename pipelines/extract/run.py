@@ -76,7 +76,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     describe_features(backbone, spec, progress)
     warn_of_label_folders(found, progress)
     existing = _existing(config)
-    fixed = _fixed_reading(config, spec, existing)
+    fixed = _fixed_reading(config, spec, existing, backbone)
     survey = survey_images(found, progress, config.reading.over(fixed or ReadingSpec()))
     planned, unreadable = _planned(survey, drawn_images(config.images, found, progress))
     survey.warn_about_pages(progress)
@@ -165,12 +165,18 @@ def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Location]:
 
 
 def _fixed_reading(
-    config: ExtractConfig, spec: FeatureSpec, existing: FeatureStore | None
+    config: ExtractConfig,
+    spec: FeatureSpec,
+    existing: FeatureStore | None,
+    backbone: Backbone,
 ) -> ReadingSpec | None:
     """Return how the images were read of features that there are: the model's, or a store's."""
     if config.layers_from is not None:
         return reading_of(spec)
-    return None if existing is None else reading_of(existing.spec)
+    if existing is not None:
+        return reading_of(existing.spec)
+    # as the network's own images were, unless something else is asked for
+    return backbone.reading if config.reading.is_open and config.white is None else None
 
 
 def _decided(

@@ -62,6 +62,11 @@ class ReadingChoice:
     levels: Levels | RunPercentiles | None = None
     max_pixels: int = MOST_PIXELS
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is asked for."""
+        return self.bands is None and self.plane is None and self.levels is None
+
     def over(self, fixed: ReadingSpec) -> ReadingSpec:
         """Return how images are read as far as it is known before their headers are."""
         bands = self.bands or fixed.bands

@@ -461,8 +461,7 @@ class MaskFolder:
                 f"'{path}' is not the image that the features were extracted from, so no "
                 "overlay can be drawn: run extract again, or give the right --images"
             )
-        image = read_image(path, self._options.reading)
-        return image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2)
+        return read_image(path, self._options.reading)
 
 
 def _require_array(array: NDArray[Any] | None) -> NDArray[Any]:

@@ -111,10 +111,10 @@ def _dataset(
     chosen = select(list(names), listed, f"images in {files.where}")
     images = {names[stem]: files.local[names[stem]] for stem in chosen}
     before = config.reading.over(ReadingSpec())
-    if before.channels != 3:
+    if len(before.bands) not in (0, 1, 3):
         raise InputError(
-            f"--bands names {before.channels} channels, but networks are trained on RGB images: give "
-            "three of them, or one (grey)"
+            f"--bands names {len(before.bands)} channels, but networks are trained on RGB images: "
+            "give three of them, or one (grey)"
         )
     survey = survey_images(images, progress, before)
     survey.warn_about_pages(progress)
@@ -301,7 +301,12 @@ class _Run:
             training,
             settings=self.settings,
             card=card_of(
-                self.start, self.dataset, len(self.held_out), config.augmentation, training
+                self.start,
+                self.dataset,
+                len(self.held_out),
+                config.augmentation,
+                training,
+                self.reading,
             ),
             held_out=self._held_out() if self.here.first else None,
             save_seconds=config.save_seconds,

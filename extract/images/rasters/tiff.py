@@ -77,7 +77,8 @@ class TiffRaster(Raster):
             self.pages = sum(len(one) for one in tif.series)
             self._take_planes(series, page, choice)
         _refuse_odd(page)
-        if self._segment[0] * self._segment[1] > most_segment:
+        decoded_whole = self.segment_rows * self._segment[1]
+        if decoded_whole > most_segment:
             raise Unsuitable(
                 f"is stored in parts of {self._segment[1]}×{self._segment[0]} pixels, which are "
                 f"decoded whole: {most_segment} are allowed. If you trust it, raise that with "

@@ -205,6 +205,8 @@ def test_a_tile_larger_than_the_limit_is_refused(tmp_path: Path) -> None:
     reading = ReadingSpec(bands=(1,), most_pixels=64 * 64 - 1)
     with pytest.raises(UnreadableImage, match=r"stored in parts of 64×64 pixels.*--max-pixels"):
         image_facts(path, reading)
+    write(tmp_path / "raw.tif", drawn(64, 64, 5), planarconfig="contig")  # any row can be read
+    assert image_facts(tmp_path / "raw.tif", reading).size == (64, 64)
 
 
 def _replaced(path: Path, tag: int, value: int) -> None:

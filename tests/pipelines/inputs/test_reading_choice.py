@@ -1,11 +1,15 @@
 """Bands, planes and levels: chosen at extract, kept with the features, and the same ever after."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 from dseg import FeatureStore
+from dseg.extract.checkpoints.card import Card
 from dseg.extract.images.reading_spec import Levels, ReadingSpec
 from dseg.pipelines.inputs.reading_choice import RunPercentiles, parse_levels
+from dseg.store.errors import InputError
 from PIL import Image
 
 
@@ -110,3 +114,38 @@ def test_options_of_levels():
     for text in ("", "5", "1%:2", "99%:1%", "0%:101%", "nan:1", "0:inf"):
         with pytest.raises(ValueError, match="is no levels"):
             parse_levels(text)
+
+
+def test_a_network_is_trained_on_named_bands_and_its_card_says_so(dseg, sensed, tmp_path):
+    words = ("--size", 32, "--steps", 2, "--batch-size", 2, "--sheets", 0, "--network", "tiny")
+    trained = dseg("pretrain", "--images", sensed, "--out", "net", "--bands", "3,2,1", *words)
+    assert trained.code == 0, trained.err
+    card = json.loads((tmp_path / "net/dseg.json").read_text())
+    assert card["reading"]["bands"] == [3, 2, 1]
+    extract = ("extract", "--images", sensed, "--checkpoint", "net")
+    told = dseg(*extract, "--out", "f.zarr")
+    assert told.code == 0, told.err
+    assert reading_of("f.zarr").to_dict() == card["reading"]
+    five = dseg("pretrain", "--images", sensed, "--out", "n", "--bands", "1,2,3,4,5", *words)
+    assert (five.code, "names 5 channels, but networks are trained on RGB" in five.err) == (2, True)
+
+
+@pytest.mark.parametrize("reading", [{"bands": [0]}, [], {"levels": [[1, 0]]}])
+def test_a_card_that_says_nothing_of_the_kind_is_refused(tmp_path, reading):
+    (tmp_path / "dseg.json").write_text(json.dumps({"reading": reading}))
+    with pytest.raises(InputError, match="'reading' must say how images are read"):
+        Card.read(tmp_path / "dseg.json")
+
+
+def test_a_student_sees_the_bands_of_its_teacher(dseg, own_world, sensed, ddpm, tmp_path):
+    words = ("--images", sensed, "--out", "f.zarr", "--checkpoint", ddpm, "--bands", "3,2,1")
+    assert dseg("extract", *words).code == 0
+    fitted = dseg("fit", "f.zarr", own_world.labels, "--members", 2, "--max-steps", 20)
+    assert fitted.code == 0, fitted.err
+    words = ("--model", "model", "--out", "student", "--steps", 2, "--size", 32)
+    told = dseg("distil", sensed, *words)
+    assert told.code == 0, told.err
+    facts = json.loads((tmp_path / "student/student.json").read_text())
+    assert ReadingSpec.of(facts["reading"]) == reading_of("f.zarr")
+    masks = dseg("predict", sensed, "--model", "student", "--out", "m")
+    assert masks.code == 0, masks.err
