@@ -10,7 +10,7 @@ from ...classify.labels.classes import Classes, load_classes
 from ...classify.labels.label_maps import read_label_file
 from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles
-from ...extract.images.reading import UnreadableImage, image_size, sha256_of
+from ...extract.images.reading import PLAIN, UnreadableImage, image_size, sha256_of
 from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import InputError
 from ...store.urls.location import Location
@@ -55,7 +55,7 @@ def read_scored_images(
     smallest: int,
     n_classes: int,
     progress: Progress,
-    reading: ReadingSpec,
+    reading: ReadingSpec = PLAIN,
 ) -> ScoredImages:
     """Match label maps to images and see that they fit.
 
