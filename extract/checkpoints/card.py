@@ -54,8 +54,8 @@ class Card:
             return cls()
         plain = read_json(path)
         steps, blocks = (_whole_numbers(plain, key, path) for key in ("steps", "blocks"))
-        extras = (plain.get(name) is True for name in ("filters", "pixels"))
-        return cls(steps, blocks, _size(plain, path), *extras, _reading(plain, path))
+        filters, pixels = (plain.get(name) is True for name in ("filters", "pixels"))
+        return cls(steps, blocks, _size(plain, path), filters, pixels, _reading(plain, path))
 
 
 def _reading(plain: Mapping[str, Any], path: Path) -> ReadingSpec | None:
