@@ -46,6 +46,9 @@ FLOORS = {
         "extract",
     ],
     "classify": [
+        "classify.annotations.shapes",
+        "classify.annotations.files",
+        ("classify.annotations.tools", "classify.annotations.science"),
         "classify.annotations",
         "classify.labels",
         "classify.label_sets",

@@ -11,18 +11,18 @@ from ...store.errors import InputError
 from ...store.failed_writes import writing
 from ...store.urls.location import UrlPath, location
 from ...store.urls.walking import lower_suffix, walk, within
-from .coco import COCO
-from .cvat import CVAT
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .geojson import GEOJSON, GEOJSON_MAP
-from .imagej import IMAGEJ
-from .label_studio import LABEL_STUDIO
-from .labelme import LABELME
-from .mask_tiff import GEOTIFF, TIFF
-from .model import AnnotatedImage, Annotations, Colour
-from .napari import NAPARI
-from .ome_zarr import OME_ZARR
-from .pascal_voc import PASCAL_VOC
+from .files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from .science.geojson import GEOJSON, GEOJSON_MAP
+from .science.imagej import IMAGEJ
+from .science.mask_tiff import GEOTIFF, TIFF
+from .science.napari import NAPARI
+from .science.ome_zarr import OME_ZARR
+from .shapes.model import AnnotatedImage, Annotations, Colour
+from .tools.coco import COCO
+from .tools.cvat import CVAT
+from .tools.label_studio import LABEL_STUDIO
+from .tools.labelme import LABELME
+from .tools.pascal_voc import PASCAL_VOC
 
 __all__ = ["FORMATS", "format_named", "open_annotations", "writable", "write_annotations"]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ...store.errors import InputError
 from ...store.names import stem_of
 from ...store.urls.location import Location
-from ..annotations.model import AnnotatedImage, Annotations
-from ..annotations.rasterise import rasterise
+from ..annotations.shapes.model import AnnotatedImage, Annotations
+from ..annotations.shapes.rasterise import rasterise
 from ..labels.classes import Classes, default_colour
 from ..labels.label_entry import LabelEntry
 from ..labels.label_maps import IGNORED

@@ -19,7 +19,7 @@ from typing import Any, Self
 from ...store.errors import InputError
 from ...store.texts import parse_json, read_text
 from ...store.urls.location import Location
-from ..annotations.labelmap_txt import read_labelmap
+from ..annotations.tools.labelmap_txt import read_labelmap
 from ..labels.classes import (
     Classes,
     Colour,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...classify.annotations.format import ClassToWrite, MaskToWrite
+from ...classify.annotations.files.format import ClassToWrite, MaskToWrite
 from ...classify.annotations.registry import format_named, write_annotations
 from ...classify.inference.specks import remove_specks
 from ...classify.label_sets.files import find_label_files

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...classify.annotations.format import ClassToWrite, MaskToWrite
+from ...classify.annotations.files.format import ClassToWrite, MaskToWrite
 from ...classify.annotations.registry import format_named, write_annotations
 from ...classify.inference.mask_files import encode_mask
 from ...classify.label_sets.class_table import BACKGROUNDS, VOID_BORDER

@@ -292,8 +292,8 @@ def _annotations(data: Path, work: Path) -> list[Sample]:
 
 
 def _read_annotations(folder: Path) -> object:
-    from dseg.classify.annotations.rasterise import rasterise
     from dseg.classify.annotations.registry import open_annotations
+    from dseg.classify.annotations.shapes.rasterise import rasterise
 
     found, told = open_annotations(folder), list[object]()
     for image in found.images[:3] if found else ():

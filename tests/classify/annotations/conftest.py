@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.format import ClassToWrite, MaskToWrite
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import ClassToWrite, MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
 
 CLASSES = (
     ClassToWrite(1, "sky", (86, 180, 233)),

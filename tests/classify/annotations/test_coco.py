@@ -5,15 +5,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.coco_rle import (
+from dseg.classify.annotations.files.format import ClassToWrite, MaskToWrite
+from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
+from dseg.classify.annotations.tools.coco_rle import (
     bitmap_of_counts,
     counts_of_mask,
     counts_of_text,
     text_of_counts,
 )
-from dseg.classify.annotations.format import ClassToWrite, MaskToWrite
-from dseg.classify.annotations.rasterise import rasterise
-from dseg.classify.annotations.registry import open_annotations, write_annotations
 from dseg.store.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,7 +196,7 @@ def test_masks_lie_packed_in_memory(put):
 
 
 def test_more_pixels_of_masks_than_can_be_read_in_time_are_refused(put, monkeypatch):
-    monkeypatch.setattr("dseg.classify.annotations.limits.MOST_MASK_PIXELS", 40)
+    monkeypatch.setattr("dseg.classify.annotations.shapes.limits.MOST_MASK_PIXELS", 40)
     whole = {"category_id": 9, "segmentation": {"size": [4, 6], "counts": [0, 24]}}
     open_annotations(put(coco(whole)))
     with pytest.raises(InputError, match="masks have together more than 40 pixels"):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.format import MaskToWrite
-from dseg.classify.annotations.labelmap_txt import read_labelmap
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
+from dseg.classify.annotations.tools.labelmap_txt import read_labelmap
 from dseg.store.errors import InputError
 
 

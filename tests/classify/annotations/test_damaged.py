@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dseg.classify.annotations.rasterise import rasterise
 from dseg.classify.annotations.registry import open_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 from roifile import ImagejRoi
 

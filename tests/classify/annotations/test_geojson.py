@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 import rasterio
-from dseg.classify.annotations.format import MaskToWrite
-from dseg.classify.annotations.georeference import Georeference
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.science.georeference import Georeference
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 from PIL import Image, TiffImagePlugin
 from rasterio.transform import Affine

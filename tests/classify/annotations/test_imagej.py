@@ -6,11 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 import roifile
-from dseg.classify.annotations import imagej
-from dseg.classify.annotations.format import MaskToWrite
-from dseg.classify.annotations.model import Lines, Points
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.science import imagej
+from dseg.classify.annotations.shapes.model import Lines, Points
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 

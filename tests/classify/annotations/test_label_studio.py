@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.format import MaskToWrite
-from dseg.classify.annotations.label_studio_rle import bitmap_of_brush, brush_of_mask
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
+from dseg.classify.annotations.tools.label_studio_rle import bitmap_of_brush, brush_of_mask
 from dseg.store.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,10 +5,10 @@ import io
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.format import MaskToWrite
-from dseg.classify.annotations.model import Lines, Points
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.model import Lines, Points
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 from PIL import Image
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from dseg.classify.annotations.format import ClassToWrite, MaskToWrite
+from dseg.classify.annotations.files.format import ClassToWrite, MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
 from dseg.store.errors import InputError
 from PIL import Image

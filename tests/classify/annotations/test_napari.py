@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.format import MaskToWrite
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 
 SHAPES = "index,shape-type,vertex-index,axis-0,axis-1\n"

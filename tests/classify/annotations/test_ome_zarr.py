@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 import zarr
-from dseg.classify.annotations.format import ClassToWrite, MaskToWrite
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import ClassToWrite, MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 from numcodecs import GZip, Pickle, Zlib
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.bridges import bridged
-from dseg.classify.annotations.format import ClassToWrite, MaskToWrite
-from dseg.classify.annotations.model import AnnotatedImage, Polygon, Shape
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.files.format import ClassToWrite, MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
+from dseg.classify.annotations.shapes.bridges import bridged
+from dseg.classify.annotations.shapes.model import AnnotatedImage, Polygon, Shape
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 from dseg.store.names import stem_of
 from hypothesis import given, settings

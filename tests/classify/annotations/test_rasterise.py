@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.model import (
+from dseg.classify.annotations.shapes.model import (
     AnnotatedImage,
     Bitmap,
     Lines,
@@ -15,8 +15,8 @@ from dseg.classify.annotations.model import (
     Polygon,
     Shape,
 )
-from dseg.classify.annotations.outlines import outlines
-from dseg.classify.annotations.rasterise import rasterise
+from dseg.classify.annotations.shapes.outlines import outlines
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -199,7 +199,7 @@ def test_refuses_outlines_that_would_take_hours():
 
 
 def test_refuses_more_than_a_number_of_pixels(monkeypatch):
-    monkeypatch.setattr("dseg.classify.annotations.rasterise.MOST_WORK", 200_000)
+    monkeypatch.setattr("dseg.classify.annotations.shapes.rasterise.MOST_WORK", 200_000)
     whole = polygon([(0, 0), (200, 0), (200, 200), (0, 200)])
     drawn(*[shape(whole)] * 3, size=(200, 200))
     with pytest.raises(InputError, match="together they cover more than 200000 pixels"):

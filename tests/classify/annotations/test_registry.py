@@ -5,8 +5,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.format import MaskToWrite
-from dseg.classify.annotations.image_names import plain_name
+from dseg.classify.annotations.files.format import MaskToWrite
+from dseg.classify.annotations.files.image_names import plain_name
 from dseg.classify.annotations.registry import (
     format_named,
     open_annotations,
@@ -83,7 +83,7 @@ def test_the_zip_file_that_a_tool_exports_is_read(tmp_path):
 
 
 def test_a_file_that_unpacks_to_more_than_is_read_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("dseg.classify.annotations.format.MOST_BYTES", 2**20)
+    monkeypatch.setattr("dseg.classify.annotations.files.format.MOST_BYTES", 2**20)
     with zipfile.ZipFile(tmp_path / "job.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("7.json", "[{" + " " * 2**21)
     with pytest.raises(InputError, match="more than 1 MiB, the most that dseg reads"):
@@ -110,8 +110,8 @@ def test_json_is_bounded(put):
 
 
 def test_files_that_are_too_large_are_refused(put, monkeypatch):
-    monkeypatch.setattr("dseg.classify.annotations.format.MOST_BYTES", 2**20)
-    monkeypatch.setattr("dseg.classify.annotations.xml_text.MOST_BYTES", 2**20)
+    monkeypatch.setattr("dseg.classify.annotations.files.format.MOST_BYTES", 2**20)
+    monkeypatch.setattr("dseg.classify.annotations.files.xml_text.MOST_BYTES", 2**20)
     for first in ('{"', "<annotations>"):
         with pytest.raises(InputError, match="more than 1 MiB, the most that dseg reads"):
             open_annotations(put(first + " " * 2**20))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.rasterise import rasterise
 from dseg.classify.annotations.registry import open_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from PIL import Image
 
 FOLDER = Path(__file__).parents[2] / "data/annotations"

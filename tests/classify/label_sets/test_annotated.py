@@ -4,7 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.model import AnnotatedImage, Annotations, Points, Polygon, Shape
+from dseg.classify.annotations.shapes.model import (
+    AnnotatedImage,
+    Annotations,
+    Points,
+    Polygon,
+    Shape,
+)
 from dseg.classify.label_sets.annotated import annotated_set
 from dseg.classify.label_sets.class_order import with_classes
 from dseg.classify.label_sets.label_set import LabelOptions

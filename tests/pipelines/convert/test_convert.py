@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from dseg.classify.annotations.rasterise import rasterise
 from dseg.classify.annotations.registry import open_annotations, writable
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.classify.inference.specks import remove_specks
 from dseg.pipelines.convert.command import FORMATS
 from dseg.store.names import stem_of

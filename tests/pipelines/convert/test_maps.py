@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
-from dseg.classify.annotations.rasterise import rasterise
 from dseg.classify.annotations.registry import open_annotations
+from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.names import stem_of
 from PIL import Image
 from rasterio.transform import Affine

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from ...store.errors import InputError
-from ...store.names import composed, stem_of, why_unsafe
-from .figures import is_sparse
+from ....store.errors import InputError
+from ....store.names import composed, stem_of, why_unsafe
+from ..shapes.figures import is_sparse
+from ..shapes.model import AnnotatedImage, Annotations, Colour, Shape
 from .format import Candidate
-from .model import AnnotatedImage, Annotations, Colour, Shape
 
 __all__ = ["annotations_of", "file_for", "image_beside", "image_name", "without_ending"]
 

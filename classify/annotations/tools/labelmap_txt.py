@@ -3,10 +3,10 @@
 Specification: https://docs.cvat.ai/docs/dataset_management/formats/format-smask/.
 """
 
-from ...store.errors import InputError
-from ...store.texts import read_text
-from ...store.urls.location import Location
-from .model import Colour
+from ....store.errors import InputError
+from ....store.texts import read_text
+from ....store.urls.location import Location
+from ..shapes.model import Colour
 
 __all__ = ["read_labelmap"]
 

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
+from ....store.errors import InputError
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.per_image import annotations_of, file_for, image_beside, image_name, without_ending
+from ..shapes.limits import MOST_COORDINATE, checked_points
+from ..shapes.model import Annotations, Area, Colour, Lines, Points, Polygon, Shape
+from ..shapes.outlines import outlines
 from .georeference import WGS84, Georeference, epsg_of, place_of
-from .limits import MOST_COORDINATE, checked_points
-from .model import Annotations, Area, Colour, Lines, Points, Polygon, Shape
-from .outlines import outlines
-from .per_image import annotations_of, file_for, image_beside, image_name, without_ending
 
 __all__ = ["GEOJSON", "GEOJSON_MAP"]
 

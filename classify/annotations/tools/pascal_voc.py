@@ -1,8 +1,8 @@
 """Pascal VOC's XML, which has boxes only: recognised to say where its masks are."""
 
-from ...store.errors import InputError
-from .format import Candidate, Format
-from .model import Annotations
+from ....store.errors import InputError
+from ..files.format import Candidate, Format
+from ..shapes.model import Annotations
 
 __all__ = ["PASCAL_VOC"]
 

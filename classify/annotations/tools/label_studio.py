@@ -14,13 +14,13 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from ...store.errors import InputError
-from .figures import ellipse, is_sparse, rectangle, turned
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .image_names import plain_name
+from ....store.errors import InputError
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.image_names import plain_name
+from ..shapes.figures import ellipse, is_sparse, rectangle, turned
+from ..shapes.limits import PixelBudget, checked_points, checked_size, number
+from ..shapes.model import AnnotatedImage, Annotations, Area, Points, Polygon, Shape
 from .label_studio_rle import bitmap_of_brush, brush_of_mask
-from .limits import PixelBudget, checked_points, checked_size, number
-from .model import AnnotatedImage, Annotations, Area, Points, Polygon, Shape
 
 __all__ = ["LABEL_STUDIO"]
 

@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from ...store.texts import parse_json, read_text
-from ...store.urls.location import Location
-from .limits import MOST_BYTES, MOST_CONTAINERS
-from .model import Annotations, Colour
+from ....store.errors import InputError
+from ....store.texts import parse_json, read_text
+from ....store.urls.location import Location
+from ..shapes.limits import MOST_BYTES, MOST_CONTAINERS
+from ..shapes.model import Annotations, Colour
 from .xml_text import parse_xml
 
 __all__ = ["Candidate", "ClassToWrite", "Format", "MaskToWrite", "Writer"]

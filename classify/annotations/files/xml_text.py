@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-from .limits import MOST_BYTES
+from ..shapes.limits import MOST_BYTES
 
 __all__ = ["parse_xml"]
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.per_image import file_for
 from .georeference import place_of
-from .per_image import file_for
 
 __all__ = ["GEOTIFF", "TIFF"]
 

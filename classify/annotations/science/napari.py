@@ -21,15 +21,15 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from ...store.names import why_unsafe
-from .bridges import bridged
-from .figures import ellipse
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .limits import MOST_BYTES, MOST_COORDINATE
-from .model import Annotations, Area, Lines, Points, Polygon, Shape
-from .outlines import outlines
-from .per_image import annotations_of, file_for, image_name, without_ending
+from ....store.errors import InputError
+from ....store.names import why_unsafe
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.per_image import annotations_of, file_for, image_name, without_ending
+from ..shapes.bridges import bridged
+from ..shapes.figures import ellipse
+from ..shapes.limits import MOST_BYTES, MOST_COORDINATE
+from ..shapes.model import Annotations, Area, Lines, Points, Polygon, Shape
+from ..shapes.outlines import outlines
 
 __all__ = ["NAPARI"]
 

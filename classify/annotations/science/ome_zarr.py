@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...store.errors import InputError
-from ...store.names import why_unsafe
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .limits import PixelBudget
-from .model import AnnotatedImage, Annotations, Bitmap, Colour, Shape
-from .per_image import file_for, image_name, without_ending
+from ....store.errors import InputError
+from ....store.names import why_unsafe
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.per_image import file_for, image_name, without_ending
+from ..shapes.limits import PixelBudget
+from ..shapes.model import AnnotatedImage, Annotations, Bitmap, Colour, Shape
 from .zarr_arrays import attributes_of, read_plane
 
 __all__ = ["OME_ZARR"]

@@ -12,9 +12,9 @@ Specification: https://github.com/thi-ng/umbrella/tree/develop/packages/rle-pack
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from .limits import checked_size
-from .model import Bitmap
+from ....store.errors import InputError
+from ..shapes.limits import checked_size
+from ..shapes.model import Bitmap
 
 __all__ = ["bitmap_of_brush", "brush_of_mask"]
 

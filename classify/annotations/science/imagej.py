@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from ...store.names import composed
-from .bridges import bridged
-from .figures import ellipse, rectangle
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .limits import MOST_BYTES, MOST_COORDINATE
-from .model import Annotations, Area, Colour, Lines, Points, Polygon, Shape
-from .outlines import outlines
-from .per_image import annotations_of, file_for, image_name, without_ending
+from ....store.errors import InputError
+from ....store.names import composed
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.per_image import annotations_of, file_for, image_name, without_ending
+from ..shapes.bridges import bridged
+from ..shapes.figures import ellipse, rectangle
+from ..shapes.limits import MOST_BYTES, MOST_COORDINATE
+from ..shapes.model import Annotations, Area, Colour, Lines, Points, Polygon, Shape
+from ..shapes.outlines import outlines
 from .roi_paths import path_of_rings, rings_of_path
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
+from ....store.errors import InputError
 from .limits import MOST_COORDINATE, MOST_PIXELS
 from .model import AnnotatedImage, Area, Bitmap, Lines, Points, Polygon
 from .scanline import Patch, enclosed

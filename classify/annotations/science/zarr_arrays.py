@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from ...store.texts import object_in
-from .limits import MOST_PIXELS, whole_number
+from ....store.errors import InputError
+from ....store.texts import object_in
+from ..shapes.limits import MOST_PIXELS, whole_number
 
 __all__ = ["attributes_of", "read_plane"]
 

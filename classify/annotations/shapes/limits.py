@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from ...store.format.bounds import MOST_PIXELS
+from ....store.errors import InputError
+from ....store.format.bounds import MOST_PIXELS
 from .model import Bitmap
 from .packed import packed
 

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ...store.errors import InputError
+from ....store.errors import InputError
 
 __all__ = ["beside", "plain_name"]
 

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...store.errors import InputError
-from ...store.names import stem_of, why_unsafe
-from .figures import ellipse, is_sparse, rectangle
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .image_names import beside
-from .limits import PixelBudget, checked_points, checked_size
-from .model import AnnotatedImage, Annotations, Area, Bitmap, Lines, Points, Polygon, Shape
-from .outlines import outlines
-from .rasterise import bitmap_of
+from ....store.errors import InputError
+from ....store.names import stem_of, why_unsafe
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.image_names import beside
+from ..shapes.figures import ellipse, is_sparse, rectangle
+from ..shapes.limits import PixelBudget, checked_points, checked_size
+from ..shapes.model import AnnotatedImage, Annotations, Area, Bitmap, Lines, Points, Polygon, Shape
+from ..shapes.outlines import outlines
+from ..shapes.rasterise import bitmap_of
 
 __all__ = ["LABELME"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
+from ....store.errors import InputError
 
 __all__ = ["MOST_CUTS", "Patch", "enclosed"]
 

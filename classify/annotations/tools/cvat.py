@@ -13,13 +13,23 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from .figures import ellipse, is_sparse, rectangle, turned
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .image_names import plain_name
-from .limits import PixelBudget, checked_points, checked_size, number
-from .model import AnnotatedImage, Annotations, Area, Bitmap, Colour, Lines, Points, Polygon, Shape
-from .objects import objects
+from ....store.errors import InputError
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.image_names import plain_name
+from ..shapes.figures import ellipse, is_sparse, rectangle, turned
+from ..shapes.limits import PixelBudget, checked_points, checked_size, number
+from ..shapes.model import (
+    AnnotatedImage,
+    Annotations,
+    Area,
+    Bitmap,
+    Colour,
+    Lines,
+    Points,
+    Polygon,
+    Shape,
+)
+from ..shapes.objects import objects
 
 __all__ = ["CVAT"]
 

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
+from ....store.errors import InputError
+from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.image_names import plain_name
+from ..shapes.figures import rectangle
+from ..shapes.limits import PixelBudget, checked_points, checked_size
+from ..shapes.model import AnnotatedImage, Annotations, Area, Bitmap, Colour, Polygon, Shape
+from ..shapes.outlines import outlines
+from ..shapes.overlaps import note_of_overlaps
+from ..shapes.rasterise import bitmap_of
 from .coco_rle import bitmap_of_counts, counts_of_mask, counts_of_text, text_of_counts
-from .figures import rectangle
-from .format import Candidate, ClassToWrite, Format, MaskToWrite
-from .image_names import plain_name
-from .limits import PixelBudget, checked_points, checked_size
-from .model import AnnotatedImage, Annotations, Area, Bitmap, Colour, Polygon, Shape
-from .outlines import outlines
-from .overlaps import note_of_overlaps
-from .rasterise import bitmap_of
 
 __all__ = ["COCO"]
 

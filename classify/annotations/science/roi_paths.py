@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
+from ....store.errors import InputError
 
 __all__ = ["path_of_rings", "rings_of_path"]
 

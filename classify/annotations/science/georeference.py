@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...store.errors import InputError
-from ...store.urls.location import Location
-from .format import MaskToWrite
+from ....store.errors import InputError
+from ....store.urls.location import Location
+from ..files.format import MaskToWrite
 
 __all__ = ["TAGS", "WGS84", "Georeference", "epsg_of", "place_of"]
 

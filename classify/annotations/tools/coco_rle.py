@@ -8,9 +8,9 @@ the sign. From the fourth number on, what is written is the difference from the 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.errors import InputError
-from .limits import checked_size
-from .model import Bitmap
+from ....store.errors import InputError
+from ..shapes.limits import checked_size
+from ..shapes.model import Bitmap
 
 __all__ = ["bitmap_of_counts", "counts_of_text", "counts_of_mask", "text_of_counts"]
 

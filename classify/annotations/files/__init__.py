@@ -1,0 +1,1 @@
+"""What formats share: a file that may be of one, masks to write, names of images."""

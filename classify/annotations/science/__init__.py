@@ -1,0 +1,1 @@
+"""Formats of scientific programs and of maps, one a module."""

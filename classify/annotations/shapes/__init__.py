@@ -1,0 +1,1 @@
+"""Shapes on images, of whatever format: what they are, and between them and pixels."""
