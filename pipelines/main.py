@@ -29,6 +29,7 @@ from .fit.command import fit
 from .info.command import info
 from .predict.command import predict
 from .pretrain.command import pretrain
+from .report.command import report
 from .robustness.command import robustness
 from .sample.command import sample
 from .select.command import select
@@ -152,6 +153,7 @@ for command in (
     info,
     predict,
     pretrain,
+    report,
     robustness,
     sample,
     select,

@@ -64,11 +64,13 @@ FLOORS = {
         "pipelines.features",
         "pipelines.masks",
         "pipelines.training",
+        "pipelines.report.findings",
+        "pipelines.report.page",
         tuple(
             f"pipelines.{command}"
             for command in (
                 *("curve", "distil", "evaluate", "export", "extract", "fit", "info", "predict"),
-                *("pretrain", "robustness", "sample", "select", "synthesize"),
+                *("pretrain", "report", "robustness", "sample", "select", "synthesize"),
             )
         ),
         ("pipelines.demo", "pipelines.doctor", "pipelines.verify"),  # run the other commands

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from .metrics import iou_or_nan, overlaps
 
-__all__ = ["Interval", "bootstrap_mean_iou", "mean_over_draws", "share_improved"]
+__all__ = [
+    "Interval",
+    "bootstrap_class_iou",
+    "bootstrap_mean_iou",
+    "mean_over_draws",
+    "share_improved",
+]
 
 _RESAMPLES_AT_ONCE = 256
 
@@ -60,8 +66,44 @@ def bootstrap_mean_iou(
     parts = _overlaps(counts, ignore_label)
     draws = _draws(len(counts), resamples, seed)
     scores = np.concatenate([_mean_iou(parts, times) for times in draws])
+    return _percentiles(scores[~np.isnan(scores)], level)
+
+
+def bootstrap_class_iou(
+    counts: NDArray[np.int64],
+    ignore_label: int,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[Interval | None]:
+    """Return the percentile interval of each class's IoU, see `bootstrap_mean_iou`.
+
+    Parameters
+    ----------
+    counts, ignore_label, level, resamples, seed
+        As of `bootstrap_mean_iou`; the resamples are the same.
+
+    Returns
+    -------
+    list of Interval or None
+        None for a class that occurs in fewer than two images, in labels or masks: resampling one
+        image says nothing of others.
+    """
+    hits, unions = _overlaps(counts, ignore_label)
+    scores = np.concatenate(
+        [iou_or_nan(times @ hits, times @ unions) for times in _draws(len(counts), resamples, seed)]
+    )
+    occurs = (unions > 0).sum(axis=0)
+    return [
+        _percentiles(column[~np.isnan(column)], level) if images > 1 else None
+        for column, images in zip(scores.T, occurs, strict=True)
+    ]
+
+
+def _percentiles(scores: NDArray[np.float64], level: float) -> Interval:
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(scores[~np.isnan(scores)], [tail, 100 - tail])
+    low, high = np.percentile(scores, [tail, 100 - tail])
     return Interval(float(low), float(high), level)
 
 
