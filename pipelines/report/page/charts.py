@@ -81,7 +81,7 @@ def scatter_chart(points: Sequence[Point], title: str) -> Html:
 
 def _top(highest: float) -> float:
     """Return a round number that is not below a value: the end of an axis."""
-    for end in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0):
+    for end in (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0):
         if highest <= end:
             return end
     return float(highest)

@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 
 def _figure(source: str, alt: str, caption: str) -> Html:
-    image = tag("img", src=source, alt=alt, loading="lazy")
+    image = tag("img", src=source, alt=alt)
     return tag("figure", image, tag("figcaption", caption))
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....classify.labels.classes import Colour
-from .markup import Html, joined, shortened, tag
+from .markup import Html, shortened, tag
 
 __all__ = ["Look", "command", "missing", "name_of", "percent", "score"]
 
-_MOST_NAME = 60
+_MOST_NAME, _SHORT = 60, 20
 _UNIT = "\N{NO-BREAK SPACE}%"
 
 
@@ -45,7 +45,9 @@ class Look:
             style=f"background:#{red:02x}{green:02x}{blue:02x}",
             aria_hidden="true",
         )
-        return joined([patch, tag("bdi", self.plain(k))])
+        name = self.plain(k)
+        short = "short" if len(name) <= _SHORT else None  # on one line with its patch
+        return tag("span", patch, tag("bdi", name), class_=short)
 
     def legend(self, ids: Sequence[int]) -> Html:
         """Return what the colours of pictures mean."""

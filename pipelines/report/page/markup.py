@@ -111,7 +111,7 @@ def cell_table(
     body = joined(tag("tr", joined(row)) for row in rows)
     table = tag(
         "table",
-        tag("caption", caption, id=name),
+        tag("caption", tag("span", caption), id=name),
         tag("thead", tag("tr", heads)),
         tag("tbody", body),
         **attributes,

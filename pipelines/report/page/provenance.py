@@ -55,6 +55,8 @@ def _plain(facts: Any) -> Rows:
 
 
 def _listed(value: object) -> str:
+    if value is None:
+        return "default"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -38,10 +38,13 @@ code { font-family: ui-monospace, Consolas, "Liberation Mono", monospace; font-s
 .scroll { overflow-x: auto; margin: 1rem 0; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 650; padding-bottom: .4rem; }
+caption span { display: block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }
+.short { white-space: nowrap; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--faint); text-align: right;
   vertical-align: middle; overflow-wrap: normal; }
+.wide td { white-space: nowrap; }
 th:first-child, td.words { text-align: left; }
-tbody th { font-weight: 500; max-width: 16rem; overflow-wrap: anywhere; }
+tbody th { font-weight: 500; max-width: 14rem; overflow-wrap: break-word; }
 thead th { color: var(--soft); font-size: .88rem; vertical-align: bottom; }
 .wide { width: 100%; max-width: 48rem; }
 .matrix th, .matrix td { padding: .3rem .35rem; border: 1px solid var(--faint); font-size: .88rem; }
@@ -49,7 +52,10 @@ thead th { color: var(--soft); font-size: .88rem; vertical-align: bottom; }
 .matrix thead th span { writing-mode: vertical-rl; max-height: 9rem; overflow: hidden; }
 .matrix td { min-width: 2.3rem; background: rgb(var(--mark-rgb) / var(--share)); }
 .matrix td.own { outline: 2px solid var(--rule); outline-offset: -2px; font-weight: 650; }
-.plain th, .plain td { text-align: left; vertical-align: top; }
+.matrix th[scope=row] { position: sticky; left: 0; background: var(--paper); }
+.plain { width: 100%; max-width: 48rem; table-layout: fixed; }
+.plain th:first-child { width: 34%; }
+.plain th, .plain td { text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 .swatch { display: inline-block; width: .85em; height: .85em; border: 1px solid var(--rule);
   margin-right: .45em; vertical-align: -.08em; border-radius: 2px; forced-color-adjust: none; }
 .legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem;
@@ -76,6 +82,7 @@ img { width: 100%; height: auto; display: block; background: var(--panel); borde
   image-rendering: auto; }
 figcaption { font-size: .88rem; color: var(--soft); padding-top: .2rem; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .9rem; }
-@media (max-width: 30rem) { th, td { padding: .3rem .4rem; } h1 { font-size: 1.4rem; } }
+@media (max-width: 30rem) { th, td { padding: .3rem .35rem; } h1 { font-size: 1.4rem; }
+  .wide { font-size: .9rem; } svg.inline { width: 4.5rem; min-width: 4.5rem; } }
 @media print { nav, .skip { display: none; } article, figure, tr { break-inside: avoid; } }
 """

@@ -37,7 +37,7 @@ def verdict(scores: Scores, interval: Interval, suspects: int) -> Html:
                 f"95 % interval {interval.low:.3f} to {interval.high:.3f}",
             ),
             ("correct pixels", percent(confusion.pixel_accuracy()), "of all labelled ones"),
-            ("held-out images", str(len(scores.images)), "none learnt from when predicted"),
+            ("held-out images", str(len(scores.images)), "each predicted without learning from it"),
             ("suspicious labels", str(suspects), "shown below"),
         ]
     )
