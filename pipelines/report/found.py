@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ...classify.evaluation.intervals import Interval
+from ...store.errors import InputError
 from ..console.progress import Progress
 from .findings.held_out import HeldOutMasks
 from .findings.scores import ImageScore, Scores
@@ -72,14 +73,15 @@ def find(inputs: Inputs, masks: HeldOutMasks, progress: Progress) -> Found:
         for seen in masks:
             suspects += suspects_in(seen, scores)
             advance(1)
+    if not scores.pairs.any():
+        raise InputError("no pixel of the label maps of the held-out images has a class")
     ranked = [one for one in scores.images if not math.isnan(one.mean_iou)]
     ranked.sort(key=lambda one: (one.mean_iou, one.stem))
     worst = ranked[: min(_SHOWN, (len(ranked) + 1) // 2)]
     best = ranked[len(worst) :][::-1][:_SHOWN]
     return Found(
         scores,
-        scores.interval(seed),
-        scores.class_intervals(seed),
+        *scores.intervals(seed),
         choose_suspects(suspects),
         best,
         worst,

@@ -16,7 +16,7 @@ from ...store.spec import FeatureSpec
 from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..features.sources import white_of
-from ..masks.segmenter import load_model, recorded_stores
+from ..masks.segmenter import load_model
 from ..masks.training_set import FOLDS_OUT
 from .config import ReportConfig
 from .findings.candidates import Predicted, open_predicted
@@ -63,7 +63,8 @@ class Inputs:
     def fit_words(self) -> list[str]:
         """What to type, after "dseg", for the held-out masks."""
         extra = self.facts["extra"]
-        stores = [str(one) for one in recorded_stores(extra)] or ["feats.zarr"]
+        recorded = extra.get("stores", [extra.get("store")])
+        stores = [one for one in _listed(recorded) if isinstance(one, str)] or ["feats.zarr"]
         labels = str(self.labels or extra.get("labels", "labels/"))
         more = ["--folds", "5", "--folds-out", "held-out/", "--overwrite"]
         return ["fit", *stores, labels, "--out", str(self.config.model), *more]
@@ -95,7 +96,9 @@ def open_inputs(config: ReportConfig, progress: Progress) -> Inputs:
         )
     facts = MODEL_FOLDER.facts(config.model)
     model = load_model(config.model, torch.device("cpu"))
-    extra: Mapping[str, Any] = model.extra_
+    extra = model.extra_
+    if not isinstance(extra, dict):
+        raise MODEL_FOLDER.damaged(config.model, "what `dseg fit` recorded is not an object")
     held_out, labels = _held_out(config, extra, progress)
     names = model.class_info_.names if held_out is None else held_out.facts.classes
     own = model.class_info_.colours[: len(names)]
@@ -138,6 +141,10 @@ def _held_out(
             raise
         progress.warn(f"the held-out masks that the model recorded are not used: {error}")
         return None, labels
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _recorded(extra: Mapping[str, Any], key: str) -> Path | None:

@@ -1,6 +1,7 @@
 """``dseg report``: one page about how good a model's masks are, and what to label next."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from ...store.errors import DsegError, InputError
 from ...store.whole_file import write_whole
@@ -8,7 +9,7 @@ from ..console.progress import Progress
 from .config import ReportConfig, ReportSummary
 from .found import Found, draw, find
 from .inputs import Inputs, open_inputs
-from .page.document import page
+from .page.document import GENERATOR, page
 from .sections import held_out_sections, lead, next_section, origin_section
 
 __all__ = ["report"]
@@ -16,6 +17,7 @@ __all__ = ["report"]
 MOST_BYTES = 10_000_000
 """Of the page."""
 
+_HEAD = 1000  # bytes of a page within which it says what wrote it
 _FOOTER = "Written by dseg report. This file needs no network and runs no script."
 
 
@@ -28,8 +30,7 @@ def report(config: ReportConfig, progress: Progress | None = None) -> ReportSumm
         If an input is damaged or of another model, or the file may not be replaced.
     """
     progress = progress or Progress()
-    if config.out.exists() and not config.overwrite:
-        raise InputError(f"'{config.out}' exists: give another --out, or replace it (--overwrite)")
+    _check_target(config.out, config.overwrite)
     inputs = open_inputs(config, progress)
     masks = inputs.held_out
     found = None if masks is None else find(inputs, masks, progress)
@@ -51,6 +52,18 @@ def report(config: ReportConfig, progress: Progress | None = None) -> ReportSumm
     write_whole(config.out, data)
     summary = replace(_summary(inputs, found), label_next=chosen)
     return replace(summary, report=str(config.out), n_bytes=len(data))
+
+
+def _check_target(out: Path, overwrite: bool) -> None:
+    """Refuse a file that may not be replaced; one that is no report never is."""
+    if not out.exists():
+        return
+    with out.open("rb") as file:
+        ours = GENERATOR.encode() in file.read(_HEAD)
+    if not ours:
+        raise InputError(f"'{out}' exists and is not a report: give another --out")
+    if not overwrite:
+        raise InputError(f"'{out}' exists: give another --out, or replace it (--overwrite)")
 
 
 def _summary(inputs: Inputs, found: Found | None) -> ReportSummary:

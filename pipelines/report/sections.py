@@ -103,7 +103,7 @@ def _examples(inputs: Inputs, found: Found, drawn: Drawn) -> Html:
 
 
 def _legend_ids(found: Found) -> list[int]:
-    counts = found.scores.confusion.counts[:-1, :-1]
+    counts = found.scores.pairs
     present = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
     return [k for k in range(len(present)) if present[k]][:100]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ....classify.evaluation.intervals import Interval, bootstrap_class_iou, bootstrap_mean_iou
-from ....classify.evaluation.metrics import Confusion, iou_or_nan
+from ....classify.evaluation.intervals import Interval, bootstrap_iou
+from ....classify.evaluation.metrics import Confusion, overlaps
 from .held_out import HeldOut
 
 __all__ = ["ImageScore", "Scores", "UncertaintyGroup", "score_images"]
@@ -81,9 +81,13 @@ class Scores:
     ignore: int
     members: int
     images: list[ImageScore] = field(default_factory=list)
-    counts: list[NDArray[np.int64]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.confusion = Confusion(len(self.names), self.ignore)  # of all images together
+        self.pairs = np.zeros((len(self.names), len(self.names)), np.int64)  # labels, masks
+        self.images_with = np.zeros(len(self.names), np.int64)  # label maps with each class
+        self._hits = list[NDArray[np.int64]]()
+        self._unions = list[NDArray[np.int64]]()
         self._highest = math.log(max(2, min(self.members, len(self.names)))) * (1 + 1e-6)
         self._fine = np.zeros((2, _FINE), np.int64)  # right and wrong pixels
 
@@ -97,7 +101,7 @@ class Scores:
         """
         confusion = Confusion(len(self.names), self.ignore)
         confusion.add(seen.mask, seen.label, seen.stem)
-        self.counts.append(confusion.counts)
+        self._keep(confusion)
         self.images.append(
             ImageScore(seen.stem, confusion.mean_iou(), confusion.pixel_accuracy(), seen.score)
         )
@@ -108,35 +112,32 @@ class Scores:
             for row, which in enumerate((~wrong, wrong)):
                 self._fine[row] += np.bincount(steps[which], minlength=_FINE)
 
+    def _keep(self, confusion: Confusion) -> None:
+        """Keep what is needed of an image's counts: not the pairs of classes, which are many."""
+        self.confusion.counts += confusion.counts
+        labelled = confusion.counts[:-1].copy()
+        if 0 <= self.ignore < len(labelled):
+            labelled[self.ignore] = 0
+        hits, unions = overlaps(labelled)
+        if 0 <= self.ignore < len(labelled):
+            unions[self.ignore] = 0
+        self._hits.append(hits.copy())
+        self._unions.append(unions)
+        self.pairs += labelled[:, :-1]
+        self.images_with += labelled.sum(axis=1) > 0
+
     def step_of(self, uncertainty: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return in which step of uncertainty pixels are, 0 to `_FINE` - 1."""
-        steps = (uncertainty * (_FINE / self._highest)).astype(np.int64)
-        return np.minimum(steps, _FINE - 1)
+        steps = np.minimum(uncertainty * (_FINE / self._highest), _FINE - 1)
+        return steps.astype(np.int64)
 
-    @property
-    def confusion(self) -> Confusion:
-        """All images together."""
-        return Confusion.of(np.sum(self.counts, axis=0), self.ignore)
+    def taken_for(self, label: int, mask: int) -> float:
+        """Return which share of the pixels of a class the masks give another one."""
+        return float(self.pairs[label, mask] / max(1, self.pairs[label].sum()))
 
-    @property
-    def shares(self) -> NDArray[np.float64]:
-        """Of the pixels of each class (rows), how many the masks give each class; 0 to 1."""
-        counts = self.confusion.counts[:-1, :-1].astype(np.float64)
-        found = iou_or_nan(counts, np.broadcast_to(counts.sum(axis=1, keepdims=True), counts.shape))
-        return np.nan_to_num(found)
-
-    @property
-    def images_with(self) -> NDArray[np.int64]:
-        """In how many label maps each class occurs, (C,)."""
-        return np.sum([counts[:-1].sum(axis=1) > 0 for counts in self.counts], axis=0)
-
-    def interval(self, seed: int) -> Interval:
-        """Return the interval of the mIoU that `dseg fit` gives with this seed."""
-        return bootstrap_mean_iou(np.stack(self.counts), self.ignore, seed=seed)
-
-    def class_intervals(self, seed: int) -> list[Interval | None]:
-        """Return the interval of each class's IoU."""
-        return bootstrap_class_iou(np.stack(self.counts), self.ignore, seed=seed)
+    def intervals(self, seed: int) -> tuple[Interval, list[Interval | None]]:
+        """Return the interval of the mIoU that `dseg fit` gives with this seed, and of classes."""
+        return bootstrap_iou(np.stack(self._hits), np.stack(self._unions), seed=seed)
 
     @property
     def sure(self) -> int | None:

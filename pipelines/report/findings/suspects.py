@@ -55,7 +55,8 @@ class Suspect:
 
 def suspects_in(seen: HeldOut, scores: Scores) -> list[Suspect]:
     """Return the suspicious parts of one image, the worst first; at most two."""
-    wrong = (seen.label != seen.mask) & (seen.label != scores.ignore)
+    known = (seen.label != scores.ignore) & (seen.mask < len(scores.names))
+    wrong = known & (seen.label != seen.mask)
     if seen.uncertainty is not None and scores.sure is not None:
         wrong &= scores.step_of(seen.uncertainty) <= scores.sure
     found = [one for pair in _pairs(seen, wrong) for one in _parts(seen, wrong, pair, scores)]
@@ -91,7 +92,7 @@ def _parts(
     opened = ndimage.binary_opening(here, np.ones((side, side), bool))
     parts, _ = ndimage.label(opened)
     sizes = np.bincount(parts.ravel())
-    unlike = 1 - float(scores.shares[label, mask])
+    unlike = 1 - scores.taken_for(label, mask)
     for number, box in enumerate(ndimage.find_objects(parts), 1):
         score = float(sizes[number]) / here.size * unlike
         if score >= _LEAST_SCORE:

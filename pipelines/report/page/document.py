@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from .markup import Html, joined, shortened, tag
 from .style import CSS
 
-__all__ = ["Section", "page"]
+__all__ = ["GENERATOR", "Section", "page"]
+
+GENERATOR = "dseg report"
+"""What a page says, in its first lines, that wrote it."""
 
 # Nothing may be loaded or run, whatever came through: the browser refuses it, too.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -55,7 +58,7 @@ def page(model: str, lead: Html, sections: Sequence[Section], footer: str) -> Ht
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name_="generator", content="dseg report"),
+        tag("meta", name_="generator", content=GENERATOR),
         tag("title", title),
         tag("style", Html(CSS)),
     ]

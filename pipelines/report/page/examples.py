@@ -101,7 +101,7 @@ def suspect(
         plain = _figure(draw.plain(image, box), f"The same cut-out of {seen.stem} alone", "image")
         pictures.insert(0, plain)
     share = one.pixels / seen.label.size
-    often = float(scores.shares[one.label, one.mask])
+    often = scores.taken_for(one.label, one.mask)
     why = (
         f": {one.pixels} pixels ({percent(share)} of the image), {place}. Elsewhere masks rarely "
         f"confuse the two: {percent(often)} of the pixels of that label."
@@ -166,7 +166,11 @@ def candidate(
     if image is not None:
         pictures.insert(0, _figure(draw.plain(image), f"Image {one.stem}", "image"))
     why = [f"Uncertainty {score(one.uncertainty)}"]
-    known = [] if scores is None else [i.uncertainty for i in scores.images if i.uncertainty]
+    known = (
+        []
+        if scores is None
+        else [i.uncertainty for i in scores.images if i.uncertainty is not None]
+    )
     if known:
         below = sum(other < one.uncertainty for other in known) / len(known)
         why[0] += f", higher than {percent(below)} of the held-out images"

@@ -38,6 +38,8 @@ class Look:
 
     def named(self, k: int) -> Html:
         """Return a patch of the class's colour, and its name."""
+        if not 0 <= k < len(self.names):
+            return tag("span", self.plain(k))
         red, green, blue = self.colours[k]
         patch = tag(
             "span",

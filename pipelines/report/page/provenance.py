@@ -10,7 +10,7 @@ from .markup import Html, cell_table, joined, shortened, tag
 __all__ = ["provenance"]
 
 _MOST = 400  # characters of a value
-_LEAST_LISTED = 30  # networks
+_MOST_ROWS = 50  # of a list
 
 Rows = list[tuple[str, str]]
 
@@ -35,7 +35,7 @@ def provenance(
         (
             "Versions",
             "t-versions",
-            [*_plain(facts["versions"]), ("dseg of this report", __version__)],
+            [*_plain(facts.get("versions")), ("dseg of this report", __version__)],
         ),
         ("What this report was made of", "t-given", list(given.items())),
     ]
@@ -51,7 +51,8 @@ def _table(caption: str, name: str, rows: Rows) -> Html:
 
 
 def _plain(facts: Any) -> Rows:
-    return [(str(key), str(value)) for key, value in facts.items()]
+    pairs = facts.items() if isinstance(facts, dict) else ()
+    return [(str(key), str(value)) for key, value in list(pairs)[:_MOST_ROWS]]
 
 
 def _listed(value: object) -> str:
@@ -70,7 +71,7 @@ def _features(spec: FeatureSpec | None, extra: Mapping[str, Any]) -> Rows:
         ("network input", f"{spec.row_shape[0]}×{spec.row_shape[1]}, images fit by '{spec.fit}'"),
         ("hash of the features", spec.hash),
     ]
-    for part in (spec.parts or (spec,))[:_LEAST_LISTED]:
+    for part in (spec.parts or (spec,))[:_MOST_ROWS]:
         height, width = part.row_shape
         sha256 = part.backbone.get("sha256", "unknown")
         rows.append((f"checkpoint {part.source} at {height}×{width}", f"sha256 {sha256}"))
@@ -78,17 +79,17 @@ def _features(spec: FeatureSpec | None, extra: Mapping[str, Any]) -> Rows:
 
 
 def _training(facts: Mapping[str, Any]) -> Rows:
-    extra, log = facts["extra"], facts.get("log") or {}
-    images = extra.get("images", ())
+    extra, log, images = facts["extra"], facts.get("log"), facts["extra"].get("images")
+    images = images if isinstance(images, list) else []
     rows = [
         ("label maps", str(extra.get("labels", "unknown"))),
-        ("labelled images", f"{len(images)}: {_listed(list(images)[:50])}"),
+        ("labelled images", f"{len(images)}: {_listed(images[:_MOST_ROWS])}"),
         ("ignore label", str(extra.get("ignore_label", "unknown"))),
         ("seed", str(extra.get("seed", "unknown"))),
         ("components of the features", str(extra.get("reduced_to") or "all")),
         ("temperature of probabilities", str(extra.get("temperature", "not found"))),
     ]
-    if log:
+    if isinstance(log, dict):
         rows.append(("labelled pixels", str(log.get("pixels", "unknown"))))
     rows += [(key, _listed(value)) for key, value in facts["parameters"].items()]
     return [*rows, ("sha256 of the weights", str(facts.get("sha256", "unknown")))]

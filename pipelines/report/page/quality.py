@@ -20,7 +20,7 @@ _FEW = 5  # images with a class; an interval from fewer says little
 def class_table(scores: Scores, intervals: list[Interval | None], look: Look) -> Html:
     """Return the IoU of each class with its interval, as numbers and as bars."""
     iou, images = scores.confusion.iou_per_class(), scores.images_with
-    counts = scores.confusion.counts[:-1].sum(axis=1)
+    counts = scores.pairs.sum(axis=1)
     total = max(1, int(counts.sum()))
     rows = []
     for k in range(min(len(iou), MOST_ROWS)):
@@ -57,14 +57,14 @@ def _more(count: int, what: str) -> list[Html]:
 
 def confusion_table(scores: Scores, look: Look) -> Html:
     """Return what masks say of the pixels of each class: shares of its labelled pixels."""
-    counts, shares = scores.confusion.counts[:-1, :-1], scores.shares
+    counts = scores.pairs
     frequent = np.argsort(-(counts.sum(axis=1) + counts.sum(axis=0)), kind="stable")
     shown = sorted(int(k) for k in frequent[:_MOST_IN_MATRIX])
     rows = []
     for label in shown:
         cells = [tag("th", look.named(label), scope="row")]
         for mask in shown:
-            share = float(shares[label, mask])
+            share = scores.taken_for(label, mask)
             own = "own" if label == mask else None
             words = "" if not counts[label].any() else f"{100 * share:.0f}"
             cells.append(tag("td", words, class_=own, style=f"--share:{share / 2:.2f}"))
@@ -80,12 +80,11 @@ def confusion_table(scores: Scores, look: Look) -> Html:
 
 def top_confusions(scores: Scores, most: int = 3) -> list[tuple[int, int, float]]:
     """Return which classes are taken for which most often, by pixels: label, mask, share."""
-    counts = scores.confusion.counts[:-1, :-1].copy()
+    counts = scores.pairs.copy()
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
     pairs = [divmod(int(place), len(counts)) for place in order]
-    shares = scores.shares
-    return [(i, j, float(shares[i, j])) for i, j in pairs if counts[i, j] > 0]
+    return [(i, j, scores.taken_for(i, j)) for i, j in pairs if counts[i, j] > 0]
 
 
 def image_table(scores: Scores) -> Html:

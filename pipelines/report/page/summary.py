@@ -57,16 +57,20 @@ def weak_classes(scores: Scores) -> list[int]:
 def advice(scores: Scores, look: Look) -> Html:
     """Return what to label more of, class by class, and why."""
     iou, images = scores.confusion.iou_per_class(), scores.images_with
-    counts = scores.confusion.counts[:-1, :-1].copy()
+    counts = scores.pairs.copy()
     np.fill_diagonal(counts, 0)
-    shares, lines = scores.shares, []
+    lines = []
     for k in weak_classes(scores):
         words = f": IoU {score(float(iou[k]))}, in {images[k]} of {len(scores.images)} label maps"
         words += "; that is few" if images[k] < _FEW else ""
         line = [look.named(k), words]
         if counts[k].any():
             other = int(counts[k].argmax())
-            line += ["; taken for ", look.named(other), f" in {percent(float(shares[k, other]))}"]
+            line += [
+                "; taken for ",
+                look.named(other),
+                f" in {percent(scores.taken_for(k, other))}",
+            ]
             line += [" of its pixels"]
         lines.append(tag("li", *line))
     if not lines:

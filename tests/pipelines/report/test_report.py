@@ -143,6 +143,28 @@ def test_the_same_input_gives_the_same_bytes(dseg, made, text, tmp_path):
     refused = dseg("report", made.model, "--out", "again.html")
     assert refused.code == 2
     assert "exists: give another --out" in refused.err
+    assert dseg("report", made.model, "--out", "again.html", "--overwrite").code == 0
+    (tmp_path / "notes.html").write_text("<!DOCTYPE html><p>mine")
+    refused = dseg("report", made.model, "--out", "notes.html", "--overwrite")
+    assert refused.code == 2
+    assert "is not a report" in refused.err
+
+
+def test_facts_of_a_model_from_anybody_are_text_or_refused(dseg, made, tmp_path):
+    """Whatever stands where lists and names are expected: a page or one message."""
+    facts = json.loads((made.model / "model.json").read_text())
+    odd = {"stores": 5, "labels": ["x"], "images": {"a": 1}, "ignore_label": "no", "seed": "</p>"}
+    for number, extra in enumerate((odd, ["no object"], {"folds_out": "/\0", "store": None})):
+        folder = tmp_path / f"model{number}"
+        shutil.copytree(made.model, folder)
+        plain = json.dumps({**facts, "extra": extra, "versions": ["1"]})
+        (folder / "model.json").write_text(plain)
+        told = dseg("report", folder, "--out", f"{number}.html")
+        assert "unexpected error" not in told.err
+        assert told.code == (2 if isinstance(extra, list) else 0), told.err
+        if told.code == 0:
+            text = (tmp_path / f"{number}.html").read_text(encoding="utf-8")
+            html5lib.HTMLParser(strict=True).parse(text)
 
 
 def test_sections_without_input_say_which_command_makes_it(dseg, made, tmp_path):
