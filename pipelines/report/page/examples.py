@@ -166,11 +166,8 @@ def candidate(
     if image is not None:
         pictures.insert(0, _figure(draw.plain(image), f"Image {one.stem}", "image"))
     why = [f"Uncertainty {score(one.uncertainty)}"]
-    known = (
-        []
-        if scores is None
-        else [i.uncertainty for i in scores.images if i.uncertainty is not None]
-    )
+    images = [] if scores is None else scores.images
+    known = [other.uncertainty for other in images if other.uncertainty is not None]
     if known:
         below = sum(other < one.uncertainty for other in known) / len(known)
         why[0] += f", higher than {percent(below)} of the held-out images"

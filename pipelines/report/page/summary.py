@@ -66,12 +66,8 @@ def advice(scores: Scores, look: Look) -> Html:
         line = [look.named(k), words]
         if counts[k].any():
             other = int(counts[k].argmax())
-            line += [
-                "; taken for ",
-                look.named(other),
-                f" in {percent(scores.taken_for(k, other))}",
-            ]
-            line += [" of its pixels"]
+            share = percent(scores.taken_for(k, other))
+            line += ["; taken for ", look.named(other), f" in {share} of its pixels"]
         lines.append(tag("li", *line))
     if not lines:
         return tag("p", "No class is much worse than the others.")
