@@ -129,7 +129,8 @@ class Scores:
     def step_of(self, uncertainty: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return in which step of uncertainty pixels are, 0 to `_FINE` - 1."""
         steps = np.minimum(uncertainty * (_FINE / self._highest), _FINE - 1)
-        return steps.astype(np.int64)
+        whole: NDArray[np.int64] = steps.astype(np.int64)
+        return whole
 
     def taken_for(self, label: int, mask: int) -> float:
         """Return which share of the pixels of a class the masks give another one."""

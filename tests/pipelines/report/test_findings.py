@@ -75,6 +75,17 @@ def test_a_label_is_suspicious_where_sure_masks_disagree_over_an_area():
     assert choose_suspects([found] * 20) == [found] * 8
 
 
+def test_a_large_image_gives_what_a_small_one_gives():
+    def larger(one):
+        arrays = (np.kron(a, np.ones((20, 20), a.dtype)) for a in (one.label, one.mask))
+        return image("wrong", *arrays, np.kron(one.uncertainty, np.ones((20, 20), np.float32)))
+
+    big = larger(scene())
+    (found,) = suspects_in(big, score_images([big], "abc", 255, 4))
+    assert found.pixels == pytest.approx(400 * 400, rel=0.05)
+    assert np.abs(np.array(found.box) - np.array((400, 200, 800, 600))).max() <= 2 * 3
+
+
 def test_pictures_stay_within_their_bytes_whatever_the_image():
     rng = np.random.default_rng(0)
     draw = Pictures({}, 65535, [(0, 0, 0), (230, 159, 0)])
