@@ -70,7 +70,7 @@ def suspects_in(seen: HeldOut, scores: Scores) -> list[Suspect]:
 
 
 def _every(seen: HeldOut, step: int) -> HeldOut:
-    """Return every so-manieth line and column of an image."""
+    """Return every ``step``-th line and column of an image."""
     u = None if seen.uncertainty is None else seen.uncertainty[::step, ::step]
     label, mask = seen.label[::step, ::step], seen.mask[::step, ::step]
     return replace(seen, label=label, mask=mask, uncertainty=u)
@@ -78,9 +78,8 @@ def _every(seen: HeldOut, step: int) -> HeldOut:
 
 def _scaled(one: Suspect, step: int, size: tuple[int, ...]) -> Suspect:
     y0, x0, y1, x1 = (step * side for side in one.box)
-    return replace(
-        one, pixels=one.pixels * step**2, box=(y0, x0, min(y1, size[0]), min(x1, size[1]))
-    )
+    box = (y0, x0, min(y1, size[0]), min(x1, size[1]))
+    return replace(one, pixels=one.pixels * step**2, box=box)
 
 
 def choose_suspects(found: list[Suspect]) -> list[Suspect]:
