@@ -68,7 +68,7 @@ def _missed(seen: HeldOut, look: Look, ignore: int) -> list[Html]:
     return [
         joined(
             [
-                "Most of it: ",
+                "Most often: ",
                 look.named(int(label[most])),
                 " taken for ",
                 look.named(int(mask[most])),
