@@ -4,7 +4,7 @@ Images are added one by one; of each only counts are kept.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from ....classify.evaluation.intervals import Interval, bootstrap_iou
 from ....classify.evaluation.metrics import Confusion, overlaps
 from .held_out import HeldOut
 
-__all__ = ["ImageScore", "Scores", "UncertaintyGroup", "score_images"]
+__all__ = ["ImageScore", "Scores", "UncertaintyGroup"]
 
 _FINE = 4096  # steps of uncertainty that pixels are counted by
 _GROUPS = 10
@@ -177,13 +177,3 @@ class Scores:
             )
             start = stop
         return found
-
-
-def score_images(
-    images: Iterable[HeldOut], names: Sequence[str], ignore: int, members: int
-) -> Scores:
-    """Return the scores of held-out images."""
-    scores = Scores(names, ignore, members)
-    for seen in images:
-        scores.add(seen)
-    return scores

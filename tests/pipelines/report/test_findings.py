@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dseg.pipelines.report.findings.held_out import HeldOut
 from dseg.pipelines.report.findings.pictures import MOST_BYTES, Pictures
-from dseg.pipelines.report.findings.scores import score_images
+from dseg.pipelines.report.findings.scores import Scores
 from dseg.pipelines.report.findings.suspects import choose_suspects, suspects_in
 from dseg.pipelines.report.page.markup import tag, text
 from PIL import Image
@@ -15,6 +15,13 @@ from PIL import Image
 
 def image(stem, label, mask, uncertainty=None):
     return HeldOut(stem, f"{stem}.png", "", label, mask, uncertainty, 0.1)
+
+
+def score_images(images, *how):
+    scores = Scores(*how)
+    for one in images:
+        scores.add(one)
+    return scores
 
 
 def drawn(seed, size=(60, 80)):
