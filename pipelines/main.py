@@ -31,6 +31,7 @@ from .info.command import info
 from .labels.command import labels
 from .predict.command import predict
 from .pretrain.command import pretrain
+from .report.command import report
 from .robustness.command import robustness
 from .sample.command import sample
 from .select.command import select
@@ -157,6 +158,7 @@ for command in (
     labels,
     predict,
     pretrain,
+    report,
     robustness,
     sample,
     select,

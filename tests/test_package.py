@@ -69,11 +69,13 @@ FLOORS = {
         "pipelines.features",
         "pipelines.masks",
         "pipelines.training",
+        "pipelines.report.findings",
+        "pipelines.report.page",
         tuple(
             f"pipelines.{command}"
             for command in (
                 *("convert", "curve", "distil", "evaluate", "export", "extract", "fit", "info"),
-                *("labels", "predict", "pretrain", "robustness", "sample", "select"),
+                *("labels", "predict", "pretrain", "report", "robustness", "sample", "select"),
                 *("suggest", "synthesize"),
             )
         ),

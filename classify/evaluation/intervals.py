@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from .metrics import iou_or_nan, overlaps
 
-__all__ = ["Interval", "bootstrap_mean_iou", "mean_over_draws", "share_improved"]
+__all__ = [
+    "Interval",
+    "bootstrap_iou",
+    "bootstrap_mean_iou",
+    "mean_over_draws",
+    "share_improved",
+]
 
 _RESAMPLES_AT_ONCE = 256
 
@@ -60,6 +66,49 @@ def bootstrap_mean_iou(
     parts = _overlaps(counts, ignore_label)
     draws = _draws(len(counts), resamples, seed)
     scores = np.concatenate([_mean_iou(parts, times) for times in draws])
+    return _percentiles(scores, level)
+
+
+def bootstrap_iou(
+    hits: NDArray[np.integer],
+    unions: NDArray[np.integer],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[Interval, list[Interval | None]]:
+    """Return the percentile intervals of the mIoU and of the IoU of each class.
+
+    The first is that of `bootstrap_mean_iou` with the same seed.
+
+    Parameters
+    ----------
+    hits, unions : arrays of shape (images, C), integer
+        Intersection and union of each class in each image, see `overlaps`; 0 of an ignored class.
+    level, resamples, seed
+        As of `bootstrap_mean_iou`.
+
+    Returns
+    -------
+    mean : Interval
+    classes : list of Interval or None
+        None for a class that occurs in fewer than two images, in labels or masks: resampling one
+        image says nothing of others.
+    """
+    parts = hits.astype(np.float64), unions.astype(np.float64)
+    means, scores = [], []
+    for times in _draws(len(hits), resamples, seed):
+        means.append(_mean_iou(parts, times))
+        scores.append(iou_or_nan(times @ parts[0], times @ parts[1]))
+    columns, images = np.concatenate(scores).T, (unions > 0).sum(axis=0)
+    return _percentiles(np.concatenate(means), level), [
+        _percentiles(column, level) if count > 1 else None
+        for column, count in zip(columns, images, strict=True)
+    ]
+
+
+def _percentiles(scores: NDArray[np.float64], level: float) -> Interval:
+    """Return the interval of those that are not NaN."""
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(scores[~np.isnan(scores)], [tail, 100 - tail])
     return Interval(float(low), float(high), level)

@@ -14,11 +14,11 @@ from ..inputs.labelled_pixels import Labelled
 from ..masks.manifest import FILE
 from ..masks.mask_folder import MaskFolder, MaskOptions, refuse_model_or_store
 from ..masks.training_set import LEARNT_KEY
+from ..training.cross_validation import RESULTS_FILE
 from ..training.holdout import HeldOutImage
 
 __all__ = ["FoldsOut", "check_folds_out"]
 
-RESULTS_FILE = "cross_validation.json"
 _FIGURES = "reliability"
 
 

@@ -29,7 +29,7 @@ from ..inputs.image_list import duration, read_list
 from ..inputs.labelled_pixels import Labelled, read_labelled
 from ..inputs.unreadable import find_unreadable
 from ..masks.segmenter import TEMPERATURE
-from ..masks.training_set import training_set_facts
+from ..masks.training_set import FOLDS_OUT, training_set_facts
 from ..training.cross_validation import (
     CrossValidation,
     Folds,
@@ -320,4 +320,5 @@ def _origin(config: FitConfig, training: Training) -> dict[str, Any]:
         "ignore_label": training.labelled.ignore,
         "seed": config.seed,
         "reduced_to": None if kept is None else kept.dims,
+        **({} if config.folds_out is None else {FOLDS_OUT: str(config.folds_out.absolute())}),
     }

@@ -13,10 +13,13 @@ from ...store.read.protocol import Features
 from ...store.urls.location import Location, location
 from .segmenter import recorded_stores
 
-__all__ = ["LEARNT_KEY", "SYNTHETIC", "TrainingSet", "training_set_facts"]
+__all__ = ["FOLDS_OUT", "LEARNT_KEY", "SYNTHETIC", "TrainingSet", "training_set_facts"]
 
 LEARNT_KEY = "learnt"
 """Key of a manifest's record: whether the model was trained on the image."""
+
+FOLDS_OUT = "folds_out"
+"""Key of a model's `extra`: the folder of its held-out masks, if they were written."""
 
 SYNTHETIC = "synthetic"
 """Key of a model's `extra`: which of its training images a diffusion model drew, if any."""

@@ -24,6 +24,7 @@ __all__ = [
     "CrossValidation",
     "Folds",
     "HeldOutCallback",
+    "RESULTS_FILE",
     "check_folds",
     "cross_validate",
     "deal",
@@ -32,6 +33,9 @@ __all__ = [
     "score_folds",
     "warn_of_folds",
 ]
+
+RESULTS_FILE = "cross_validation.json"
+"""In the folder of held-out masks: what was found, `CrossValidation.to_dict`."""
 
 # Of the probabilities by which the temperature is found; of few classes, so many pixels are enough.
 _SAMPLE_BYTES, _MOST_SAMPLED = 2**25, 2**16

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from dseg.classify.evaluation.intervals import (
+    bootstrap_iou,
     bootstrap_mean_iou,
     mean_over_draws,
     share_improved,
 )
-from dseg.classify.evaluation.metrics import Confusion
+from dseg.classify.evaluation.metrics import Confusion, overlaps
 
 
 def counts_of(n=7, classes=4, ignore=255, seed=0):
@@ -80,3 +81,21 @@ def test_the_share_of_better_resamples_is_that_of_matrices_added_one_by_one():
 def test_what_changes_nothing_is_better_half_the_time():
     counts = counts_of()
     assert share_improved(counts, counts, 255, resamples=20) == 0.5
+
+
+def test_the_intervals_of_classes_are_those_of_matrices_added_one_by_one():
+    counts = counts_of(classes=3)
+    counts[:, 2] = counts[:, :, 2] = 0
+    counts[4, 2, 2] = 9  # in one image only
+    mean, told = bootstrap_iou(*overlaps(counts[:, :-1]), resamples=200, seed=3)
+    assert mean == bootstrap_mean_iou(counts, 255, resamples=200, seed=3)
+    rng, scores = np.random.default_rng([3, len(counts)]), []
+    for times in rng.multinomial(7, np.full(7, 1 / 7), size=200):
+        confusion = Confusion(3)
+        for one, matrix in zip(times, counts, strict=True):
+            confusion.counts += one * matrix
+        scores.append(confusion.iou_per_class())
+    for k, found in enumerate(told[:2]):
+        wanted = np.percentile(np.array(scores)[:, k], [2.5, 97.5])
+        assert (found.low, found.high) == pytest.approx(tuple(wanted))
+    assert told[2] is None

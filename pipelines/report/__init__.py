@@ -1,0 +1,1 @@
+"""``dseg report``: one page about how good a model's masks are, and what to label next."""

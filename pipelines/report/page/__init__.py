@@ -1,0 +1,1 @@
+"""The page: HTML, charts, and a file for each of its parts."""
