@@ -35,13 +35,6 @@ def command_lines(text=TEXT):
     return [line.removeprefix("$ ").split("#")[0] for line in lines if line.startswith("$ dseg ")]
 
 
-@pytest.mark.parametrize("line", command_lines())
-def test_commands_and_their_options_exist(line):
-    _, name, *words = shlex.split(line)
-    known = {option for parameter in cli.commands[name].params for option in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= known
-
-
 SHORT = """
 [extract]
 size = 32
