@@ -48,7 +48,7 @@ def fenced_blocks(page: Path) -> Iterator[Block]:
 
 
 def command_lines(block: Block) -> list[str]:
-    """Return the command lines of a block, continued ones joined: of a session those after ``$``."""
+    """Return a block's command lines, continued ones joined: of a session those after ``$``."""
     lines = re.sub(r"\\\n", " ", block.text).splitlines()
     if block.language == "console":
         return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
