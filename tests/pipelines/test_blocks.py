@@ -17,6 +17,7 @@ from dseg.extract.checkpoints.builtin import BUILTIN, builtin_path
 from dseg.pipelines.console.optional_packages import missing_package
 from dseg.pipelines.console.settings_file import read_settings
 from dseg.pipelines.main import cli
+from latex2mathml.converter import convert
 from pages import PAGES, ROOT, Block, check_line, command_lines, fenced_blocks
 
 BLOCKS = [block for page in PAGES for block in fenced_blocks(page)]
@@ -92,6 +93,11 @@ def diagram_is_balanced(block: Block, _: Path) -> None:
         assert bare.count(opening) == bare.count(closing)
 
 
+def formula_converts(block: Block, _: Path) -> None:
+    """To MathML, as the site shows it: a misspelt command stays what it is."""
+    assert not re.search(r"\\\w", convert(block.text.strip(), display="block"))
+
+
 CHECKS: dict[str, Callable[[Block, Path], None]] = {
     "console": commands_parse,  # and run in their order by test_readme.py
     "sh": shell_parses,  # lines that need what a test cannot have: servers, published networks
@@ -101,6 +107,7 @@ CHECKS: dict[str, Callable[[Block, Path], None]] = {
     "yaml": yaml_parses,
     "toml": toml_is_read,
     "mermaid": diagram_is_balanced,
+    "math": formula_converts,
 }
 
 
