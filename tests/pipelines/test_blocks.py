@@ -29,6 +29,8 @@ RUN_BY = {
     "onnxruntime.InferenceSession(": "tests/pipelines/export/test_export.py",
     "zarr.open_group(path": "tests/store/format/test_format.py",
     "xarray.open_datatree(path": "tests/store/format/test_format.py",
+    "scene = draw_scene(seed)": "tests/pipelines/test_tutorial.py",
+    'shutil.copy(f"truth/': "tests/pipelines/test_tutorial.py",
     "sampler = Sampler(load_generator(": "tests/pipelines/test_blocks.py",
 }
 """The test file that executes a block of Python, by words that only this block has."""
@@ -124,7 +126,7 @@ def test_a_block_is_run_or_parsed(block, tmp_path):
     "block", [b for b in BLOCKS if b.language == "console" and "$ dseg " in b.text], ids=str
 )
 def test_commands_of_a_session_are_run(block):
-    """By test_readme.py, which takes the pages of the README's index."""
+    """By test_readme.py, which takes the pages of the README's index, and test_tutorial.py."""
     index = re.findall(r"\]\((docs/[\w-]+\.md)\) \|", (ROOT / "README.md").read_text())
     own = block.page.relative_to(ROOT).as_posix()
     assert own in ("README.md", *index), f"{block}: write it as `sh`, or list its page in the index"
