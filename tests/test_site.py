@@ -83,5 +83,5 @@ def test_the_site_is_built(tmp_path):
     command = [sys.executable, SITE / "build.py", "--out", tmp_path / "site"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for page in ("index.html", "docs/tutorial/index.html", "docs/reference-python/index.html"):
+    for page in ("index.html", "docs/tutorial.html", "docs/reference-python.html"):
         assert (tmp_path / "site" / page).is_file()
