@@ -18,6 +18,7 @@ from ..store.errors import DsegError
 from .console.optional_packages import missing_package
 from .console.plain_text import visible
 from .console.settings_file import FILE, read_settings
+from .convert.command import convert
 from .curve.command import curve
 from .demo.command import demo
 from .distil.command import distil
@@ -27,11 +28,13 @@ from .export.command import export
 from .extract.command import extract
 from .fit.command import fit
 from .info.command import info
+from .labels.command import labels
 from .predict.command import predict
 from .pretrain.command import pretrain
 from .robustness.command import robustness
 from .sample.command import sample
 from .select.command import select
+from .suggest.command import suggest
 from .synthesize.command import synthesize
 from .verify.command import verify
 
@@ -141,6 +144,7 @@ def _system(error: OSError) -> str:
 
 
 for command in (
+    convert,
     curve,
     demo,
     distil,
@@ -150,11 +154,13 @@ for command in (
     extract,
     fit,
     info,
+    labels,
     predict,
     pretrain,
     robustness,
     sample,
     select,
+    suggest,
     synthesize,
     verify,
 ):

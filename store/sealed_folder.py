@@ -15,7 +15,10 @@ from .texts import read_json
 __all__ = ["SealedFolder"]
 
 # What building from facts and tensors ends in, if these are not as they were written.
-_MISFORMED = (LookupError, TypeError, AttributeError, RuntimeError, SafetensorError)
+_MISFORMED = (
+    *(LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError),
+    SafetensorError,
+)
 
 
 @dataclass(frozen=True)

@@ -32,22 +32,28 @@ class Readable(Protocol):
         """Return the file, opened for reading."""
 
 
-def read_text(path: Readable) -> str:
+def read_text(path: Readable, most: int = MOST_BYTES) -> str:
     """Return the text of a file: UTF-8, with or without a byte-order mark, or UTF-16 with one.
 
     Windows' editors and shells write marks, PowerShell's ``>`` writes UTF-16.
+
+    Parameters
+    ----------
+    path : path
+    most : int
+        Bytes that it may have.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it has more than `MOST_BYTES`; a UnicodeDecodeError if it is neither.
+        If it has more; a UnicodeDecodeError if it is neither.
     """
     with path.open("rb") as file:
-        data: bytes = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES // 2**20} MiB, the most that dseg reads")
+        data: bytes = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it has more than {most // 2**20} MiB, the most that dseg reads")
     return data.decode("utf-16" if data.startswith(_WIDE) else "utf-8-sig")
 
 

@@ -21,6 +21,7 @@ OPTIONAL = (
     "robustness",
     "xarray",
     "export",
+    "labels",
     "cloud",
 )  # what users choose from
 PARTS = ("classify", "demo", "distil", "extract", "generate", "pipelines", "pretrain", "store")

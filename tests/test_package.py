@@ -47,6 +47,7 @@ FLOORS = {
     "classify": [
         "classify.annotations",
         "classify.labels",
+        "classify.label_sets",
         "classify.ensemble",
         ("classify.inference", "classify.evaluation"),
     ],
@@ -67,8 +68,9 @@ FLOORS = {
         tuple(
             f"pipelines.{command}"
             for command in (
-                *("curve", "distil", "evaluate", "export", "extract", "fit", "info", "predict"),
-                *("pretrain", "robustness", "sample", "select", "synthesize"),
+                *("convert", "curve", "distil", "evaluate", "export", "extract", "fit", "info"),
+                *("labels", "predict", "pretrain", "robustness", "sample", "select"),
+                *("suggest", "synthesize"),
             )
         ),
         ("pipelines.demo", "pipelines.doctor", "pipelines.verify"),  # run the other commands

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dseg.classify.label_sets.files import find_label_files
 from dseg.classify.labels.classes import Classes, load_classes
-from dseg.classify.labels.label_maps import find_labels
 from dseg.extract.images.files import list_images
 from dseg.extract.images.reading import sha256_of
 from dseg.pipelines.inputs.image_list import named, read_list, select
@@ -141,7 +141,7 @@ def read_set(folder: Path) -> DataSet:
     paths = {stem_of(p.relative_to(images).as_posix()): p for p in list_images(images)}
     train, test = (_listed(folder / name, list(paths)) for name in (TRAIN, TEST))
     _refuse_overlap(folder, {stem: paths[stem] for stem in train}, test, paths)
-    labels = find_labels(folder / "labels")
+    labels = find_label_files(folder / "labels").files
     bare = [stem for stem in (*train, *test) if stem not in labels]
     if bare:
         raise InputError(f"the lists of '{folder}' contain {named(bare)}, which have no label map")

@@ -1,4 +1,4 @@
-"""Hostile input: checkpoints, stores, models, labels, lists and images, changed at random.
+"""Hostile input: checkpoints, stores, models, labels, annotations and others, changed at random.
 
     python benchmarks/soak/fuzz.py --minutes 30 --out fuzz/
     python benchmarks/soak/fuzz.py --kinds images,labels --inputs 1000
@@ -45,6 +45,7 @@ IMPORTS = (
     *OF_NETWORKS,
     "dseg.pipelines.main",
     "dseg.generate.folder",
+    "dseg.classify.annotations.registry",
     "dseg.classify.labels.folds",
 )
 NETWORKS = ("checkpoint-folders",)

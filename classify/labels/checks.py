@@ -19,14 +19,15 @@ from .objects import check_objects
 from .palettes import check_palettes, odd_colours
 from .survey import LabelSurvey
 
-__all__ = ["check_ids", "check_label_maps", "check_masks", "check_size"]
+__all__ = ["check_ids", "check_label_maps", "check_masks", "check_size", "is_sparse"]
 
 _MARKS = {-1, -100, 255, 65535, 2**31 - 1, 2**32 - 1}
 """Ids that programs give to pixels without a class."""
 
 _SOFTENED = (
     "Anti-aliasing, resizing with interpolation or JPEG create such ids: save label maps "
-    "without anti-aliasing, resize them by nearest neighbour, and never save them as JPEG"
+    "without anti-aliasing, resize them by nearest neighbour, and never save them as JPEG; or, if "
+    "they are grey values, list these as colours in classes.json: then the nearest counts"
 )
 _MEANT = "If these are the right class ids, name the classes in classes.txt"
 
@@ -46,10 +47,14 @@ def check_size(label: tuple[int, ...], image: tuple[int, ...], name: str, image_
         Naming both.
     """
     if label != image:
+        stored = (
+            ". If it is of the stored pixels of an image that EXIF turns, `dseg labels convert` "
+            "turns it"
+        )
         raise InputError(
             f"label map '{name}' is {label[1]}×{label[0]} but image '{image_name}' is "
             f"{image[1]}×{image[0]}: a label map must have its image's size. Was the image resized "
-            "or turned?"
+            f"or turned?{stored if label == image[::-1] else ''}"
         )
 
 
@@ -147,7 +152,7 @@ def check_masks(masks: LabelSurvey, labels: LabelSurvey, classes: Classes | None
         raise InputError(_binary(masks))
     if classes is None and masks.highest > labels.highest:
         _refuse_softened(masks)
-        if _is_sparse(ids):
+        if is_sparse(ids):
             _refuse_as_grey(masks)
     notes = []
     if masks.softened or masks.edges.softened:
@@ -173,7 +178,8 @@ def _binary(survey: LabelSurvey) -> str:
     )
 
 
-def _is_sparse(ids: Sequence[int]) -> bool:
+def is_sparse(ids: Sequence[int]) -> bool:
+    """Whether so many numbers between ids, ascending, are unused that they are hardly classes."""
     if len(ids) == 0:
         return False
     lonely = len(ids) > 1 and ids[-1] - ids[-2] >= _LONELY
@@ -182,7 +188,7 @@ def _is_sparse(ids: Sequence[int]) -> bool:
 
 def _refuse_grey_values(survey: LabelSurvey) -> None:
     """Refuse ids that look like the grey values of a picture of masks, such as 0, 128 and 255."""
-    if _is_sparse(survey.ids) or _is_binary(survey):
+    if is_sparse(survey.ids) or _is_binary(survey):
         _refuse_as_grey(survey)
 
 
@@ -199,8 +205,15 @@ def _refuse_as_grey(survey: LabelSurvey) -> None:
     unlabelled = f" If {highest} marks unlabelled pixels, use --ignore {highest}."
     raise InputError(
         f"{survey.where} have only the ids {shown}: are these grey values? Class ids are 0, 1, 2, "
-        f"… ({ignore} means unlabelled): renumber them.{unlabelled if highest > 0 else ''} {_MEANT}"
+        f"… ({ignore} means unlabelled): renumber them, or list them in classes.json, "
+        f"{_listed(found)}.{unlabelled if highest > 0 else ''} {_MEANT}"
     )
+
+
+def _listed(ids: Sequence[int]) -> str:
+    """Return the beginning of a ``classes.json`` that gives classes these ids."""
+    entries = [f'{{"id": {number}, "name": …}}' for number in ids[:3]]
+    return f"[{', '.join(entries)}{', …' if len(ids) > 3 else ''}]"
 
 
 def _refuse_softened(survey: LabelSurvey) -> None:

@@ -9,9 +9,22 @@ from ...store.texts import parse_json, read_text
 from ...store.urls.location import Location, location
 from .class_lines import entries_by_id, names_of_lines
 
-__all__ = ["Classes", "Colour", "default_classes", "default_colour", "load_classes"]
+__all__ = [
+    "Classes",
+    "Colour",
+    "checked_names",
+    "classes_in",
+    "classes_of",
+    "colour_of",
+    "default_classes",
+    "default_colour",
+    "load_classes",
+    "named_classes",
+]
 
 Colour = tuple[int, int, int]
+
+_FILES = ("classes.json", "classes.txt")  # the first wins: it can hold colours
 
 MOST_CLASSES = 65535
 """That 16 bits can number, less the one that marks pixels without a class."""
@@ -190,21 +203,32 @@ def load_classes(
     """
     folder = location(label_folder).resolve()
     for parent in (folder, folder.parent):
-        found = [
-            (path, *read(path))
-            for name, read in (("classes.json", _read_json), ("classes.txt", _read_text))
-            if (path := parent / name).is_file()
-        ]
-        if len(found) == 2 and found[0][1].names != found[1][1].names:
-            raise InputError(
-                f"'{found[0][0]}' and '{found[1][0]}' name different classes: remove one of them"
-            )
-        if found:
-            path, classes, notes = found[0]
-            if say is not None and notes:
-                say(f"'{path}' {', and '.join(notes)}")
-            return classes
+        found = classes_in(parent, say)
+        if found is not None:
+            return found[1]
     return None
+
+
+def classes_in(
+    folder: Location, say: Callable[[str], None] | None = None
+) -> tuple[Location, Classes] | None:
+    """Read the classes that a folder itself names, with the file that does; see `load_classes`."""
+    found = [path for name in _FILES if (path := folder / name).is_file()]
+    read = [classes_of(path, say if path == found[0] else None) for path in found]
+    if len(read) == 2 and read[0].names != read[1].names:
+        raise InputError(
+            f"'{found[0]}' and '{found[1]}' name different classes: remove one of them"
+        )
+    return (found[0], read[0]) if read else None
+
+
+def classes_of(path: Location, say: Callable[[str], None] | None = None) -> Classes:
+    """Read a file like ``classes.json``, or, by its ending, ``classes.txt``; see `load_classes`."""
+    is_json = path.suffix.lower() == ".json"
+    classes, notes = (_read_json if is_json else _read_text)(path)
+    if say is not None and notes:
+        say(f"'{path}' {', and '.join(notes)}")
+    return classes
 
 
 def _read_json(path: Location) -> tuple[Classes, list[str]]:
@@ -215,7 +239,7 @@ def _read_json(path: Location) -> tuple[Classes, list[str]]:
         classes = Classes.from_list(plain)
     except ValueError as error:  # an InputError is a ValueError too
         raise InputError(f"'{path}' cannot be read: {error}") from error
-    return _checked(path, classes), notes
+    return checked_names(path, classes), notes
 
 
 def _read_text(path: Location) -> tuple[Classes, list[str]]:
@@ -230,7 +254,7 @@ def _read_text(path: Location) -> tuple[Classes, list[str]]:
         names, notes = names_of_lines(text)
     except InputError as error:
         raise InputError(f"'{path}' {error}") from error
-    return _checked(path, named_classes(names)), notes
+    return checked_names(path, named_classes(names)), notes
 
 
 def _text(path: Location) -> str:
@@ -242,8 +266,8 @@ def _text(path: Location) -> str:
         raise InputError(f"'{path}' cannot be read: {error}") from error
 
 
-def _checked(path: Location, classes: Classes) -> Classes:
-    """Refuse names that a report could not tell apart."""
+def checked_names(path: Location, classes: Classes) -> Classes:
+    """Return the classes of a file; refuse names that a report could not tell apart."""
     if len(classes) > MOST_CLASSES:
         raise InputError(f"'{path}' names {len(classes)} classes: {MOST_CLASSES} are the most")
     where = {name: k for k, name in reversed(list(enumerate(classes.names)))}
@@ -271,10 +295,17 @@ def _entry(k: int, item: object) -> tuple[str, Colour]:
             f'entry {k} is {item!r}: expected a name or {{"name": …, "colour": [r, g, b]}}'
         )
     colour = item.get("colour", item.get("color"))
-    return item["name"].strip(), default_colour(k) if colour is None else _colour(k, colour)
+    return item["name"].strip(), default_colour(k) if colour is None else colour_of(k, colour)
 
 
-def _colour(k: int, value: object) -> Colour:
+def colour_of(k: int, value: object) -> Colour:
+    """Return the colour that entry k of a file gives, as ``[r, g, b]`` or ``"#rrggbb"``.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
         try:
             number = int(value[1:], 16)

@@ -1,4 +1,4 @@
-"""Label maps: find them, read every format, resize and cut them as the images are.
+"""Plain label maps: read, resized and cut as the images are.
 
 A label map gives each pixel of an image a class id, or the ignore label; partly labelled images are
 normal. In tiles the ignore label, whatever it was, is `IGNORED`.
@@ -6,7 +6,7 @@ normal. In tiles the ignore label, whatever it was, is `IGNORED`.
 
 import struct
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,14 @@ from PIL import Image
 
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
-from ...store.names import stem_of
 from ...store.urls.errors import UrlError
 from ...store.urls.location import Location, at_hand, location
-from ...store.urls.walking import count_suffixes, lower_suffix, walk, within
 
 __all__ = [
     "IGNORED",
     "MINIMUM_PIXELS",
     "check_trainable",
-    "find_labels",
     "label_tiles",
-    "describe_skipped_labels",
     "read_label_file",
     "read_label_map",
 ]
@@ -37,106 +33,6 @@ IGNORED = 65535
 
 MINIMUM_PIXELS = 20
 """As published: a class of fewer pixels in a resized image is ignored in that image."""
-
-SUFFIXES = (".png", ".npy")
-_JPEG = (".jpg", ".jpeg")
-_OTHER_LABELS = frozenset(
-    {*_JPEG, ".bmp", ".gif", ".gz", ".json", ".mat", ".nii", ".npz", ".tif", ".tiff", ".webp"}
-    | {".xml"}
-)
-"""Endings of what other programs keep labels in."""
-
-
-def find_labels(
-    folder: str | Location, images: Collection[Location] = (), what: str = "label map"
-) -> dict[str, Location]:
-    """Find the label maps of a folder and its sub-folders; links to folders are followed.
-
-    Parameters
-    ----------
-    folder : path
-    images : collection of path
-        Files known to be images, which are no labels: both may be in one folder.
-    what : str
-        What errors call one.
-
-    Returns
-    -------
-    dict
-        Path of each ``.png`` and ``.npy``, by its stem: the path within the folder without the
-        ending, with ``/`` between sub-folders, in Unicode's composed form. Hidden files and
-        folders are skipped.
-
-    Raises
-    ------
-    InputError
-        If the folder does not exist, or two files have one stem.
-    """
-    root = location(folder)
-    if not root.is_dir():
-        raise InputError(f"the label folder '{root}' does not exist")
-    known = {image.resolve() for image in images}
-    found: dict[str, Location] = {}
-    for path in walk(root).files:
-        if lower_suffix(path) not in SUFFIXES or path.resolve() in known:
-            continue
-        if isinstance(path, Path) and not path.is_file():
-            continue
-        stem = stem_of(within(path, root))
-        if stem in found:
-            raise InputError(
-                f"two {what}s for '{stem}': '{found[stem]}' and '{path}'. Remove one of them"
-            )
-        found[stem] = path
-    return found
-
-
-def describe_skipped_labels(
-    folder: str | Location,
-    labels: Collection[str],
-    images: Collection[Location],
-    stems: Collection[str],
-) -> str:
-    """Say in words which files of a label folder may be labels too, but are not read.
-
-    Parameters
-    ----------
-    folder : path
-    labels : collection of str
-        Stems of the label maps that `find_labels` found; other files of these stems are not named.
-    images : collection of path
-        Files known to be images.
-    stems : collection of str
-        Of the images that label maps are wanted for; if there is any label map, files of other
-        stems are not named.
-
-    Returns
-    -------
-    str
-        Empty if there are none.
-    """
-    root = location(folder)
-    found, known = walk(root), {image.resolve() for image in images}
-    others = [
-        path
-        for path in found.files
-        if lower_suffix(path) in _OTHER_LABELS
-        and path.name not in ("classes.json", "predictions.jsonl")
-        and (stem := stem_of(within(path, root))) not in labels
-        and (stem in stems or not labels)
-        and path.resolve() not in known
-    ]
-    hidden = sum(lower_suffix(path) in SUFFIXES for path in found.hidden)
-    parts = [
-        *([count_suffixes(others)] if others else []),
-        *([f"{hidden} hidden"] if hidden else []),
-    ]
-    if not parts:
-        return ""
-    why = "label maps are .png or .npy"
-    if any(lower_suffix(path) in _JPEG for path in others):
-        why += "; JPEG cannot store exact class ids, so export them again as PNG"
-    return f"skipped in '{root}': {', '.join(parts)} ({why})"
 
 
 def read_label_map(path: str | Location) -> NDArray[np.integer]:

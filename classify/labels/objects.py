@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...store.errors import InputError
-from .label_maps import read_label_map
 from .survey import LabelMapStats, LabelSurvey
 
 __all__ = ["check_objects"]
@@ -43,7 +42,7 @@ def check_objects(survey: LabelSurvey) -> None:
         return
     most, ids = maps[0]
     raise InputError(
-        f"{survey.where} look like numbers of objects, not classes: '{most.path.name}' has "
+        f"{survey.where} look like numbers of objects, not classes: '{most.entry.name}' has "
         f"{_in_words(ids)}, and other maps have other ids. Give all "
         "objects of a class the id of that class. If these are the right class ids, name the "
         "classes in classes.txt"
@@ -73,7 +72,7 @@ def _own_numbers(ids_by_map: list[NDArray[np.integer]]) -> bool:
 
 def _pieces(seen: LabelMapStats, ids: NDArray[np.integer]) -> tuple[int, int]:
     """Return how many of the ids of a map are one piece, and how many there are."""
-    label, single_piece = read_label_map(seen.path), 0
+    label, single_piece = seen.entry.read(), 0
     boxes = ndimage.find_objects(np.where(np.isin(label, ids), label, 0).astype(np.int64))
     for k in ids:
         own = label[boxes[int(k) - 1]] == k

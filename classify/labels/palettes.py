@@ -1,8 +1,8 @@
 """Check that the palettes of label maps agree: one index, one colour, one class."""
 
 from ...store.errors import InputError
-from ...store.urls.location import Location
 from .classes import Classes, Colour, default_colour
+from .label_entry import LabelEntry
 from .survey import LabelMapStats, LabelSurvey
 
 __all__ = ["check_palettes", "odd_colours"]
@@ -33,11 +33,11 @@ def check_palettes(survey: LabelSurvey) -> None:
             first_colour, other = first.setdefault(k, (colour, stats))
             if first_colour != colour:
                 statement = f"index {k} is {_hex(first_colour)}"
-                _refuse(survey, other.path, statement, stats.path, _hex(colour))
+                _refuse(survey, other.entry, statement, stats.entry, _hex(colour))
             j, other = index_of_colour.setdefault(colour, (k, stats))
             if j != k and colour not in (_colour(other, k), _colour(stats, j)):
                 statement = f"{_hex(colour)} is index {j}"
-                _refuse(survey, other.path, statement, stats.path, str(k))
+                _refuse(survey, other.entry, statement, stats.entry, str(k))
 
 
 def odd_colours(survey: LabelSurvey, classes: Classes) -> list[str]:
@@ -52,7 +52,7 @@ def odd_colours(survey: LabelSurvey, classes: Classes) -> list[str]:
             j = None if colour is None else chosen.get(colour)
             if j is not None and 0 <= k < len(classes) and classes.colours[k] != colour:
                 return [
-                    f"'{stats.path.name}' gives the id {k} ('{classes.names[k]}') the colour that "
+                    f"'{stats.entry.name}' gives the id {k} ('{classes.names[k]}') the colour that "
                     f"classes.json gives '{classes.names[j]}', class {j}: the index counts, not "
                     "the colour. Is the order of classes.json right?"
                 ]
@@ -69,11 +69,11 @@ def _hex(colour: Colour) -> str:
 
 
 def _refuse(
-    survey: LabelSurvey, path: Location, what: str, other: Location, contradiction: str
+    survey: LabelSurvey, entry: LabelEntry, what: str, other: LabelEntry, contradiction: str
 ) -> None:
     raise InputError(
-        f"{survey.where} have palettes that contradict each other: in '{path.name}' {what}, in "
+        f"{survey.where} have palettes that contradict each other: in '{entry.name}' {what}, in "
         f"'{other.name}' {contradiction}. The same colour must have the same index: save them all "
         "with one palette, or, if the indexes are right as they are, without a palette (as grey "
-        "PNGs)"
+        "PNGs). If the colours are right, list them in classes.json: then they count"
     )

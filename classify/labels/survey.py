@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.urls.location import Location
 from .edges import N_IDS, Edges
+from .label_entry import LabelEntry
 
 __all__ = ["LabelSurvey", "LabelMapStats", "pixels_of"]
 
@@ -25,14 +25,14 @@ class LabelMapStats:
 
     Parameters
     ----------
-    path : path
+    entry : LabelEntry
     pixels : dict
         Number of pixels of each class id, ascending, without the ignore label.
     palette : bytes, optional
         Red, green and blue of each index, where the file has a palette.
     """
 
-    path: Location
+    entry: LabelEntry
     pixels: Mapping[int, int]
     palette: bytes | None
 
@@ -54,9 +54,9 @@ class LabelSurvey:
         Of each id in all maps together, the ignore label too.
     edges : Edges
         Of all maps.
-    softened : list of path
+    softened : list of LabelEntry
         The maps whose own borders look softened.
-    softest : path, optional
+    softest : LabelEntry, optional
         The map with most pixels of values between those of their neighbours.
     """
 
@@ -65,8 +65,8 @@ class LabelSurvey:
         self.maps: list[LabelMapStats] = []
         self.pixels: Counter[int] = Counter()
         self.edges = Edges.empty()
-        self.softened: list[Location] = []
-        self.softest: Location | None = None
+        self.softened: list[LabelEntry] = []
+        self.softest: LabelEntry | None = None
         self._most_steps = 0
         self._palettes: dict[bytes, bytes] = {}
 
@@ -82,7 +82,7 @@ class LabelSurvey:
 
     def add(
         self,
-        path: Location,
+        entry: LabelEntry,
         label: NDArray[np.integer],
         palette: bytes | None = None,
         *,
@@ -92,11 +92,10 @@ class LabelSurvey:
 
         Parameters
         ----------
-        path : path
-            Its file.
+        entry : LabelEntry
         label : array of shape (H, W), integer
         palette : bytes, optional
-            The file's, see `read_label_file`.
+            Its own, see `LabelEntry.read_with_palette`.
         borders : bool
             Compute the statistics of its borders, too.
         """
@@ -105,19 +104,19 @@ class LabelSurvey:
         pixels.pop(self.ignore, None)
         if palette is not None:
             palette = self._palettes.setdefault(palette, palette)  # equal ones share one object
-        seen = LabelMapStats(path, pixels, palette)
+        seen = LabelMapStats(entry, pixels, palette)
         self.maps.append(seen)
         if borders:
-            self._add_borders(path, label)
+            self._add_borders(entry, label)
         return seen
 
-    def _add_borders(self, path: Location, label: NDArray[np.integer]) -> None:
+    def _add_borders(self, entry: LabelEntry, label: NDArray[np.integer]) -> None:
         edges = Edges.of(label)
         self.edges += edges
         if edges.softened:
-            self.softened.append(path)
+            self.softened.append(entry)
         if edges.steps > self._most_steps:
-            self.softest, self._most_steps = path, edges.steps
+            self.softest, self._most_steps = entry, edges.steps
 
 
 def pixels_of(label: NDArray[np.integer]) -> dict[int, int]:

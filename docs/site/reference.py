@@ -8,7 +8,7 @@ import click
 import dseg
 from dseg.pipelines.main import cli
 
-__all__ = ["commands_page", "python_page"]
+__all__ = ["all_commands", "commands_page", "python_page"]
 
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 
@@ -19,7 +19,15 @@ def commands_page() -> str:
         "# Commands\n\nMade of what `dseg --help` prints. [Working with the commands](commands.md) "
         "says what they have in common."
     ]
-    return "\n\n".join([*parts, *(_command(name, cli.commands[name]) for name in cli.commands)])
+    return "\n\n".join([*parts, *(_command(*each) for each in all_commands(cli))])
+
+
+def all_commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Go through the commands of a group, and those of groups in it, by the words to type."""
+    for name, command in group.commands.items():
+        yield before + name, command
+        if isinstance(command, click.Group):
+            yield from all_commands(command, f"{before}{name} ")
 
 
 def _command(name: str, command: click.Command) -> str:

@@ -78,11 +78,14 @@ class ImageFacts:
         Whether it has 16 bits a channel, and does not say which value is white.
     paged : bool
         Whether the file has further pages or frames.
+    orientation : int
+        By EXIF, 1 to 8: how the stored pixels are turned to be shown.
     """
 
     size: tuple[int, int]
     deep: bool
     paged: bool
+    orientation: int = 1
 
 
 def image_facts(path: str | Location) -> ImageFacts:
@@ -95,10 +98,11 @@ def image_facts(path: str | Location) -> ImageFacts:
     """
     with _opened(location(path)) as image:
         width, height = image.size
-        size = (width, height) if _orientation(image) in SIDES_SWAPPED else (height, width)
+        turn = _orientation(image)
+        size = (width, height) if turn in SIDES_SWAPPED else (height, width)
         # an MPO's further pictures are thumbnails and maps of depth or gain, as phones write them
         paged = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-        return ImageFacts(size, is_deep(image), paged)
+        return ImageFacts(size, is_deep(image), paged, turn)
 
 
 def image_size(path: str | Location) -> tuple[int, int]:

@@ -16,6 +16,8 @@ _OPTIONAL = {
     "matplotlib": ("drawing plots needs", "matplotlib", "plots"),
     "obstore": ("what is given by URL needs", "obstore", "cloud"),
     "onnx": ("exporting a student needs", "onnx", "export"),
+    "pyproj": ("converting coordinates of a map needs", "pyproj", "labels"),
+    "roifile": ("ImageJ's ROI files need", "roifile", "labels"),
     "transformers": (
         "MAE, SwAV, DINO, SAM, other networks of transformers, students but fpn, and diffusion "
         "models with a text encoder need",

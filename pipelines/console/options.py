@@ -31,6 +31,7 @@ __all__ = [
     "layers_option",
     "list_option",
     "memory_option",
+    "min_size_option",
     "output_options",
     "overwrite_option",
     "resources_option",
@@ -202,6 +203,15 @@ memory_option = click.option(
     "--memory",
     type=BYTES,
     help="Memory to use at most, such as 4GB; default: half of what is free.",
+)
+
+min_size_option = click.option(
+    "--min-size",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="PIXELS",
+    help="Let objects and holes of fewer pixels become part of what is around them.",
 )
 
 

@@ -20,7 +20,7 @@ from ..console.options import (
     unreadable_option,
 )
 from ..console.output import console_of, report
-from ..console.places import existing_folder_or_url, storage_option
+from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from ..console.unused_options import refuse_idle_training
 
 __all__ = ["curve"]
@@ -28,7 +28,7 @@ __all__ = ["curve"]
 
 @click.command()
 @click.argument("stores", type=existing_folder_or_url, nargs=-1, required=True)
-@click.argument("labels", type=existing_folder_or_url)
+@click.argument("labels", type=existing_path_or_url)
 @click.option("--out", type=folder, default="curve", show_default=True, help="Output folder.")
 @click.option(
     "--counts",

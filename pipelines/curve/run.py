@@ -125,10 +125,8 @@ def _identity(
     """Return all that a cell's score depends on, but for its draw and its number of images."""
     images = {image.stem: image.sha256.hex() for image in store.images}
     digest = hashlib.sha256()
-    for stem, path in zip(labelled.images, labelled.paths, strict=True):
-        digest.update(
-            f"{stem} {images[stem]} ".encode() + hashlib.sha256(path.read_bytes()).digest()
-        )
+    for stem, entry in zip(labelled.images, labelled.label_maps, strict=True):
+        digest.update(f"{stem} {images[stem]} ".encode() + entry.digest())
     options = {
         field.name: getattr(config, field.name)
         for field in fields(TrainingOptions)
@@ -138,7 +136,7 @@ def _identity(
         "features": store.spec.hash,
         "images_and_labels": digest.hexdigest(),
         "classes": list(labelled.classes.names),
-        "ignore": config.ignore,
+        "ignore": labelled.ignore,
         "test": None if test is None else list(test),
         "options": options,
     }

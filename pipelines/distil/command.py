@@ -14,6 +14,7 @@ from ..console.options import (
     dry_run_option,
     existing_file,
     existing_folder,
+    existing_path,
     folder,
     ignore_option,
     list_option,
@@ -32,7 +33,7 @@ __all__ = ["distil"]
 
 @click.command()
 @click.argument("source", type=existing_folder)
-@click.argument("labels", type=existing_folder, required=False)
+@click.argument("labels", type=existing_path, required=False)
 @click.option(
     "--model",
     type=existing_folder,

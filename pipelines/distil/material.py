@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from ...classify.labels.classes import Classes
-from ...classify.labels.label_maps import read_label_map
 from ...distil.data.examples import Example, ImageFile, LabelTarget
 from ...distil.student.view import View
 from ...pretrain.train.heldout_loss import split
@@ -176,7 +174,7 @@ def material_of(config: DistilConfig, origin: Origin, soft: Path, progress: Prog
     examples, failed = origin.examples(soft, progress)
     stems = list(examples)
     seen, out = dealt(config, len(stems), labelled)
-    beside = [e for image in labelled.images for e in _of_labelled(image, kind, config.ignore)]
+    beside = [e for image in labelled.images for e in _of_labelled(image, kind, labelled.ignore)]
     held_out, against = [e for number in out for e in examples[stems[number]]], kind.against
     if config.recipe == "paper":
         held_out, beside, against = beside, [], "label maps"
@@ -199,5 +197,5 @@ def material_of(config: DistilConfig, origin: Origin, soft: Path, progress: Prog
 
 def _of_labelled(image: LabelledImage, kind: Kind, ignore: int) -> list[Example]:
     picture, geometry = ImageFile(image.image, kind.white), kind.view.geometry(image.size)
-    target = LabelTarget(partial(read_label_map, image.label), ignore)
+    target = LabelTarget(image.label.read, ignore)
     return [Example(picture, geometry, tile, target) for tile in range(len(geometry.offsets))]

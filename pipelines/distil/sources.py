@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ...classify.label_sets.class_order import with_classes
+from ...classify.label_sets.label_set import LabelOptions
 from ...classify.labels.checks import check_ids, check_label_maps, check_size
-from ...classify.labels.classes import Classes, load_classes
-from ...classify.labels.label_maps import read_label_file
+from ...classify.labels.classes import Classes
+from ...classify.labels.label_entry import LabelEntry
 from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles, find_images
-from ...extract.images.reading import UnreadableImage, image_size, sha256_of
+from ...extract.images.reading import UnreadableImage, image_facts, sha256_of
 from ...store.errors import InputError
 from ...store.synthetic import is_synthetic_store
-from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.image_list import named, read_list, select
 from ..inputs.image_survey import report_skipped_files, survey_images
@@ -60,7 +61,8 @@ class LabelledImage:
     Parameters
     ----------
     stem : str
-    image, label : path
+    image : path
+    label : LabelEntry
     size : tuple of int
         Height and width.
     sha256 : str
@@ -69,7 +71,7 @@ class LabelledImage:
 
     stem: str
     image: Path
-    label: Location
+    label: LabelEntry
     size: tuple[int, int]
     sha256: str
 
@@ -83,10 +85,13 @@ class Labelled:
     images : tuple of LabelledImage
     digest : str
         sha256 over images and label maps.
+    ignore : int
+        Id of the label maps' pixels without a class.
     """
 
     images: tuple[LabelledImage, ...] = ()
     digest: str = ""
+    ignore: int = 255
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def read_labelled(
     files : ImageFiles
         Among which the labelled ones are.
     folder : path
-        Of label maps.
+        Of label maps, or an annotation file.
     classes : Classes
         That they must have.
     owner : str
@@ -189,26 +194,27 @@ def read_labelled(
     InputError
         If label maps and images do not match, or are of other classes.
     """
-    own = load_classes(folder, progress.say)
-    _check_names(own, classes, folder, owner)
     paths = {stem: files.local[name] for stem, name in files.by_stem.items()}
     same_names = find_by_name(folder, files.files)
     not_labels = images_among_labels(
         folder, ((name, sha256_of(files.local[name]).hex()) for name in same_names)
     )
-    labels = match_labels(paths, folder, wanted, f"images in {files.where}", not_labels, progress)
-    survey, digest = LabelSurvey(f"the label maps in '{folder}'", config.ignore), hashlib.sha256()
+    what, options = f"images in {files.where}", LabelOptions(config.ignore)
+    labels = match_labels(paths, folder, wanted, what, not_labels, progress, options)
+    labels = with_classes(labels, classes)
+    _check_names(labels.classes, classes, folder, owner)
+    survey, digest = LabelSurvey(labels.where, labels.ignore), hashlib.sha256()
     found = []
-    with progress.bar("label maps", len(labels), "images") as advance:
-        for stem, label in labels.items():
+    with progress.bar("label maps", len(labels.entries), "images") as advance:
+        for stem, label in labels.entries.items():
             image = _checked(stem, paths[stem], label, survey, classes)
-            digest.update(bytes.fromhex(image.sha256) + sha256_of(label))
+            digest.update(bytes.fromhex(image.sha256) + image.label.digest())
             found.append(image)
             advance(1)
-    for note in check_label_maps(survey, own):
+    for note in check_label_maps(survey, labels.classes):
         progress.warn(note)
     warn_of_absent(survey.where, survey.pixels, classes, progress)
-    return Labelled(tuple(found), digest.hexdigest())
+    return Labelled(tuple(found), digest.hexdigest(), labels.ignore)
 
 
 def _check_names(own: Classes | None, classes: Classes, folder: Path, owner: str) -> None:
@@ -226,13 +232,14 @@ def _check_names(own: Classes | None, classes: Classes, folder: Path, owner: str
 
 
 def _checked(
-    stem: str, image: Path, label: Location, survey: LabelSurvey, classes: Classes
+    stem: str, image: Path, label: LabelEntry, survey: LabelSurvey, classes: Classes
 ) -> LabelledImage:
     try:
-        size = image_size(image)
+        facts = image_facts(image)
     except UnreadableImage as error:
         raise InputError(f"{error} It has a label map: use a list to leave it out") from error
-    ids, palette = read_label_file(label)
+    size, label = facts.size, label.shown_as(facts.size, facts.orientation)
+    ids, palette = label.read_with_palette()
     check_size(ids.shape, size, label.name, image.name)
     seen = survey.add(label, ids, palette)
     check_ids(ids, seen.pixels, survey.ignore, classes, f"label map '{label.name}'")

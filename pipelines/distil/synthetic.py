@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...classify.labels.classes import Classes, load_classes
-from ...classify.labels.label_maps import read_label_map
 from ...distil.data.examples import Example, ImageFile, LabelTarget, SoftTarget, Target
 from ...distil.data.soft_labels import SoftLabel, write_soft_label
 from ...extract.images.files import find_images
@@ -176,9 +175,10 @@ class SyntheticFolder(Synthetic):
         uncertainty = self._beside("uncertainty", image.stem)
         probabilities = self._beside("probabilities", image.stem)
         if probabilities is None:
-            label = partial(read_label_map, image.label)
             nats = None if uncertainty is None else partial(_array, uncertainty)
-            target = LabelTarget(label, self.ignore, nats, most_uncertain(self.kind.classes))
+            target = LabelTarget(
+                image.label.read, self.pairs.ignore, nats, most_uncertain(self.kind.classes)
+            )
             return lambda tile: target
         files = soft.paths(image.sha256, geometry)
         if not all(file.is_file() for file in files):

@@ -7,7 +7,7 @@ import click
 
 from ..console.options import list_option, output_options
 from ..console.output import console_of, report
-from ..console.places import existing_folder_or_url, storage_option
+from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from ..console.scores import score_table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["evaluate"]
 
 @click.command()
 @click.argument("masks", type=existing_folder_or_url)
-@click.argument("labels", type=existing_folder_or_url)
+@click.argument("labels", type=existing_path_or_url)
 @click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
 @click.option(
     "--paper",

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...classify.evaluation.metrics import Confusion
+from ...classify.label_sets.class_table import ClassTable
+from ...classify.label_sets.files import find_label_files
+from ...classify.label_sets.label_set import LabelOptions, LabelSet
+from ...classify.label_sets.opening import open_label_set
 from ...classify.labels.checks import check_ids, check_label_maps, check_masks
-from ...classify.labels.classes import Classes, load_classes
-from ...classify.labels.label_maps import find_labels, read_label_file
+from ...classify.labels.classes import Classes
+from ...classify.labels.label_entry import PLAIN, LabelEntry
 from ...classify.labels.survey import LabelSurvey
 from ...store.errors import InputError
 from ...store.geometry import resize_nearest
@@ -41,7 +45,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     progress = progress or Progress()
     records = open_manifest(config.masks).records
     masks = _masks(config.masks, records)
-    if open_manifest(config.labels).records:
+    if config.labels.is_dir() and open_manifest(config.labels).records:
         progress.warn(
             f"'{config.labels}' was written by `dseg predict`: give the folder of masks "
             "first, then the folder of label maps"
@@ -50,17 +54,20 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     predicted = ((record["image"], record["sha256"]) for record in records.values())
     images = images_among_labels(config.labels, predicted)
     what = f"masks in '{config.masks}'"
-    labels = match_labels(masks, config.labels, wanted, what, images, progress)
-    named = load_classes(config.labels, progress.say)
-    mask_survey = LabelSurvey(f"the {what}", config.ignore)
-    label_survey = LabelSurvey(f"the label maps in '{config.labels}'", config.ignore)
+    options = LabelOptions(config.ignore)
+    found = match_labels(masks, config.labels, wanted, what, images, progress, options)
+    labels, named, ignore = found.entries, found.classes, found.ignore
+    if not records:
+        masks = _opened(config, found.table, progress).entries
+    mask_survey = LabelSurvey(f"the {what}", ignore)
+    label_survey = LabelSurvey(found.where, ignore)
     n_classes = MAX_UNNAMED_CLASSES if named is None else len(named)
-    confusion, others = (Confusion(n_classes, config.ignore, paper=config.paper) for _ in "ab")
+    confusion, others = (Confusion(n_classes, ignore, paper=config.paper) for _ in "ab")
     learnt = _learnt(labels, records)
     with progress.bar("evaluate", len(labels), "images") as advance:
-        for stem, label_file in labels.items():
-            mask = _read(masks[stem], "mask", mask_survey, named, config, ours=bool(records))
-            label = _read(label_file, "label map", label_survey, named, config)
+        for stem, entry in labels.items():
+            mask = _read(masks[stem], mask_survey, named, config, ours=bool(records))
+            label = _read(entry.shown_as(_size(mask)), label_survey, named, config)
             label = _at_size_of(mask, label, stem, config.paper)
             ids = mask_survey.maps[-1].pixels.keys() | label_survey.maps[-1].pixels.keys()
             if named is None and max(ids, default=0) >= n_classes:
@@ -106,20 +113,33 @@ def _with_others(
     return replace(summary, others=UnseenScores(len(learnt) - count, mean, accuracy))
 
 
-def _masks(folder: Location, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Location]:
+def _masks(folder: Location, records: Mapping[str, Mapping[str, Any]]) -> Mapping[str, LabelEntry]:
     """Return the masks of a folder by stem: the manifest's, else all that may be masks."""
-    masks: dict[str, Location] = {stem: folder / record["mask"] for stem, record in records.items()}
-    found = {stem: path for stem, path in masks.items() if path.is_file()} or find_labels(
-        folder, what="mask"
-    )
+    files = {stem: folder / record["mask"] for stem, record in records.items()}
+    found: Mapping[str, Location] = {stem: path for stem, path in files.items() if path.is_file()}
+    found = found or find_label_files(folder, what="mask").files
     if not found:
         raise InputError(f"no masks in '{folder}'")
-    return found
+    return {stem: LabelEntry(stem, path, PLAIN, "mask") for stem, path in found.items()}
+
+
+def _opened(config: EvaluateConfig, table: ClassTable | None, progress: Progress) -> LabelSet:
+    """Return masks that others wrote, in whatever form: colours and ids are as in label maps."""
+    options = LabelOptions(config.ignore, what="mask", complete=False)
+    masks = open_label_set(config.masks, options=options, table=table)
+    if masks.described:
+        progress.say(f"'{config.masks}': {masks.described}")
+    for note in masks.notes:
+        progress.warn(note)
+    return masks
+
+
+def _size(mask: NDArray[Any]) -> tuple[int, int]:
+    return mask.shape[0], mask.shape[1]
 
 
 def _read(
-    path: Location,
-    what: str,
+    entry: LabelEntry,
     survey: LabelSurvey,
     classes: Classes | None,
     config: EvaluateConfig,
@@ -127,10 +147,11 @@ def _read(
     ours: bool = False,
 ) -> NDArray[np.integer[Any]]:
     """Read a mask or label map and take it into the survey; of masks that we wrote, ids alone."""
-    label, palette = read_label_file(path, what)
-    found = survey.add(path, label, None if ours else palette, borders=not ours)
+    label, palette = entry.read_with_palette()
+    found = survey.add(entry, label, None if ours else palette, borders=not ours)
     if not config.paper:  # as published, ids that are no class are let pass
-        check_ids(label, found.pixels, config.ignore, classes, f"{what} '{path.name}'")
+        what = f"{entry.what} '{entry.name}'"
+        check_ids(label, found.pixels, survey.ignore, classes, what)
     return label
 
 
@@ -145,7 +166,7 @@ def _at_size_of(
             f"{label.shape[1]}×{label.shape[0]}. If the masks come from `predict --paper`, "
             "they have the network's size: score them with --paper"
         )
-    return resize_nearest(label, (mask.shape[0], mask.shape[1]))
+    return resize_nearest(label, _size(mask))
 
 
 def _summary(confusion: Confusion, classes: Classes, images: int) -> EvaluateSummary:

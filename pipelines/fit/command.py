@@ -20,7 +20,7 @@ from ..console.options import (
     unreadable_option,
 )
 from ..console.output import console_of, next_command, report
-from ..console.places import existing_folder_or_url, storage_option
+from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle, refuse_idle_training
 
@@ -32,7 +32,7 @@ __all__ = ["fit"]
 
 @click.command()
 @click.argument("stores", type=existing_folder_or_url, nargs=-1, required=True)
-@click.argument("labels", type=existing_folder_or_url)
+@click.argument("labels", type=existing_path_or_url)
 @click.option(
     "--out", type=folder, default="model", show_default=True, help="Output folder of the model."
 )
@@ -79,12 +79,13 @@ def fit(context: click.Context, /, **given: Any) -> int:
     """Train the ensemble on the labelled images of a feature store.
 
     Several STORES of the same images are joined: their features are used together. LABELS is a
-    folder with a label map for some of the images, matched by name: an index or palette PNG, 16-bit
-    PNG or .npy of the image's size. classes.txt in that folder or its parent folder names the
-    classes, one per line.
+    folder with a label map for some of the images, matched by name: index PNGs, .npy, RGB masks and
+    others; or an annotation file, such as COCO. classes.txt in that folder or its parent folder
+    names the classes, one per line. `dseg labels check` shows what is understood.
 
     \b
     dseg fit feats.zarr labels/
+    dseg fit feats.zarr coco.json
     dseg fit feats.zarr labels/ --list train.txt --memory 2GB --out model/
     dseg fit feats.zarr labels/ --folds 5 --folds-out held-out/
     dseg fit ddpm.zarr mae.zarr labels/

@@ -317,7 +317,7 @@ def _origin(config: FitConfig, training: Training) -> dict[str, Any]:
         "stores": [str(path.absolute()) for path in config.stores],
         "labels": str(config.labels.absolute()),
         **training_set_facts(training.store, training.labelled.images),
-        "ignore_label": config.ignore,
+        "ignore_label": training.labelled.ignore,
         "seed": config.seed,
         "reduced_to": None if kept is None else kept.dims,
     }

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...classify.labels.classes import Classes
+from ...classify.labels.label_entry import LabelEntry
 from ...classify.labels.survey import LabelMapStats
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
-from ...store.urls.location import Location
 from .image_list import named
 
 __all__ = ["LabelFacts", "LabelFile"]
@@ -29,7 +29,7 @@ class LabelFile:
 
     Parameters
     ----------
-    path : path
+    entry : LabelEntry
     pixels : dict
         Number of pixels of each class id in the file.
     lost : dict
@@ -38,7 +38,7 @@ class LabelFile:
         All pixels of the file.
     """
 
-    path: Location
+    entry: LabelEntry
     pixels: Mapping[int, int]
     lost: Mapping[int, int]
     size: int
@@ -68,7 +68,7 @@ class LabelFile:
         if ids_lost:
             resized = resize_nearest(label, geometry.resized)
             lost = {k: int(np.count_nonzero(resized == k)) for k in ids_lost}
-        return cls(stats.path, stats.pixels, lost, label.size)
+        return cls(stats.entry, stats.pixels, lost, label.size)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...classify.label_sets.label_set import LabelOptions, LabelSet
+from ...classify.label_sets.opening import open_label_set
 from ...classify.labels.checks import check_ids, check_label_maps, check_size
-from ...classify.labels.classes import Classes, default_classes, load_classes
+from ...classify.labels.classes import Classes, default_classes
+from ...classify.labels.label_entry import LabelEntry
 from ...classify.labels.label_grid import LabelGrid
-from ...classify.labels.label_maps import (
-    MINIMUM_PIXELS,
-    describe_skipped_labels,
-    find_labels,
-    read_label_file,
-)
+from ...classify.labels.label_maps import MINIMUM_PIXELS
 from ...classify.labels.survey import LabelSurvey
 from ...extract.images.reading import sha256_of
 from ...store.errors import InputError
@@ -82,9 +80,9 @@ class Labelled:
         return [stem for stem, sha in known if sha is not None and not images[stem].is_still(sha)]
 
     @property
-    def paths(self) -> tuple[Location, ...]:
+    def label_maps(self) -> tuple[LabelEntry, ...]:
         """The label map of each image."""
-        return tuple(file.path for file in self.facts.files)
+        return tuple(file.entry for file in self.facts.files)
 
     @property
     def scored(self) -> Classes:
@@ -166,15 +164,16 @@ def match_labels(
     what: str,
     images: Collection[Location] = (),
     progress: Progress | None = None,
-) -> dict[str, Location]:
-    """Return the label map of each image that is to be used, by stem, in the images' order.
+    options: LabelOptions | None = None,
+) -> LabelSet:
+    """Return the label maps that are to be used, in the images' order; say what they are.
 
     Parameters
     ----------
     known : mapping
         Its keys are the stems of the images or masks there are.
     folder : path
-        The label folder.
+        The label folder, or an annotation file.
     wanted : sequence of str, optional
         Stems from ``--list``: each must have an image and a label map.
     what : str
@@ -182,35 +181,62 @@ def match_labels(
     images : collection of path
         Files that are images, not label maps, see `images_among_labels`.
     progress : Progress, optional
-        Where to warn of files that may be labels too, but are not read.
+        Where to say what label maps they are, and warn of files that are not read.
+    options : LabelOptions, optional
 
     Raises
     ------
     InputError
-        If a label map has no image, or a listed image no label map; the message names them.
+        If a label map has no image, or a listed image no label map; the message names them. Or if
+        it is not clear what they are.
     """
-    labels = find_labels(folder, images)
-    skipped = describe_skipped_labels(folder, labels, images, known)
-    if not labels:
-        raise InputError(f"no label maps (.png or .npy) in '{folder}'{skipped and f': {skipped}'}")
-    if skipped and progress is not None:
-        progress.warn(skipped)
-    if wanted is not None:
-        chosen = select(list(known), wanted, what)
-        without_label = [stem for stem in chosen if stem not in labels]
+    progress = progress or Progress()
+    chosen = None if wanted is None else select(list(known), wanted, what)
+    labels = open_label_set(folder, known, images, options, progress.say, first=chosen or ())
+    _refuse_without(labels, known, what, chosen)
+    if labels.skipped:
+        progress.warn(labels.skipped)
+    if labels.described:
+        progress.say(f"'{folder}': {labels.described}")
+    for note in labels.notes:
+        progress.warn(note)
+    if chosen is not None:
+        without_label = [stem for stem in chosen if stem not in labels.entries]
         if without_label:
             raise InputError(
                 f"--list contains {named(without_label)}, which have no label map in '{folder}'"
             )
-        return {stem: labels[stem] for stem in chosen}
-    unmatched = [stem for stem in labels if stem not in known]
+        return replace(labels, entries={stem: labels.entries[stem] for stem in chosen})
+    if labels.unmatched:
+        progress.warn(f"'{folder}' is also about {named(labels.unmatched)}, not among the {what}")
+    return replace(
+        labels, entries={stem: labels.entries[stem] for stem in known if stem in labels.entries}
+    )
+
+
+def _refuse_without(
+    labels: LabelSet, known: Mapping[str, object], what: str, chosen: Sequence[str] | None
+) -> None:
+    """Refuse labels of which there are none, or that are of no known image."""
+    folder, entries = labels.source, labels.entries
+    if not entries and labels.unmatched:
+        raise InputError(
+            f"'{folder}' is about {named(labels.unmatched)}, none of which is among the "
+            f"{len(known)} {what}: are these the annotations of other images?"
+        )
+    if not entries:
+        skipped = labels.skipped and f": {labels.skipped}"
+        raise InputError(
+            f"no label maps (.png, .npy, .tif or others) and no annotation file in '{folder}'"
+            f"{skipped}"
+        )
+    unmatched = [] if chosen is not None else [stem for stem in entries if stem not in known]
     if unmatched:
         raise InputError(
-            f"{len(unmatched)} of {len(labels)} label maps match none of the {len(known)} "
+            f"{len(unmatched)} of {len(entries)} label maps match none of the {len(known)} "
             f"{what}: {named(unmatched)}. Give each label map the name of its image, or list the "
             "images to use (--list)"
         )
-    return {stem: labels[stem] for stem in known if stem in labels}
 
 
 def read_labelled(
@@ -251,23 +277,25 @@ def read_labelled(
     """
     images = {image.stem: image for image in store.images}
     what, beside_labels = f"images in {store.where}", _images_in(folder, store)
-    paths = match_labels(images, folder, wanted, what, beside_labels, progress)
-    paths = _extracted(paths, images, store, progress)
+    options = LabelOptions(ignore)
+    labels = match_labels(images, folder, wanted, what, beside_labels, progress, options)
+    ignore, classes = labels.ignore, labels.classes
+    paths = _extracted(labels.entries, images, store, progress)
     left_out = find_unreadable(store, paths, progress) if unreadable == "skip" else {}
     paths = _without(paths, left_out, progress)
     sha256s = {stem: images[stem].sha256 for stem in paths}
-    classes = load_classes(folder, progress.say)
-    where = f"the label maps in '{folder}'"
+    where = labels.where
     survey = LabelSurvey(where, ignore)
     rows, image_numbers, files = list[int](), list[int](), list[LabelFile]()
     places, y = list[NDArray[np.int64]](), list[NDArray[np.uint16]]()  # of each tile
     factors = list[int]()
     with progress.bar("labels", len(paths), "images") as advance:
-        for stem, path in paths.items():
-            image, (label, palette) = images[stem], read_label_file(path)
-            check_size(label.shape, image.geometry.size, path.name, image.name)
-            stats = survey.add(path, label, palette)
-            check_ids(label, stats.pixels, ignore, classes, f"label map '{path.name}'")
+        for stem, found in paths.items():
+            image, entry = images[stem], found.shown_as(images[stem].geometry.size)
+            label, palette = entry.read_with_palette()
+            check_size(label.shape, image.geometry.size, entry.name, image.name)
+            stats = survey.add(entry, label, palette)
+            check_ids(label, stats.pixels, ignore, classes, f"label map '{entry.name}'")
             grid = LabelGrid.published() if as_published else LabelGrid.of(image.geometry)
             cells = grid.cells(label, image.geometry, ignore, stem)
             factors += [grid.factor] * len(cells)
@@ -303,11 +331,11 @@ def _images_in(folder: Location, store: Features) -> list[Location]:
 
 
 def _extracted(
-    paths: Mapping[str, Location],
+    paths: Mapping[str, LabelEntry],
     images: Mapping[str, StoredImage],
     store: Features,
     progress: Progress,
-) -> dict[str, Location]:
+) -> dict[str, LabelEntry]:
     """Leave out labelled images that could not be extracted; refuse those not yet extracted."""
     failed = [stem for stem in paths if images[stem].failed is not None]
     if failed:
@@ -325,8 +353,8 @@ def _extracted(
 
 
 def _without(
-    paths: Mapping[str, Location], left_out: Mapping[str, str], progress: Progress
-) -> dict[str, Location]:
+    paths: Mapping[str, LabelEntry], left_out: Mapping[str, str], progress: Progress
+) -> dict[str, LabelEntry]:
     """Leave out images whose features cannot be read."""
     if left_out:
         first = next(iter(left_out.values()))

@@ -18,6 +18,7 @@ from ...classify.inference.contrast import overlay_colours
 from ...classify.inference.legend import write_legend
 from ...classify.inference.mask_files import write_array, write_mask, write_overlay
 from ...classify.inference.prediction import Prediction
+from ...classify.inference.specks import remove_specks
 from ...classify.labels.classes import Classes
 from ...distil.student.files import STUDENT_FOLDER
 from ...extract.images.files import ImageFiles
@@ -66,6 +67,8 @@ class MaskOptions:
         The images by stem, to draw overlays over.
     white : int
         The value of images of 16 bits a channel that is white.
+    min_size : int
+        Of masks: objects of fewer pixels become part of what is around them.
     """
 
     probabilities: bool = False
@@ -74,6 +77,7 @@ class MaskOptions:
     paper: bool = False
     images: Mapping[str, Location] | None = None
     white: int = FULL
+    min_size: int = 0
 
 
 def refuse_model_or_store(out: Location) -> None:
@@ -123,9 +127,10 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def masks_key(model: str, *, paper: bool) -> str:
+def masks_key(model: str, *, paper: bool, min_size: int = 0) -> str:
     """Return what identifies how masks were made: the ``recipe`` of a manifest's record."""
-    return f"{model}-paper" if paper else model
+    made = f"{model}-min{min_size}" if min_size > 1 else model
+    return f"{made}-paper" if paper else made
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ class MaskFolder:
                 "--overlay"
             )
         self._overlay_colours = overlay_colours(classes.colours)
-        self._masks_key = masks_key(model, paper=options.paper)
+        self._masks_key = masks_key(model, paper=options.paper, min_size=options.min_size)
         self._check_inside("the manifest", out / FILE)
         with exclusive():
             self._manifest = open_manifest(out)
@@ -353,6 +358,9 @@ class MaskFolder:
 
         This is the slow step; several threads may do it for different images at once.
         """
+        prediction = replace(
+            prediction, mask=remove_specks(prediction.mask, self._options.min_size)
+        )
         files = self._files(stem)
         for kind, path in files.items():
             self._check_inside(f"the {kind} of '{stem}'", path.parent)

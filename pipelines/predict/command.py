@@ -14,6 +14,7 @@ from ..console.options import (
     dry_run_option,
     existing_folder,
     list_option,
+    min_size_option,
     output_options,
     overwrite_option,
     resources_option,
@@ -79,6 +80,7 @@ __all__ = ["predict"]
     is_flag=True,
     help="Vote at the network's size and write masks of that size, as published.",
 )
+@min_size_option
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch (CPU 1, GPU 8).")
 @click.option("--shard", type=SHARD, help="Process only part i (from 0) of n: for job arrays.")
 @white_option

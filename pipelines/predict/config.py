@@ -34,6 +34,8 @@ class PredictConfig:
         What to write beside the masks.
     paper : bool
         Vote at the row's size and write that.
+    min_size : int
+        Objects of fewer pixels become part of what is around them.
     batch_size : int, optional
         Rows through the network at once.
     white : int, optional
@@ -65,6 +67,7 @@ class PredictConfig:
     uncertainty: bool = False
     overlay: bool = False
     paper: bool = False
+    min_size: int = 0
     batch_size: int | None = None
     white: int | None = None
     shard: tuple[int, int] | None = None

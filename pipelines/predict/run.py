@@ -219,13 +219,19 @@ def _mask_options(config: PredictConfig, source: Source) -> MaskOptions:
     if isinstance(source, StoreSource) and config.overlay:
         white = white_in((source.spec.parts or (source.spec,))[0].preprocessing)
     return MaskOptions(
-        config.probabilities, config.uncertainty, config.overlay, config.paper, images, white
+        config.probabilities,
+        config.uncertainty,
+        config.overlay,
+        config.paper,
+        images,
+        white,
+        config.min_size,
     )
 
 
 def _key(config: PredictConfig) -> str:
     """Return the key of a run's claim: runs that make the same masks share the folder."""
-    return masks_key(_fingerprint(config), paper=config.paper)
+    return masks_key(_fingerprint(config), paper=config.paper, min_size=config.min_size)
 
 
 def _fingerprint(config: PredictConfig) -> str:

@@ -11,6 +11,7 @@ from ..console.options import (
     device_option,
     dry_run_option,
     existing_folder,
+    existing_path,
     folder,
     ignore_option,
     list_option,
@@ -24,7 +25,7 @@ __all__ = ["robustness"]
 
 @click.command()
 @click.argument("images", type=existing_folder)
-@click.argument("labels", type=existing_folder)
+@click.argument("labels", type=existing_path)
 @click.option(
     "--model",
     "models",

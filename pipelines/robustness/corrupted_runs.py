@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from ...classify.evaluation.metrics import Confusion
-from ...classify.labels.label_maps import read_label_map
 from ...extract.images.files import ImageFiles
 from ...store.errors import DsegError, InputError
 from ...store.names import stem_of
@@ -74,7 +73,7 @@ class CorruptedRuns:
         InputError
             If the model finds a class that the label maps do not have.
         """
-        counts = Confusion(len(self._scored.classes), self._config.ignore)
+        counts = Confusion(len(self._scored.classes), self._scored.ignore)
         every = self._scored.labels if stems is None else stems
         for image in self._source.images(every, lambda *_: False, self._alter(*pair)):
             if isinstance(image, str):
@@ -89,7 +88,7 @@ class CorruptedRuns:
                 raise DsegError(
                     f"image '{image.name}'{under}: {error}. Use --list to leave it out"
                 ) from error
-            counts.add(mask, read_label_map(self._scored.labels[image.stem]), image.stem)
+            counts.add(mask, self._scored.labels[image.stem].read(), image.stem)
             advance(1)
         return counts
 

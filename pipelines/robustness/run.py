@@ -192,7 +192,7 @@ def _results(config: RobustnessConfig, scored: ScoredImages, known_as: str) -> R
         data=scored.digest,
         images=len(scored.labels),
         classes=scored.classes.names,
-        ignore=config.ignore,
+        ignore=scored.ignore,
         side=config.side,
         seed=config.seed,
         corrupted_by=known_as,

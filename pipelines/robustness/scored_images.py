@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...classify.label_sets.label_set import LabelOptions
 from ...classify.labels.checks import check_ids, check_label_maps, check_size
-from ...classify.labels.classes import Classes, load_classes
-from ...classify.labels.label_maps import read_label_file
+from ...classify.labels.classes import Classes
+from ...classify.labels.label_entry import LabelEntry
 from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles
-from ...extract.images.reading import UnreadableImage, image_size, sha256_of
+from ...extract.images.reading import UnreadableImage, image_facts, sha256_of
 from ...store.errors import InputError
-from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import (
     find_by_name,
@@ -31,16 +31,19 @@ class ScoredImages:
     Parameters
     ----------
     labels : mapping
-        The path of each label map by its image's stem.
+        The label map of each image by its stem.
     classes : Classes
+    ignore : int
+        Id of the label maps' pixels without a class.
     digest : str
         sha256 over stems, images and label maps.
     sha256 : mapping
         Of each image, in hexadecimal, by its stem.
     """
 
-    labels: Mapping[str, Location]
+    labels: Mapping[str, LabelEntry]
     classes: Classes
+    ignore: int
     digest: str
     sha256: Mapping[str, str]
 
@@ -83,29 +86,34 @@ def read_scored_images(
     not_labels = images_among_labels(
         labels, ((name, sha256_of(images.local[name]).hex()) for name in same_names)
     )
-    paths = match_labels(files, labels, wanted, f"images in {images.where}", not_labels, progress)
-    digest, named, sha256 = hashlib.sha256(), load_classes(labels, progress.say), dict[str, str]()
-    survey = LabelSurvey(f"the label maps in '{labels}'", ignore)
-    with progress.bar("label maps", len(paths), "images") as advance:
-        for stem, path in paths.items():
-            _take_in(survey, files[stem], path, named, smallest)
+    what, options = f"images in {images.where}", LabelOptions(ignore)
+    found = match_labels(files, labels, wanted, what, not_labels, progress, options)
+    digest, named, sha256 = hashlib.sha256(), found.classes, dict[str, str]()
+    survey, entries = LabelSurvey(found.where, found.ignore), dict[str, LabelEntry]()
+    with progress.bar("label maps", len(found.entries), "images") as advance:
+        for stem, entry in found.entries.items():
+            entries[stem] = _take_in(survey, files[stem], entry, named, smallest)
             image = sha256_of(files[stem])
             sha256[stem] = image.hex()
-            for part in (stem.encode(), image, sha256_of(path)):
+            for part in (stem.encode(), image, entries[stem].digest()):
                 digest.update(hashlib.sha256(part).digest())
             advance(1)
     for note in check_label_maps(survey, named):
         progress.warn(note)
     classes = named or unnamed_classes(max(survey.highest + 1, n_classes), survey.where)
-    return ScoredImages(paths, classes, digest.hexdigest(), sha256)
+    return ScoredImages(entries, classes, found.ignore, digest.hexdigest(), sha256)
 
 
 def _take_in(
-    survey: LabelSurvey, image: Path, path: Location, classes: Classes | None, smallest: int
-) -> None:
-    """Refuse an image or a label map that scoring would refuse after the first hour."""
+    survey: LabelSurvey, image: Path, entry: LabelEntry, classes: Classes | None, smallest: int
+) -> LabelEntry:
+    """Return the label map of an image as it is shown.
+
+    Refuse an image or a label map that scoring would refuse after the first hour.
+    """
     try:
-        size = image_size(image)
+        facts = image_facts(image)
+        size, orientation = facts.size, facts.orientation
     except UnreadableImage as error:
         raise InputError(f"{error} Use --list to leave it out") from error
     if min(size) < smallest:
@@ -113,7 +121,9 @@ def _take_in(
             f"image '{image.name}' is {size[1]}×{size[0]}: the corruptions need {smallest} "
             "pixels per side. Use --list to leave it out"
         )
-    label, palette = read_label_file(path)
-    check_size(label.shape, size, path.name, image.name)
-    seen = survey.add(path, label, palette)
-    check_ids(label, seen.pixels, survey.ignore, classes, f"label map '{path.name}'")
+    entry = entry.shown_as(size, orientation)
+    label, palette = entry.read_with_palette()
+    check_size(label.shape, size, entry.name, image.name)
+    seen = survey.add(entry, label, palette)
+    check_ids(label, seen.pixels, survey.ignore, classes, f"label map '{entry.name}'")
+    return entry

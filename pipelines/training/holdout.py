@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.evaluation.metrics import Confusion
 from ...classify.inference.prediction import Prediction
-from ...classify.labels.label_maps import read_label_map
 from ...store.read.protocol import Features
 from ..console.progress import Progress
 from ..features.sources import Segmentable, StoreSource
@@ -189,14 +188,14 @@ def trial(
     """
     labelled, progress = setting.labelled, progress or Progress()
     ensemble = (learn or setting.learn)(train, progress)
-    paths = dict(zip(labelled.images, labelled.paths, strict=True))
+    label_maps = dict(zip(labelled.images, labelled.label_maps, strict=True))
     segmenter = Segmenter(ensemble, setting.store.spec, setting.device)
     stems, counts = [], []
     source = StoreSource(setting.store).images(test, lambda *_: False)
     with progress.bar("predict", len(test), "images") as advance:
         for image in source:
             assert isinstance(image, Segmentable)  # none is done already
-            label = read_label_map(paths[image.stem])
+            label = label_maps[image.stem].read()
             places = _with_class(label, labelled)
             sample = _drawn(places, sampled, setting.options.seed, image.stem)
             prediction = segmented(segmenter, image, sample=sample if len(sample) else None)

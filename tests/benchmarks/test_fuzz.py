@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = sorted(path for path in (ROOT / "tests/data/hostile").iterdir() if path.is_dir())
-QUICK = "models,stores,records,labels,classes,settings,lists,images,names"
+QUICK = "models,stores,records,labels,annotations,classes,settings,lists,images,names"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds a process as Linux does")
 

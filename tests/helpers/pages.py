@@ -104,6 +104,11 @@ def check_dseg(words: list[str]) -> None:
             return
         raise ValueError(f"dseg has no command {words[:1]}")
     command = cli.commands[words[0]]
+    if isinstance(command, click.Group):
+        if len(words) < 2 or words[1] not in command.commands:
+            raise ValueError(f"dseg {words[0]} has no command {words[1:2]}")
+        words = [" ".join(words[:2]), *words[2:]]
+        command = command.commands[words[0].split()[1]]
     context = click.Context(command, info_name=words[0])
     if "--help" in words:
         return

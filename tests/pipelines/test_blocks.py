@@ -24,8 +24,8 @@ BLOCKS = [block for page in PAGES for block in fenced_blocks(page)]
 
 RUN_BY = {
     "backbone = dseg.load_backbone(": "tests/pipelines/test_readme.py",
-    "np.select([grey == 0": "tests/pipelines/test_readme.py",
     "# my_network.py": "tests/extract/networks/feedforward/test_own.py",
+    "coco.annToMask(annotation)": "tests/classify/annotations/test_coco.py",
     "onnxruntime.InferenceSession(": "tests/pipelines/export/test_export.py",
     "zarr.open_group(path": "tests/store/format/test_format.py",
     "xarray.open_datatree(path": "tests/store/format/test_format.py",

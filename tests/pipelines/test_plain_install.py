@@ -18,7 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(package.__file__).parent
-OF_EXTRAS = {"distributed", "imagecorruptions", "matplotlib", "obstore", "transformers"}
+OF_EXTRAS = {"distributed", "imagecorruptions", "matplotlib", "obstore", "pyproj", "roifile"}
+OF_EXTRAS |= {"transformers"}
 QUICK = ("--members", 2, "--max-steps", 5)
 RUN = """
 import io, json, sys
@@ -152,6 +153,9 @@ def test_what_needs_an_extra_names_it(plain, world, store, model, mae, tmp_path)
         "cloud": [
             ("info", "s3://bucket/f.zarr"),
             ("extract", "--images", world.photos, "--out", "memory://m/f.zarr"),
+        ],
+        "labels": [
+            ("convert", world.truth, "--to", "imagej", "--out", "rois", "--images", world.photos)
         ],
         "robustness": [("robustness", world.photos, world.truth, "--model", model)],
     }

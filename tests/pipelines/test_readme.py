@@ -7,6 +7,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from dseg import PixelEnsemble
@@ -168,7 +169,10 @@ def test_links_lead_to_files_and_titles_that_exist(page):
 
 def test_options_named_in_the_text_exist():
     text = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
-    options = [p for c in cli.commands.values() for p in c.params]
+    commands = list(cli.commands.values())
+    for group in [one for one in commands if isinstance(one, click.Group)]:
+        commands += group.commands.values()
+    options = [p for c in commands for p in c.params]
     known = {o for p in options for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     named = set(re.findall(r"`(?:dseg [^`]*?|\w+ )?(--[a-z][a-z-]*)", text))
     assert len(named) > 10
@@ -192,16 +196,6 @@ def test_the_python_example_runs(save_published, store, model, ddpm, world, tmp_
     exec(code.replace("max_steps=500", "max_steps=20"), names)
     assert names["maps"][0].shape[0] == 1
     assert names["X"].shape == (len(names["y"]), names["store"].spec.dims)
-
-
-def test_the_conversion_of_grey_masks_runs(tmp_path, monkeypatch):
-    (code,) = [block for block in blocks("python") if "np.select" in block]
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "labels").mkdir()
-    Image.fromarray(np.array([[0, 128, 255, 7]], np.uint8)).save("mask.png")
-    exec(code, {})
-    with Image.open("labels/7.png") as image:
-        assert np.asarray(image).tolist() == [[0, 1, 2, 255]]
 
 
 def test_a_published_ensemble_predicts_as_the_model_it_was(

@@ -272,13 +272,35 @@ def _label_files(data: Path, work: Path) -> list[Sample]:
         {"label.png": _encoded(label.astype(np.uint16), "PNG")},
         {"label.png": coloured.getvalue()},
         {"label.npy": file.getvalue()},
+        *({f"label.{kind}": _encoded(label, kind)} for kind in ("TIFF", "BMP", "GIF", "WEBP")),
+        {"label.png": _encoded(np.stack([label, label * 9, label], axis=2), "PNG")},
+        {"label.jpg": _encoded(np.where(label > 0, 255, 0).astype(np.uint8), "JPEG")},
     ]
 
 
 def _read_label(folder: Path) -> object:
-    from dseg.classify.labels.label_maps import find_labels, read_label_file
+    from dseg.classify.label_sets.opening import open_label_set
 
-    return [read_label_file(path) for path in find_labels(folder).values()]
+    found = open_label_set(folder)
+    return [entry.read_with_palette() for entry in found.entries.values()]
+
+
+def _annotations(data: Path, work: Path) -> list[Sample]:
+    folder = data / "annotations"
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".xml"))
+    return [{path.name: path.read_bytes()} for path in files]
+
+
+def _read_annotations(folder: Path) -> object:
+    from dseg.classify.annotations.rasterise import rasterise
+    from dseg.classify.annotations.registry import open_annotations
+
+    found, told = open_annotations(folder), list[object]()
+    for image in found.images[:3] if found else ():
+        size = image.size if image.size and image.size[0] * image.size[1] < 10**6 else (14, 18)
+        ids = {name: k for k, (name, _) in enumerate(found.classes)} if found else {}
+        told.append([image.name, rasterise(image, ids, size, background=0, ignored=255).sum()])
+    return told
 
 
 def _class_lists(data: Path, work: Path) -> list[Sample]:
@@ -415,6 +437,7 @@ KINDS: Mapping[str, Kind] = {
     "models": Kind(_at("format-1", "model"), _read_model, {**_JSON, **_PICKLES}, _sealed),
     "records": Kind(_records, _read_records, {**_JSON, ".jsonl": mutate_text}),
     "labels": Kind(_label_files, _read_label, {".png": mutate_png, ".npy": mutate_npy}),
+    "annotations": Kind(_annotations, _read_annotations, {**_JSON, ".xml": mutate_text}),
     "classes": Kind(_class_lists, _read_classes, {**_JSON, ".txt": mutate_text}),
     "settings": Kind(_settings, _read_settings, {".toml": mutate_text}),
     "lists": Kind(_lists, _read_list, {".txt": mutate_text}),

@@ -141,6 +141,7 @@ class TestLoad:
             ({"classes": ["a"]}, "is damaged: .*3 labels, 1 classes and 3 outputs"),
             ({"parameters": {"n_members": 2, "depth": 3}}, "is damaged"),
             ({"labels": {"dtype": "zebra", "values": [0, 1, 2]}}, "is damaged"),
+            ({"labels": {"dtype": "<i8", "values": [0, 1, 1e308]}}, "is damaged"),
             ({"log": {"recipe": {}}}, "is damaged"),
             ({"spec_hash": "00"}, "is damaged: .*hash"),
             ({"spec": {"layers": []}}, "is damaged: .*feature spec"),

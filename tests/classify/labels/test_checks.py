@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dseg.classify.labels.checks import check_ids, check_label_maps, check_masks, check_size
 from dseg.classify.labels.classes import Classes, default_classes, named_classes
-from dseg.classify.labels.label_maps import read_label_file
+from dseg.classify.labels.label_entry import LabelEntry
 from dseg.classify.labels.survey import LabelSurvey
 from dseg.demo.scenes import COLOURS, draw_scene
 from dseg.store.errors import InputError
@@ -28,7 +28,8 @@ def surveyed(tmp_path):
             path = tmp_path / f"{len(list(tmp_path.iterdir()))}-{i}.png"
             image = label if isinstance(label, Image.Image) else Image.fromarray(label)
             image.save(path)
-            found.add(path, *read_label_file(path))
+            entry = LabelEntry(path.stem, path)
+            found.add(entry, *entry.read_with_palette())
         return found
 
     return run
@@ -217,7 +218,7 @@ def test_index_masks_resized_with_interpolation(request, surveyed, name, rule, s
 def test_one_softened_map_among_sharp_ones_is_named(surveyed):
     soft = [*drawn(11), resized(drawn(1)[0], 0.5, Image.Resampling.BILINEAR)]
     survey = surveyed(soft)
-    assert f"(in '{survey.maps[-1].path.name}')" in refused(survey)
+    assert f"(in '{survey.maps[-1].entry.name}')" in refused(survey)
 
 
 def test_an_id_beyond_the_classes_at_softened_borders(surveyed):

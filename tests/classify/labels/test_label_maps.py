@@ -6,7 +6,6 @@ import pytest
 from dseg.classify.labels.label_maps import (
     IGNORED,
     check_trainable,
-    find_labels,
     label_tiles,
     read_label_file,
     read_label_map,
@@ -114,30 +113,6 @@ class TestRead:
         Image.new("L", (9, 9)).save(tmp_path / "a.png", format="JPEG")
         with pytest.raises(InputError, match="cannot be read"):
             read_label_map(tmp_path / "a.png")
-
-
-class TestFind:
-    def test_stems_keep_their_sub_folder(self, tmp_path):
-        for name in ("a.png", "sub/a.npy", ".hidden.png", ".git/b.png", "classes.txt", "c.jpg"):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).touch()
-        found = find_labels(tmp_path)
-        assert found == {"a": tmp_path / "a.png", "sub/a": tmp_path / "sub" / "a.npy"}
-
-    def test_two_files_of_one_stem_are_named(self, tmp_path):
-        (tmp_path / "a.npy").touch()
-        (tmp_path / "a.png").touch()
-        with pytest.raises(InputError, match=r"two label maps for 'a'.*a\.npy' and .*a\.png'"):
-            find_labels(tmp_path)
-
-    def test_labels_may_stand_beside_their_images(self, tmp_path):
-        (tmp_path / "a.npy").touch()
-        (tmp_path / "a.png").touch()
-        assert find_labels(tmp_path, [tmp_path / "a.png"]) == {"a": tmp_path / "a.npy"}
-
-    def test_a_missing_folder_is_refused(self, tmp_path):
-        with pytest.raises(InputError, match="does not exist"):
-            find_labels(tmp_path / "none")
 
 
 class TestRows:

@@ -333,11 +333,11 @@ def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path
     fit = ("--members", 2, "--max-steps", 20)
     told = dseg("fit", store, own_world.labels, *fit, "--out", "one")
     assert told.code == 0, told.err
-    assert "2 .jpg (label maps are .png or .npy; JPEG cannot store exact class ids" in told.err
+    assert "2 .jpg (label maps of one kind are read, here .png" in told.err
     for path in own_world.labels.glob("*.png"):
         path.unlink()
     refused = dseg("fit", store, own_world.labels, *fit)
-    assert_refused(refused, "no label maps (.png or .npy)", "2 .jpg", "JPEG cannot store")
+    assert_refused(refused, "are grey masks (jpg), but a JPEG cannot store exact class ids")
 
 
 # ---- single images ----

@@ -36,11 +36,21 @@ def white_objects(label):
     return np.where(label > 0, 255, 0).astype(np.uint8)
 
 
+def grey_values(label):
+    return np.array([0, 128, 255], np.uint8)[label]
+
+
 def softened(label):
-    """White objects with the borders of an anti-aliasing program."""
+    """Grey objects with the borders of an anti-aliasing program."""
+    height, width = label.shape
+    large = Image.fromarray((100 * label).astype(np.uint8)).resize((8 * width, 8 * height), 0)
+    return large.rotate(3).resize((width, height), Image.Resampling.LANCZOS)
+
+
+def softened_white(label):
     height, width = label.shape
     large = Image.fromarray(white_objects(label)).resize((8 * width, 8 * height), 0)
-    return large.rotate(3).resize((width, height), Image.Resampling.LANCZOS)
+    return large.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def own_palette(label):
@@ -63,7 +73,7 @@ def fit(dseg, store, labels, *more):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        (white_objects, "have only the ids 0, 255: are these grey values?"),
+        (grey_values, "have only the ids 0, 128, 255: are these grey values?"),
         (softened, "only along the borders of others"),
         (own_palette, "palettes that contradict each other"),
     ],
@@ -85,6 +95,39 @@ def test_each_command_refuses(dseg, own_world, store, model, tmp_path, command, 
     }
     assert_refused(dseg(*calls[command]), "the label maps in", words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sharp", "world"]
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("fit", white_objects),
+        ("folds", softened_white),
+        ("curve", white_objects),
+        ("robustness", softened_white),
+        ("evaluate", white_objects),
+        ("evaluate", softened_white),
+    ],
+)
+def test_each_command_takes_black_and_white(dseg, own_world, store, model, tmp_path, command, how):
+    if command == "robustness":
+        pytest.importorskip("imagecorruptions", reason="corruptions need dseg[robustness]")
+    truth = own_world.truth
+    shutil.copytree(truth, tmp_path / "sharp")
+    unname(truth, tmp_path / "sharp")
+    change(tmp_path / "sharp", lambda label: (label > 0).astype(np.uint8))
+    change(truth, how)
+    calls = {
+        "fit": ("fit", store, truth, *QUICK),
+        "folds": ("fit", store, truth, "--folds", 2, *QUICK),
+        "curve": ("curve", store, truth, "--draws", 1, *QUICK),
+        "robustness": ("robustness", own_world.photos, truth, "--model", model),
+        "evaluate": ("evaluate", "sharp", truth, "--json"),
+    }
+    done = dseg(*calls[command])
+    assert done.code == 0, done.err
+    assert "0 is 'background', 255 is 'object', 6 of 6 label maps" in done.err
+    if command == "evaluate":
+        assert json.loads(done.out)["mean_iou"] > 0.9
 
 
 def test_names_make_ids_meant(dseg, own_world, store):
@@ -151,15 +194,19 @@ def test_white_masks_are_not_scored(dseg, own_world, tmp_path):
     change(tmp_path / "masks", white_objects)
     words = "the masks in 'masks' have only the ids 0, 255: are these grey values?"
     assert_refused(dseg("evaluate", "masks", own_world.truth), words)
-    unname(own_world.truth)
-    assert_refused(dseg("evaluate", "masks", own_world.truth), words)
+    unname(own_world.truth, tmp_path / "masks")
+    scored = dseg("evaluate", "masks", own_world.truth, "--json")
+    assert scored.code == 0, scored.err
+    assert "'masks': grey masks (png), two values, 0 and 255" in scored.err
+    assert json.loads(scored.out)["mean_iou"] == 1
 
 
 def test_masks_are_called_masks(dseg, own_world, tmp_path):
     shutil.copytree(own_world.truth, tmp_path / "masks")
-    Image.new("RGB", (40, 56)).save("masks/p0.png")
+    whole = (tmp_path / "masks/p0.png").read_bytes()
+    (tmp_path / "masks/p0.png").write_bytes(whole[:60])
     refused = dseg("evaluate", "masks", own_world.truth)
-    assert_refused(refused, "mask 'masks/p0.png' is a colour image (RGB): expected one channel")
+    assert_refused(refused, "mask 'masks/p0.png' cannot be read")
     np.save("masks/p0.npy", np.zeros((56, 40), np.uint8))
     assert_refused(dseg("evaluate", "masks", own_world.truth), "two masks for 'p0'")
 

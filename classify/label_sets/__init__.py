@@ -1,0 +1,1 @@
+"""Label maps from anywhere: which form a folder or file of labels has, told by its content."""

@@ -1,0 +1,1 @@
+"""``dseg convert``: masks as annotations of other programs."""

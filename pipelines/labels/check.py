@@ -1,0 +1,36 @@
+"""``dseg labels check``: what would be used of label maps, and what is wrong with them."""
+
+from collections import Counter
+
+from ..console.progress import Progress
+from .config import CheckSummary, LabelsConfig
+from .examine import examine
+
+__all__ = ["check"]
+
+
+def check(config: LabelsConfig, progress: Progress | None = None) -> CheckSummary:
+    """Read all label maps of some images, and say what commands would make of them.
+
+    Raises
+    ------
+    InputError
+        If there are no images, or the list is wrong.
+    """
+    found = examine(config, progress or Progress())
+    pixels, maps = found.survey.pixels, Counter(k for m in found.survey.maps for k in m.pixels)
+    classes = {
+        name: {"pixels": pixels[k], "label_maps": maps[k]}
+        for k, name in enumerate(found.classes.names)
+    }
+    plain = "plain label maps, class ids as they are" if found.labels.entries else ""
+    return CheckSummary(
+        str(config.labels),
+        found.labels.described or plain,
+        len(found.images.names),
+        len(found.labels.entries),
+        classes if found.survey.maps else {},
+        pixels[found.labels.ignore],
+        tuple(found.problems),
+        tuple(found.notes),
+    )

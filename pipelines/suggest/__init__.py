@@ -1,0 +1,1 @@
+"""``dseg suggest``: which images to label next."""
