@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..store.read.joined_spec import joined_order
+from .images.reading_spec import ReadingSpec
 from .protocol import Backbone
 
 __all__ = ["ConcatenatedBackbone"]
@@ -26,6 +27,12 @@ class ConcatenatedBackbone:
         self.layers = tuple(backbones[n].layers[at] for n, at in self._order)
         self.row_shape, self.seed = backbones[0].row_shape, backbones[0].seed
         self.source = " + ".join(backbone.source for backbone in backbones)
+
+    @property
+    def reading(self) -> ReadingSpec | None:
+        """How the images were read that they were trained on, if those agree that say so."""
+        said = {one.reading for one in self.backbones if one.reading is not None}
+        return said.pop() if len(said) == 1 else None
 
     @property
     def weights(self) -> str | None:

@@ -4,14 +4,19 @@ from ..store.errors import InputError
 from ..store.read.joined_spec import joined_spec
 from ..store.spec import FeatureSpec, Fit
 from .concatenated import ConcatenatedBackbone
-from .images.levels import FULL
 from .images.network_input import PREPROCESSING
+from .images.reading_spec import ReadingSpec
 from .protocol import Backbone
 
 __all__ = ["feature_spec"]
 
 
-def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FULL) -> FeatureSpec:
+_PLAIN = ReadingSpec()
+
+
+def feature_spec(
+    backbone: Backbone, fit: Fit, overlap: int = 0, reading: ReadingSpec = _PLAIN
+) -> FeatureSpec:
     """Return the spec of the features that a backbone makes.
 
     Parameters
@@ -21,24 +26,28 @@ def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FU
         How images are brought to the input's shape.
     overlap : int
         Of neighbouring tiles, pixels; counts only for "tile".
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
+        How image files are read.
 
     Raises
     ------
     InputError
         If the features of several networks cannot be joined, see `joined_spec`, or images are to be
-        cut or padded for a generator.
+        cut or padded for a generator; or if bands are neither one nor three.
     """
     if isinstance(backbone, ConcatenatedBackbone):
-        return joined_spec([feature_spec(b, fit, overlap, white) for b in backbone.backbones])
+        return joined_spec([feature_spec(b, fit, overlap, reading) for b in backbone.backbones])
+    if len(reading.bands) not in (0, 1, 3):
+        raise InputError(
+            f"--bands names {len(reading.bands)} channels, but networks see RGB images: give three "
+            "of them, or one (grey)"
+        )
     described = backbone.describe()
     if "latent" in described and fit != "squash":
         raise InputError(
             f"a generator has features of the whole images that it drew: got --fit {fit}, "
             "expected squash, the default"
         )
-    stated = {} if white == FULL else {"white": white}  # hashes of old specs stay as they are
     return FeatureSpec(
         backbone=described,
         source=backbone.source,
@@ -47,5 +56,5 @@ def feature_spec(backbone: Backbone, fit: Fit, overlap: int = 0, white: int = FU
         overlap=overlap if fit == "tile" else 0,
         noise_seed=backbone.seed,
         layers=backbone.layers,
-        preprocessing=PREPROCESSING | stated,
+        preprocessing=PREPROCESSING | reading.to_dict(),
     )

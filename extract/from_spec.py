@@ -13,7 +13,7 @@ from .backbone import open_backbone
 from .checkpoints.weight_sets import AS_BEFORE
 from .concatenated import ConcatenatedBackbone
 from .feature_spec import feature_spec
-from .images.levels import white_in
+from .images.reading_spec import ReadingSpec
 from .networks.feedforward.own import KIND, factory_names
 from .networks.options import BackboneOptions, CheckpointOptions
 from .protocol import Backbone
@@ -125,8 +125,8 @@ def _restored(
 
 
 def _remade(backbone: Backbone, spec: FeatureSpec) -> FeatureSpec:
-    """Return the spec of what a backbone gives, with the fit and white that the features had."""
-    return feature_spec(backbone, spec.fit, spec.overlap, white_in(spec.preprocessing))
+    """Return the spec of what a backbone gives, read and cut as the features were."""
+    return feature_spec(backbone, spec.fit, spec.overlap, ReadingSpec.of(spec.preprocessing))
 
 
 def _restore_parts(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..store.spec import LayerSpec
+from .images.reading_spec import ReadingSpec
 
 __all__ = ["Backbone"]
 
@@ -21,6 +22,10 @@ class Backbone(Protocol):
     @property
     def row_shape(self) -> tuple[int, int]:
         """Height and width of its input."""
+
+    @property
+    def reading(self) -> ReadingSpec | None:
+        """How the images were read that it was trained on, if its checkpoint says so."""
 
     @property
     def source(self) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..store.spec import LayerSpec
+from .images.reading_spec import ReadingSpec
 from .protocol import Backbone
 
 __all__ = ["LayerSubset"]
@@ -31,6 +32,11 @@ class LayerSubset:
     def row_shape(self) -> tuple[int, int]:
         """Height and width of the input it takes."""
         return self._backbone.row_shape
+
+    @property
+    def reading(self) -> ReadingSpec | None:
+        """How the images were read that it was trained on."""
+        return self._backbone.reading
 
     @property
     def source(self) -> str:

@@ -23,10 +23,12 @@ OPTIONAL = (
     "export",
     "labels",
     "cloud",
+    "formats",
 )  # what users choose from
 PARTS = ("classify", "demo", "distil", "extract", "generate", "pipelines", "pretrain", "store")
 PACKAGES = {  # by the module that dseg imports, where the two differ
     "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
     "imagecorruptions": "imagecorruptions-imaug",
     "sklearn": "scikit-learn",
 }

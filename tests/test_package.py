@@ -38,6 +38,7 @@ FLOORS = {
         ("store.write", "store.sampling"),
     ],
     "extract": [
+        "extract.images.rasters",
         ("extract.images", "extract.layers"),
         "extract.checkpoints",
         "extract.networks",

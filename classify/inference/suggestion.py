@@ -106,7 +106,8 @@ def choose(
 
 
 def _distances(places: NDArray[np.float32], place: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.linalg.norm(places - place, axis=1).astype(np.float64)
+    apart: NDArray[np.float64] = np.linalg.norm(places - place, axis=1).astype(np.float64)
+    return apart
 
 
 def uncertain_regions(js: NDArray[np.float32], most: int = 3) -> list[Region]:
@@ -150,4 +151,5 @@ def _window_means(js: NDArray[np.float32], height: int, width: int) -> NDArray[n
     """Return the mean of each window of that size, by its upper left corner."""
     means = ndimage.uniform_filter(js.astype(np.float64), (height, width), mode="constant")
     rows, columns = js.shape[0] - height + 1, js.shape[1] - width + 1
-    return means[height // 2 :, width // 2 :][:rows, :columns].copy()
+    windows: NDArray[np.float64] = means[height // 2 :, width // 2 :][:rows, :columns].copy()
+    return windows

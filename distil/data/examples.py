@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...extract.images.levels import FULL
-from ...extract.images.reading import UnreadableImage, read_image
+from ...extract.images.reading import PLAIN, UnreadableImage, read_image
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import DsegError
 from ...store.geometry import Geometry
 from ...store.synthetic import StoredImages
@@ -107,12 +107,11 @@ class ImageFile:
     Parameters
     ----------
     path : Path
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
     """
 
     path: Path
-    white: int = FULL
+    reading: ReadingSpec = PLAIN
 
     @property
     def name(self) -> str:
@@ -121,7 +120,7 @@ class ImageFile:
 
     def read(self) -> NDArray[np.uint8]:
         """Return the image."""
-        return read_image(self.path, self.white)
+        return read_image(self.path, self.reading)
 
 
 @dataclass(frozen=True)

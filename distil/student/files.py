@@ -8,7 +8,8 @@ student.json         ``format``, ``version``; ``network``, the kind of student; 
                      (names and colours); ``view``: at which size images are seen;
                      ``normalisation``: mean and standard deviation of the channels, by which
                      the network itself normalises values in [0, 1]; ``white`` of images of 16
-                     bits a channel; ``teacher``: what it learnt from; ``training``: how;
+                     bits a channel, and ``reading``: which bands, plane and levels, where they
+                     are named; ``teacher``: what it learnt from; ``training``: how;
                      ``extra``: its labelled images; ``sha256`` of student.safetensors;
                      ``versions`` of the libraries
 ==================== =======================================================================
@@ -31,7 +32,8 @@ from safetensors.torch import save as tensor_bytes
 from torch import nn
 
 from ...classify.labels.classes import Classes
-from ...extract.images.levels import FULL
+from ...extract.images.reading import PLAIN
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.atomic_folder import temporary_path
 from ...store.errors import DsegError
 from ...store.sealed_folder import SealedFolder
@@ -66,8 +68,8 @@ class Student:
     classes : Classes
     view : View
         At which size it sees images.
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
+        How image files are read.
     teacher, training, extra : mapping
         What it learnt from, how, and its labelled images; plain JSON values.
     """
@@ -76,7 +78,7 @@ class Student:
     kind: str
     classes: Classes
     view: View
-    white: int = FULL
+    reading: ReadingSpec = PLAIN
     teacher: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +104,8 @@ def write_student(student: Student, folder: Path) -> None:
         "classes": student.classes.to_list(),
         "view": student.view.to_dict(),
         "normalisation": {"mean": list(kind.mean), "std": list(kind.std)},
-        "white": student.white,
+        "white": student.reading.white,
+        **({} if student.reading.is_plain else {"reading": student.reading.to_dict()}),
         "teacher": dict(student.teacher),
         "training": dict(student.training),
         "extra": dict(student.extra),
@@ -139,7 +142,8 @@ def read_student(folder: Path) -> Student:
         classes = Classes.from_list(facts["classes"])
         network = student_kind(facts["network"]).blank(len(classes))
         network.load_state_dict(parse_tensors(tensors))
-        view, white = View.from_dict(facts["view"]), int(facts["white"])
+        view = View.from_dict(facts["view"])
+        reading = ReadingSpec.of({**facts.get("reading", {}), "white": int(facts["white"])})
         about = (dict(facts[key]) for key in ("teacher", "training", "extra"))
         frozen = network.eval().requires_grad_(False)
-        return Student(frozen, facts["network"], classes, view, white, *about)
+        return Student(frozen, facts["network"], classes, view, reading, *about)

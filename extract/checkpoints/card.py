@@ -8,6 +8,7 @@ from typing import Any
 
 from ...store import texts
 from ...store.errors import InputError
+from ..images.reading_spec import ReadingSpec
 from .sizes import MOST_SIDE, two_sides
 
 __all__ = ["CARD", "Card", "read_json"]
@@ -29,6 +30,8 @@ class Card:
         Of the input, pixels; in the file a side, or both.
     filters, pixels : bool
         Whether classical filters, and colour and position, belong to the features.
+    reading : ReadingSpec, optional
+        How the images were read that it was trained on; in the file as in a feature spec.
     """
 
     steps: tuple[int, ...] | None = None
@@ -36,6 +39,7 @@ class Card:
     size: tuple[int, int] | None = None
     filters: bool = False
     pixels: bool = False
+    reading: ReadingSpec | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Card":
@@ -50,8 +54,22 @@ class Card:
             return cls()
         plain = read_json(path)
         steps, blocks = (_whole_numbers(plain, key, path) for key in ("steps", "blocks"))
-        extras = (plain.get(name) is True for name in ("filters", "pixels"))
-        return cls(steps, blocks, _size(plain, path), *extras)
+        filters, pixels = (plain.get(name) is True for name in ("filters", "pixels"))
+        return cls(steps, blocks, _size(plain, path), filters, pixels, _reading(plain, path))
+
+
+def _reading(plain: Mapping[str, Any], path: Path) -> ReadingSpec | None:
+    value = plain.get("reading")
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, dict):
+            raise InputError(f"got {_shown(value)}")
+        return ReadingSpec.of(value)
+    except InputError as error:
+        raise InputError(
+            f"'{path}': 'reading' must say how images are read, as a feature spec does: {error}"
+        ) from error
 
 
 def _whole_numbers(plain: Mapping[str, Any], key: str, path: Path) -> tuple[int, ...] | None:

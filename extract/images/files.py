@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ...store.errors import InputError
@@ -11,7 +12,13 @@ from ...store.urls.walking import describe_skipped, lower_suffix, walk, within
 
 __all__ = ["EXTENSIONS", "ImageFiles", "find_images", "list_images"]
 
-EXTENSIONS = frozenset(
+HEIC = frozenset({".heic", ".heif"})
+"""Of files that Pillow reads with pillow-heif."""
+
+_SECOND = frozenset({".avif", ".j2k", ".jp2", *HEIC})
+"""Of files that are skipped beside another of the same name: phones export photographs as both."""
+
+EXTENSIONS = _SECOND | frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 
@@ -106,16 +113,26 @@ def _is_folder(path: Location) -> bool:
 
 def _in_folder(folder: Location) -> ImageFiles:
     found = walk(folder)
-    images = [path for path in found.files if lower_suffix(path) in EXTENSIONS]
+    known_suffixes = EXTENSIONS if find_spec("pillow_heif") else EXTENSIONS - HEIC
+    images = _without_copies(p for p in found.files if lower_suffix(p) in known_suffixes)
     names = [within(path, folder) for path in images]
-    passed = describe_skipped(found, EXTENSIONS)
+    passed = describe_skipped(found, known_suffixes)
+    if any(lower_suffix(path) in HEIC - known_suffixes for path in found.files):
+        passed += " (to read HEIC: pip install 'dseg[formats]')" if passed else ""
     if not images:
-        known = " ".join(sorted(EXTENSIONS))
+        known = " ".join(sorted(known_suffixes))
         there = f"; skipped: {passed}" if passed else ""
         raise InputError(f"no image in '{folder}': looked for files ending in {known}{there}")
     _refuse_shared_stems((name, name) for name in names)
     folders: tuple[Location, ...] = (folder.resolve(), *found.followed)
     return ImageFiles(f"'{folder}'", dict(zip(names, images, strict=True)), folders, passed)
+
+
+def _without_copies(paths: Iterable[Location]) -> list[Location]:
+    """Leave out files of `_SECOND` kinds that lie beside another image of the same name."""
+    every = list(paths)
+    first = {path.with_suffix("") for path in every if lower_suffix(path) not in _SECOND}
+    return [p for p in every if lower_suffix(p) not in _SECOND or p.with_suffix("") not in first]
 
 
 def _refuse_shared_stems(names: Iterable[tuple[str, str]]) -> None:

@@ -1,6 +1,7 @@
 """What a file is that Pillow does not recognise, by its first bytes and its tags."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 from warnings import catch_warnings
 
@@ -8,7 +9,7 @@ from PIL import TiffImagePlugin
 
 from ...store.urls.location import Location
 
-__all__ = ["why_unknown"]
+__all__ = ["register_plugins", "why_unknown"]
 
 _KINDS = (
     (b"\x00\x00\x00", 4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"), "HEIC"),
@@ -23,8 +24,17 @@ _KINDS = (
     (b"PK\x03\x04", 0, (b"",), "ZIP"),
     (b"<svg", 0, (b"",), "SVG"),
 )
+_DECODED = ("HEIC", "AVIF", "JPEG 2000")
 _WIDTH, _SAMPLES, _BITS, _FORMAT, _PHOTOMETRIC = 256, 277, 258, 339, 262
 _FORMATS = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
+
+
+def register_plugins(head: bytes) -> None:
+    """Let Pillow read HEIC, if the package for it is installed, before the first such file."""
+    if head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis") and find_spec("pillow_heif"):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(thumbnails=False)
 
 
 def why_unknown(path: Location) -> str:
@@ -37,6 +47,10 @@ def why_unknown(path: Location) -> str:
         return "is a pointer of Git LFS, not the image itself: run `git lfs pull`"
     for begins, at, marks, name in _KINDS:
         if head.startswith(begins) and head[at:].startswith(marks):
+            if name == "HEIC" and find_spec("pillow_heif") is None:
+                return "is a HEIC file, which needs pillow-heif: pip install 'dseg[formats]'"
+            if name in _DECODED:
+                return f"is a {name} file that cannot be decoded: is it damaged?"
             return f"is a {name} file, which dseg does not read: save it as PNG, TIFF or JPEG"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _of_tiff(path, head)

@@ -7,19 +7,25 @@ of a run together, for one scale for all, see `white_of_values`, and kept in the
 """
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...store.errors import InputError
+from .reading_spec import FULL
 
-__all__ = ["FULL", "WHITES", "brightest_value", "is_deep", "to_rgb", "white_in", "white_of_values"]
-
-FULL = 65535
-"""White unless another is given or found: that of 16 bits, all of them used."""
+__all__ = [
+    "FULL",
+    "WHITES",
+    "brightest_value",
+    "is_deep",
+    "native_values",
+    "own_white",
+    "scaled",
+    "to_rgb",
+    "white_of_values",
+]
 
 WHITES = (255, 1023, 4095, 16383, FULL)
 """White of 8, 10, 12, 14 and 16 bits."""
@@ -32,27 +38,13 @@ _SWAPPED = {
 }
 
 
-def white_in(preprocessing: Mapping[str, Any]) -> int:
-    """Return the value of 16-bit images that is white in features of a spec.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
-    white = preprocessing.get("white", FULL)
-    if type(white) is not int or not 1 <= white <= FULL:
-        raise InputError(f"the features have {white!r} for white: expected a number up to {FULL}")
-    return white
-
-
 def white_of_values(brightest: int) -> int:
-    """Return the white of the fewest bits that hold the brightest value of all; of 0, `FULL`.
+    """Return the white of the fewest bits that hold the brightest value of all; else `FULL`.
 
     >>> white_of_values(255), white_of_values(3988), white_of_values(20000), white_of_values(0)
     (255, 4095, 65535, 65535)
     """
-    return next(white for white in WHITES if brightest <= white) if brightest else FULL
+    return next((white for white in WHITES if brightest <= white), FULL) if brightest else FULL
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -61,7 +53,7 @@ def _raw_mode(image: Image.Image) -> str:
     return str(args[0] if isinstance(args, tuple) else args)
 
 
-def _own_white(image: Image.Image) -> int | None:
+def own_white(image: Image.Image) -> int | None:
     """Return the white that a file states itself: a PGM, which Pillow scales, and 12-bit TIFF."""
     if image.format == "PPM":
         return FULL
@@ -74,7 +66,7 @@ def is_deep(image: Image.Image) -> bool:
     Integers of 32 bits count too, for they hold no more than 16 in what is not refused.
     """
     if image.mode.startswith("I"):
-        return _own_white(image) is None
+        return own_white(image) is None
     return image.mode in ("RGB", "RGBA") and _raw_mode(image)[-4:] in _SWAPPED
 
 
@@ -84,7 +76,8 @@ def brightest_value(image: Image.Image) -> int:
     That is exact enough to find how many bits are used, and costs no more than decoding.
     """
     if image.mode.startswith("I"):
-        return int(np.asarray(image).max())
+        values = np.asarray(image)
+        return int(values.max()) if values.min() >= 0 else FULL + 1  # no white fits
     is_grey, file = _raw_mode(image).startswith("LA"), _file_of(image)
     high = np.asarray(image)[..., : 1 if is_grey else 3]
     return int(high.max()) * 256 + 255 if high.any() else int(_low_bytes(file).max())
@@ -108,16 +101,19 @@ def to_rgb(image: Image.Image, white: int) -> Image.Image:
     if image.format == "TIFF":
         _refuse_odd_tiff(image)
     if image.mode.startswith("I"):
-        return _grey(image, _own_white(image) or white)
+        return _grey(image, own_white(image) or white)
     if image.mode == "F":
         raise ValueError(
-            "floating-point pixels have no defined white; convert it to 8 or 16 bits a channel"
+            "floating-point pixels have no defined white: give --levels, such as --levels 0:1"
         )
     if white != FULL and is_deep(image):
         return _colour(image, white)
     # A palette with several transparent entries makes Pillow warn unless it goes through RGBA.
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
+    if image.mode == "RGB":  # converting would copy it
+        image.load()
+        return image
     return image.convert("RGB")
 
 
@@ -141,10 +137,10 @@ def _grey(image: Image.Image, white: int) -> Image.Image:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > FULL:
         raise ValueError(
-            f"grey values from {values.min()} to {values.max()} do not fit 16 bits; "
-            "convert it to 8 or 16 bits a channel"
+            f"grey values from {values.min()} to {values.max()} do not fit 16 bits: give "
+            f"--levels, such as --levels {values.min()}:{values.max()}"
         )
-    return Image.fromarray(_scaled(values.astype(np.uint16), white)).convert("RGB")
+    return Image.fromarray(scaled(values.astype(np.uint16), white)).convert("RGB")
 
 
 def _colour(image: Image.Image, white: int) -> Image.Image:
@@ -153,14 +149,44 @@ def _colour(image: Image.Image, white: int) -> Image.Image:
         raise ValueError(
             "its 16-bit colours are multiplied by alpha; save it with unassociated alpha or none"
         )
+    levels = scaled(_colour_values(image), white)
+    return Image.fromarray(np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels)
+
+
+def _colour_values(image: Image.Image) -> NDArray[np.uint16]:
     low = _low_bytes(_file_of(image))
     high = np.asarray(image)[..., : low.shape[2]]
-    values = (high.astype(np.uint16) << 8 | low).astype(np.uint16, copy=False)
-    scaled = _scaled(values, white)
-    return Image.fromarray(np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled)
+    return (high.astype(np.uint16) << 8 | low).astype(np.uint16, copy=False)
 
 
-def _scaled(values: NDArray[np.uint16], white: int) -> NDArray[np.uint8]:
+def native_values(image: Image.Image) -> NDArray[Any]:
+    """Return the values of an image that is opened but not decoded, as its file has them.
+
+    Returns
+    -------
+    array of shape (H, W, C)
+        Grey, red, green and blue, perhaps with alpha; palettes and other colours come as RGB.
+    """
+    if image.mode in ("RGB", "RGBA") and is_deep(image):
+        return _colour_values(image)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode == "1":
+        image = image.convert("L")
+    if not image.mode.startswith("I") and image.mode not in ("F", "L", "LA", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    values = np.asarray(image)
+    return values[..., None] if values.ndim == 2 else values
+
+
+def scaled(values: NDArray[np.uint16], white: int) -> NDArray[np.uint8]:
+    """Return values of 16 bits as 8 bits, ``white`` as 255.
+
+    Raises
+    ------
+    ValueError
+        If some are brighter than white.
+    """
     highest = int(values.max())
     if highest > white:
         raise ValueError(

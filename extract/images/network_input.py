@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...store.errors import InputError
 from ...store.geometry import Geometry
+from .pixels import ArrayPixels, ImagePixels
 
 __all__ = ["PREPROCESSING", "ImageRows"]
 
@@ -25,11 +25,12 @@ class ImageRows:
     Resizing is Pillow's bilinear filter with antialiasing on 8-bit pixels, as published; an image
     that has the size already is not touched. What lies beyond the image in a row is padding: the
     image mirrored at its edge, edge pixels repeated. Held are the 8-bit pixels, so that a large
-    image in many tiles takes no more memory than the image itself.
+    image in many tiles takes no more memory than the image itself; of one that is read by rows, no
+    more than those of a tile.
 
     Parameters
     ----------
-    image : array of shape (H, W, 3), uint8
+    image : array of shape (H, W, C), uint8, or ImagePixels
         Of size ``geometry.size``.
     geometry : Geometry
 
@@ -39,27 +40,32 @@ class ImageRows:
         If the image is not of the size that the geometry is for.
     """
 
-    def __init__(self, image: NDArray[np.uint8], geometry: Geometry) -> None:
-        if image.shape[:2] != geometry.size:
+    def __init__(self, image: NDArray[np.uint8] | ImagePixels, geometry: Geometry) -> None:
+        pixels = image if isinstance(image, ImagePixels) else ArrayPixels(image)
+        if pixels.size != geometry.size:
             raise InputError(
-                f"an image of {image.shape[0]}x{image.shape[1]} cannot be cut by a geometry for "
+                f"an image of {pixels.size[0]}x{pixels.size[1]} cannot be cut by a geometry for "
                 f"{geometry.size[0]}x{geometry.size[1]}: was it changed meanwhile?"
             )
-        height, width = geometry.resized
         if geometry.resized != geometry.size:
-            resample = Image.Resampling.BILINEAR
-            image = np.asarray(Image.fromarray(image).resize((width, height), resample))
-        self._image, self._geometry = image, geometry
+            pixels = ArrayPixels(pixels.resized(geometry.resized))
+        self._pixels, self._geometry = pixels, geometry
 
     def __len__(self) -> int:
         return len(self._geometry.offsets)
 
     def __getitem__(self, row: int) -> NDArray[np.float32]:
-        """Return a row: (3, h, w), float32, in [-1, 1]."""
+        """Return a row: (C, h, w), float32, in [-1, 1].
+
+        Raises
+        ------
+        UnreadableImage
+            If the image is read by rows, and these are damaged.
+        """
         (y, x), (height, width) = self._geometry.offsets[row], self._geometry.content(row)
         sides = zip(self._geometry.row_shape, (height, width), strict=True)
         beyond = [(0, side - has) for side, has in sides]
-        content = self._image[y : y + height, x : x + width]
+        content = self._pixels.rows(y, y + height)[:, x : x + width]
         pixels = np.pad(content, (*beyond, (0, 0)), mode="symmetric")
         scaled = 2 * (pixels.astype(np.float32) / np.float32(255)) - 1
-        return np.ascontiguousarray(scaled.transpose(2, 0, 1))  # (h, w, 3) -> (3, h, w)
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1))  # (h, w, C) -> (C, h, w)

@@ -1,53 +1,47 @@
-"""Images decoded, and what their headers say.
+"""Images decoded, and what their headers say: the only way by which dseg reads an image.
 
 What comes out of `read_image` is RGB as published: ``PIL.Image.convert("RGB")``. So alpha is
 dropped, CMYK and palettes are converted, of several frames the first counts. EXIF orientation is
-applied. What Pillow leaves open is settled in `levels`: 16-bit values are scaled by their white;
-floating-point or wider integer pixels are refused, for nothing says which value is white there.
+applied. What Pillow leaves open is settled in `levels`: 16-bit values are scaled by their white.
+
+What Pillow cannot read, or not as a `ReadingSpec` asks, goes by `rasters`: any number of channels,
+planes, all kinds of values, and images that are too large to be decoded whole.
 """
 
 import hashlib
-import struct
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
-from ...store.errors import DsegError
 from ...store.urls.location import Location, at_hand, location
-from .formats import why_unknown
-from .levels import FULL, WHITES, brightest_value, is_deep, to_rgb
+from .levels import FULL, WHITES, brightest_value, to_rgb
+from .opened import has_pages, is_unscaled, needs_white, opened, orientation_of
+from .pixels import ImagePixels, PicturePixels, RasterPixels
+from .rasters.raster import Raster
+from .reading_spec import ReadingSpec
+from .scaling import chosen_channels, sampled_values
+from .unreadable import UnreadableImage
 
 __all__ = [
+    "PLAIN",
     "ImageFacts",
     "UnreadableImage",
     "brightest_of",
     "held",
     "image_facts",
     "image_size",
+    "open_pixels",
     "read_image",
+    "sample_of",
     "sha256_of",
 ]
 
-# Whatever a decoder raises on damaged bytes; a wrong file must not stop the others.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+PLAIN = ReadingSpec()
+"""How an image is read unless something else is said."""
 
 # EXIF tag 274, as PIL.ImageOps.exif_transpose reads it
 TURNS = {
@@ -62,10 +56,6 @@ TURNS = {
 SIDES_SWAPPED = frozenset({5, 6, 7, 8})
 
 
-class UnreadableImage(DsegError):  # noqa: N818  (a fact about one image, counted, not a crash)
-    """One image cannot be used; its text says which and why."""
-
-
 @dataclass(frozen=True)
 class ImageFacts:
     """What an image's header says of it.
@@ -77,7 +67,9 @@ class ImageFacts:
     deep : bool
         Whether it has 16 bits a channel, and does not say which value is white.
     paged : bool
-        Whether the file has further pages or frames.
+        Whether the file has further pages or frames, and nothing says which is read.
+    unscaled : bool
+        Whether its values are floating-point, which need levels.
     orientation : int
         By EXIF, 1 to 8: how the stored pixels are turned to be shown.
     """
@@ -85,41 +77,53 @@ class ImageFacts:
     size: tuple[int, int]
     deep: bool
     paged: bool
+    unscaled: bool = False
     orientation: int = 1
 
 
-def image_facts(path: str | Location) -> ImageFacts:
+def image_facts(path: str | Location, reading: ReadingSpec = PLAIN) -> ImageFacts:
     """Return what an image's header says of it.
 
     Raises
     ------
     UnreadableImage
-        If the file is no image, or larger than Pillow's pixel limit.
+        If the file is no image, above the limit of pixels, or has not what is to be read.
     """
-    with _opened(location(path)) as image:
-        width, height = image.size
-        turn = _orientation(image)
-        size = (width, height) if turn in SIDES_SWAPPED else (height, width)
-        # an MPO's further pictures are thumbnails and maps of depth or gain, as phones write them
-        paged = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-        return ImageFacts(size, is_deep(image), paged, turn)
+    place = location(path)
+    with opened(place, reading) as image:
+        if isinstance(image, Raster):
+            chosen_channels(image, reading.bands)
+            size, paged = image.size, image.pages > 1 and not (reading.plane or reading.bands)
+            turn = 1
+        else:
+            size, paged, turn = _size(image), has_pages(place, image), orientation_of(image)
+        return ImageFacts(size, needs_white(image), paged, is_unscaled(image), turn)
 
 
-def image_size(path: str | Location) -> tuple[int, int]:
+def _size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    return (width, height) if orientation_of(image) in SIDES_SWAPPED else (height, width)
+
+
+def image_size(path: str | Location, reading: ReadingSpec = PLAIN) -> tuple[int, int]:
     """Return height and width of an image as `read_image` gives it, see `image_facts`."""
-    return image_facts(path).size
+    return image_facts(path, reading).size
 
 
-def brightest_of(paths: Iterable[Location]) -> int:
+def brightest_of(paths: Iterable[Location], reading: ReadingSpec = PLAIN) -> int:
     """Return the highest value of images of 16 bits a channel; no more are read than needed.
 
-    One that uses all bits ends the search. What cannot be read is left out.
+    One that uses all bits ends the search; of negative values it is more than any white. What
+    cannot be read is left out.
     """
     highest = 0
     for path in paths:
         try:
-            with _opened(path) as image:
-                highest = max(highest, brightest_value(image))
+            with opened(path, reading) as image:
+                if isinstance(image, Raster):
+                    highest = max(highest, _brightest(image, reading))
+                else:
+                    highest = max(highest, brightest_value(image))
         except UnreadableImage:
             continue
         if highest > WHITES[-2]:
@@ -127,14 +131,84 @@ def brightest_of(paths: Iterable[Location]) -> int:
     return highest
 
 
-def read_image(path: str | Location, white: int = FULL) -> NDArray[np.uint8]:
+def _brightest(raster: Raster, reading: ReadingSpec) -> int:
+    channels, highest = chosen_channels(raster, reading.bands), 0
+    for part in raster.blocks():
+        values = raster.rows(*part, channels)
+        if raster.nodata is not None:
+            values = values[values != raster.nodata]
+        if values.size and values.min() < 0:
+            return FULL + 1
+        highest = max(highest, int(values.max()) if values.size else 0)
+    return highest
+
+
+def sample_of(path: Location, reading: ReadingSpec) -> list[NDArray[Any]]:
+    """Return values of the channels of an image that are read, of pixels evenly spread.
+
+    Raises
+    ------
+    UnreadableImage
+        If it cannot be read.
+    """
+    with opened(path, reading) as image:
+        assert isinstance(image, Raster)  # of floating-point or named bands, never Pillow's
+        return sampled_values(image, chosen_channels(image, reading.bands))
+
+
+def open_pixels(
+    path: str | Location,
+    reading: ReadingSpec = PLAIN,
+    least: tuple[int, int] | None = None,
+) -> ImagePixels:
+    """Return an image whose pixels are decoded by and by if its file allows it, else now.
+
+    Parameters
+    ----------
+    path : path
+    reading : ReadingSpec
+    least : (height, width), optional
+        The image is only to be resized to no more than this. Then a JPEG that is above the limit of
+        pixels is decoded at a part of its size.
+
+    Raises
+    ------
+    UnreadableImage
+        If the file is damaged, no image, above the limit of pixels, or has not what is to be read;
+        if values have no defined white, or are brighter than it. What is decoded later raises it
+        then.
+    """
+    place = location(path)
+    with opened(place, reading, in_parts=least is None) as image:
+        if isinstance(image, Raster):
+            return RasterPixels(image, reading, place.name)
+        orientation, size = orientation_of(image), _size(image)
+        if size[0] * size[1] > reading.most_pixels:
+            _draft(image, least, place.name, reading.most_pixels)
+        turn = TURNS.get(orientation)  # before decoding, which may apply and drop the tag
+        rgb = to_rgb(image, reading.white)
+        return PicturePixels(rgb if turn is None else rgb.transpose(turn), size)
+
+
+def _draft(image: Image.Image, least: tuple[int, int] | None, name: str, most: int) -> None:
+    """Have a JPEG decoded at the least part of its size that is twice what is needed."""
+    if least is not None:
+        image.draft("RGB", (2 * max(least), 2 * max(least)))
+    if image.width * image.height > most:
+        raise UnreadableImage(
+            f"'{name}' is larger than the limit against decompression bombs, {most} pixels: "
+            f"{image.width}×{image.height}. If you trust it, raise that with --max-pixels, or cut "
+            "it into smaller images."
+        )
+
+
+def read_image(path: str | Location, reading: ReadingSpec = PLAIN) -> NDArray[np.uint8]:
     """Decode an image to RGB, turned as its EXIF orientation says.
 
     Parameters
     ----------
     path : path
-    white : int
-        The value of 16-bit channels that is white.
+    reading : ReadingSpec
 
     Returns
     -------
@@ -143,45 +217,16 @@ def read_image(path: str | Location, white: int = FULL) -> NDArray[np.uint8]:
     Raises
     ------
     UnreadableImage
-        If the file is damaged, no image, larger than Pillow's pixel limit, of a pixel type that
-        has no defined white, or brighter than white.
+        See `open_pixels`; also if it is above the limit of pixels and read by rows.
     """
-    with _opened(location(path)) as image:
-        turn = TURNS.get(_orientation(image))  # before decoding, which may apply and drop the tag
-        rgb = to_rgb(image, white)
-        return np.array(rgb if turn is None else rgb.transpose(turn))
-
-
-@contextmanager
-def _opened(path: Location) -> Iterator[Image.Image]:
-    if isinstance(path, Path) and path.exists() and not path.is_file():
-        raise UnreadableImage(f"'{path.name}' is no regular file: is it a pipe or a device?")
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            yield image
-    except FileNotFoundError as error:
-        gone = "is a broken link" if path.is_symlink() else "is not there any more"
-        raise UnreadableImage(f"'{path.name}' {gone}: was it moved?") from error
-    except UnidentifiedImageError as error:
-        raise UnreadableImage(f"'{path.name}' {why_unknown(path)}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    pixels = open_pixels(path, reading)
+    height, width = pixels.size
+    if height * width > reading.most_pixels:
         raise UnreadableImage(
-            f"'{path.name}' is larger than Pillow's limit against decompression bombs: {error} "
-            "Cut it into smaller images."
-        ) from error
-    except DECODER_ERRORS as error:
-        raise UnreadableImage(f"'{path.name}' cannot be decoded: {error}") from error
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 if there is none or Pillow applies it itself (TIFF)."""
-    if image.format == "TIFF":
-        return 1
-    try:
-        # PNG's own getexif decodes all pixels to look for a chunk after them; the base's does not.
-        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
-    except DECODER_ERRORS:
-        return 1  # broken metadata is no reason to refuse the pixels
+            f"'{location(path).name}' is larger than the limit for images that are decoded whole, "
+            f"{reading.most_pixels} pixels: {width}×{height}. Raise it with --max-pixels"
+        )
+    return pixels.array()
 
 
 def held(path: Location) -> Location:

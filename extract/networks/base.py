@@ -97,7 +97,7 @@ class NetworkBackbone(ABC):
     ) -> None:
         self.source, self.row_shape = loaded.source, row_shape
         self.seed, self.device = options.seed, choose_device(options.device)
-        card = loaded.card
+        card, self.reading = loaded.card, loaded.card.reading
         self._handcrafted = HandcraftedLayers(
             row_shape,
             filters=card.filters if options.filters is None else options.filters,

@@ -12,12 +12,15 @@ __all__ = ["MissingPackageError", "missing_package", "require"]
 # Of each module: what needs it, the package that has it, the extra that brings it.
 _OPTIONAL = {
     "distributed": ("a Dask cluster (--scheduler, --workers) needs", "distributed", "cluster"),
+    "imagecodecs": ("compressed TIFF needs", "imagecodecs", "formats"),
     "imagecorruptions": ("corrupting images needs", "imagecorruptions-imaug", "robustness"),
     "matplotlib": ("drawing plots needs", "matplotlib", "plots"),
     "obstore": ("what is given by URL needs", "obstore", "cloud"),
     "onnx": ("exporting a student needs", "onnx", "export"),
+    "pillow_heif": ("HEIC needs", "pillow-heif", "formats"),
     "pyproj": ("converting coordinates of a map needs", "pyproj", "labels"),
     "roifile": ("ImageJ's ROI files need", "roifile", "labels"),
+    "tifffile": ("TIFF of other kinds than grey and RGB needs", "tifffile", "formats"),
     "transformers": (
         "MAE, SwAV, DINO, SAM, other networks of transformers, students but fpn, and diffusion "
         "models with a text encoder need",

@@ -18,6 +18,7 @@ __all__ = [
     "SIZES",
     "TIME",
     "Finite",
+    "Parsed",
     "backbone_option",
     "checkpoint_options",
     "cluster_options",
@@ -51,13 +52,14 @@ existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 folder = click.Path(file_okay=False, path_type=Path)
 
 
-class _Parsed(click.ParamType[Any]):
+class Parsed(click.ParamType[Any]):
     """Text that a function turns into a value; its ``ValueError`` says what the text is not."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name, self._parse = name, parse
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the value."""
         if not isinstance(value, str):  # a default
             return value
         try:
@@ -153,14 +155,14 @@ class Finite(click.FloatRange):
         return number
 
 
-NUMBERS = _Parsed("N,N,…", _numbers)  # 50,150,250
-NAMES = _Parsed("NAME,…", _names)  # 50:6,150:8,pixels
-SIZE = _Parsed("S|HxW", _size)  # one of them
-SIZES = _Parsed("S|HxW,…", parse_sizes)  # 256, or height and width: 192x256; several: 256,512
-SHARD = _Parsed("i/n", _shard)  # one part of several: 0/4 to 3/4
-RESOURCES = _Parsed("NAME=NUMBER", _resources)  # GPU=1
-BYTES = _Parsed("SIZE", _bytes)  # 500MB
-TIME = _Parsed("TIME", _seconds)  # in seconds: 90s, 30m, 1h30m
+NUMBERS = Parsed("N,N,…", _numbers)  # 50,150,250
+NAMES = Parsed("NAME,…", _names)  # 50:6,150:8,pixels
+SIZE = Parsed("S|HxW", _size)  # one of them
+SIZES = Parsed("S|HxW,…", parse_sizes)  # 256, or height and width: 192x256; several: 256,512
+SHARD = Parsed("i/n", _shard)  # one part of several: 0/4 to 3/4
+RESOURCES = Parsed("NAME=NUMBER", _resources)  # GPU=1
+BYTES = Parsed("SIZE", _bytes)  # 500MB
+TIME = Parsed("TIME", _seconds)  # in seconds: 90s, 30m, 1h30m
 SEED = click.IntRange(0, 2**63 - 1)  # what PyTorch and NumPy both take
 
 backbone_option = click.option(

@@ -24,6 +24,7 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
+from ..inputs.reading_options import max_pixels_option
 
 if TYPE_CHECKING:  # what it imports is for its run
     from .config import DistilEstimate, DistilSummary
@@ -100,6 +101,7 @@ __all__ = ["distil"]
 @ignore_option
 @run_options
 @white_option
+@max_pixels_option
 @list_option
 @device_option
 @dry_run_option

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...extract.images.reading_spec import MOST_PIXELS
 from ...pretrain.run.loop import Length
 
 __all__ = ["DistilConfig", "DistilEstimate", "DistilSummary"]
@@ -55,6 +56,8 @@ class DistilConfig:
         Id of unlabelled pixels.
     white : int, optional
         The value of images of 16 bits a channel that is white; by default the teacher's.
+    max_pixels : int
+        Of an image that is decoded whole.
     checkpoint, backbone : str, optional
         Where the teacher's network is now; the factory of a network of one's own.
     list_file : path, optional
@@ -87,6 +90,7 @@ class DistilConfig:
     seed: int = 0
     ignore: int = 255
     white: int | None = None
+    max_pixels: int = MOST_PIXELS
     checkpoint: str | None = None
     backbone: str | None = None
     list_file: Path | None = None

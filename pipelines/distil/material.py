@@ -8,13 +8,14 @@ from typing import Any, Protocol, Self
 from ...classify.labels.classes import Classes
 from ...distil.data.examples import Example, ImageFile, LabelTarget
 from ...distil.student.view import View
+from ...extract.images.reading_spec import ReadingSpec
 from ...pretrain.train.heldout_loss import split
 from ...store.errors import InputError
 from ..console.progress import Progress
 from .config import DistilConfig
 from .sources import Labelled, LabelledImage
 
-__all__ = ["Kind", "Material", "Origin", "dealt", "material_of", "view_of"]
+__all__ = ["Kind", "Material", "Origin", "dealt", "material_of", "reading_settings", "view_of"]
 
 _DEFAULT_SIDE = 256  # pixels of the longer side at which a student sees images
 
@@ -27,7 +28,8 @@ class Kind:
     ----------
     classes : Classes
     view : View
-    white : int
+    reading : ReadingSpec
+        How image files are read.
     teacher : mapping
         What the student learns from; plain JSON values.
     against : str
@@ -38,7 +40,7 @@ class Kind:
 
     classes: Classes
     view: View
-    white: int
+    reading: ReadingSpec
     teacher: Mapping[str, Any]
     against: str
     digest: str
@@ -48,10 +50,15 @@ class Kind:
         return {
             "teacher": self.teacher["fingerprint"],
             "view": self.view.to_dict(),
-            "white": self.white,
+            **reading_settings(self.reading),
             "images_sha256": self.digest,
             "labels_sha256": labelled.digest,
         }
+
+
+def reading_settings(reading: ReadingSpec) -> dict[str, Any]:
+    """Return what of how images are read a run must keep; plain JSON values."""
+    return {"white": reading.white} | reading.to_dict()
 
 
 class Origin(Protocol):
@@ -196,6 +203,6 @@ def material_of(config: DistilConfig, origin: Origin, soft: Path, progress: Prog
 
 
 def _of_labelled(image: LabelledImage, kind: Kind, ignore: int) -> list[Example]:
-    picture, geometry = ImageFile(image.image, kind.white), kind.view.geometry(image.size)
+    picture, geometry = ImageFile(image.image, kind.reading), kind.view.geometry(image.size)
     target = LabelTarget(image.label.read, ignore)
     return [Example(picture, geometry, tile, target) for tile in range(len(geometry.offsets))]

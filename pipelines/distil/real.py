@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 
 from ...distil.data.examples import Example
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..features.sources import ImageFilesSource
@@ -16,7 +17,7 @@ from ..masks.mask_folder import fingerprint
 from ..masks.mask_model import ImageOptions, MaskModel
 from ..masks.open_model import open_mask_model
 from .config import DistilConfig
-from .material import Kind, view_of
+from .material import Kind, reading_settings, view_of
 from .sources import Labelled, Unlabelled, labelled_images, unlabelled
 from .teacher import SoftLabels
 
@@ -61,8 +62,10 @@ class RealImages:
                 f"teacher, but there is no model '{model}': give one of `dseg fit` with --model"
             )
         teacher = open_mask_model(model, device)
-        labelled = labelled_images(config, teacher.classes, f"the model '{model}'", progress)
-        images = unlabelled(config, labelled.images, progress)
+        reading = _reading(config, teacher)
+        owner = f"the model '{model}'"
+        labelled = labelled_images(config, teacher.classes, owner, progress, reading)
+        images = unlabelled(config, labelled.images, progress, reading)
         about = {
             "source": str(model),
             "fingerprint": fingerprint(model),
@@ -71,12 +74,17 @@ class RealImages:
         kind = Kind(
             teacher.classes,
             view_of(config, teacher.tile),
-            config.white or teacher.white,
+            reading,
             about,
             "the teacher's masks",
             images.digest,
         )
-        options = ImageOptions(config.checkpoint, config.backbone, white=config.white)
+        options = ImageOptions(
+            config.checkpoint,
+            config.backbone,
+            white=config.white,
+            most_pixels=config.max_pixels,
+        )
         source = cache(partial(teacher.images, images.files, options, progress))
         return cls(kind, labelled, images, teacher, source)
 
@@ -92,7 +100,7 @@ class RealImages:
         return {
             "teacher": kind.teacher["fingerprint"],
             "view": kind.view.to_dict(),
-            "white": kind.white,
+            **reading_settings(kind.reading),
         }
 
     @property
@@ -115,10 +123,27 @@ class RealImages:
         """Have the teacher segment what it has not yet; return the examples, and what failed."""
         labels = SoftLabels(soft, self.kind.view)
         failed = labels.make(self.teacher, self.source(), self.images, progress)
-        found = labels.examples(self.images, self.kind.white)
+        found = labels.examples(self.images, self.kind.reading)
         if not found:
             raise DsegError(
                 f"the teacher could segment none of the {len(self.sizes)} images. The first error: "
                 f"{next(iter(failed.values()), 'unknown')}"
             )
         return found, failed
+
+
+def _reading(config: DistilConfig, teacher: MaskModel) -> ReadingSpec:
+    """Return how images are read: as for the teacher, whose white may be another.
+
+    Raises
+    ------
+    InputError
+        If another white is given than levels say.
+    """
+    reading = teacher.reading
+    if config.white is not None and reading.levels is not None:
+        raise InputError(
+            "--white cannot be used with this model: its features have levels, which say which "
+            "value is white"
+        )
+    return replace(reading, white=config.white or reading.white, most_pixels=config.max_pixels)

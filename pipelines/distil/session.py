@@ -233,7 +233,7 @@ class Session:
             self.config.network,
             material.kind.classes,
             material.kind.view,
-            material.kind.white,
+            material.kind.reading,
             material.kind.teacher,
             facts,
             material.extra,

@@ -15,6 +15,7 @@ from ...classify.labels.label_entry import LabelEntry
 from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.reading import UnreadableImage, image_facts, sha256_of
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import InputError
 from ...store.synthetic import is_synthetic_store
 from ..console.progress import Progress
@@ -127,7 +128,11 @@ class Unlabelled:
 
 
 def labelled_images(
-    config: DistilConfig, classes: Classes, owner: str, progress: Progress
+    config: DistilConfig,
+    classes: Classes,
+    owner: str,
+    progress: Progress,
+    reading: ReadingSpec,
 ) -> Labelled:
     """Return the labelled images beside those of the source, if any are given.
 
@@ -139,6 +144,8 @@ def labelled_images(
     owner : str
         Whose classes these are, for messages.
     progress : Progress
+    reading : ReadingSpec
+        How the images are read.
 
     Raises
     ------
@@ -159,7 +166,9 @@ def labelled_images(
     if config.images is not None:
         report_skipped_files(files, progress)
     wanted = None if config.labelled_file is None else read_list(config.labelled_file)
-    return read_labelled(files, config.labels, classes, owner, config, progress, wanted=wanted)
+    return read_labelled(
+        files, config.labels, classes, owner, config, progress, wanted=wanted, reading=reading
+    )
 
 
 def read_labelled(
@@ -171,6 +180,7 @@ def read_labelled(
     progress: Progress,
     *,
     wanted: tuple[str, ...] | None,
+    reading: ReadingSpec,
 ) -> Labelled:
     """Match label maps to images and see that they fit.
 
@@ -188,6 +198,8 @@ def read_labelled(
     progress : Progress
     wanted : tuple of str, optional
         Stems to take; by default all that have a label map.
+    reading : ReadingSpec
+        How the images are read.
 
     Raises
     ------
@@ -207,7 +219,7 @@ def read_labelled(
     found = []
     with progress.bar("label maps", len(labels.entries), "images") as advance:
         for stem, label in labels.entries.items():
-            image = _checked(stem, paths[stem], label, survey, classes)
+            image = _checked(stem, paths[stem], label, survey, classes, reading)
             digest.update(bytes.fromhex(image.sha256) + image.label.digest())
             found.append(image)
             advance(1)
@@ -232,10 +244,15 @@ def _check_names(own: Classes | None, classes: Classes, folder: Path, owner: str
 
 
 def _checked(
-    stem: str, image: Path, label: LabelEntry, survey: LabelSurvey, classes: Classes
+    stem: str,
+    image: Path,
+    label: LabelEntry,
+    survey: LabelSurvey,
+    classes: Classes,
+    reading: ReadingSpec,
 ) -> LabelledImage:
     try:
-        facts = image_facts(image)
+        facts = image_facts(image, reading)
     except UnreadableImage as error:
         raise InputError(f"{error} It has a label map: use a list to leave it out") from error
     size, label = facts.size, label.shown_as(facts.size, facts.orientation)
@@ -256,7 +273,10 @@ def warn_of_absent(
 
 
 def unlabelled(
-    config: DistilConfig, labelled: Iterable[LabelledImage], progress: Progress
+    config: DistilConfig,
+    labelled: Iterable[LabelledImage],
+    progress: Progress,
+    reading: ReadingSpec,
 ) -> Unlabelled:
     """Return the images of the source that have no label map.
 
@@ -278,7 +298,8 @@ def unlabelled(
             f"each of the {len(chosen)} images in {files.where} has a label map: a student learns "
             "from images without. Give a folder of such, or choose label maps with --labelled"
         )
-    survey = survey_images({names[stem]: files.files[names[stem]] for stem in stems}, progress)
+    chosen_files = {names[stem]: files.files[names[stem]] for stem in stems}
+    survey = survey_images(chosen_files, progress, reading)
     survey.warn_about_pages(progress)
     sizes = {stem: survey.sizes[names[stem]] for stem in stems if names[stem] in survey.sizes}
     if not sizes:

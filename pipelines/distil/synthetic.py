@@ -28,6 +28,7 @@ from ...distil.data.examples import Example, ImageFile, LabelTarget, SoftTarget,
 from ...distil.data.soft_labels import SoftLabel, write_soft_label
 from ...extract.images.files import find_images
 from ...extract.images.levels import FULL
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import InputError
 from ...store.geometry import Geometry
 from ..console.progress import Progress
@@ -116,6 +117,7 @@ class SyntheticFolder(Synthetic):
             config,
             progress,
             wanted=_listed(config, progress),
+            reading=reading_of_synthetic(config),
         )
         labelled = labelled_beside(config, classes, "folder", progress)
         made = cls(kind_of(config, classes, pairs.digest), labelled, config.ignore, folder, pairs)
@@ -238,13 +240,19 @@ def labelled_beside(
             "folder of the real images with --images"
         )
     owner = f"the synthetic {what} '{config.source}'"
-    return labelled_images(config, classes, owner, progress)
+    return labelled_images(config, classes, owner, progress, reading_of_synthetic(config))
+
+
+def reading_of_synthetic(config: DistilConfig) -> ReadingSpec:
+    """Return how synthetic images are read, and real ones beside them."""
+    return ReadingSpec(white=config.white or FULL, most_pixels=config.max_pixels)
 
 
 def kind_of(config: DistilConfig, classes: Classes, digest: str) -> Kind:
     """Return what the images of a synthetic folder or store have in common."""
     about = {"source": str(config.source), "fingerprint": digest}
-    return Kind(classes, view_of(config), config.white or FULL, about, AGAINST, digest)
+    reading = reading_of_synthetic(config)
+    return Kind(classes, view_of(config), reading, about, AGAINST, digest)
 
 
 def most_uncertain(classes: Classes) -> float:

@@ -9,6 +9,7 @@ from ...classify.inference.prediction import Prediction
 from ...distil.data.examples import Example, ImageFile, SoftTarget
 from ...distil.data.soft_labels import SoftLabel, write_soft_label
 from ...distil.student.view import View
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import DsegError, InputError
 from ...store.geometry import Geometry
 from ..console.progress import Progress
@@ -116,11 +117,11 @@ class SoftLabels:
         files = self.paths(image.sha256.hex(), geometry)
         return list(zip(files, _tiles(prediction, geometry), strict=True))
 
-    def examples(self, images: Unlabelled, white: int) -> dict[str, list[Example]]:
+    def examples(self, images: Unlabelled, reading: ReadingSpec) -> dict[str, list[Example]]:
         """Return the examples of those images whose soft labels exist, by stem."""
         found, names = {}, images.files.by_stem
         for stem, size in images.sizes.items():
-            picture = ImageFile(images.files.local[names[stem]], white)
+            picture = ImageFile(images.files.local[names[stem]], reading)
             geometry = self.view.geometry(size)
             files = self.paths(images.sha256[stem], geometry)
             if _all_there(files):

@@ -29,8 +29,11 @@ from ..console.output import console_of, next_command, report
 from ..console.places import existing_path_or_url, folder_or_url, storage_option
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle, written
+from ..inputs.reading_options import reading_options, taken_choice
 
 __all__ = ["extract"]
+
+_READ = ("bands", "plane", "levels")
 
 
 @click.command()
@@ -156,6 +159,7 @@ __all__ = ["extract"]
 @cluster_options
 @resources_option
 @white_option
+@reading_options
 @list_option
 @storage_option
 @device_option
@@ -185,12 +189,13 @@ def extract(context: click.Context, /, **given: Any) -> int:
     if given["layers_from"] is not None:
         # where it runs; which code of one's own may run
         told = ("device", "backbone") if ":" in (given["backbone"] or "") else ("device",)
-        decided = [n for n in (*names, "sizes", "fit", "overlap", "white") if n not in told]
+        decided = [n for n in (*names, "sizes", "fit", "overlap", "white", *_READ) if n not in told]
         _leave_to_model(context, given, decided)
     elif given["fit"] != "tile":
         refuse_idle(context, {"overlap": "only tiles overlap (--tile)"})
     console, as_json = console_of(given)
     given["cluster"] = ClusterOptions.taken_from(given)
+    given["reading"] = taken_choice(given)
     backbone = BackboneOptions(**{name: given.pop(name) for name in names if name in given})
     source = context.get_parameter_source
     defaults = frozenset(n for n in names if source(n) is ParameterSource.DEFAULT_MAP)

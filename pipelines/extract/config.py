@@ -7,6 +7,7 @@ from ...extract.networks.options import BackboneOptions
 from ...store.spec import Fit
 from ...store.urls.location import Location
 from ..cluster.client import ClusterOptions
+from ..inputs.reading_choice import ReadingChoice
 
 __all__ = ["Estimate", "ExtractConfig", "ExtractSummary"]
 
@@ -50,6 +51,9 @@ class ExtractConfig:
     white : int, optional
         The value of images of 16 bits a channel that is white; by default that of the store or
         model, else the one of the fewest bits that hold all values of all images.
+    reading : ReadingChoice
+        Which bands and plane are read, and which values become black and white; by default those of
+        the store or model.
     list_file : path, optional
         Stems of the images to take.
     only : frozenset of str, optional
@@ -80,6 +84,7 @@ class ExtractConfig:
     codec: str = "lz4"
     layout: str = "native"
     white: int | None = None
+    reading: ReadingChoice = field(default_factory=ReadingChoice)
     list_file: Path | None = None
     only: frozenset[str] | None = None
     shard: tuple[int, int] | None = None

@@ -16,7 +16,7 @@ from ...store.urls.location import Location
 from ...store.write.stored_size import MeasuringWriter, dense_row_bytes
 from ...store.write.writer import PlannedImage
 from ..features.inference import Job, TileActivations, activations, decoded
-from ..features.sources import white_of
+from ..features.sources import reading_of
 from ..features.store_writer import ThreadedWriter
 from .config import ExtractSummary
 
@@ -90,6 +90,7 @@ def probe_of(
     codec: str,
     *,
     dense: bool,
+    most_pixels: int,
 ) -> Probe:
     """Extract some images, spread over all, and write nothing.
 
@@ -105,12 +106,14 @@ def probe_of(
     codec : str
     dense : bool
         Whether a dense export is to be made of the store.
+    most_pixels : int
+        Of an image that is decoded whole.
     """
     names = list(planned)
     chosen = [planned[names[i]] for i in _spread(len(names), max(_MOST, 2 * batch + 1))]
     writer = MeasuringWriter(spec, codec, chosen)
     jobs = [_job(number, paths[image.name], image, spec) for number, image in enumerate(chosen)]
-    pace, maps = _run(jobs, writer, backbone, batch)
+    pace, maps = _run(jobs, writer, backbone, batch, most_pixels)
     row_bytes = sum(writer.row_bytes) / len(writer.row_bytes) if writer.row_bytes else 0.0
     if dense and maps:
         start = time.monotonic()
@@ -138,13 +141,13 @@ def _job(number: int, path: Location, image: PlannedImage, spec: FeatureSpec) ->
 
 
 def _run(
-    jobs: list[Job], writer: MeasuringWriter, backbone: Backbone, batch: int
+    jobs: list[Job], writer: MeasuringWriter, backbone: Backbone, batch: int, most_pixels: int
 ) -> tuple[Pace, dict[str, Any]]:
     """Return how fast rows went, and the maps of the last one."""
     start, first, rows = time.monotonic(), 0.0, 0
     seen, maps = set[str](), dict[str, Any]()
-    white = white_of(writer.spec)
-    images = decoded(jobs, lambda job, sha256: False, white=white)
+    reading = replace(reading_of(writer.spec), most_pixels=most_pixels)
+    images = decoded(jobs, lambda job, sha256: False, reading=reading)
     with (
         ThreadedWriter(writer, ExtractSummary("", len(jobs)), lambda n: None) as writing,
         closing(activations(images, backbone, writer.spec, batch)) as events,  # type: ignore[type-var]

@@ -8,14 +8,14 @@ import torch
 from ...extract.concatenated import ConcatenatedBackbone
 from ...extract.feature_spec import feature_spec
 from ...extract.from_spec import restore_backbone
-from ...extract.images.levels import white_in
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.networks.options import BackboneOptions
 from ...extract.protocol import Backbone
 from ...extract.registry import is_own, refuse_unknown
 from ...store.errors import InputError
 from ...store.read.reader import FeatureStore
 from ...store.spec import FeatureSpec
-from ..features.sources import white_of
+from ..features.sources import reading_of
 from ..masks.ensemble_model import is_store
 from ..masks.segmenter import load_model
 from .config import ExtractConfig
@@ -77,7 +77,7 @@ def _as_fitted(config: ExtractConfig, model: Path) -> tuple[Backbone, FeatureSpe
     spec = _part(_spec_of(model), config.part, model)
     told = config.backbone
     backbone = restore_backbone(spec, checkpoint, told.device, told.backbone)
-    return backbone, feature_spec(backbone, spec.fit, spec.overlap, white_of(spec))
+    return backbone, feature_spec(backbone, spec.fit, spec.overlap, reading_of(spec))
 
 
 def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
@@ -97,9 +97,9 @@ def _part(spec: FeatureSpec, part: int | None, model: Path) -> FeatureSpec:
 
 
 def _fits_one_store(spec: FeatureSpec) -> bool:
-    """Whether one store can hold joined features: no handcrafted layer twice, one white."""
+    """Whether one store can hold joined features: no handcrafted layer twice, one reading."""
     once = sum(len(part.layers) for part in spec.parts) == len(spec.layers)
-    return once and len({white_in(part.preprocessing) for part in spec.parts}) == 1
+    return once and len({ReadingSpec.of(part.preprocessing) for part in spec.parts}) == 1
 
 
 def _spec_of(model: Path) -> FeatureSpec:

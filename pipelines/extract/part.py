@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from ...extract.feature_spec import feature_spec
+from ...extract.images.reading_spec import MOST_PIXELS, ReadingSpec
 from ...extract.protocol import Backbone
 from ...store.errors import DsegError
 from ...store.shared_work import SharedWork
@@ -24,7 +25,7 @@ from ..features.inference import (
     decoded,
     tile_batch_size,
 )
-from ..features.sources import white_of
+from ..features.sources import reading_of
 from ..features.store_writer import ThreadedWriter
 from .config import ExtractConfig
 from .feature_choice import features_of
@@ -60,6 +61,37 @@ class Outcome:
         self.clipped |= other.clipped
 
 
+class _Bar:
+    """Advances a bar by images, or by tiles.
+
+    Parameters
+    ----------
+    advance : callable
+    by_tile : bool
+    """
+
+    def __init__(self, advance: Advance, by_tile: bool) -> None:
+        self._advance, self._by_tile = advance, by_tile
+        self._done = 0  # tiles of the image at hand
+
+    def image(self, count: int) -> None:
+        """Tell that images are finished."""
+        if not self._by_tile:
+            self._advance(count)
+
+    def tile(self, tile: TileActivations) -> None:
+        """Tell that a tile is finished."""
+        if self._by_tile:
+            self._done = 0 if tile.last else tile.index + 1
+            self._advance(1)
+
+    def rest(self, job: Job) -> None:
+        """Tell that the rest of an image's tiles need not be made."""
+        if self._by_tile:
+            self._advance(len(job.geometry.offsets) - self._done)
+            self._done = 0
+
+
 @dataclass(frozen=True)
 class Passes:
     """A network, and the store that its activations go to.
@@ -70,11 +102,24 @@ class Passes:
     backbone : Backbone
     batch : int
         Tiles that go through the network at once.
+    most_pixels : int
+        Of an image that is decoded whole.
     """
 
     writer: FeatureWriter
     backbone: Backbone
     batch: int
+    most_pixels: int = MOST_PIXELS
+
+    @property
+    def reading(self) -> ReadingSpec:
+        """How the images are read."""
+        return replace(reading_of(self.writer.spec), most_pixels=self.most_pixels)
+
+    @property
+    def counts_tiles(self) -> bool:
+        """Whether progress is told in tiles: a large image may take hours."""
+        return self.writer.spec.fit == "tile"
 
     def over(
         self,
@@ -92,7 +137,7 @@ class Passes:
         outcome : Outcome
             Is added to.
         advance : callable
-            Called with 1 after each image.
+            Called after each image with 1, or if it `counts_tiles`, after some with their number.
         shared : SharedWork
             What other runs have begun is left to them.
         say : callable
@@ -112,18 +157,22 @@ class Passes:
         def is_done(job: Job, sha256: bytes) -> bool:
             return not shared.begin(job.name, lambda: writer.is_current(job.number, sha256))
 
-        images = decoded(jobs, is_done, white=white_of(writer.spec))
-        with ThreadedWriter(writer, outcome, advance, shared.end) as writing:
+        images = decoded(jobs, is_done, reading=self.reading)
+        bar = _Bar(advance, self.counts_tiles)
+        with ThreadedWriter(writer, outcome, bar.image, shared.end) as writing:
             for event in activations(images, self.backbone, writer.spec, self.batch):
                 match event:
                     case Unchanged():
                         if event.job.name not in shared.elsewhere:
                             outcome.unchanged.append(event.job.number)
-                            advance(1)
+                            bar.image(1)
+                            bar.rest(event.job)
                     case Refused():
                         writing.fail(event)
+                        bar.rest(event.job)
                     case TileActivations():
                         writing.add_tile(event)
+                        bar.tile(event)
 
 
 @dataclass(frozen=True)
@@ -206,8 +255,9 @@ def _passes(part: ExtractPart) -> Passes:
     backbone, _ = features_of(part.config)
     writer = FeatureWriter(part.target)
     spec = writer.spec
-    made = feature_spec(backbone, spec.fit, spec.overlap, white_of(spec))
+    made = feature_spec(backbone, spec.fit, spec.overlap, reading_of(spec))
     if made.hash != spec.hash:
         differences = "; ".join(made.differences(spec, ("the worker's network", "the store")))
         raise DsegError(f"a worker has another network than the one that began: {differences}")
-    return Passes(writer, backbone, tile_batch_size(part.config.batch_size, backbone))
+    batch = tile_batch_size(part.config.batch_size, backbone)
+    return Passes(writer, backbone, batch, part.config.reading.max_pixels)

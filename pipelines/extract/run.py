@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ...extract.feature_spec import feature_spec
 from ...extract.images.files import ImageFiles, find_images
-from ...extract.images.levels import FULL
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.protocol import Backbone
 from ...store.claims import Claim
 from ...store.drawn import Drawn
@@ -30,15 +30,15 @@ from ..cluster.window import TOOK_DOWN, over_cluster
 from ..console.disk_space import free_bytes, refuse_too_large
 from ..console.progress import Progress
 from ..features.inference import tile_batch_size
-from ..features.sources import white_of
+from ..features.sources import reading_of
 from ..inputs.image_list import read_list, select, shard_of
 from ..inputs.image_survey import (
     ImageSurvey,
-    detect_white,
     report_skipped_files,
     survey_images,
     warn_if_dark,
 )
+from ..inputs.reading_choice import decide_reading
 from ..training.memory import peak_resident, return_freed_memory
 from .announcements import describe_features, warn_of_label_folders
 from .config import Estimate, ExtractConfig, ExtractSummary
@@ -79,12 +79,14 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
     describe_features(backbone, spec, progress)
     warn_of_label_folders(found, progress)
     existing = _existing(config)
+    fixed = _fixed_reading(config, spec, existing, backbone)
     seen = _look(config, found)
     known = seen.unchanged(existing) if seen and existing else {}
-    survey = survey_images(found, progress, known)
+    survey = survey_images(found, progress, config.reading.over(fixed or ReadingSpec()), known)
     planned, unreadable = _planned(survey, _drawn(config, found, known, existing, progress))
     survey.warn_about_pages(progress)
-    spec = _with_white(config, spec, backbone, existing, survey, progress)
+    reading = _decided(config, fixed, survey, progress)
+    spec = feature_spec(backbone, spec.fit, spec.overlap, reading)
     asked = {name: image for name, image in planned.items() if name in mine}
     stems = {image.stem for image in asked.values()}
     again = to_mend(existing, stems, progress, verify=config.verify) if existing else set()
@@ -128,7 +130,9 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         ]
         lacking: Set[int] = frozenset()
         if client is None:
-            outcome = _here(Passes(writer, backbone, batch), claim, images, progress)
+            outcome = _here(
+                Passes(writer, backbone, batch, reading.most_pixels), claim, images, progress
+            )
         else:
             del backbone  # the workers have their own
             there = FeatureStore.open(target).images
@@ -137,8 +141,9 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> ExtractS
         outcome.unchanged += as_before
         _add(outcome, lacking, summary)
         if seen is not None:
-            deep, paged = _names_of(found, survey.deep), _names_of(found, survey.paged)
-            seen.remember(FeatureStore.open(target), deep, paged)
+            of = {"deep": survey.deep, "paged": survey.paged, "unscaled": survey.unscaled}
+            facts = {fact: _names_of(found, paths) for fact, paths in of.items()}
+            seen.remember(FeatureStore.open(target), facts)
     if summary.extracted:  # else it is as before, and to look at millions of files takes minutes
         summary.n_bytes = bytes_under(config.out)
     summary.seconds = time.monotonic() - started
@@ -179,9 +184,9 @@ def _drawn(
     return drawn_images(config.images, found, progress, there)
 
 
-def _names_of(found: Mapping[str, Location], paths: Iterable[Location]) -> Iterable[str]:
+def _names_of(found: Mapping[str, Location], paths: Iterable[Location]) -> frozenset[str]:
     chosen = set(paths)
-    return (name for name, path in found.items() if path in chosen) if chosen else ()
+    return frozenset(name for name, path in found.items() if path in chosen)
 
 
 def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Location]:
@@ -197,28 +202,31 @@ def _find(config: ExtractConfig, files: ImageFiles) -> dict[str, Location]:
     return {stems[stem]: files.files[stems[stem]] for stem in chosen}
 
 
-def _with_white(
+def _fixed_reading(
     config: ExtractConfig,
     spec: FeatureSpec,
-    backbone: Backbone,
     existing: FeatureStore | None,
-    survey: ImageSurvey,
-    progress: Progress,
-) -> FeatureSpec:
-    """Return the spec with the white of 16-bit images: given, the store's or model's, or found."""
-    fixed = spec if config.layers_from is not None else existing.spec if existing else None
-    n = len(survey.sizes)
-    if config.white is not None:
-        white = config.white
-    elif fixed is None:
-        white = detect_white(survey.deep, n, progress)
-    else:
-        white = white_of(fixed)
-        if white == FULL:
-            what = "the model" if config.layers_from is not None else f"'{config.out}'"
-            advice = "extract them into a separate store with --white {0}, and fit a model on it"
-            warn_if_dark(survey.deep, n, what, advice, progress)
-    return feature_spec(backbone, spec.fit, spec.overlap, white)
+    backbone: Backbone,
+) -> ReadingSpec | None:
+    """Return how the images were read of features that there are: the model's, or a store's."""
+    if config.layers_from is not None:
+        return reading_of(spec)
+    if existing is not None:
+        return reading_of(existing.spec)
+    # as the network's own images were, unless something else is asked for
+    return backbone.reading if config.reading.is_open and config.white is None else None
+
+
+def _decided(
+    config: ExtractConfig, fixed: ReadingSpec | None, survey: ImageSurvey, progress: Progress
+) -> ReadingSpec:
+    """Return how the images are read: as given, as the store or model says, or as found."""
+    reading = decide_reading(config.reading, config.white, fixed, survey, progress)
+    if fixed is not None and config.white is None:
+        what = "the model" if config.layers_from is not None else f"'{config.out}'"
+        advice = "extract them into a separate store with --white {0}, and fit a model on it"
+        warn_if_dark(survey, reading, what, advice, progress)
+    return reading
 
 
 def _planned(
@@ -298,9 +306,12 @@ def _todo(
 def _here(passes: Passes, claim: Claim, images: Sequence[PartImage], progress: Progress) -> Outcome:
     """Do it in this process."""
     outcome, jobs = Outcome(), [one.job(passes.writer.spec) for one in images]
+    total, unit = len(images), "images"
+    if passes.counts_tiles:
+        total, unit = sum(len(job.geometry.offsets) for job in jobs), "tiles"
     with (
         SharedWork.of(claim.take) as shared,
-        progress.bar("extract", len(images), "images") as advance,
+        progress.bar("extract", total, unit) as advance,
     ):
         passes.over(jobs, outcome, advance, shared, progress.say)
     return outcome
@@ -354,7 +365,16 @@ def _estimate(
 ) -> Estimate:
     """Extract a few images, write nothing, and scale up."""
     codec, dense = existing.codec if existing else config.codec, config.layout == "dense"
-    probe = probe_of(found, todo, backbone, spec, batch, codec, dense=dense)
+    probe = probe_of(
+        found,
+        todo,
+        backbone,
+        spec,
+        batch,
+        codec,
+        dense=dense,
+        most_pixels=config.reading.max_pixels,
+    )
     rows = _rows(spec, todo)
     return Estimate(
         store=str(config.out),

@@ -11,11 +11,12 @@ seconds before a run looked at it: a further change might leave no trace in its 
 
 import os
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import google_crc32c
@@ -35,7 +36,9 @@ _SETTLED = 2 * 10**9  # nanoseconds; FAT counts two seconds at a time
 _KEPT = 180 * 86400  # seconds for which what no run uses is kept
 _FILE = [("bytes", "<i8"), ("modified", "<i8"), ("changed", "<i8"), ("number", "<u8")]
 _FLAG = [("flag_changed", "<i8"), ("flag_number", "<u8")]
-_ENTRY = np.dtype([*_FILE, *_FLAG, ("deep", "?"), ("paged", "?")])
+_FACTS = ("deep", "paged", "unscaled")
+"""Of `ImageFacts`."""
+_ENTRY = np.dtype([*_FILE, *_FLAG, *((name, "?") for name in _FACTS)])
 _CHECKSUM = 4  # bytes
 
 Look = tuple[int, int, int, int]
@@ -87,24 +90,25 @@ class SeenFiles:
             same &= now[field] == entries[field]
         return {
             names[k]: ImageFacts(
-                store.images[k].geometry.size, bool(entries["deep"][k]), bool(entries["paged"][k])
+                store.images[k].geometry.size,
+                **{fact: bool(entries[fact][k]) for fact in _FACTS},
             )
             for k in np.flatnonzero(same).tolist()
         }
 
-    def remember(self, store: FeatureStore, deep: Iterable[str], paged: Iterable[str]) -> None:
+    def remember(self, store: FeatureStore, facts: Mapping[str, Container[str]]) -> None:
         """Remember how the files of complete images look.
 
         Parameters
         ----------
         store : FeatureStore
             Opened after the run.
-        deep, paged : iterable of str
-            Names of images of which `ImageFacts` says so.
+        facts : mapping of str to container of str
+            Names of the images of which a fact is true, by fact: "deep", "paged", "unscaled".
         """
         if self.place is None:
             return
-        entries = self._entries(store, self._complete(store), set(deep), set(paged))
+        entries = self._entries(store, self._complete(store), facts)
         others, old = entries["flag_number"] == 0, _read(self.place)[: len(entries)]
         entries[: len(old)][others[: len(old)]] = old[others[: len(old)]]  # of another --list, say
         content = entries.tobytes()
@@ -126,13 +130,13 @@ class SeenFiles:
         self,
         store: FeatureStore,
         names: Mapping[int, str],
-        deep: Container[str] = (),
-        paged: Container[str] = (),
+        facts: Mapping[str, Container[str]] = MappingProxyType({}),
     ) -> NDArray[Any]:
         """Return an entry for each image of a store, zeros for those without a name."""
         entries = np.zeros(len(store.images), _ENTRY)
         for k, name in names.items():
-            entries[k] = (*self.looks[name], *_flag(store, k), name in deep, name in paged)
+            told = (name in facts.get(fact, ()) for fact in _FACTS)
+            entries[k] = (*self.looks[name], *_flag(store, k), *told)
         return entries
 
 

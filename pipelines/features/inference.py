@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...extract.concatenated import ConcatenatedBackbone
-from ...extract.images.levels import FULL
 from ...extract.images.network_input import ImageRows
-from ...extract.images.reading import UnreadableImage, held, read_image, sha256_of
+from ...extract.images.pixels import ArrayPixels, ImagePixels
+from ...extract.images.reading import PLAIN, UnreadableImage, held, open_pixels, sha256_of
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.latent_rows import Latents
 from ...extract.layers.float16 import to_float16
 from ...extract.protocol import Backbone
@@ -35,7 +36,9 @@ __all__ = [
     "activations",
     "ahead",
     "decoded",
+    "Tile",
     "tile_batch_size",
+    "tiles_of",
 ]
 
 T = TypeVar("T")
@@ -103,6 +106,15 @@ class Refused:
     sha256: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A tile of an image as each network takes it: arrays (C, H, W), or of a generator (Z,)."""
+
+    image: Decoded
+    number: int
+    inputs: tuple[NDArray[np.float32], ...]
+
+
 def _no_layers() -> NDArray[np.int64]:
     return np.zeros(0, np.int64)
 
@@ -144,13 +156,12 @@ def decoded(
     is_done: Callable[[Job, bytes], bool],
     workers: int = 2,
     transform: ImageTransform | None = None,
-    white: int = FULL,
+    reading: ReadingSpec = PLAIN,
 ) -> Iterator[Decoded | Unchanged | Refused]:
     """Read images in threads, a few ahead of the one that is asked for, in order.
 
     ``transform`` may put other pixels in place of an image's own, of any size: the network sees
-    those, and the mask still has the image's size. ``white`` is that of images of 16 bits a
-    channel.
+    those, and the mask still has the image's size.
     """
 
     def decode(job: Job) -> Decoded | Unchanged | Refused:
@@ -160,17 +171,24 @@ def decoded(
             sha256 = sha256_of(path)
             if is_done(job, sha256):
                 return Unchanged(job)
-            image = read_image(path, white)
-            if image.shape[:2] != job.geometry.size:
+            image = open_pixels(path, reading, _least(job))
+            if image.size != job.geometry.size:
                 return Refused(job, "the file changed while it was read", sha256)
             if transform is not None:
-                image = _transformed(job, image, transform)
-            geometry = replace(job.geometry, size=(image.shape[0], image.shape[1]))
-            return _with_rows(job, sha256, image, geometry)
+                image = ArrayPixels(_transformed(job, image.array(), transform))
+            return _with_rows(job, sha256, image, replace(job.geometry, size=image.size))
         except (UnreadableImage, OSError) as error:
             return Refused(job, str(error), sha256)
 
     yield from ahead(decode, jobs, workers)
+
+
+def _least(job: Job) -> tuple[int, int] | None:
+    """Return the size above which an image is only made smaller; None if it is cut into tiles."""
+    if len(job.geometry.offsets) > 1 or job.geometry.resized == job.geometry.size:
+        return None
+    shapes = (job.geometry.resized, *job.shapes)
+    return max(h for h, _ in shapes), max(w for _, w in shapes)
 
 
 def _transformed(
@@ -184,11 +202,13 @@ def _transformed(
     return transform(job, image)
 
 
-def _with_rows(job: Job, sha256: bytes, image: NDArray[np.uint8], geometry: Geometry) -> Decoded:
+def _with_rows(job: Job, sha256: bytes, image: ImagePixels, geometry: Geometry) -> Decoded:
     """Return an image with what each network takes of it."""
     latents = [None if one is None else one.row(job.path, sha256) for one in job.latents]
     if latents[0] is not None and not job.shapes:
         return Decoded(job, sha256, latents[0])
+    planned = [geometry, *(_planned(geometry, shape) for shape in job.shapes)]
+    image.prepare(one.resized for one in planned if one.resized != one.size)
     tiles = ImageRows(image, geometry)
     others = (
         _image_tiles(image, tiles, geometry, shape) if row is None else row
@@ -198,12 +218,17 @@ def _with_rows(job: Job, sha256: bytes, image: NDArray[np.uint8], geometry: Geom
 
 
 def _image_tiles(
-    image: NDArray[np.uint8], tiles: ImageRows, geometry: Geometry, shape: tuple[int, int]
+    image: ImagePixels, tiles: ImageRows, geometry: Geometry, shape: tuple[int, int]
 ) -> ImageRows:
     """Return the tiles of an image for a network with another tile shape."""
     if shape == geometry.row_shape:
         return tiles
-    return ImageRows(image, plan_tiles(geometry.size, shape, "squash"))
+    return ImageRows(image, _planned(geometry, shape))
+
+
+def _planned(geometry: Geometry, shape: tuple[int, int]) -> Geometry:
+    """Return how an image is seen by a network of another tile shape than the first."""
+    return geometry if shape == geometry.row_shape else plan_tiles(geometry.size, shape, "squash")
 
 
 def ahead(
@@ -241,11 +266,11 @@ def activations(
 
     Results keep the order of the input, so the tiles of an image come one after the other.
     """
-    pending: list[tuple[Decoded, int] | Unchanged | Refused] = []
+    pending: list[Tile | Unchanged | Refused] = []
     tiles = 0
     for item in _by_tile(images):
         pending.append(item)
-        tiles += isinstance(item, tuple)
+        tiles += isinstance(item, Tile)
         if tiles in (0, batch_size):  # no batch to wait for, or a full one
             yield from _run_batch(pending, backbone, spec)
             pending, tiles = [], 0
@@ -254,44 +279,54 @@ def activations(
 
 def _by_tile(
     images: Iterable[Decoded | Unchanged | Refused],
-) -> Iterator[tuple[Decoded, int] | Unchanged | Refused]:
+) -> Iterator[Tile | Unchanged | Refused]:
     for image in images:
         if isinstance(image, Decoded):
-            yield from ((image, tile) for tile in range(len(image.tiles)))
+            yield from tiles_of(image)
         else:
             yield image
 
 
-def _computed(backbone: Backbone, batch: list[tuple[Decoded, int]]) -> list[Tensor]:
+def tiles_of(image: Decoded) -> Iterator[Tile | Refused]:
+    """Yield the tiles of an image, each for all networks; an image read by rows may be damaged."""
+    for tile in range(len(image.tiles)):
+        try:
+            yield Tile(image, tile, tuple(r[tile] for r in image.others or (image.tiles,)))
+        except UnreadableImage as error:
+            yield Refused(image.job, str(error), image.sha256)
+            return
+
+
+def _computed(backbone: Backbone, batch: list[Tile]) -> list[Tensor]:
     """Run the network, or each of several, on tiles of some images."""
     if not batch:
         return []
     if isinstance(backbone, ConcatenatedBackbone):
         count = len(backbone.backbones)
-        return backbone(*(_stack([(i.others[n], tile) for i, tile in batch]) for n in range(count)))
-    return backbone(_stack([(image.tiles, tile) for image, tile in batch]))
+        return backbone(*(_stack([tile.inputs[n] for tile in batch]) for n in range(count)))
+    return backbone(_stack([tile.inputs[0] for tile in batch]))
 
 
-def _stack(batch: list[tuple[Rows, int]]) -> Tensor:
-    return torch.from_numpy(np.stack([tiles[tile] for tiles, tile in batch]))
+def _stack(batch: list[NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.stack(batch))
 
 
 def _run_batch(
-    pending: list[tuple[Decoded, int] | Unchanged | Refused], backbone: Backbone, spec: FeatureSpec
+    pending: list[Tile | Unchanged | Refused], backbone: Backbone, spec: FeatureSpec
 ) -> Iterator[TileActivations | Unchanged | Refused]:
     """Run the network on the tiles as one batch; other items are passed on in their place."""
-    batch = [item for item in pending if isinstance(item, tuple)]
+    batch = [item for item in pending if isinstance(item, Tile)]
     layers = _computed(backbone, batch)
     numbers = count()
     for item in pending:
-        if not isinstance(item, tuple):
+        if not isinstance(item, Tile):
             yield item
             continue
-        (image, tile), i = item, next(numbers)
+        i = next(numbers)
         halves = [to_float16(layer[i]) for layer in layers]
         maps = {
             size: torch.cat([halves[layer][0] for layer in spec.layers_of(size)])
             for size in spec.map_sizes
         }
         nonfinite, clipped = (np.array([half[k] for half in halves], np.int64) for k in (1, 2))
-        yield TileActivations(image, tile, maps, nonfinite, clipped)
+        yield TileActivations(item.image, item.number, maps, nonfinite, clipped)

@@ -3,14 +3,17 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol, Self
 
 from ...extract.from_spec import restore_backbone
 from ...extract.images.files import ImageFiles
-from ...extract.images.levels import FULL, white_in
+from ...extract.images.levels import FULL
+from ...extract.images.reading import UnreadableImage
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.protocol import Backbone
 from ...store.errors import InputError, StoreError
 from ...store.geometry import Geometry
@@ -42,7 +45,7 @@ __all__ = [
     "Source",
     "StoreSource",
     "changed_meanwhile",
-    "white_of",
+    "reading_of",
 ]
 
 
@@ -167,10 +170,10 @@ class ImageFilesSource(ABC):
     Parameters
     ----------
     files : ImageFiles
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
+        How they are read.
     white_given : bool
-        Whether the user chose it.
+        Whether the user chose which value is white.
     progress : Progress
         Where to tell of the images what a user should know.
 
@@ -178,13 +181,13 @@ class ImageFilesSource(ABC):
     ----------
     names, paths : dict
         Of the images, by stem.
-    white : int
+    reading : ReadingSpec
     """
 
     def __init__(
-        self, files: ImageFiles, white: int, white_given: bool, progress: Progress
+        self, files: ImageFiles, reading: ReadingSpec, white_given: bool, progress: Progress
     ) -> None:
-        self.white, self._white_given, self._progress = white, white_given, progress
+        self.reading, self._white_given, self._progress = reading, white_given, progress
         self._use(files)
 
     def _use(self, files: ImageFiles) -> None:
@@ -213,7 +216,7 @@ class ImageFilesSource(ABC):
         ``transform`` may change their pixels first, see `decoded`.
         """
         names = {self.names[stem]: self.paths[stem] for stem in stems}
-        survey = survey_images(names, Progress())  # inside the bar of its caller
+        survey = survey_images(names, Progress(), self.reading)  # inside the bar of its caller
         self._warn(survey)
         jobs = [
             self._job(number, name, names[name], size)
@@ -225,7 +228,7 @@ class ImageFilesSource(ABC):
             jobs,
             lambda job, sha256: is_done(stem_of(job.name), sha256),
             transform=transform,
-            white=self.white,
+            reading=self.reading,
         )
         yield from _by_image(self._computed(images))
 
@@ -241,13 +244,14 @@ class ImageFilesSource(ABC):
 
     def warn_of(self, stems: Iterable[str]) -> None:
         """Tell of images what a user should know, without looking at their pixels."""
-        self._warn(survey_images({self.names[s]: self.paths[s] for s in stems}, self._progress))
+        names = {self.names[stem]: self.paths[stem] for stem in stems}
+        self._warn(survey_images(names, self._progress, self.reading))
 
     def _warn(self, survey: ImageSurvey) -> None:
         survey.warn_about_pages(self._progress)
-        if self.white == FULL and not self._white_given:
+        if not self._white_given:
             advice = "use --white {0}"
-            warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, self._progress)
+            warn_if_dark(survey, self.reading, "the model", advice, self._progress)
 
 
 def _by_image(
@@ -263,11 +267,30 @@ def _by_image(
             case Refused():
                 yield Segmentable(stem, name, None, b"", refused=event.reason)
             case TileActivations():
-                image = event.image
-                rest = islice(events, len(image.tiles) - 1)
-                maps = (row.maps for row in chain([event], rest))  # type: ignore[union-attr]
+                image, rest = event.image, _rest_of(event, events)
+                maps = (row.maps for row in chain([event], rest))
                 yield Segmentable(stem, name, image.job.geometry, image.sha256, maps)
-                deque(rest, maxlen=0)
+                with suppress(UnreadableImage):
+                    deque(rest, maxlen=0)
+
+
+def _rest_of(
+    first: TileActivations, events: Iterator[TileActivations | Unchanged | Refused]
+) -> Iterator[TileActivations]:
+    """Yield the other tiles of an image.
+
+    Raises
+    ------
+    UnreadableImage
+        If the image is read by rows, and turns out to be damaged.
+    """
+    tile = first
+    while not tile.last:
+        event = next(events)
+        if not isinstance(event, TileActivations):
+            raise UnreadableImage(event.reason if isinstance(event, Refused) else "was not read")
+        tile = event
+        yield tile
 
 
 class ImageSource(ImageFilesSource):
@@ -283,8 +306,10 @@ class ImageSource(ImageFilesSource):
     device : str, optional
     batch_size : int, optional
         Rows at once; by default 1 on a CPU, 8 elsewhere.
-    white : int, optional
-        The value of images of 16 bits a channel that is white; by default the features' own.
+    reading : ReadingSpec
+        How they are read: as those that the features were made of.
+    white_given : bool
+        Whether the user chose which value is white.
     progress : Progress, optional
         Where to tell of the images what a user should know.
     factory : str, optional
@@ -298,12 +323,13 @@ class ImageSource(ImageFilesSource):
         checkpoint: str | None,
         device: Any,
         batch_size: int | None,
-        white: int | None = None,
+        reading: ReadingSpec,
+        white_given: bool = False,
         progress: Progress | None = None,
         factory: str | None = None,
     ) -> None:
         progress = progress or Progress()
-        super().__init__(files, white or white_of(spec), white is not None, progress)
+        super().__init__(files, reading, white_given, progress)
         self.spec = spec
         with progress.step("load the network"):
             self._backbone: Backbone = restore_backbone(spec, checkpoint, device, factory)
@@ -318,13 +344,37 @@ class ImageSource(ImageFilesSource):
         return activations(images, self._backbone, self.spec, self._batch_size)
 
 
-def white_of(spec: FeatureSpec) -> int:
-    """Return the white of the images that features were made from."""
-    whites = {white_in(part.preprocessing) for part in spec.parts or (spec,)}
-    if len(whites) > 1:
+def reading_of(spec: FeatureSpec, white: int | None = None) -> ReadingSpec:
+    """Return how the images were read that features were made from.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    white : int, optional
+        In place of the white of the features.
+
+    Raises
+    ------
+    InputError
+        If the features of several networks were made of images that were read differently.
+    """
+    each = [ReadingSpec.of(part.preprocessing) for part in spec.parts or (spec,)]
+    if white is not None and any(one.levels is not None for one in each):
+        raise InputError(
+            "--white cannot be used with this model: its features have levels, which say which "
+            "value is white"
+        )
+    readings = {one if white is None else replace(one, white=white) for one in each}
+    if len(readings) == 1:
+        return readings.pop()
+    if len({replace(one, white=FULL) for one in readings}) == 1:
         raise InputError(
             "the model was fitted on stores with different white values for images of 16 "
-            f"bits per channel ({', '.join(map(str, sorted(whites)))}): choose one with "
-            "--white"
+            f"bits per channel ({', '.join(map(str, sorted(one.white for one in readings)))}): "
+            "choose one with --white"
         )
-    return whites.pop()
+    ways = "; ".join(sorted(one.words() or "as they are" for one in readings))
+    raise InputError(
+        f"the model was fitted on stores whose images were read in different ways ({ways}): make a "
+        "store of each for the new images (dseg extract --layers-from with --part) and give those"
+    )

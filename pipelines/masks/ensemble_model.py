@@ -1,6 +1,7 @@
 """An ensemble of `dseg fit` as what makes masks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ...classify.ensemble.ensemble import PixelEnsemble
 from ...classify.inference.prediction import At
 from ...classify.labels.classes import Classes
 from ...extract.images.files import ImageFiles
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.latent_rows import takes_latents
 from ...store.errors import InputError
 from ...store.read.protocol import Features
@@ -20,7 +22,7 @@ from ...store.synthetic import is_synthetic_store, no_features
 from ...store.urls.location import Location, location
 from ...store.urls.options import StorageOptions
 from ..console.progress import Progress
-from ..features.sources import ImageSource, Source, StoreSource, white_of
+from ..features.sources import ImageSource, Source, StoreSource, reading_of
 from .mask_model import FeatureNetwork, ImageOptions
 from .segmenter import Segmenter, load_model, recorded_stores, spec_of
 
@@ -92,19 +94,21 @@ class EnsembleModel:
         )
 
     @property
-    def white(self) -> int:
-        """The white of the images that its features were made from."""
-        return white_of(self._spec)
+    def reading(self) -> ReadingSpec:
+        """How the images were read that its features were made from."""
+        return reading_of(self._spec)
 
     def images(self, files: ImageFiles, options: ImageOptions, progress: Progress) -> ImageSource:
         """Return the activations of images, which its own network computes."""
+        reading = reading_of(self._spec, options.white)
         return ImageSource(
             files,
             self._spec,
             options.checkpoint,
             self._device,
             options.batch_size,
-            options.white,
+            replace(reading, most_pixels=options.most_pixels),
+            options.white is not None,
             progress,
             options.backbone,
         )

@@ -22,8 +22,8 @@ from ...classify.inference.specks import remove_specks
 from ...classify.labels.classes import Classes
 from ...distil.student.files import STUDENT_FOLDER
 from ...extract.images.files import ImageFiles
-from ...extract.images.levels import FULL
-from ...extract.images.reading import read_image, sha256_of
+from ...extract.images.reading import PLAIN, read_image, sha256_of
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import DsegError, InputError
 from ...store.failed_writes import in_the_end, writing
 from ...store.urls.location import Location, is_inside
@@ -65,8 +65,8 @@ class MaskOptions:
         Masks of the tile's size.
     images : mapping of str to path, optional
         The images by stem, to draw overlays over.
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
+        How they are read.
     min_size : int
         Of masks: objects of fewer pixels become part of what is around them.
     """
@@ -76,7 +76,7 @@ class MaskOptions:
     overlay: bool = False
     paper: bool = False
     images: Mapping[str, Location] | None = None
-    white: int = FULL
+    reading: ReadingSpec = PLAIN
     min_size: int = 0
 
 
@@ -469,7 +469,7 @@ class MaskFolder:
                 f"'{path}' is not the image that the features were extracted from, so no "
                 "overlay can be drawn: run extract again, or give the right --images"
             )
-        return read_image(path, self._options.white)
+        return read_image(path, self._options.reading)
 
 
 def _require_array(array: NDArray[Any] | None) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ...classify.inference.prediction import At, Prediction
 from ...classify.labels.classes import Classes
 from ...extract.images.files import ImageFiles
+from ...extract.images.reading_spec import MOST_PIXELS, ReadingSpec
 from ...store.urls.location import Location
 from ...store.urls.options import StorageOptions
 from ..console.progress import Progress
@@ -32,12 +33,15 @@ class ImageOptions:
         Tiles through the network at once.
     white : int, optional
         The value of 16 bits a channel that is white; by default the model's.
+    most_pixels : int
+        Of an image that is decoded whole.
     """
 
     checkpoint: str | None = None
     backbone: str | None = None
     batch_size: int | None = None
     white: int | None = None
+    most_pixels: int = MOST_PIXELS
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ class MaskModel(Protocol):
         """The networks of its features; none of a student."""
 
     @property
-    def white(self) -> int:
-        """The value of images of 16 bits a channel that is white.
+    def reading(self) -> ReadingSpec:
+        """How images are read for it.
 
         Raises
         ------

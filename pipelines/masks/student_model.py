@@ -1,6 +1,7 @@
 """A student of `dseg distil` as what makes masks: its scores stand where the ensemble's would."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,20 @@ from ...distil.inference.scorer import SCORES, StudentScores
 from ...distil.student.files import Student, read_student
 from ...distil.student.view import View
 from ...extract.images.files import ImageFiles
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import DsegError, InputError
 from ...store.urls.location import Location
 from ...store.urls.options import StorageOptions
 from ..console.progress import Progress
-from ..features.inference import Decoded, Job, Refused, TileActivations, Unchanged
+from ..features.inference import (
+    Decoded,
+    Job,
+    Refused,
+    Tile,
+    TileActivations,
+    Unchanged,
+    tiles_of,
+)
 from ..features.sources import ImageFilesSource, Segmentable, Source
 from .mask_model import FeatureNetwork, ImageOptions
 
@@ -62,9 +72,9 @@ class StudentModel:
         return view.side if view.fit == "tile" else None
 
     @property
-    def white(self) -> int:
-        """The white of the images that it learnt from."""
-        return self._student.white
+    def reading(self) -> ReadingSpec:
+        """How the images were read that it learnt from."""
+        return self._student.reading
 
     def images(
         self, files: ImageFiles, options: ImageOptions, progress: Progress
@@ -120,8 +130,12 @@ class StudentSource(ImageFilesSource):
         device: torch.device,
         progress: Progress,
     ) -> None:
-        white = options.white or student.white
-        super().__init__(files, white, options.white is not None, progress)
+        reading = replace(
+            student.reading,
+            white=options.white or student.reading.white,
+            most_pixels=options.most_pixels,
+        )
+        super().__init__(files, reading, options.white is not None, progress)
         self._view: View = student.view
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
         network: Any = student.network
@@ -135,13 +149,12 @@ class StudentSource(ImageFilesSource):
     def _computed(
         self, images: Iterable[Decoded | Unchanged | Refused]
     ) -> Iterator[TileActivations | Unchanged | Refused]:
-        pending: list[tuple[Decoded, int]] = []
+        pending: list[Tile] = []
         for item in _by_tile(images):
-            is_tile = isinstance(item, tuple)
-            if pending and not (is_tile and _shape(item) == _shape(pending[0])):
+            if pending and not (isinstance(item, Tile) and _shape(item) == _shape(pending[0])):
                 yield from self._run(pending)  # tiles of one shape go through together
                 pending = []
-            if not isinstance(item, tuple):
+            if not isinstance(item, Tile):
                 yield item
                 continue
             pending.append(item)
@@ -152,28 +165,26 @@ class StudentSource(ImageFilesSource):
             yield from self._run(pending)
 
     @torch.no_grad()
-    def _run(self, batch: list[tuple[Decoded, int]]) -> Iterator[TileActivations]:
-        rows = np.stack([image.tiles[tile] for image, tile in batch])
+    def _run(self, batch: list[Tile]) -> Iterator[TileActivations]:
+        rows = np.stack([tile.inputs[0] for tile in batch])
         x = (torch.from_numpy(rows).to(self._device) + 1) / 2  # [-1, 1] -> [0, 1]
         scores = self._network(x.contiguous(memory_format=self._layout)).float()
-        for (image, tile), one in zip(batch, scores, strict=True):
-            yield TileActivations(image, tile, {SCORES: one})
+        for tile, one in zip(batch, scores, strict=True):
+            yield TileActivations(tile.image, tile.number, {SCORES: one})
 
 
 def _by_tile(
     images: Iterable[Decoded | Unchanged | Refused],
-) -> Iterator[tuple[Decoded, int] | Unchanged | Refused]:
+) -> Iterator[Tile | Unchanged | Refused]:
     for image in images:
         if isinstance(image, Decoded):
-            yield from ((image, tile) for tile in range(len(image.tiles)))
+            yield from tiles_of(image)
         else:
             yield image
 
 
-def _shape(item: Any) -> tuple[int, int]:
-    """Return the shape of a tile of an image."""
-    shape: tuple[int, int] = item[0].job.geometry.row_shape
-    return shape
+def _shape(tile: Tile) -> tuple[int, int]:
+    return tile.image.job.geometry.row_shape
 
 
 class StudentSegmenter:

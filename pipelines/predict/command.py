@@ -31,6 +31,7 @@ from ..console.places import (
 )
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle
+from ..inputs.reading_options import max_pixels_option
 
 if TYPE_CHECKING:
     from .config import PredictSummary
@@ -84,6 +85,7 @@ __all__ = ["predict"]
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch (CPU 1, GPU 8).")
 @click.option("--shard", type=SHARD, help="Process only part i (from 0) of n: for job arrays.")
 @white_option
+@max_pixels_option
 @unreadable_option("skip")
 @list_option
 @storage_option

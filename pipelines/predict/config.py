@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...extract.images.reading_spec import MOST_PIXELS
 from ...store.urls.location import Location
 from ...store.urls.options import StorageOptions
 from ..cluster.client import ClusterOptions
 from ..inputs.unreadable import Unreadable
+from ..masks.mask_model import ImageOptions
 
 __all__ = ["PredictConfig", "PredictSummary"]
 
@@ -40,6 +42,8 @@ class PredictConfig:
         Rows through the network at once.
     white : int, optional
         For images: the value of 16 bits a channel that is white; by default the model's.
+    max_pixels : int
+        Of an image that is decoded whole.
     shard : (i, n), optional
         Take the i-th, from 0, of n parts of the images.
     list_file : path, optional
@@ -70,6 +74,7 @@ class PredictConfig:
     min_size: int = 0
     batch_size: int | None = None
     white: int | None = None
+    max_pixels: int = MOST_PIXELS
     shard: tuple[int, int] | None = None
     list_file: Path | None = None
     device: str | None = None
@@ -78,6 +83,13 @@ class PredictConfig:
     overwrite: bool = False
     dry_run: bool = False
     storage: StorageOptions = field(default=(), repr=False)
+
+    @property
+    def image_options(self) -> ImageOptions:
+        """How images are run through the network of the model."""
+        return ImageOptions(
+            self.checkpoint, self.backbone, self.batch_size, self.white, self.max_pixels
+        )
 
 
 @dataclass

@@ -15,7 +15,6 @@ from ..cluster.parts import refuse_unseen
 from ..console.progress import Progress
 from ..features.sources import ImageFilesSource, Source
 from ..masks.mask_folder import MaskFolder, MaskOptions
-from ..masks.mask_model import ImageOptions
 from ..masks.open_model import open_mask_model
 from ..masks.training_set import TrainingSet
 from .config import PredictConfig, PredictSummary
@@ -163,7 +162,7 @@ def _work(part: PredictPart) -> MaskWork:
     model = open_mask_model(config.model, choose_device(config.device))
     source: Source
     if part.files:
-        network = ImageOptions(config.checkpoint, config.backbone, config.batch_size, config.white)
+        network = config.image_options
         source = model.images(part.images(), network, Progress())
     else:
         source = model.stores(config.sources)

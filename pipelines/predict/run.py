@@ -14,7 +14,8 @@ from uuid import uuid4
 import torch
 
 from ...extract.images.files import find_images
-from ...extract.images.levels import FULL, white_in
+from ...extract.images.reading import PLAIN
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import Claim
@@ -39,7 +40,7 @@ from ..masks.mask_folder import (
     refuse_inside_images,
     refuse_model_or_store,
 )
-from ..masks.mask_model import ImageOptions, MaskModel
+from ..masks.mask_model import MaskModel
 from ..masks.open_manifest import open_manifest
 from ..masks.open_model import open_mask_model
 from ..masks.training_set import LEARNT_KEY, TrainingSet
@@ -215,16 +216,17 @@ def _mask_options(config: PredictConfig, source: Source) -> MaskOptions:
     if config.overlay and config.images is not None:
         files = find_images([config.images])
         images = {stem: files.files[name] for stem, name in files.by_stem.items()}
-    white = source.white if isinstance(source, ImageFilesSource) else FULL
+    reading = source.reading if isinstance(source, ImageFilesSource) else PLAIN
     if isinstance(source, StoreSource) and config.overlay:
-        white = white_in((source.spec.parts or (source.spec,))[0].preprocessing)
+        reading = ReadingSpec.of((source.spec.parts or (source.spec,))[0].preprocessing)
+    reading = replace(reading, most_pixels=config.max_pixels)
     return MaskOptions(
         config.probabilities,
         config.uncertainty,
         config.overlay,
         config.paper,
         images,
-        white,
+        reading,
         config.min_size,
     )
 
@@ -259,7 +261,7 @@ def _source(config: PredictConfig, model: MaskModel, progress: Progress) -> Sour
         files = find_images(sources)
     refuse_inside_images(files, config.out)
     report_skipped_files(files, progress)
-    options = ImageOptions(config.checkpoint, config.backbone, config.batch_size, config.white)
+    options = config.image_options
     return model.images(files, options, progress)
 
 

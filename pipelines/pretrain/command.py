@@ -20,6 +20,7 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
+from ..inputs.reading_options import reading_options, taken_choice
 
 if TYPE_CHECKING:  # what it imports is for its run
     from .config import PretrainEstimate, PretrainSummary
@@ -118,6 +119,7 @@ __all__ = ["pretrain"]
 )
 @run_options
 @white_option
+@reading_options
 @list_option
 @device_option
 @dry_run_option
@@ -144,6 +146,7 @@ def pretrain(**given: Any) -> int:
     from .run import pretrain as run
 
     console, as_json = console_of(given)
+    given["reading"] = taken_choice(given)
     parts: dict[str, Any] = {
         name: kind(**{key: given.pop(key) for key in keys})
         for name, kind, keys in (

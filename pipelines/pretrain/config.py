@@ -7,6 +7,7 @@ from ...extract.networks.options import CheckpointOptions
 from ...pretrain.data.images import Augmentation
 from ...pretrain.run.loop import Length
 from ...pretrain.train.recipe import Recipe
+from ..inputs.reading_choice import ReadingChoice
 
 __all__ = ["PretrainConfig", "PretrainEstimate", "PretrainSummary"]
 
@@ -52,6 +53,8 @@ class PretrainConfig:
     white : int, optional
         The value of images of 16 bits a channel that is white; by default the one of the fewest
         bits that hold all values of all images.
+    reading : ReadingChoice
+        Which bands and plane are read, and which values become black and white.
     list_file : path, optional
         Stems of the images to take.
     device : str, optional
@@ -79,6 +82,7 @@ class PretrainConfig:
     sheets: int | None = None
     workers: int | None = None
     white: int | None = None
+    reading: ReadingChoice = field(default_factory=ReadingChoice)
     list_file: Path | None = None
     device: str | None = None
     overwrite: bool = False

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ...extract.images.files import ImageFiles, find_images
-from ...extract.images.levels import FULL
+from ...extract.images.reading_spec import ReadingSpec
 from ...pretrain.data.dataset import Dataset, read_dataset, read_listing
 from ...pretrain.data.images import Augmentation, TrainingImages
 from ...pretrain.network.card import card_of
@@ -30,7 +30,8 @@ from ...store.urls.location import is_inside
 from ..console.disk_space import refuse_too_large
 from ..console.progress import Progress
 from ..inputs.image_list import duration, named, read_list, select
-from ..inputs.image_survey import detect_white, report_skipped_files, survey_images
+from ..inputs.image_survey import report_skipped_files, survey_images
+from ..inputs.reading_choice import decide_reading
 from ..training.memory import default_memory, memory_errors, peak_resident
 from ..training.progress_bar import training_bar
 from .config import PretrainConfig, PretrainEstimate, PretrainSummary
@@ -63,7 +64,7 @@ def pretrain(
             files = find_images([config.images])
         _check(config, files, here)
         folder = RunFolder(config.out)
-        dataset, white = _dataset(config, files, folder, here, shown)
+        dataset, reading = _dataset(config, files, folder, here, shown)
         start = begin(
             init=config.init,
             init_options=config.init_options,
@@ -74,7 +75,7 @@ def pretrain(
             seed=config.recipe.seed,
         )
         with memory_errors("a smaller --batch-size or --size, or a smaller --network"):
-            return _Run(config, dataset, white, start, folder, here, shown).outcome()
+            return _Run(config, dataset, reading, start, folder, here, shown).outcome()
 
 
 def _check(config: PretrainConfig, images: ImageFiles, here: Processes) -> None:
@@ -103,23 +104,29 @@ def _dataset(
     folder: RunFolder,
     here: Processes,
     progress: Progress,
-) -> tuple[Dataset, int]:
-    """Return the images that can be read, and which value is white in those of 16 bits."""
+) -> tuple[Dataset, ReadingSpec]:
+    """Return the images that can be read, and how they are read."""
     report_skipped_files(files, progress)
     names = files.by_stem
     listed = None if config.list_file is None else read_list(config.list_file)
     chosen = select(list(names), listed, f"images in {files.where}")
     images = {names[stem]: files.local[names[stem]] for stem in chosen}
-    survey = survey_images(images, progress)
+    before = config.reading.over(ReadingSpec())
+    if len(before.bands) not in (0, 1, 3):
+        raise InputError(
+            f"--bands names {len(before.bands)} channels, but networks are trained on RGB images: "
+            "give three of them, or one (grey)"
+        )
+    survey = survey_images(images, progress, before)
     survey.warn_about_pages(progress)
-    white = config.white or detect_white(survey.deep, len(survey.sizes), progress)
+    reading = decide_reading(config.reading, config.white, None, survey, progress)
     with progress.bar("read images", -(-len(chosen) // here.world), "images") as advance:
         dataset = read_dataset(
             config.images,
             list(images.values()),
             here,
             known=read_listing(folder.images),
-            white=white,
+            reading=reading,
             advance=advance,
         )
     if not dataset.files:
@@ -127,10 +134,12 @@ def _dataset(
             f"none of the {len(dataset.refused)} images can be read. The first error: "
             f"{next(iter(dataset.refused.values()))}"
         )
-    return dataset, white
+    return dataset, reading
 
 
-def _settings(config: PretrainConfig, dataset: Dataset, white: int, start: Start) -> dict[str, Any]:
+def _settings(
+    config: PretrainConfig, dataset: Dataset, reading: ReadingSpec, start: Start
+) -> dict[str, Any]:
     """Return what a run must keep when it goes on: all that decides the result, but its end."""
     return {
         "images_sha256": dataset.sha256,
@@ -143,7 +152,7 @@ def _settings(config: PretrainConfig, dataset: Dataset, white: int, start: Start
         "init_weights": start.facts.get("init", {}).get("weights"),
         "augmentation": asdict(config.augmentation),
         "recipe": asdict(config.recipe),
-        **({} if white == FULL else {"white": white}),
+        **reading.to_dict(),
     }
 
 
@@ -154,15 +163,15 @@ class _Run:
         self,
         config: PretrainConfig,
         dataset: Dataset,
-        white: int,
+        reading: ReadingSpec,
         start: Start,
         folder: RunFolder,
         here: Processes,
         progress: Progress,
     ) -> None:
         self.config, self.dataset, self.start, self.folder = config, dataset, start, folder
-        self.here, self.progress, self.white = here, progress, white
-        self.settings = _settings(config, dataset, white, start)
+        self.here, self.progress, self.reading = here, progress, reading
+        self.settings = _settings(config, dataset, reading, start)
         state = folder.state_to_continue(self.settings, config.length, overwrite=config.overwrite)
         self.resumes = state is not None
         self.done = int(state["step"]) if state else 0
@@ -293,7 +302,12 @@ class _Run:
             training,
             settings=self.settings,
             card=card_of(
-                self.start, self.dataset, len(self.held_out), config.augmentation, training
+                self.start,
+                self.dataset,
+                len(self.held_out),
+                config.augmentation,
+                training,
+                self.reading,
             ),
             held_out=self._held_out() if self.here.first else None,
             save_seconds=config.save_seconds,
@@ -305,7 +319,7 @@ class _Run:
         room = default_memory(torch.device("cpu")) // (2 * self.here.world)
         paths = [self.dataset.files[self.names[number]] for number in numbers]
         seed = self.config.recipe.seed
-        return TrainingImages(paths, self.start.size, augmentation, seed, room, self.white)
+        return TrainingImages(paths, self.start.size, augmentation, seed, room, self.reading)
 
     def _held_out(self) -> HeldOut | None:
         if not self.held_out:

@@ -7,12 +7,14 @@ evaluate`` does. No corrupted image is kept. One model is loaded at a time, once
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 
 from ...extract.images.files import ImageFiles, find_images
 from ...extract.images.levels import FULL
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.networks.devices import choose_device
 from ...store.atomic_folder import remove_temporary_files
 from ...store.claims import claimed
@@ -119,7 +121,7 @@ def _scored(
     config: RobustnessConfig, images: ImageFiles, device: torch.device, progress: Progress
 ) -> tuple[ScoredImages, dict[str, int | None]]:
     """Read images and label maps; count the images in each model's training set, if it is known."""
-    n_classes, extras, names, whites = 0, {}, {}, set()
+    n_classes, extras, names, readings = 0, {}, {}, set[ReadingSpec]()
     for folder in config.models:
         model = open_mask_model(folder, device)
         # what is wrong with it is refused here, before the models ahead of it take hours
@@ -128,9 +130,10 @@ def _scored(
                 f"the model '{folder}' takes features of a generator, which sees the latents of "
                 "its own images, not their pixels: no corruption would change them"
             )
-        whites.add(model.white)
+        readings.add(model.reading)
         n_classes = max(n_classes, len(model.classes))
         extras[folder.as_posix()], names[folder.as_posix()] = model.extra, model.classes.names
+    reading = _one_reading(readings)
     scored = read_scored_images(
         images,
         config.labels,
@@ -139,8 +142,9 @@ def _scored(
         smallest=SMALLEST,
         n_classes=n_classes,
         progress=progress,
+        reading=reading,
     )
-    _warn_of_images(images, scored, whites, progress)
+    _warn_of_images(images, scored, reading, progress)
     for name, known in names.items():
         _warn_of_names(name, known, scored.classes.names, progress)
     trained_on = {
@@ -156,16 +160,34 @@ def _scored(
     return scored, trained_on
 
 
+def _one_reading(readings: set[ReadingSpec]) -> ReadingSpec:
+    """Return how images are read whose models agree in all but white.
+
+    The size of an image and its pages do not depend on white.
+
+    Raises
+    ------
+    InputError
+        If they do not agree: an image would not be the same for each.
+    """
+    if len({replace(one, white=FULL) for one in readings}) > 1:
+        ways = "; ".join(sorted(one.words() or "as they are" for one in readings))
+        raise InputError(
+            f"the models take images that are read in different ways ({ways}), so their scores "
+            "cannot be compared: give one of them at a time"
+        )
+    return max(readings, key=lambda one: one.white)
+
+
 def _warn_of_images(
-    images: ImageFiles, scored: ScoredImages, whites: set[int], progress: Progress
+    images: ImageFiles, scored: ScoredImages, reading: ReadingSpec, progress: Progress
 ) -> None:
     names = images.by_stem
     headers = {names[stem]: images.files[names[stem]] for stem in scored.labels}
-    survey = survey_images(headers, progress)
+    survey = survey_images(headers, progress, reading)
     survey.warn_about_pages(progress)
-    if FULL in whites:
-        advice = "extract with --white {0} and fit a model on those features"
-        warn_if_dark(survey.deep, len(survey.sizes), "the model", advice, progress)
+    advice = "extract with --white {0} and fit a model on those features"
+    warn_if_dark(survey, reading, "the model", advice, progress)
 
 
 def _warn_of_names(

@@ -11,7 +11,8 @@ from ...classify.labels.classes import Classes
 from ...classify.labels.label_entry import LabelEntry
 from ...classify.labels.survey import LabelSurvey
 from ...extract.images.files import ImageFiles
-from ...extract.images.reading import UnreadableImage, image_facts, sha256_of
+from ...extract.images.reading import PLAIN, UnreadableImage, image_facts, sha256_of
+from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import InputError
 from ..console.progress import Progress
 from ..inputs.labelled_pixels import (
@@ -57,6 +58,7 @@ def read_scored_images(
     smallest: int,
     n_classes: int,
     progress: Progress,
+    reading: ReadingSpec = PLAIN,
 ) -> ScoredImages:
     """Match label maps to images and see that they fit.
 
@@ -74,6 +76,8 @@ def read_scored_images(
     n_classes : int
         Where no file names the classes, there are at least so many.
     progress : Progress
+    reading : ReadingSpec
+        How the images are read.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def read_scored_images(
     survey, entries = LabelSurvey(found.where, found.ignore), dict[str, LabelEntry]()
     with progress.bar("label maps", len(found.entries), "images") as advance:
         for stem, entry in found.entries.items():
-            entries[stem] = _take_in(survey, files[stem], entry, named, smallest)
+            entries[stem] = _take_in(survey, files[stem], entry, named, smallest, reading)
             image = sha256_of(files[stem])
             sha256[stem] = image.hex()
             for part in (stem.encode(), image, entries[stem].digest()):
@@ -105,14 +109,19 @@ def read_scored_images(
 
 
 def _take_in(
-    survey: LabelSurvey, image: Path, entry: LabelEntry, classes: Classes | None, smallest: int
+    survey: LabelSurvey,
+    image: Path,
+    entry: LabelEntry,
+    classes: Classes | None,
+    smallest: int,
+    reading: ReadingSpec,
 ) -> LabelEntry:
     """Return the label map of an image as it is shown.
 
     Refuse an image or a label map that scoring would refuse after the first hour.
     """
     try:
-        facts = image_facts(image)
+        facts = image_facts(image, reading)
         size, orientation = facts.size, facts.orientation
     except UnreadableImage as error:
         raise InputError(f"{error} Use --list to leave it out") from error

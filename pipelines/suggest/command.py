@@ -2,14 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..console.options import device_option, existing_folder, list_option, output_options
 from ..console.output import console_of, report
 from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
-from .config import SuggestConfig, Suggestion
+
+if TYPE_CHECKING:
+    from .config import Suggestion
 
 __all__ = ["suggest"]
 
@@ -56,6 +58,7 @@ def suggest(**given: Any) -> int:
     dseg suggest feats.zarr --count 10
     dseg suggest feats.zarr --model model/ --labels labels/ --out next.txt
     """
+    from .config import SuggestConfig
     from .run import suggest as run
 
     console, as_json = console_of(given)
@@ -68,7 +71,7 @@ def suggest(**given: Any) -> int:
     return report(asdict(found), "\n".join(rows), as_json, found.failed)
 
 
-def _row(rank: int, one: Suggestion) -> str:
+def _row(rank: int, one: "Suggestion") -> str:
     places = ", ".join(f"{r.width}x{r.height} at {r.left},{r.top}" for r in one.regions)
     where = f"  {places}" if places else ""
     return f"{rank:>3}  {one.uncertainty:.3f}  {one.image}{where}"

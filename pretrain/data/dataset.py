@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...extract.images.levels import FULL
-from ...extract.images.reading import UnreadableImage, image_size, read_image, sha256_of
+from ...extract.images.reading import (
+    PLAIN,
+    UnreadableImage,
+    image_size,
+    open_pixels,
+    sha256_of,
+)
+from ...extract.images.reading_spec import ReadingSpec
 from ..train.processes import Processes
 
 __all__ = ["Dataset", "read_dataset", "read_listing"]
@@ -60,7 +66,7 @@ def read_dataset(
     here: Processes,
     *,
     known: Collection[str] = (),
-    white: int = FULL,
+    reading: ReadingSpec = PLAIN,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Dataset:
     """Hash each image and decode it once; leave out those that cannot be decoded.
@@ -75,12 +81,12 @@ def read_dataset(
     here : Processes
     known : collection of str
         Hashes of images that were decoded before, and need not be again.
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
+        How they are read.
     advance : callable
         Takes the number of files read since the last call.
     """
-    own, look = [], partial(_hash_or_reason, known, white)
+    own, look = [], partial(_hash_or_reason, known, reading)
     with ThreadPoolExecutor(_THREADS) as pool:
         for outcome in pool.map(look, paths[here.rank :: here.world]):
             own.append(outcome)
@@ -97,13 +103,15 @@ def read_dataset(
     return Dataset(files, hashes, refused)
 
 
-def _hash_or_reason(known: Collection[str], white: int, path: Path) -> tuple[str, str]:
+def _hash_or_reason(known: Collection[str], reading: ReadingSpec, path: Path) -> tuple[str, str]:
     """Return the sha256 of an image, or why it cannot be used; the other is empty."""
     try:
-        image_size(path)  # refuses what can only be waited for, such as a pipe
+        image_size(path, reading)  # refuses what can only be waited for, such as a pipe
         digest = sha256_of(path).hex()
         if digest not in known:
-            read_image(path, white)
+            pixels = open_pixels(path, reading)
+            for part in pixels.parts():
+                pixels.rows(*part)
         return digest, ""
     except UnreadableImage as error:
         return "", str(error)

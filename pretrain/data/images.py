@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...extract.images.bounded_cache import BoundedCache
-from ...extract.images.levels import FULL
-from ...extract.images.reading import UnreadableImage, read_image
+from ...extract.images.pixels import ImagePixels, resize
+from ...extract.images.reading import PLAIN, UnreadableImage, open_pixels
+from ...extract.images.reading_spec import ReadingSpec
 
 __all__ = ["Augmentation", "TrainingImages"]
 
@@ -53,8 +53,8 @@ class TrainingImages:
     seed : int
     cache_bytes : int
         Decoded images are kept up to this size, no larger than cut-outs need them.
-    white : int
-        The value of images of 16 bits a channel that is white.
+    reading : ReadingSpec
+        How they are read.
 
     Attributes
     ----------
@@ -69,10 +69,10 @@ class TrainingImages:
         augmentation: Augmentation,
         seed: int,
         cache_bytes: int,
-        white: int = FULL,
+        reading: ReadingSpec = PLAIN,
     ) -> None:
         self._paths, self._size, self._augmentation = list(paths), size, augmentation
-        self._seed, self._white = seed, white
+        self._seed, self._reading = seed, reading
         self._kept = BoundedCache[int, NDArray[np.uint8]](cache_bytes, attrgetter("nbytes"))
         self.lost: dict[int, str] = {}
 
@@ -86,7 +86,7 @@ class TrainingImages:
 
         Returns
         -------
-        array of shape (count, 3, size, size), float32, in [-1, 1]
+        array of shape (count, C, size, size), float32, in [-1, 1]
 
         Raises
         ------
@@ -98,7 +98,7 @@ class TrainingImages:
         return _scaled(list(cut))
 
     def whole(self, number: int) -> NDArray[np.float32]:
-        """Return one image, not varied: (3, size, size), float32, in [-1, 1]."""
+        """Return one image, not varied: (C, size, size), float32, in [-1, 1]."""
         image = self._image(number)
         cut = _cut(image, self._size, (0, 0, image.shape[1], image.shape[0]))
         return _scaled([cut]).squeeze(0)
@@ -132,18 +132,17 @@ class TrainingImages:
 
     def _image(self, number: int) -> NDArray[np.uint8]:
         def load() -> NDArray[np.uint8]:
-            return self._shrunk(read_image(self._paths[number], self._white))
+            return self._shrunk(open_pixels(self._paths[number], self._reading))
 
         return self._kept.get(number, load)
 
-    def _shrunk(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Reduce an image to what the smallest cut-out needs."""
-        height, width = image.shape[:2]
+    def _shrunk(self, image: ImagePixels) -> NDArray[np.uint8]:
+        """Return an image reduced to what the smallest cut-out needs."""
+        height, width = image.size
         scale = self._size / self._augmentation.crop / min(height, width)
         if scale >= 1:
-            return image
-        smaller = (round(width * scale), round(height * scale))
-        return np.asarray(Image.fromarray(image).resize(smaller, Image.Resampling.BILINEAR))
+            return image.array()
+        return image.resized((round(height * scale), round(width * scale)))
 
 
 @lru_cache(maxsize=4)
@@ -158,10 +157,9 @@ def _cut(
     if height == width == size and box == (0.0, 0.0, float(size), float(size)):
         return image
     inside = (box[0], box[1], min(box[2], width), min(box[3], height))  # of rounding
-    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=inside)
-    return np.asarray(resized)
+    return resize(image, (size, size), inside)
 
 
 def _scaled(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    stacked = np.stack(images).transpose(0, 3, 1, 2)  # (B, h, w, 3) -> (B, 3, h, w)
+    stacked = np.stack(images).transpose(0, 3, 1, 2)  # (B, h, w, C) -> (B, C, h, w)
     return np.ascontiguousarray(2 * (stacked.astype(np.float32) / np.float32(255)) - 1)

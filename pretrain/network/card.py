@@ -8,6 +8,7 @@ import torch
 
 from ... import __version__
 from ...extract.checkpoints.card import Card
+from ...extract.images.reading_spec import ReadingSpec
 from ...extract.networks.diffusion.unet import recommended_layers
 from ...store.errors import InputError
 from ..data.dataset import Dataset
@@ -24,6 +25,7 @@ def card_of(
     held_out: int,
     augmentation: Augmentation,
     training: Training,
+    reading: ReadingSpec,
 ) -> dict[str, Any]:
     """Return what of a card does not change while the network is trained, plain JSON values.
 
@@ -35,6 +37,8 @@ def card_of(
         How many of its images are not trained on.
     augmentation : Augmentation
     training : Training
+    reading : ReadingSpec
+        How the images are read.
     """
     device, world = training.here.device, training.here.world
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -44,6 +48,7 @@ def card_of(
         "images": len(dataset.files) - held_out,
         "held_out_images": held_out,
         "images_sha256": dataset.sha256,
+        **({"reading": reading.to_dict()} if reading.to_dict() else {}),
         **start.facts,
         "device": f"{name}, {world} processes" if world > 1 else name,
         "precision": str(training.precision).removeprefix("torch."),

@@ -17,6 +17,7 @@ from ..urls.zarr_store import UrlStore
 from .keys import content_of, head_of, list_folder
 
 __all__ = [
+    "MOST_IMAGE_PIXELS",
     "MOST_PIXELS",
     "bound_chunks",
     "check_chunk",
@@ -27,7 +28,10 @@ __all__ = [
 ]
 
 MOST_PIXELS = 178_956_970
-"""Of an image, or of a row: more than this many Pillow does not open, nor does dseg."""
+"""Of a row: more than this many Pillow does not open, unless it is told to."""
+
+MOST_IMAGE_PIXELS = 2**30
+"""Of an image: more than this many are not read by rows either, and its mask has as many."""
 
 MOST_NAME = 4096
 """Bytes of an entry in a table of names; a path has no more."""

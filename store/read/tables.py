@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ANEW, VERIFY, ChunkCorruptError, StoreError
-from ..format.bounds import MOST_PIXELS, check_unpacked
+from ..format.bounds import MOST_IMAGE_PIXELS, check_unpacked
 from ..format.layout import PER_IMAGE_ARRAYS, Array, Header
 from ..geometry import Geometry, count_tiles, plan_tiles
 from ..names import stem_of, why_unsafe
@@ -81,11 +81,11 @@ def read_entries(arrays: Mapping[str, Array], header: Header, where: str) -> Ent
             f"{where} is damaged: image '{names[missing[0]]}' has no size, so a part of the "
             f"table 'images/size' is missing. {ANEW}"
         )
-    if len(large := np.flatnonzero(sizes.astype(np.int64).prod(axis=1) > MOST_PIXELS)):
+    if len(large := np.flatnonzero(sizes.astype(np.int64).prod(axis=1) > MOST_IMAGE_PIXELS)):
         height, width = sizes[large[0]]
         raise StoreError(
             f"{where} is damaged: image '{names[large[0]]}' has {height}x{width} pixels in it, but "
-            f"no image has more than {MOST_PIXELS}. {ANEW}"
+            f"no image has more than {MOST_IMAGE_PIXELS}. {ANEW}"
         )
     distinct_sizes, size_index = _unique(sizes)
     distinct = [_geometry(size, header) for size in distinct_sizes]

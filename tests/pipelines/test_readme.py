@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import tifffile
 from dseg import PixelEnsemble
 from dseg.classify.inference.mask_files import read_mask
 from dseg.extract.checkpoints.builtin import BUILTIN, builtin_path
@@ -120,6 +121,11 @@ def _foreseen(dseg, job, words):
             extract = ("extract", "--images", "photos", "--out", name, "--size", 32 * size)
             assert dseg(*extract).code == 0
 
+    if "scenes/" in words:
+        (job / "scenes").mkdir()
+        bands = np.random.default_rng(0).random((40, 50, 4), np.float32)
+        options = {"photometric": "minisblack", "planarconfig": "contig"}
+        tifffile.imwrite(job / "scenes/a.tif", bands, **options)
     if "my-ddpm/" in words and not (job / "my-ddpm").exists():
         shutil.copytree(builtin_path(BUILTIN), job / "my-ddpm")
     if "stylegan.pt" in words:

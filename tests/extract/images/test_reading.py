@@ -9,6 +9,7 @@ import pytest
 from dseg.extract.images.files import list_images
 from dseg.extract.images.network_input import ImageRows
 from dseg.extract.images.reading import UnreadableImage, image_size, read_image, sha256_of
+from dseg.extract.images.reading_spec import ReadingSpec
 from dseg.store.errors import InputError
 from dseg.store.geometry import Geometry, plan_tiles
 from hypothesis import given, settings
@@ -65,6 +66,29 @@ def test_refuses_what_is_no_folder_of_images(tmp_path: Path) -> None:
         list_images(tmp_path / "notes.txt")
 
 
+@pytest.mark.parametrize("form", ["avif", "heic", "heif", "jp2", "j2k"])
+def test_reads_formats_of_phones_and_archives(form: str, tmp_path: Path) -> None:
+    if form.startswith("hei"):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    soft = Image.fromarray(pixels(3, 4)).resize((64, 48), Image.Resampling.BICUBIC)
+    path = save(tmp_path / f"x.{form}", soft)
+    (found,) = list_images(tmp_path)
+    assert image_size(found) == (48, 64)
+    assert np.abs(read_image(found).astype(int) - np.asarray(soft)).mean() < 6
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UnreadableImage, match=f"'x.{form}' "):
+        read_image(path)
+
+
+def test_a_photograph_exported_twice_is_one_image(tmp_path: Path) -> None:
+    for name in ("a.heic", "a.jpg", "b.heic", "c/a.avif"):
+        save(tmp_path / f"{name}.png", pixels(4, 4)).rename(tmp_path / name)
+    names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
+    assert names == ["a.jpg", "b.heic", "c/a.avif"]
+
+
 # --- decoding
 
 
@@ -106,7 +130,7 @@ def test_16_bit_grey_is_divided_by_257(form: str, tmp_path: Path) -> None:
 
 def test_pixels_without_a_defined_white_are_refused(tmp_path: Path) -> None:
     floats = save(tmp_path / "f.tif", np.ones((2, 2), np.float32))
-    with pytest.raises(UnreadableImage, match=r"'f.tif' .*floating-point pixels have no defined"):
+    with pytest.raises(UnreadableImage, match=r"'f.tif' has floating-point values.*--levels 0:1"):
         read_image(floats)
     wide = save(tmp_path / "i.tif", np.array([[-5, 70000]], np.int32))
     with pytest.raises(UnreadableImage, match="grey values from -5 to 70000 do not fit 16 bits"):
@@ -162,14 +186,25 @@ def test_what_is_no_image_or_gone_is_an_error_of_this_image(tmp_path: Path) -> N
         sha256_of(tmp_path / "y.png")
 
 
-@pytest.mark.parametrize("limit", [30, 50])  # Pillow raises above twice the limit, else warns
-def test_pillows_pixel_limit_is_kept(
-    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_image_above_the_limit_is_refused_unless_it_is_raised(tmp_path: Path) -> None:
+    path = save(tmp_path / "big.png", pixels(8, 8))
+    words = r"'big.png' is larger than the limit against decompression bombs, 63 .*--max-pixels"
+    for read in (image_size, read_image):
+        with pytest.raises(UnreadableImage, match=words):
+            read(path, ReadingSpec(most_pixels=63))
+    assert image_size(path, ReadingSpec(most_pixels=64)) == (8, 8)
+
+
+def test_pillows_own_limit_neither_warns_nor_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "big.png", pixels(8, 8))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(UnreadableImage, match=r"'big.png' is larger than Pillow's limit.*Cut it"):
-        image_size(path)
+    for limit in (30, 50):  # it raises above twice the limit, else warns
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with warnings.catch_warnings(action="error"):
+            assert image_size(path) == (8, 8)
+            assert np.array_equal(read_image(path), pixels(8, 8))
+        assert limit == Image.MAX_IMAGE_PIXELS
 
 
 def test_broken_metadata_does_not_hide_the_pixels(tmp_path: Path) -> None:

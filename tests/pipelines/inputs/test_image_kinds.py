@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 from dseg import FeatureStore
-from dseg.extract.images.levels import white_in
+from dseg.extract.images.reading_spec import ReadingSpec
 from PIL import Image
 
 NFC = unicodedata.normalize("NFC", "prélèvement")
@@ -85,7 +85,7 @@ def test_bit_depths_that_are_mixed_are_told(dseg, of_12_bits, ddpm):
 
 def test_white_is_kept_with_the_features_and_the_model(dseg, of_8_bits, of_12_bits, ddpm, tmp_path):
     assert extract(dseg, of_12_bits, ddpm).code == 0
-    assert white_in(FeatureStore.open(tmp_path / "f.zarr").spec.preprocessing) == 4095
+    assert ReadingSpec.of(FeatureStore.open(tmp_path / "f.zarr").spec.preprocessing).white == 4095
     fitted = dseg("fit", "f.zarr", of_8_bits.labels, "--members", 2, "--max-steps", 20)
     assert fitted.code == 0, fitted.err
     one = tmp_path / "one"
@@ -104,7 +104,7 @@ def test_white_is_kept_with_the_features_and_the_model(dseg, of_8_bits, of_12_bi
     assert "read as dark" not in told.err
     again = extract(dseg, one, ddpm, "--layers-from", "model", out="one.zarr")
     assert again.code == 0, again.err
-    assert white_in(FeatureStore.open(tmp_path / "one.zarr").spec.preprocessing) == 4095
+    assert ReadingSpec.of(FeatureStore.open(tmp_path / "one.zarr").spec.preprocessing).white == 4095
 
 
 def test_a_brighter_image_than_white_is_refused_alone(dseg, of_12_bits, ddpm):
@@ -299,9 +299,9 @@ def test_the_nearest_name_is_told(dseg, store, model, tmp_path):
 
 
 def test_files_passed_over_are_told(dseg, own_world, ddpm, model):
-    for name in ("a.HEIC", "b.heic", "c.raw", ".d.png", "Thumbs.db", "notes.txt"):
+    for name in ("a.CR2", "b.cr2", "c.raw", ".d.png", "Thumbs.db", "notes.txt"):
         (own_world.photos / name).write_bytes(b"x")
-    words = f"skipped in '{own_world.photos}': 2 .heic, 1 .raw, 1 hidden"
+    words = f"skipped in '{own_world.photos}': 2 .cr2, 1 .raw, 1 hidden"
     for told in (
         extract(dseg, own_world.photos, ddpm),
         dseg("predict", own_world.photos, "--model", model),
@@ -321,9 +321,9 @@ def test_nothing_is_told_where_nothing_is_missed(dseg, own_world, ddpm, model):
 
 def test_only_other_kinds_of_files(dseg, tmp_path, ddpm):
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/a.heic").write_bytes(b"x")
+    (tmp_path / "photos/a.cr2").write_bytes(b"x")
     refused = extract(dseg, tmp_path / "photos", ddpm)
-    assert_refused(refused, "no image in", "skipped: 1 .heic")
+    assert_refused(refused, "no image in", "skipped: 1 .cr2")
 
 
 def test_label_files_that_are_not_read_are_told(dseg, own_world, store, tmp_path):
@@ -414,13 +414,13 @@ def test_single_files_in_place_of_folders_are_refused_in_plain_words(dseg, world
 
 def test_the_kinds_meet_in_robustness(dseg, own_world, model):
     pytest.importorskip("imagecorruptions", reason="corruptions need dseg[robustness]")
-    (own_world.photos / "a.heic").write_bytes(b"x")
+    (own_world.photos / "a.cr2").write_bytes(b"x")
     for folder in (own_world.photos, own_world.truth):
         (folder / "p0.png").rename(folder / f"{NFC if folder == own_world.truth else NFD}.png")
     words = ("--model", model, "--corruptions", "fog", "--severities", "1", "--dry-run")
     told = dseg("robustness", own_world.photos, own_world.truth, *words)
     assert told.code == 0, told.err
-    assert "1 .heic" in told.err
+    assert "1 .cr2" in told.err
 
 
 def test_a_dangling_link_is_told_so(dseg, own_world, ddpm, tmp_path):

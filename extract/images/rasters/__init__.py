@@ -1,0 +1,1 @@
+"""Files of any number of channels and planes, read by rows."""
