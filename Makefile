@@ -8,6 +8,7 @@
 #   make test-lowest                the tests with the lowest versions that pyproject.toml allows
 #   make coverage                   the tests, and which lines they ran: ARGS="tests/store --cov=dseg.store"
 #   make check                      ruff and mypy
+#   make docs                       the site of the documentation, in site/; any broken link ends it
 #   make bench                      every stage against the published way (about 13 minutes)
 #   make soak                       damage and interrupt everything, again and again (about two hours)
 #   make bench-fit DATA=folder      curves of mIoU by length of training; says how long, resumes
@@ -32,7 +33,7 @@ LOWEST := $(VENV)-lowest
 # Older builds of PyTorch bring gigabytes of CUDA: by default it stays at the pinned version.
 LOWEST_TORCH ?= $(TORCH)
 
-.PHONY: install demo test test-slow test-robustness test-lowest coverage check bench bench-fit soak clean
+.PHONY: install demo test test-slow test-robustness test-lowest coverage check docs bench bench-fit soak clean
 
 install: $(STAMP)
 
@@ -76,6 +77,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	mkdir -p $(VENV)/typed && ln -sfn "$(CURDIR)" $(VENV)/typed/dseg
 	cd $(VENV)/typed && "$(abspath $(BIN))/mypy" --config-file dseg/pyproject.toml $(PACKAGES)
+
+docs: $(STAMP)
+	$(BIN)/python docs/site/build.py --out site
 
 bench: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python benchmarks/predict.py

@@ -41,7 +41,7 @@ def named(requirements):
 
 
 BASE = named(PROJECT["dependencies"])
-EVERY = BASE | named(line for name in (*OPTIONAL, "bench") for line in EXTRAS[name])
+EVERY = BASE | named(line for name in (*OPTIONAL, "bench", "docs") for line in EXTRAS[name])
 
 
 def pins(name):

@@ -9,7 +9,7 @@ import click
 from ..console.options import existing_folder, output_options, overwrite_option
 from ..console.output import console_of
 from ..console.output import report as tell
-from ..console.places import existing_folder_or_url, storage_option
+from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 
 __all__ = ["report"]
 
@@ -24,8 +24,8 @@ __all__ = ["report"]
 )
 @click.option(
     "--labels",
-    type=existing_folder_or_url,
-    help="Folder of label maps; default: the one that the model was fitted on.",
+    type=existing_path_or_url,
+    help="Label maps, in any form; default: those that the model was fitted on.",
 )
 @click.option(
     "--images",
