@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...store.bounded_reader import bounded
 from ...store.errors import InputError
 from ...store.whole_file import write_whole
 
@@ -97,7 +98,7 @@ def read_mask(path: Path | str) -> NDArray[np.unsignedinteger]:
         If the file cannot be read as a PNG of class ids.
     """
     try:
-        with Image.open(path) as image:
+        with Path(path).open("rb") as file, Image.open(bounded(file)) as image:
             mode, mask = image.mode, np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"'{path}' cannot be read as a mask: {error}") from error

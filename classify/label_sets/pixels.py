@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...store.bounded_reader import bounded
 from ...store.errors import InputError
 from ...store.urls.errors import UrlError
 from ...store.urls.location import Location, at_hand
@@ -110,7 +111,7 @@ def read_pixels(file: Location, what: str) -> Pixels:
     if suffix in _ARRAYS:
         return _of_array(_loaded(file, suffix, what), what)
     try:
-        with file.open("rb") as opened, Image.open(opened, formats=_FORMATS) as image:
+        with file.open("rb") as plain, Image.open(bounded(plain), formats=_FORMATS) as image:
             pages = getattr(image, "n_frames", 1)
             if pages > 1:
                 raise InputError(
@@ -118,8 +119,8 @@ def read_pixels(file: Location, what: str) -> Pixels:
                 )
             if image.format == "PNG" and image.mode in ("1", "L", "P", "I", "I;16"):
                 return Pixels(*read_label_file(file, what.split(" '")[0]))
-            opened.seek(0)
-            lossless = image.format != "JPEG" and b"VP8 " not in opened.read(_HEAD)
+            plain.seek(0)
+            lossless = image.format != "JPEG" and b"VP8 " not in plain.read(_HEAD)
             return replace(_of_image(image, what), lossy=not lossless)
     except InputError:
         raise

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...store.bounded_reader import bounded
 from ...store.errors import InputError
 from ...store.geometry import Geometry, resize_nearest
 from ...store.urls.errors import UrlError
@@ -104,7 +105,7 @@ def _loaded(path: Location) -> NDArray[Any]:
 
 def _read_png(path: Location, what: str) -> tuple[NDArray[Any], bytes | None]:
     try:
-        with path.open("rb") as file, Image.open(file, formats=["PNG"]) as image:
+        with path.open("rb") as file, Image.open(bounded(file), formats=["PNG"]) as image:
             if image.mode not in ("1", "L", "P", "I", "I;16"):
                 raise InputError(
                     f"{what} is a colour image ({image.mode}): expected one channel "

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from ...store.bounded_reader import bounded
 from ...store.urls.location import Location
 from .formats import register_plugins, why_unknown
 from .levels import is_deep, native_values, own_white
@@ -52,7 +53,8 @@ def opened(
     if isinstance(path, Path) and path.exists() and not path.is_file():
         raise UnreadableImage(f"'{name}' is no regular file: is it a pipe or a device?")
     try:
-        with decoding(name), path.open("rb") as file, pillow_limit(reading.most_pixels):
+        with decoding(name), path.open("rb") as plain, pillow_limit(reading.most_pixels):
+            file = bounded(plain)
             head = file.read(64)
             register_plugins(head)
             raster = _named_parts(path, reading) if is_tiff(head) else None

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ...classify.inference.mask_files import read_mask
+from ...store.bounded_reader import bounded
 from ...store.errors import InputError
 from ...store.json_lines import damaged_lines
 from ...store.urls.walking import every_file
@@ -72,7 +73,7 @@ class MasksSubject(Subject):
             if file.suffix == ".npy":
                 np.load(file, allow_pickle=False)
             else:
-                with Image.open(file) as picture:
+                with file.open("rb") as opened, Image.open(bounded(opened)) as picture:
                     picture.load()
         except (InputError, OSError, ValueError, EOFError) as error:
             return f"cannot be read: {error}"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ....store.bounded_reader import bounded
 from ....store.errors import InputError
 from ....store.urls.location import Location
 from ..files.format import MaskToWrite
@@ -70,7 +71,7 @@ class Georeference:
             If the file cannot be read, or its tags are damaged.
         """
         try:
-            with path.open("rb") as file, Image.open(file) as image:
+            with path.open("rb") as file, Image.open(bounded(file)) as image:
                 found = dict(getattr(image, "tag_v2", {}).items())
                 size = (image.height, image.width)
         except Exception as error:  # whatever a decoder makes of damaged bytes
