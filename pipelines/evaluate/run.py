@@ -1,6 +1,6 @@
 """``dseg evaluate``: how well masks agree with label maps."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +58,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     found = match_labels(masks, config.labels, wanted, what, images, progress, options)
     labels, named, ignore = found.entries, found.classes, found.ignore
     if not records:
-        masks = _opened(config, found.table, progress).entries
+        masks = _opened(config, labels, found.table, progress).entries
     mask_survey = LabelSurvey(f"the {what}", ignore)
     label_survey = LabelSurvey(found.where, ignore)
     n_classes = MAX_UNNAMED_CLASSES if named is None else len(named)
@@ -123,10 +123,12 @@ def _masks(folder: Location, records: Mapping[str, Mapping[str, Any]]) -> Mappin
     return {stem: LabelEntry(stem, path, PLAIN, "mask") for stem, path in found.items()}
 
 
-def _opened(config: EvaluateConfig, table: ClassTable | None, progress: Progress) -> LabelSet:
+def _opened(
+    config: EvaluateConfig, labels: Collection[str], table: ClassTable | None, progress: Progress
+) -> LabelSet:
     """Return masks that others wrote, in whatever form: colours and ids are as in label maps."""
     options = LabelOptions(config.ignore, what="mask", complete=False)
-    masks = open_label_set(config.masks, options=options, table=table)
+    masks = open_label_set(config.masks, labels, options=options, table=table)
     if masks.described:
         progress.say(f"'{config.masks}': {masks.described}")
     for note in masks.notes:

@@ -156,6 +156,16 @@ def test_all_outputs_and_the_manifest(dseg, world, store, model, tmp_path):
             assert overlay.size == mask.shape[::-1]
 
 
+def test_masks_without_their_manifest_are_scored_too(dseg, world, store, model, tmp_path):
+    """Other files in their folder, such as uncertainty, are no masks."""
+    assert dseg("predict", store, "--model", model, "--uncertainty").code == 0
+    with_it = json.loads(dseg("evaluate", "masks", world.truth, "--json").out)
+    (tmp_path / "masks/predictions.jsonl").unlink()
+    without = dseg("evaluate", "masks", world.truth, "--json")
+    assert without.code == 0, without.err
+    assert json.loads(without.out)["iou"] == with_it["iou"]
+
+
 def test_predict_goes_on_where_it_stopped(dseg, world, store, model, tmp_path):
     (tmp_path / "some.txt").write_text("p0\np1\n")
     assert "2 masks written" in dseg("predict", store, "--model", model, "--list", "some.txt").out

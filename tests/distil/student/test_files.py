@@ -13,6 +13,7 @@ from dseg.distil.student.files import (
     write_student,
 )
 from dseg.distil.student.view import View
+from dseg.extract.images.reading_spec import ReadingSpec
 from dseg.store.errors import DsegError, InputError
 
 
@@ -24,7 +25,7 @@ def student():
     facts = {"steps": 7, "seconds": 1.5}
     classes = named_classes(["sea", "sun", "boat"])
     extra = {"images": ["a"], "images_sha256": ["cd"]}
-    return Student(network, "fpn", classes, View(96), 4095, about, facts, extra)
+    return Student(network, "fpn", classes, View(96), ReadingSpec(white=4095), about, facts, extra)
 
 
 def test_what_is_read_is_what_was_written(student, tmp_path):
@@ -34,7 +35,7 @@ def test_what_is_read_is_what_was_written(student, tmp_path):
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert not read.network.training
-    for name in ("kind", "classes", "view", "white", "teacher", "training", "extra"):
+    for name in ("kind", "classes", "view", "reading", "teacher", "training", "extra"):
         assert getattr(read, name) == getattr(student, name)
     assert {path.name for path in (tmp_path / "s").iterdir()} == {
         STUDENT_FOLDER.json,

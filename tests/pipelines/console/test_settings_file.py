@@ -70,7 +70,7 @@ def test_a_table_that_looks_like_none_is_told(dseg, store, world, tmp_path):
     (tmp_path / "dseg.toml").write_text("[tool.black]\nline-length = 100\n")
     told = fit(dseg, store, world)
     assert told.code == 0
-    assert "has a table 'tool', but dseg has no such command: use [curve], [demo]" in told.err
+    assert "has a table 'tool', but dseg has no such command: use [convert], [curve]" in told.err
 
 
 @pytest.mark.parametrize("text", ["[fit]\nmembrs = 2\n", "[fit\n", "[fitt]\nmembers = 2\n"])

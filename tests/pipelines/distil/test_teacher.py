@@ -6,7 +6,7 @@ import torch
 from dseg.distil.data.soft_labels import read_soft_label
 from dseg.distil.student.view import View
 from dseg.extract.images.files import find_images
-from dseg.extract.images.reading import image_size, sha256_of
+from dseg.extract.images.reading import PLAIN, image_size, sha256_of
 from dseg.pipelines.console.progress import Progress
 from dseg.pipelines.distil.sources import Unlabelled
 from dseg.pipelines.distil.teacher import SoftLabels
@@ -30,7 +30,7 @@ def teach(world, model, tmp_path):
         soft = SoftLabels(tmp_path / "soft", view)
         soft.folder.mkdir(exist_ok=True)
         assert soft.make(teacher, source, images, Progress()) == {}
-        return soft.examples(images, 65535)
+        return soft.examples(images, PLAIN)
 
     return run
 
