@@ -20,9 +20,9 @@ from ...store.names import composed
 from ...store.urls.location import Location
 from ..console.progress import Progress
 from ..inputs.image_list import named, read_list, select
-from ..masks.mask_folder import fingerprint
 from ..masks.open_manifest import open_manifest
 from ..masks.open_model import files_of_model, open_mask_model
+from ..masks.recipe import fingerprint, made_by, of_network_size
 from .config import ConvertConfig, ConvertSummary
 
 __all__ = ["convert"]
@@ -96,7 +96,7 @@ def _refuse_to_replace(config: ConvertConfig) -> None:
 
 def _refuse_small(config: ConvertConfig, records: Records) -> None:
     """Refuse masks of the network's size, which do not lie on the images."""
-    if any(str(record.get("recipe")).endswith("-paper") for record in records.values()):
+    if any(of_network_size(record.get("recipe")) for record in records.values()):
         raise InputError(
             f"'{config.masks}' holds masks of the network's size (predict --paper), which do not "
             "fit on the images: predict them without --paper"
@@ -123,7 +123,7 @@ def _made(records: Records) -> bool:
     if not records or not files or not all(path.is_file() for path in files):
         return False
     model = fingerprint(_DEFAULT_MODEL)
-    return all(str(record.get("recipe")).startswith(model) for record in records.values())
+    return all(made_by(record.get("recipe"), model) for record in records.values())
 
 
 def _names(config: ConvertConfig, records: Records) -> dict[str, str]:

@@ -13,9 +13,9 @@ from ...extract.images.reading_spec import ReadingSpec
 from ...store.errors import DsegError, InputError
 from ..console.progress import Progress
 from ..features.sources import ImageFilesSource
-from ..masks.mask_folder import fingerprint
 from ..masks.mask_model import ImageOptions, MaskModel
 from ..masks.open_model import open_mask_model
+from ..masks.recipe import fingerprint
 from .config import DistilConfig
 from .material import Kind, reading_settings, view_of
 from .sources import Labelled, Unlabelled, labelled_images, unlabelled

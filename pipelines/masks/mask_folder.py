@@ -1,6 +1,5 @@
 """A folder of masks: its files, which of them this model wrote, and how new ones are written."""
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy
@@ -31,15 +30,13 @@ from ...store.urls.walking import within
 from ..inputs.image_list import named
 from .manifest import FILE, KINDS, SHA256, same_prediction
 from .open_manifest import open_manifest
-from .open_model import files_of_model
 from .placing import Placing
+from .recipe import masks_key
 
 __all__ = [
     "MaskOptions",
     "MaskFolder",
     "StagedFiles",
-    "fingerprint",
-    "masks_key",
     "refuse_inside_images",
     "refuse_model_or_store",
 ]
@@ -117,20 +114,6 @@ def refuse_inside_images(images: ImageFiles, out: Location) -> None:
             f"'{out}' contains the image '{among[0].name}', so masks written there would be "
             "read as images in the next run: give another --out"
         )
-
-
-def fingerprint(folder: Path) -> str:
-    """Return a sha256 of the files of a model, which identifies it."""
-    digest = hashlib.sha256()
-    for path in files_of_model(folder):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def masks_key(model: str, *, paper: bool, min_size: int = 0) -> str:
-    """Return what identifies how masks were made: the ``recipe`` of a manifest's record."""
-    made = f"{model}-min{min_size}" if min_size > 1 else model
-    return f"{made}-paper" if paper else made
 
 
 @dataclass(frozen=True)

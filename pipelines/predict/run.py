@@ -35,14 +35,13 @@ from ..masks.ensemble_model import is_store
 from ..masks.mask_folder import (
     MaskFolder,
     MaskOptions,
-    fingerprint,
-    masks_key,
     refuse_inside_images,
     refuse_model_or_store,
 )
 from ..masks.mask_model import MaskModel
 from ..masks.open_manifest import open_manifest
 from ..masks.open_model import open_mask_model
+from ..masks.recipe import fingerprint, masks_key
 from ..masks.training_set import LEARNT_KEY, TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
 from .config import PredictConfig, PredictSummary

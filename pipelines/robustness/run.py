@@ -24,8 +24,9 @@ from ..console.optional_packages import require
 from ..console.progress import Advance, Progress
 from ..inputs.image_list import read_list
 from ..inputs.image_survey import report_skipped_files, survey_images, warn_if_dark
-from ..masks.mask_folder import fingerprint, refuse_inside_images
+from ..masks.mask_folder import refuse_inside_images
 from ..masks.open_model import open_mask_model
+from ..masks.recipe import fingerprint
 from ..masks.training_set import TrainingSet
 from ..training.memory import peak_resident, return_freed_memory
 from .config import RobustnessConfig, RobustnessSummary

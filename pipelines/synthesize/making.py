@@ -17,9 +17,9 @@ from ...store.names import stem_of
 from ..console.progress import Advance, Progress
 from ..features.sources import ImageFilesSource, Segmentable
 from ..inputs.image_list import named
-from ..masks.mask_folder import fingerprint
 from ..masks.mask_model import ImageOptions, MaskModel, Segment
 from ..masks.open_model import open_mask_model
+from ..masks.recipe import fingerprint
 from ..masks.segmenter import segmented
 from .config import SynthesizeConfig
 from .folder import IMAGES, SyntheticFolder

@@ -13,8 +13,8 @@ from ....classify.labels.label_maps import read_label_file
 from ....store.errors import InputError
 from ....store.urls.location import Location
 from ...inputs.image_list import named
-from ...masks.mask_folder import fingerprint
 from ...masks.open_manifest import open_manifest
+from ...masks.recipe import fingerprint, made_by, of_network_size
 from ...masks.training_set import TrainingSet
 
 __all__ = ["MOST_CANDIDATES", "Candidate", "Predicted", "open_predicted"]
@@ -88,11 +88,16 @@ def open_predicted(folder: Location, model: Path, extra: Mapping[str, Any]) -> P
     if not records:
         raise InputError(f"'{folder}' has no masks of `dseg predict`: give its --out")
     own = fingerprint(model)
-    foreign = [stem for stem, record in records.items() if record.get("recipe") != own]
+    foreign = [stem for stem, one in records.items() if not made_by(one.get("recipe"), own)]
     if foreign:
         raise InputError(
             f"'{folder}' has masks of {named(foreign)} that '{model}' did not make: predict with "
             "this model, into a folder of its own"
+        )
+    if any(of_network_size(record.get("recipe")) for record in records.values()):
+        raise InputError(
+            f"'{folder}' has masks of the network's size (predict --paper), which do not lie on "
+            "the images: predict without --paper"
         )
     known = TrainingSet.of(extra)
     new = {s: r for s, r in records.items() if known.has(s, r["sha256"]) is not True}

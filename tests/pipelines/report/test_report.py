@@ -9,6 +9,8 @@ import html5lib
 import numpy as np
 import pytest
 from dseg.classify.inference.mask_files import read_mask
+from dseg.pipelines.predict.config import PredictConfig
+from dseg.pipelines.predict.run import predict
 from dseg.pipelines.report.config import ReportConfig
 from dseg.pipelines.report.run import MOST_BYTES, report
 from hostile_names import LABELLED, NAMES, STEMS
@@ -193,6 +195,13 @@ def test_changed_label_maps_are_told(made, tmp_path):
     assert "Give the folder of the images (--images)" in page.text
 
 
+def test_masks_without_specks_are_the_models_too(dseg, made, tmp_path):
+    words = ("--model", made.model, "--min-size", 9, "--out", "masks")
+    assert dseg("predict", made.store, *words).code == 0
+    told = dseg("report", made.model, "--masks", "masks", "--out", "page.html")
+    assert told.code == 0, told.err
+
+
 def refusals(made, root):
     """Each wrong call with words of its answer."""
     shutil.copytree(made.held_out, root / "damaged")
@@ -212,6 +221,9 @@ def refusals(made, root):
     (root / "empty").mkdir()
     yield ("--folds-out", made.held_out, "--labels", root / "empty"), "has no label map of"
     yield ("--masks", made.held_out), "did not make: predict with this model"
+    config = PredictConfig((made.store,), made.model, root / "paper", paper=True)
+    predict(config)
+    yield ("--masks", config.out), "has masks of the network's size (predict --paper)"
     yield ("--masks", root / "empty"), "has no masks of `dseg predict`"
     yield ("--images", root / "empty"), "no image in"
 
