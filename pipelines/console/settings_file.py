@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ...store.texts import read_text
-from .options import NUMBERS
+from .values import NUMBERS
 
 __all__ = ["FILE", "read_settings"]
 

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from ..console.options import (
-    existing_folder,
     ignore_option,
     list_option,
     min_size_option,
@@ -16,6 +15,7 @@ from ..console.options import (
 )
 from ..console.output import console_of, report
 from ..console.places import existing_folder_or_url, storage_option
+from ..console.values import existing_folder
 
 __all__ = ["FORMATS", "convert"]
 

@@ -6,11 +6,8 @@ from typing import Any
 import click
 
 from ..console.options import (
-    NUMBERS,
     device_option,
     dry_run_option,
-    existing_file,
-    folder,
     ignore_option,
     layers_option,
     list_option,
@@ -22,6 +19,7 @@ from ..console.options import (
 from ..console.output import console_of, report
 from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from ..console.unused_options import refuse_idle_training
+from ..console.values import NUMBERS, existing_file, folder
 
 __all__ = ["curve"]
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from ..console.options import device_option, folder, output_options, overwrite_option
+from ..console.options import device_option, output_options, overwrite_option
 from ..console.output import console_of, report
 from ..console.scores import score_table
+from ..console.values import folder
 
 __all__ = ["demo"]
 

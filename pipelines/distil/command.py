@@ -6,16 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console.options import (
-    SEED,
-    TIME,
-    Finite,
     backbone_option,
     device_option,
     dry_run_option,
-    existing_file,
-    existing_folder,
-    existing_path,
-    folder,
     ignore_option,
     list_option,
     output_options,
@@ -24,6 +17,15 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
+from ..console.values import (
+    SEED,
+    TIME,
+    Finite,
+    existing_file,
+    existing_folder,
+    existing_path,
+    folder,
+)
 from ..inputs.reading_options import max_pixels_option
 
 if TYPE_CHECKING:  # what it imports is for its run

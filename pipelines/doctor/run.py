@@ -70,8 +70,8 @@ def _odd(locks: bool | None) -> list[str]:
         )
     if (memory := free_memory()) < _LEAST_MEMORY:
         found.append(
-            f"only {memory / 1e9:.1f} GB of memory are free, and the default features take about "
-            "1 GB: end other programs, or extract with a smaller --size"
+            f"only {memory / 1e9:.1f} GB of memory are free, of which the three commands take 0.6 "
+            "and more: end other programs, or see first what a run takes (--dry-run)"
         )
     for folder, free in disks().items():
         if free < _LEAST_DISK:

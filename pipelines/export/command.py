@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from ..console.options import existing_folder, output_options, overwrite_option
+from ..console.options import output_options, overwrite_option
 from ..console.output import console_of, report
+from ..console.values import existing_folder
 
 __all__ = ["export"]
 

@@ -10,15 +10,10 @@ from click.core import ParameterSource
 from ...extract.checkpoints.builtin import BUILTIN, FILTERS, IMAGENET
 from ..cluster.client import ClusterOptions
 from ..console.options import (
-    NUMBERS,
-    SEED,
-    SHARD,
-    SIZES,
     checkpoint_options,
     cluster_options,
     device_option,
     dry_run_option,
-    existing_folder,
     list_option,
     output_options,
     overwrite_option,
@@ -29,6 +24,7 @@ from ..console.output import console_of, next_command, report
 from ..console.places import existing_path_or_url, folder_or_url, storage_option
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle, written
+from ..console.values import NUMBERS, SEED, SHARD, SIZES, existing_folder
 from ..inputs.reading_options import reading_options, taken_choice
 
 __all__ = ["extract"]

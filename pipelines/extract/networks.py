@@ -11,7 +11,7 @@ from ...extract.networks.options import BackboneOptions, UnsupportedOptionError
 from ...extract.protocol import Backbone
 from ...store.errors import InputError
 from ...store.spec import Fit
-from ..console.options import parse_sizes
+from ..console.values import parse_sizes
 
 __all__ = ["NetworkInput", "default_networks", "load_networks", "network_inputs"]
 

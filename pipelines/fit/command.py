@@ -10,7 +10,6 @@ from ..console.options import (
     cluster_options,
     device_option,
     dry_run_option,
-    folder,
     ignore_option,
     layers_option,
     list_option,
@@ -23,6 +22,7 @@ from ..console.output import console_of, next_command, report
 from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle, refuse_idle_training
+from ..console.values import folder
 
 if TYPE_CHECKING:  # what it imports is for its run
     from .config import FitSummary

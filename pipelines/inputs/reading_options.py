@@ -8,7 +8,7 @@ import click
 
 from ...extract.images.rasters.planes import PlaneChoice
 from ...extract.images.reading_spec import MOST_PIXELS
-from ..console.options import Parsed
+from ..console.values import Parsed
 
 __all__ = ["max_pixels_option", "reading_options", "taken_choice"]
 

@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..console.options import (
-    existing_file,
-    ignore_option,
-    list_option,
-    output_options,
-    overwrite_option,
-)
+from ..console.options import ignore_option, list_option, output_options, overwrite_option
 from ..console.output import MOST_LISTED, console_of, next_command, report
 from ..console.places import existing_path_or_url, storage_option
+from ..console.values import existing_file
 
 if TYPE_CHECKING:
     from .config import CheckSummary

@@ -7,14 +7,13 @@ import click
 
 from ..cluster.client import ClusterOptions
 from ..console.options import (
-    SHARD,
     backbone_option,
     cluster_options,
     device_option,
     dry_run_option,
-    existing_folder,
     list_option,
     min_size_option,
+    model_option,
     output_options,
     overwrite_option,
     resources_option,
@@ -31,6 +30,7 @@ from ..console.places import (
 )
 from ..console.progress import Console
 from ..console.unused_options import refuse_idle
+from ..console.values import SHARD
 from ..inputs.reading_options import max_pixels_option
 
 if TYPE_CHECKING:
@@ -41,13 +41,7 @@ __all__ = ["predict"]
 
 @click.command()
 @click.argument("sources", type=existing_path_or_url, nargs=-1)
-@click.option(
-    "--model",
-    type=existing_folder,
-    default="model",
-    show_default=True,
-    help="Folder of the model, from `dseg fit`.",
-)
+@model_option
 @click.option(
     "--out",
     type=folder_or_url,

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console.options import (
-    SEED,
-    TIME,
-    Finite,
     device_option,
     dry_run_option,
-    existing_folder,
-    folder,
     list_option,
     output_options,
     run_options,
@@ -20,6 +15,7 @@ from ..console.options import (
     white_option,
 )
 from ..console.output import console_of, next_command, report
+from ..console.values import SEED, TIME, Finite, existing_folder, folder
 from ..inputs.reading_options import reading_options, taken_choice
 
 if TYPE_CHECKING:  # what it imports is for its run

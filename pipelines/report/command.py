@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from ..console.options import existing_folder, output_options, overwrite_option
+from ..console.options import output_options, overwrite_option
 from ..console.output import console_of
 from ..console.output import report as tell
 from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
+from ..console.values import existing_folder
 
 __all__ = ["report"]
 

@@ -6,19 +6,15 @@ from typing import Any
 import click
 
 from ..console.options import (
-    NUMBERS,
-    SEED,
     device_option,
     dry_run_option,
-    existing_folder,
-    existing_path,
-    folder,
     ignore_option,
     list_option,
     output_options,
     overwrite_option,
 )
 from ..console.output import console_of, report
+from ..console.values import NUMBERS, SEED, existing_folder, existing_path, folder
 
 __all__ = ["robustness"]
 

@@ -8,17 +8,15 @@ import click
 from ...extract.checkpoints.builtin import BUILTIN
 from ..console.generation import gather_generation
 from ..console.options import (
-    SEED,
-    SHARD,
     checkpoint_options,
     device_option,
     dry_run_option,
-    folder,
     output_options,
     overwrite_option,
     sampler_options,
 )
 from ..console.output import console_of, next_command, report
+from ..console.values import SEED, SHARD, folder
 
 __all__ = ["sample"]
 

@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console.options import (
-    SEED,
     device_option,
     dry_run_option,
-    folder,
     ignore_option,
     list_option,
     memory_option,
@@ -19,6 +17,7 @@ from ..console.options import (
 from ..console.output import console_of, report
 from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from ..console.unused_options import refuse_idle
+from ..console.values import SEED, folder
 
 if TYPE_CHECKING:  # what it imports is for its run
     from .config import SelectSummary

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..console.options import device_option, existing_folder, list_option, output_options
+from ..console.options import device_option, list_option, model_option, output_options
 from ..console.output import console_of, report
 from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 
@@ -18,13 +18,7 @@ __all__ = ["suggest"]
 
 @click.command()
 @click.argument("stores", type=existing_folder_or_url, nargs=-1)
-@click.option(
-    "--model",
-    type=existing_folder,
-    default="model",
-    show_default=True,
-    help="Folder of the model, from `dseg fit`.",
-)
+@model_option
 @click.option(
     "--count",
     type=click.IntRange(min=1),

@@ -9,14 +9,12 @@ import click
 from ..cluster.client import ClusterOptions
 from ..console.generation import gather_generation
 from ..console.options import (
-    SEED,
-    Finite,
     backbone_option,
     checkpoint_options,
     cluster_options,
     device_option,
     dry_run_option,
-    existing_folder,
+    model_option,
     output_options,
     overwrite_option,
     resources_option,
@@ -24,18 +22,13 @@ from ..console.options import (
 )
 from ..console.output import console_of, next_command, report
 from ..console.unused_options import refuse_idle
+from ..console.values import SEED, Finite
 
 __all__ = ["synthesize"]
 
 
 @click.command()
-@click.option(
-    "--model",
-    type=existing_folder,
-    default="model",
-    show_default=True,
-    help="Folder of the model, from `dseg fit`, which segments the images.",
-)
+@model_option
 @click.option("--count", type=click.IntRange(1), required=True, help="Number of images.")
 @click.option(
     "--out",

@@ -5,15 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..console.options import (
-    backbone_option,
-    device_option,
-    existing_folder,
-    folder,
-    output_options,
-)
+from ..console.options import backbone_option, device_option, output_options
 from ..console.output import MOST_LISTED, console_of, report
 from ..console.unused_options import refuse_idle
+from ..console.values import existing_folder, folder
 
 if TYPE_CHECKING:
     from .config import VerifySummary

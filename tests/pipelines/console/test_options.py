@@ -2,7 +2,7 @@
 
 import click
 import pytest
-from dseg.pipelines.console.options import BYTES, NAMES, NUMBERS, SHARD, SIZES, TIME
+from dseg.pipelines.console.values import BYTES, NAMES, NUMBERS, SHARD, SIZES, TIME
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import click
 import pytest
-from dseg.pipelines.console.options import NUMBERS
 from dseg.pipelines.console.settings_file import read_settings
+from dseg.pipelines.console.values import NUMBERS
 
 
 @click.group()

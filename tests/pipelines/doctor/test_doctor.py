@@ -85,8 +85,8 @@ def test_little_memory(limited):
     found = json.loads(limited("ulimit -m 1000000", "--no-self-test", "--json").stdout)
     assert found["works"]
     assert found["problems"] == [
-        "only 1.0 GB of memory are free, and the default features take about 1 GB: end other "
-        "programs, or extract with a smaller --size"
+        "only 1.0 GB of memory are free, of which the three commands take 0.6 and more: end other "
+        "programs, or see first what a run takes (--dry-run)"
     ]
 
 

@@ -3,8 +3,8 @@
 import sys
 
 import pytest
-from dseg.pipelines.console.options import TIME
 from dseg.pipelines.console.progress import Console
+from dseg.pipelines.console.values import TIME
 from dseg.pipelines.main import cli
 from dseg.pipelines.training.progress_bar import remaining, training_bar
 from dseg.pretrain.network.presets import PRESETS
