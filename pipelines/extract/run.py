@@ -102,7 +102,8 @@ def _extracted(
             outcome = _over_cluster(client, config, writer, key, parts, progress)
         outcome.unchanged += as_before
         _add(outcome, lacking, summary)
-        images.remember(target)
+        if parts:  # else all files are as they are remembered
+            images.remember(target)
     return summary
 
 
