@@ -9,6 +9,7 @@ import torch
 from ...classify.annotations.files.format import ClassToWrite, MaskToWrite
 from ...classify.annotations.registry import format_named, write_annotations
 from ...classify.inference.specks import remove_specks
+from ...classify.label_sets.class_table import BACKGROUNDS
 from ...classify.label_sets.files import find_label_files
 from ...classify.labels.checks import check_ids
 from ...classify.labels.classes import Classes, load_classes
@@ -29,7 +30,6 @@ __all__ = ["convert"]
 
 Records = Mapping[str, Mapping[str, object]]
 
-_BACKGROUND = frozenset({"background", "_background_"})
 _DEFAULT_MODEL = Path("model")
 
 
@@ -154,7 +154,7 @@ def _paths(config: ConvertConfig, records: Records) -> Mapping[str, Location]:
 
 def _left_out(config: ConvertConfig, classes: Classes) -> tuple[str, ...]:
     if not config.leave_out:
-        return tuple(name for name in classes.names if name.casefold() in _BACKGROUND)
+        return tuple(name for name in classes.names if name.lower() in BACKGROUNDS)
     given = [composed(name) for name in config.leave_out]
     unknown = [name for name in given if name not in classes.names]
     if unknown:
