@@ -215,7 +215,7 @@ def _checked(xy: object) -> NDArray[np.float64]:
     found = np.asarray(xy, np.float64)
     if not (np.abs(found) <= MOST_COORDINATE).all():
         raise InputError(
-            f"a ROI has a coordinate beyond {MOST_COORDINATE:.0e}, or none that counts"
+            f"a ROI has a coordinate that is not finite, or beyond {MOST_COORDINATE:.0e} pixels"
         )
     return found
 
