@@ -76,7 +76,8 @@ def convert(config: ConvertConfig, progress: Progress | None = None) -> ConvertS
 
 def _refuse_to_replace(config: ConvertConfig) -> None:
     """Refuse to remove what may be something else: a folder always, a file unless told to."""
-    is_folder = format_named(config.to).target == "folder"
+    kind = format_named(config.to)
+    is_folder = kind.target == "folder"
     if is_folder and not is_free(config.out):
         raise InputError(
             f"'{config.out}' exists already, and --to {config.to} writes a folder: give another "
@@ -85,8 +86,7 @@ def _refuse_to_replace(config: ConvertConfig) -> None:
     if not is_folder and config.out.is_dir():
         raise InputError(
             f"'{config.out}' is a folder, but --to {config.to} writes a file: give the name of a "
-            "file, such as "
-            f"'{config.out / ('masks' + format_named(config.to).suffix)}'"
+            f"file, such as '{config.out / ('masks' + kind.suffix)}'"
         )
     if not is_folder and config.out.exists() and not config.overwrite:
         raise InputError(

@@ -26,7 +26,9 @@ from ..shapes.limits import MOST_PIXELS, whole_number
 
 __all__ = ["attributes_of", "read_plane"]
 
-_MOST_CHUNK = 2**30  # bytes
+_MOST_CHUNK = 2**30
+"""Bytes of a chunk, unpacked: a plane of the most pixels in one chunk of 32 bits has 0.7 GB."""
+
 _PACKED = ("blosc", "gzip", "lz4", "zlib", "zstd")
 _PLAIN = ("bytes", "transpose", "crc32c")
 _MISSING = 2**64 - 1  # in the index of a shard
