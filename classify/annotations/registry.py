@@ -75,7 +75,7 @@ def _candidates(path: Path) -> Iterator[Candidate]:
     yield whole
     if whole.head.startswith(b"PK") and _format_of(whole) is None:
         yield from _zipped(path)
-    if not path.is_dir() or _format_of(Candidate(path)) is not None:
+    if not path.is_dir() or _format_of(whole) is not None:
         return
     for parent, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -105,7 +105,7 @@ def _zipped(path: Path) -> Iterator[Candidate]:
 
 
 def _format_of(candidate: Candidate) -> Format | None:
-    matching = [kind for kind in FORMATS if kind.recognise(candidate)]
+    matching = [kind for kind in FORMATS if kind.recognise and kind.recognise(candidate)]
     if len(matching) > 1:
         titles = " and ".join(kind.title for kind in matching)
         raise InputError(f"'{candidate.path}' may be {titles}: dseg cannot tell which")
@@ -113,8 +113,7 @@ def _format_of(candidate: Candidate) -> Format | None:
 
 
 def _read(kind: Format, candidate: Candidate) -> Annotations:
-    if kind.read is None:
-        raise InputError(f"'{candidate.path}' is {kind.title}, which dseg writes but does not read")
+    assert kind.read is not None  # as of all that are recognised
     try:
         return kind.read(candidate)
     except InputError as error:

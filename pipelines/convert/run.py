@@ -9,6 +9,7 @@ import torch
 from ...classify.annotations.files.format import ClassToWrite, MaskToWrite
 from ...classify.annotations.registry import format_named, write_annotations
 from ...classify.inference.specks import remove_specks
+from ...classify.label_sets.class_table import BACKGROUNDS
 from ...classify.label_sets.files import find_label_files
 from ...classify.labels.checks import check_ids
 from ...classify.labels.classes import Classes, load_classes
@@ -29,7 +30,6 @@ __all__ = ["convert"]
 
 Records = Mapping[str, Mapping[str, object]]
 
-_BACKGROUND = frozenset({"background", "_background_"})
 _DEFAULT_MODEL = Path("model")
 
 
@@ -76,7 +76,8 @@ def convert(config: ConvertConfig, progress: Progress | None = None) -> ConvertS
 
 def _refuse_to_replace(config: ConvertConfig) -> None:
     """Refuse to remove what may be something else: a folder always, a file unless told to."""
-    is_folder = format_named(config.to).target == "folder"
+    kind = format_named(config.to)
+    is_folder = kind.target == "folder"
     if is_folder and not is_free(config.out):
         raise InputError(
             f"'{config.out}' exists already, and --to {config.to} writes a folder: give another "
@@ -85,8 +86,7 @@ def _refuse_to_replace(config: ConvertConfig) -> None:
     if not is_folder and config.out.is_dir():
         raise InputError(
             f"'{config.out}' is a folder, but --to {config.to} writes a file: give the name of a "
-            "file, such as "
-            f"'{config.out / ('masks' + format_named(config.to).suffix)}'"
+            f"file, such as '{config.out / ('masks' + kind.suffix)}'"
         )
     if not is_folder and config.out.exists() and not config.overwrite:
         raise InputError(
@@ -154,7 +154,7 @@ def _paths(config: ConvertConfig, records: Records) -> Mapping[str, Location]:
 
 def _left_out(config: ConvertConfig, classes: Classes) -> tuple[str, ...]:
     if not config.leave_out:
-        return tuple(name for name in classes.names if name.casefold() in _BACKGROUND)
+        return tuple(name for name in classes.names if name.lower() in BACKGROUNDS)
     given = [composed(name) for name in config.leave_out]
     unknown = [name for name in given if name not in classes.names]
     if unknown:

@@ -154,12 +154,12 @@ class Format:
         On the command line, such as "coco".
     title : str
         In messages, such as "COCO".
-    recognise : callable
+    recognise : callable, optional
         Says of a `Candidate` whether it is of the format, by its content. It may raise
-        `InputError` for one that is, but cannot be used.
+        `InputError` for one that is, but cannot be used. None of a format that is only written.
     read : callable, optional
         Returns the `Annotations` of a `Candidate` that was recognised; the words of its
-        `InputError` follow the file's name and a colon.
+        `InputError` follow the file's name and a colon. Given together with ``recognise``.
     write : callable, optional
         Is given masks, one after the other, the classes, where to write, and what is put before
         the name of each image. Where to write is a file that is to be made, or an empty folder,
@@ -179,7 +179,7 @@ class Format:
 
     name: str
     title: str
-    recognise: Callable[[Candidate], bool]
+    recognise: Callable[[Candidate], bool] | None = None
     read: Callable[[Candidate], Annotations] | None = None
     write: Writer | None = None
     target: Literal["file", "folder"] = "file"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ....store.errors import InputError
 from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
 from ..files.per_image import annotations_of, file_for, image_beside, image_name, without_ending
-from ..shapes.limits import MOST_COORDINATE, checked_points
+from ..shapes.limits import MOST_COORDINATE, checked_points, colour_in
 from ..shapes.model import Annotations, Area, Colour, Lines, Points, Polygon, Shape
 from ..shapes.outlines import outlines
 from .georeference import WGS84, Georeference, epsg_of, place_of
@@ -157,12 +157,10 @@ def _class_of(feature: Mapping[str, Any]) -> tuple[str | None, Colour | None]:
 
 def _colour(value: Mapping[str, Any]) -> Colour | None:
     colour, packed = value.get("color"), value.get("colorRGB")
-    if isinstance(colour, list) and len(colour) in (3, 4):
-        if all(type(part) is int and 0 <= part <= 255 for part in colour):
-            return colour[0], colour[1], colour[2]
-    elif type(packed) is int:  # alpha, red, green and blue in 32 bits, with a sign
+    if type(packed) is int and not isinstance(colour, list):
+        # alpha, red, green and blue in 32 bits, with a sign
         return packed >> 16 & 255, packed >> 8 & 255, packed & 255
-    return None
+    return colour_in(colour)
 
 
 _NO_CLASS = "they have no class"
@@ -293,6 +291,4 @@ def _feature(polygon: Polygon, one: ClassToWrite, place: Georeference | None) ->
 GEOJSON = Format(
     "geojson", _TITLE, _recognise, _read, _write, target="folder", orders_classes=False
 )
-GEOJSON_MAP = Format(
-    "geojson-map", "GeoJSON of a map", lambda candidate: False, write=_write_map, target="folder"
-)
+GEOJSON_MAP = Format("geojson-map", "GeoJSON of a map", write=_write_map, target="folder")

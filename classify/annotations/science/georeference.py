@@ -2,7 +2,7 @@
 
 A GeoTIFF is a TIFF with a few more tags: an affine map from pixels to the coordinates of a
 coordinate reference system (CRS), and the CRS's number in the EPSG registry. Both are read by
-Pillow; converting between two CRSs takes pyproj, of the extra ``geo``.
+Pillow; converting between two CRSs takes pyproj, of the extra ``labels``.
 
 References
 ----------

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
+from ..files.format import ClassToWrite, Format, MaskToWrite
 from ..files.per_image import file_for
 from .georeference import place_of
 
@@ -27,10 +27,6 @@ __all__ = ["GEOTIFF", "TIFF"]
 _DESCRIPTION, _METADATA, _NODATA = 270, 42112, 42113
 _SHORT, _DOUBLE, _ASCII = 3, 12, 2  # types of tags
 _TYPES = {34735: _SHORT} | dict.fromkeys((34737, _DESCRIPTION, _METADATA, _NODATA), _ASCII)
-
-
-def _recognise(candidate: Candidate) -> bool:
-    return False  # label maps in TIFF are no annotations
 
 
 def _write_tiff(
@@ -117,5 +113,6 @@ def _xml(text: str) -> str:
     return escape(plain, {'"': "&quot;"})
 
 
-TIFF = Format("tiff", "TIFF", _recognise, write=_write_tiff, target="folder")
-GEOTIFF = Format("geotiff", "GeoTIFF", _recognise, write=_write_geotiff, target="folder")
+# Only written: what is read of TIFF are label maps.
+TIFF = Format("tiff", "TIFF", write=_write_tiff, target="folder")
+GEOTIFF = Format("geotiff", "GeoTIFF", write=_write_geotiff, target="folder")

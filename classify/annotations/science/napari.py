@@ -27,7 +27,7 @@ from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
 from ..files.per_image import annotations_of, file_for, image_name, without_ending
 from ..shapes.bridges import bridged
 from ..shapes.figures import ellipse
-from ..shapes.limits import MOST_BYTES, MOST_COORDINATE
+from ..shapes.limits import MOST_BYTES, number_in
 from ..shapes.model import Annotations, Area, Lines, Points, Polygon, Shape
 from ..shapes.outlines import outlines
 
@@ -101,21 +101,11 @@ def _table(file: TextIO, file_class: str) -> _Table:
             kinds.append(row[kind])
         label = file_class if key is None else row[key].strip()
         labels.append(known.setdefault(label, label))
-        numbers.extend(_number(row[k]) for k in reversed(axes))
+        numbers.extend(number_in(row[k], columns[k]) for k in reversed(axes))
     if not labels:
         raise InputError("it has no points or shapes")
     xy = np.frombuffer(numbers, np.float64).reshape(-1, 2) + 0.5
     return _Table(columns, key is None, labels, xy, starts, None if kind is None else kinds)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(f"it has the coordinate '{text[:40]}', which is no number") from error
-    if not abs(value) <= MOST_COORDINATE:
-        raise InputError(f"it has the coordinate {value}: {MOST_COORDINATE:.0e} is the most")
-    return value
 
 
 def _points(table: _Table) -> list[Shape]:

@@ -21,7 +21,7 @@ from ....store.errors import InputError
 from ....store.names import why_unsafe
 from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
 from ..files.per_image import file_for, image_name, without_ending
-from ..shapes.limits import PixelBudget
+from ..shapes.limits import PixelBudget, colour_in
 from ..shapes.model import AnnotatedImage, Annotations, Bitmap, Colour, Shape
 from .zarr_arrays import attributes_of, read_plane
 
@@ -99,13 +99,9 @@ def _named(attributes: dict[str, Any]) -> dict[int, tuple[str | None, Colour | N
         texts = [one[key] for key in _NAME_KEYS if isinstance(one.get(key), str) and one[key]]
         found[one["label-value"]] = (texts[0] if texts else None, None)
     for one in _entries(described.get("colors")):
-        rgba, value = one.get("rgba"), one["label-value"]
-        if (
-            isinstance(rgba, list)
-            and len(rgba) == 4
-            and all(type(part) is int and 0 <= part <= 255 for part in rgba)
-        ):
-            found[value] = (found.get(value, (None, None))[0], (rgba[0], rgba[1], rgba[2]))
+        colour, value = colour_in(one.get("rgba")), one["label-value"]
+        if colour is not None:
+            found[value] = (found.get(value, (None, None))[0], colour)
     return found
 
 

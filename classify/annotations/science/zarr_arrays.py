@@ -20,15 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....store.errors import InputError
+from ....store.format.zstd_frames import unpacked_size
 from ....store.texts import object_in
 from ..shapes.limits import MOST_PIXELS, whole_number
 
 __all__ = ["attributes_of", "read_plane"]
 
-_MOST_CHUNK = 2**30  # bytes
+_MOST_CHUNK = 2**30
+"""Bytes of a chunk, unpacked: a plane of the most pixels in one chunk of 32 bits has 0.7 GB."""
+
 _PACKED = ("blosc", "gzip", "lz4", "zlib", "zstd")
 _PLAIN = ("bytes", "transpose", "crc32c")
 _MISSING = 2**64 - 1  # in the index of a shard
+_CHECKSUM = 4  # bytes that the codec crc32c adds
 _STEP = 2**20
 
 
@@ -201,12 +205,15 @@ def _unpacked(opened: Any, length: int, packing: str | None, most: int) -> int:
     """Return to how many bytes a chunk says that it unpacks, or does, as far as ``most``."""
     if packing in ("gzip", "zlib"):
         return _inflated(opened.read(length), most)
-    head = opened.read(min(length, 18))
+    if packing == "zstd":
+        stated = unpacked_size(opened.read(length))
+        if stated is None:
+            raise InputError("one of its chunks is damaged, or is not one frame of a stated size")
+        return stated
+    head = opened.read(min(length, 8))
     if packing == "blosc":
         return int.from_bytes(head[4:8], "little")
-    if packing == "lz4":
-        return int.from_bytes(head[:4], "little")
-    return _of_zstd(head) if packing == "zstd" else 0
+    return int.from_bytes(head[:4], "little") if packing == "lz4" else 0
 
 
 def _inflated(data: bytes, most: int) -> int:
@@ -217,15 +224,5 @@ def _inflated(data: bytes, most: int) -> int:
             data = unpacking.unconsumed_tail
     except zlib.error as error:
         raise InputError(f"one of its chunks is damaged: {error}") from error
-    return total + len(unpacking.unused_data) * 1032  # a further member: the most it can be
-
-
-def _of_zstd(head: bytes) -> int:
-    """Return the size that a frame states (RFC 8878, 3.1.1.1); a huge one if it states none."""
-    if len(head) < 6:
-        return 0
-    flags = head[4]
-    single = flags >> 5 & 1
-    at = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
-    size = (single, 2, 4, 8)[flags >> 6]
-    return int.from_bytes(head[at : at + size], "little") + 256 * (size == 2) if size else 2**64
+    further = max(len(unpacking.unused_data) - _CHECKSUM, 0)
+    return total + further * 1032  # a further member: the most it can be

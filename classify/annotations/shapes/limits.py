@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ....store.errors import InputError
 from ....store.format.bounds import MOST_PIXELS
-from .model import Bitmap
+from .model import Bitmap, Colour
 from .packed import packed
 
 __all__ = [
@@ -19,7 +19,9 @@ __all__ = [
     "PixelBudget",
     "checked_points",
     "checked_size",
+    "colour_in",
     "number",
+    "number_in",
     "whole_number",
 ]
 
@@ -112,6 +114,30 @@ def number(value: object, what: str) -> float:
             return float(value)
         raise InputError(f"its {what} is {_short(value)}: {MOST_COORDINATE:.0e} is the most")
     raise InputError(f"its {what} is {_short(value)}: expected a number")
+
+
+def number_in(text: str, what: str) -> float:
+    """Return a coordinate or length that a file gives as text: see `number`."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"its {what} is {_short(text)}: expected a number") from None
+    return number(value, what)
+
+
+def colour_in(value: object) -> Colour | None:
+    """Return a colour that a file gives as a list; None if it is none, for nothing depends on it.
+
+    Examples
+    --------
+    >>> colour_in([255, 0, 0]), colour_in([0, 9, 0, 255]), colour_in([0.5, 0, 0])
+    ((255, 0, 0), (0, 9, 0), None)
+    """
+    if not isinstance(value, list) or len(value) not in (3, 4):  # the fourth is alpha
+        return None
+    if not all(type(part) is int and 0 <= part <= 255 for part in value):
+        return None
+    return value[0], value[1], value[2]
 
 
 def checked_points(values: object, what: str) -> NDArray[np.float64]:

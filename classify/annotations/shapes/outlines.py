@@ -8,7 +8,7 @@ other across. Along each row of the grid, every second stretch between such corn
 outline, and along each column likewise: following the one and the other in turn goes round.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .model import Polygon
+from .objects import frames
 
 __all__ = ["outlines"]
 
@@ -48,19 +49,9 @@ def outlines(
     >>> k, ring.exterior.tolist()
     (1, [[1.0, 0.0], [2.0, 0.0], [2.0, 2.0], [1.0, 2.0]])
     """
-    frames = _frames(mask, ids)
-    for k, (rows, columns) in frames.items():
+    for k, (rows, columns) in frames(mask, ids).items():
         for polygon in _polygons(mask[rows, columns] == k):
             yield k, _moved(polygon, columns.start, rows.start)
-
-
-def _frames(
-    mask: NDArray[np.unsignedinteger], ids: Iterable[int]
-) -> Mapping[int, tuple[slice, slice]]:
-    """Return the rows and columns that each class occupies."""
-    found = ndimage.find_objects(mask.astype(np.int32) + 1)
-    within = {k: found[k] for k in dict.fromkeys(ids) if 0 <= k < len(found)}
-    return {k: frame for k, frame in within.items() if frame is not None}
 
 
 def _moved(polygon: Polygon, x: int, y: int) -> Polygon:

@@ -17,8 +17,8 @@ from ....store.errors import InputError
 from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
 from ..files.image_names import plain_name
 from ..shapes.figures import rectangle
-from ..shapes.limits import PixelBudget, checked_points, checked_size
-from ..shapes.model import AnnotatedImage, Annotations, Area, Bitmap, Colour, Polygon, Shape
+from ..shapes.limits import PixelBudget, checked_points, checked_size, colour_in
+from ..shapes.model import AnnotatedImage, Annotations, Area, Bitmap, Polygon, Shape
 from ..shapes.outlines import outlines
 from ..shapes.overlaps import note_of_overlaps
 from ..shapes.rasterise import bitmap_of
@@ -60,7 +60,9 @@ class _Reader:
         self._images = {_id(image, "images"): image for image in _objects(value, "images")}
         categories = sorted(_objects(value, "categories"), key=lambda c: _id(c, "categories"))
         self._names = {_id(category, "categories"): _name(category) for category in categories}
-        self._colours = {_name(category): _colour(category) for category in categories}
+        self._colours = {
+            _name(category): colour_in(category.get("color")) for category in categories
+        }
         self._budget = PixelBudget()
         self._boxes = self._crowds = 0
         self._only_crowds = self._classes_of(crowds=True) - self._classes_of(crowds=False)
@@ -164,15 +166,6 @@ def _name(category: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name:
         raise InputError(f"category {category['id']} has no name")
     return name
-
-
-def _colour(category: Mapping[str, Any]) -> Colour | None:
-    found = category.get("color")
-    if not isinstance(found, list) or len(found) != 3:
-        return None
-    if not all(type(part) is int and 0 <= part <= 255 for part in found):
-        return None
-    return found[0], found[1], found[2]
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from ....store.errors import InputError
 from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
 from ..files.image_names import plain_name
 from ..shapes.figures import ellipse, is_sparse, rectangle, turned
-from ..shapes.limits import PixelBudget, checked_points, checked_size, number
+from ..shapes.limits import PixelBudget, checked_points, checked_size, number_in
 from ..shapes.model import (
     AnnotatedImage,
     Annotations,
@@ -150,13 +150,7 @@ def _points(text: str) -> NDArray[np.float64]:
 
 
 def _number(element: Element, key: str) -> float:
-    text = element.get(key)
-    try:
-        return number(float(text or ""), key)
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"its {key} is {str(text)[:40]!r}: expected a number") from None
+    return number_in(element.get(key, ""), key)
 
 
 def _bitmap(element: Element) -> Bitmap:

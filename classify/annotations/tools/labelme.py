@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ....store.errors import InputError
-from ....store.names import stem_of, why_unsafe
 from ..files.format import Candidate, ClassToWrite, Format, MaskToWrite
 from ..files.image_names import beside
+from ..files.per_image import file_for
 from ..shapes.figures import ellipse, is_sparse, rectangle
 from ..shapes.limits import PixelBudget, checked_points, checked_size
 from ..shapes.model import AnnotatedImage, Annotations, Area, Bitmap, Lines, Points, Polygon, Shape
@@ -130,13 +130,6 @@ def _write(
 ) -> None:
     names = {one.id: one.name for one in classes}
     for one in masks:
-        file = out / f"{stem_of(one.name)}.json"
-        reason = why_unsafe(one.name)
-        if reason is not None or file.exists():
-            raise InputError(
-                f"the annotations of '{one.name}' cannot be written to '{file.name}': "
-                f"{reason or 'two images have that name'}"
-            )
         height, width = one.mask.shape
         value = {
             "version": _VERSION,
@@ -150,7 +143,7 @@ def _write(
             "imageHeight": height,
             "imageWidth": width,
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = file_for(out, one.name, ".json")
         file.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
 
 

@@ -80,7 +80,7 @@ def test_turned_boxes_and_strokes(put):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (cvat('<box label="x" xtl="0"/>'), "image 'a/7.jpg': a box of 'x': its ytl is 'None'"),
+        (cvat('<box label="x" xtl="0"/>'), "image 'a/7.jpg': a box of 'x': its ytl is ''"),
         (cvat('<polygon label="x" points="1;2"/>'), "a polygon of 'x': its list of points"),
         (cvat('<polygon label="x" points="a,b"/>'), "its points are no numbers"),
         (cvat('<polygon points="1,2;3,4"/>'), "a polygon has no label"),
@@ -89,7 +89,7 @@ def test_turned_boxes_and_strokes(put):
             "its run lengths are not those of a frame of 2×2",
         ),
         (cvat("", size='width="99999" height="99999"'), "178956970 pixels are the most"),
-        (cvat("", size=""), "its height is 'None': expected a number"),
+        (cvat("", size=""), "its height is '': expected a number"),
         ('<annotations><track id="0"/></annotations>', 'export the task as "CVAT for images 1.1"'),
         ('<annotations><image name="a"', "cannot be read as XML: .* line 1"),
     ],

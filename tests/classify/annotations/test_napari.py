@@ -71,9 +71,9 @@ def test_further_axes_are_told(put):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (SHAPES + "0,polygon,0,nan,1\n", "coordinate nan: 1e"),
-        (SHAPES + "0,polygon,0,1e30,1\n", r"coordinate 1e\+30: 1e\+09 is the most"),
-        (SHAPES + "0,polygon,0,x,1\n", "coordinate 'x', which is no number"),
+        (SHAPES + "0,polygon,0,nan,1\n", "its axis-0 is nan: 1e"),
+        (SHAPES + "0,polygon,0,1e30,1\n", r"its axis-0 is 1e\+30: 1e\+09 is the most"),
+        (SHAPES + "0,polygon,0,x,1\n", "its axis-0 is 'x': expected a number"),
         (SHAPES + "0,polygon\n", "a row of 2 values: expected 5"),
         (SHAPES + "0,star,0,1,1\n", "the type 'star', which napari has not"),
         (SHAPES + "0,ellipse,0,1,1\n", "an ellipse has 1 vertices: expected 4"),

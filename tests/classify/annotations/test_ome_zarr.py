@@ -10,7 +10,7 @@ from dseg.classify.annotations.files.format import ClassToWrite, MaskToWrite
 from dseg.classify.annotations.registry import open_annotations, write_annotations
 from dseg.classify.annotations.shapes.rasterise import rasterise
 from dseg.store.errors import InputError
-from numcodecs import GZip, Pickle, Zlib
+from numcodecs import GZip, Pickle, Zlib, zstd
 
 VALUES = np.arange(48).reshape(6, 8) % 4
 NAMED = {
@@ -78,6 +78,8 @@ def test_the_full_resolution_is_read(tmp_path, version, dtype):
         {"compressors": zarr.codecs.GzipCodec()},
         {"compressors": zarr.codecs.BloscCodec()},
         {"compressors": None},
+        {"compressors": [zarr.codecs.GzipCodec(), zarr.codecs.Crc32cCodec()]},
+        {"compressors": [zarr.codecs.ZstdCodec(checksum=True), zarr.codecs.Crc32cCodec()]},
         {"shards": (8, 10)},
         {"shards": (8, 10), "compressors": zarr.codecs.BloscCodec()},
     ],
@@ -179,6 +181,17 @@ def test_a_second_member_of_gzip_counts(tmp_path):
     bomb = gzip.compress(b"") + gzip.compress(bytes(2**20))
     (path / "labels/nuclei/0/c/0/0").write_bytes(bomb)
     with pytest.raises(InputError, match=r"chunk '0' unpacks to \d+ bytes"):
+        open_annotations(path)
+
+
+@pytest.mark.parametrize("first", [zstd.compress(bytes(8)), b"\x50\x2a\x4d\x18\x20" + bytes(35)])
+def test_a_second_frame_of_zstandard_is_refused(tmp_path, first):
+    """The decoder unpacks all frames; also those after one of a kind that is skipped."""
+    path = image_with_labels(tmp_path / "7.zarr")
+    bomb = first + zstd.compress(bytes(2**20))
+    assert len(zstd.decompress(bomb)) >= 2**20
+    (path / "labels/nuclei/0/c/0/0").write_bytes(bomb)
+    with pytest.raises(InputError, match=r"chunks is damaged, or is not one frame of a stated"):
         open_annotations(path)
 
 
