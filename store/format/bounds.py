@@ -15,6 +15,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, VLenUTF8Codec, Zstd
 from ..errors import ANEW, StoreError
 from ..urls.zarr_store import UrlStore
 from .keys import content_of, head_of, list_folder
+from .zstd_frames import unpacked_size
 
 __all__ = [
     "MOST_IMAGE_PIXELS",
@@ -37,8 +38,7 @@ MOST_NAME = 4096
 """Bytes of an entry in a table of names; a path has no more."""
 
 _CODECS = (BloscCodec, BytesCodec, Crc32cCodec, VLenUTF8Codec, ZstdCodec)
-_HEAD = 18  # of Blosc 16, of Zstandard 18 at most
-_ZSTD = b"\x28\xb5\x2f\xfd"
+_HEAD = 16  # of Blosc
 
 
 def check_counts(store: Any, counts: dict[str, int], chunk: int, where: object) -> None:
@@ -103,7 +103,7 @@ def check_unpacked(array: Any, key: str) -> None:
         Of the chunk, in the array's store; one that is missing passes.
     """
     if not isinstance(array.store, UrlStore):
-        whole = array.dtype.kind == "T"
+        whole = any(isinstance(one, ZstdCodec) for one in array.compressors)
         data = content_of(array.store, key) if whole else head_of(array.store, key, _HEAD)
         check_chunk(array, key, data or b"")
 
@@ -117,12 +117,15 @@ def check_chunk(array: Any, key: str, data: bytes) -> None:
     key : str
         Of the chunk, for the message.
     data : bytes
-        The chunk; of one that holds no text its head will do.
+        The chunk; of one that is not packed by Zstandard its head will do.
     """
     is_text = array.dtype.kind == "T"
     entries = prod(array.chunks)
     most = entries * (MOST_NAME if is_text else array.dtype.itemsize)
-    stated = _stated_bytes(data[:_HEAD], array)
+    try:
+        stated = _stated_bytes(data, array)
+    except ValueError as error:
+        raise ValueError(f"'{key}': {error}") from error
     if stated is not None and stated > most:
         raise ValueError(f"'{key}' unpacks to {stated} bytes, its array's chunks have {most}")
     if is_text and data and (found := _texts_in(array, data)) != entries:
@@ -145,18 +148,20 @@ def _texts_in(array: Any, data: bytes) -> int:
     return int.from_bytes(data[:4], "little")
 
 
-def _stated_bytes(head: bytes, array: Any) -> int | None:
-    """Return the size that a compressed chunk states; None where nothing is compressed."""
+def _stated_bytes(data: bytes, array: Any) -> int | None:
+    """Return the size that a compressed chunk states; None where nothing is compressed.
+
+    Raises
+    ------
+    ValueError
+        If it states none.
+    """
     first = next((c for c in array.compressors if isinstance(c, BloscCodec | ZstdCodec)), None)
-    if first is None or len(head) < _HEAD:
+    if first is None or not data:
         return None
     if isinstance(first, BloscCodec):
-        return int.from_bytes(head[4:8], "little")
-    if not head.startswith(_ZSTD):
-        return None
-    flags = head[4]
-    single = flags >> 5 & 1
-    at = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
-    size = (single, 2, 4, 8)[flags >> 6]
-    stated = int.from_bytes(head[at : at + size], "little") + 256 * (size == 2)
-    return stated if size else 2**64  # of an unstated size: it would grow as it is unpacked
+        return int.from_bytes(data[4:8], "little")
+    stated = unpacked_size(data)
+    if stated is None:  # it may grow as it is unpacked
+        raise ValueError("it is damaged, or does not state what it unpacks to")
+    return stated
