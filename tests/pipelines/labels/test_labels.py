@@ -209,6 +209,12 @@ def test_convert_to_annotations_and_back(dseg, coloured, own_world, tmp_path):
     assert dseg(*call, coloured, "--out", "out.json", "--to", "coco").code == 0
     assert_refused(dseg(*call, coloured, "--out", "out.json", "--to", "coco"), "exists already")
     assert_refused(dseg(*call, coloured, "--out", "b", "--to", "nothing"), "give one of coco")
+    assert dseg(*call, coloured, "--out", "out.json", "--to", "coco", "--overwrite").code == 0
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/mine.json").touch()
+    for form, words in (("coco", "writes a file"), ("labelme", "writes a folder")):
+        refused = dseg(*call, coloured, "--out", "there", "--to", form, "--overwrite")
+        assert_refused(refused, f"--to {form} {words}")
     done = dseg(*call, "out.json", "--out", "plain")
     assert done.code == 0, done.err
     written = json.loads((tmp_path / "plain/classes.json").read_text())
