@@ -125,13 +125,13 @@ def _classes_of(annotations: Annotations, options: LabelOptions) -> tuple[Classe
     listed = dict(annotations.classes)
     usual = {options.background.lower()} | BACKGROUNDS
     background = next((name for name in listed if name.lower() in usual), None)
-    if background is None and options.has_background and not annotations.sparse:
+    covers = options.has_background and not annotations.sparse
+    if background is None and covers:
         background = options.background
     if background is not None:
         listed = {background: listed.pop(background, None), **listed}
     colours = (colour or default_colour(k) for k, colour in enumerate(listed.values()))
     classes = Classes(tuple(listed), tuple(colours))
-    covers = options.has_background and not annotations.sparse
     return classes, background if covers else None
 
 

@@ -81,10 +81,12 @@ class ClassTable:
     def with_class(
         self, name: str, *, number: int | None = None, colour: Colour | None = None
     ) -> Self:
-        """Return a table with one class more, the last, by its id or its colour in label maps."""
-        k = len(self.classes)
-        shown = default_colour(k) if colour is None else colour
-        made = Classes((*self.classes.names, name), (*self.classes.colours, shown))
+        """Return a table with an id or a colour of a class, which is added if there is none."""
+        made = self.classes
+        if name not in made.names:
+            shown = default_colour(len(made)) if colour is None else colour
+            made = Classes((*made.names, name), (*made.colours, shown))
+        k = made.names.index(name)
         ids = self.ids if number is None else {**(self.ids or {}), number: k}
         colours = self.colours if colour is None else {**self.colours, colour: k}
         return replace(self, classes=made, ids=ids, colours=colours)
@@ -146,8 +148,8 @@ def _lines(path: Location) -> list[str]:
 
 
 def _rows(path: Location, lines: Sequence[str]) -> list[tuple[str, Colour]]:
-    """Return names and colours of a table, which may have a header."""
-    if lines and not _CSV_LINE.fullmatch(lines[0]):
+    """Return names and colours of a table, which may have a header: a line without a digit."""
+    if lines and not any(map(str.isdigit, lines[0])):
         lines = lines[1:]
     found = []
     for line in lines:

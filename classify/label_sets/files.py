@@ -203,7 +203,7 @@ def _skipped(
         for path in found.files
         if lower_suffix(path) in _OTHERS
         and path not in taken
-        and path.name not in ("classes.json", "predictions.jsonl")
+        and path.name != "classes.json"
         and (stem := stem_of(within(path, root))) not in files
         and (not files or known is None or stem in known)
         and path.resolve() not in excluded

@@ -24,7 +24,7 @@ from ..labels.survey import LabelSurvey, pixels_of
 from .class_table import BACKGROUNDS, ClassTable
 from .label_set import LabelOptions, Recognised, dtype_of, ignore_beside
 
-__all__ = ["Renumbered", "TwoValues", "recognise_index"]
+__all__ = ["REFUSE_OFF", "Renumbered", "TwoValues", "off_notes", "recognise_index"]
 
 _WHITES = (255, 65535)
 
@@ -225,7 +225,7 @@ def _black_and_white(
     options: LabelOptions,
     white: int,
 ) -> Recognised:
-    named = two_classes(classes, options)
+    named = _two_classes(classes, options)
     ignore = ignore_beside(len(named), options.ignore)
     soft = len(survey.pixels) > 2
     notes = off_notes(
@@ -245,7 +245,7 @@ def _black_and_white(
     )
 
 
-def two_classes(classes: Classes | None, options: LabelOptions) -> Classes:
+def _two_classes(classes: Classes | None, options: LabelOptions) -> Classes:
     """Return the classes of masks of two values: as named, else "background" and "object"."""
     names = ("object",) if classes is None else classes.names
     colours = (default_colour(1),) if classes is None else classes.colours
@@ -281,14 +281,14 @@ def _by_ids(
     voids = set(table.voids)
     if not options.complete and survey.highest < len(table.classes):
         return Recognised(base, table.classes, options.ignore)  # given anew already, as dseg does
+    if options.ignore not in table.ids:
+        voids.add(options.ignore)
     if 0 in survey.pixels and 0 not in table.ids and 0 not in voids:
         if options.has_background:
             table = table.with_class(options.background, number=0)
         else:
             voids.add(0)
     assert table.ids is not None
-    if options.ignore not in table.ids:
-        voids.add(options.ignore)
     ignore = ignore_beside(len(table.classes), options.ignore)
     form = Renumbered(base, tuple(sorted(table.ids.items())), tuple(sorted(voids)), ignore)
     return Recognised(form, table.classes, ignore, f"ids as in {table.source}", table=table)

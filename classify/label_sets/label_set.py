@@ -11,7 +11,7 @@ from ..labels.label_entry import PLAIN, Form, LabelEntry
 from ..labels.label_maps import IGNORED
 from .class_table import ClassTable
 
-__all__ = ["UNLABELLED", "LabelOptions", "LabelSet", "Recognised", "ignore_beside"]
+__all__ = ["UNLABELLED", "LabelOptions", "LabelSet", "Recognised", "dtype_of", "ignore_beside"]
 
 UNLABELLED = "unlabelled"
 """In place of the name of a background: what nothing marks has no class."""

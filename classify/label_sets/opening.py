@@ -20,7 +20,7 @@ from .class_table import ClassTable, load_class_table, read_class_table
 from .files import GROUPS, LabelFiles, find_label_files
 from .index_maps import TwoValues, recognise_index
 from .known_tables import cityscapes_classes, cityscapes_colours, cityscapes_ids
-from .label_set import LabelOptions, LabelSet, Recognised
+from .label_set import LabelOptions, LabelSet, Recognised, dtype_of
 from .pixels import is_plain, read_pixels
 from .recognise_colours import recognise_colours
 
@@ -57,10 +57,8 @@ class Numbers:
             raise InputError(f"{what} '{file}' has colours, but others have one number a pixel")
         if pixels.clear is None:
             return pixels.values, pixels.palette
-        wide = pixels.values.dtype if self.clear >= 0 else np.dtype(np.int64)
-        if self.clear > np.iinfo(wide).max:
-            wide = np.dtype(np.uint16)
-        return np.where(pixels.clear, wide.type(self.clear), pixels.values), pixels.palette
+        clear = dtype_of(1, self.clear).type(self.clear)
+        return np.where(pixels.clear, clear, pixels.values), pixels.palette
 
 
 def open_label_set(

@@ -106,28 +106,26 @@ def read_pixels(file: Location, what: str) -> Pixels:
     InputError
         If it is none of these, or damaged.
     """
-    suffix, what = lower_suffix(file), f"{what} '{file}'"
+    suffix, named = lower_suffix(file), f"{what} '{file}'"
     file = at_hand(file)
     if suffix in _ARRAYS:
-        return _of_array(_loaded(file, suffix, what), what)
+        return _of_array(_loaded(file, suffix, named), named)
     try:
         with file.open("rb") as plain, Image.open(bounded(plain), formats=_FORMATS) as image:
             pages = getattr(image, "n_frames", 1)
             if pages > 1:
                 raise InputError(
-                    f"{what} has {pages} pages or frames: expected one. Save each as a file"
+                    f"{named} has {pages} pages or frames: expected one. Save each as a file"
                 )
             if image.format == "PNG" and image.mode in ("1", "L", "P", "I", "I;16"):
-                return Pixels(*read_label_file(file, what.split(" '")[0]))
+                return Pixels(*read_label_file(file, what))
             plain.seek(0)
             lossless = image.format != "JPEG" and b"VP8 " not in plain.read(_HEAD)
-            return replace(_of_image(image, what), lossy=not lossless)
-    except InputError:
-        raise
-    except UrlError:
+            return replace(_of_image(image, named), lossy=not lossless)
+    except (InputError, UrlError):
         raise
     except Exception as error:  # whatever a decoder makes of damaged bytes
-        raise InputError(f"{what} cannot be read: {_shortened(error)}") from error
+        raise InputError(f"{named} cannot be read: {_shortened(error)}") from error
 
 
 def _of_image(image: Image.Image, what: str) -> Pixels:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..console.options import list_option, output_options
+from ..console.options import ignore_option, list_option, output_options
 from ..console.output import console_of, report
 from ..console.places import existing_folder_or_url, existing_path_or_url, storage_option
 from ..console.scores import score_table
@@ -19,7 +19,7 @@ __all__ = ["evaluate"]
 @click.command()
 @click.argument("masks", type=existing_folder_or_url)
 @click.argument("labels", type=existing_path_or_url)
-@click.option("--ignore", type=int, default=255, show_default=True, help="Id of unlabelled pixels.")
+@ignore_option
 @click.option(
     "--paper",
     is_flag=True,

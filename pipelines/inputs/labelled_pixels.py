@@ -33,6 +33,7 @@ __all__ = [
     "Labelled",
     "find_by_name",
     "match_labels",
+    "mismatches",
     "read_labelled",
     "images_among_labels",
     "unnamed_classes",
@@ -193,50 +194,58 @@ def match_labels(
     progress = progress or Progress()
     chosen = None if wanted is None else select(list(known), wanted, what)
     labels = open_label_set(folder, known, images, options, progress.say, first=chosen or ())
-    _refuse_without(labels, known, what, chosen)
-    if labels.skipped:
-        progress.warn(labels.skipped)
-    if labels.described:
-        progress.say(f"'{folder}': {labels.described}")
-    for note in labels.notes:
-        progress.warn(note)
-    if chosen is not None:
-        without_label = [stem for stem in chosen if stem not in labels.entries]
-        if without_label:
-            raise InputError(
-                f"--list contains {named(without_label)}, which have no label map in '{folder}'"
-            )
-        return replace(labels, entries={stem: labels.entries[stem] for stem in chosen})
-    if labels.unmatched:
+    wrong = mismatches(labels, known, what, chosen)
+    if labels.entries:
+        if labels.skipped:
+            progress.warn(labels.skipped)
+        if labels.described:
+            progress.say(f"'{folder}': {labels.described}")
+        for note in labels.notes:
+            progress.warn(note)
+    if wrong:
+        raise InputError(wrong[0])
+    if chosen is None and labels.unmatched:
         progress.warn(f"'{folder}' is also about {named(labels.unmatched)}, not among the {what}")
-    return replace(
-        labels, entries={stem: labels.entries[stem] for stem in known if stem in labels.entries}
-    )
+    used = chosen or [stem for stem in known if stem in labels.entries]
+    return replace(labels, entries={stem: labels.entries[stem] for stem in used})
 
 
-def _refuse_without(
-    labels: LabelSet, known: Mapping[str, object], what: str, chosen: Sequence[str] | None
-) -> None:
-    """Refuse labels of which there are none, or that are of no known image."""
+def mismatches(
+    labels: LabelSet, known: Collection[str], what: str, chosen: Sequence[str] | None
+) -> list[str]:
+    """Say what is wrong: no label maps, some that are of no known image, or none of a listed one.
+
+    Parameters
+    ----------
+    labels : LabelSet
+    known : collection of str
+        Stems of the images or masks there are.
+    what : str
+        What the known ones are, such as "images in 'feats.zarr'".
+    chosen : sequence of str, optional
+        Those of them that ``--list`` names: label maps of others are of no interest.
+    """
     folder, entries = labels.source, labels.entries
     if not entries and labels.unmatched:
-        raise InputError(
+        return [
             f"'{folder}' is about {named(labels.unmatched)}, none of which is among the "
             f"{len(known)} {what}: are these the annotations of other images?"
-        )
+        ]
     if not entries:
         skipped = labels.skipped and f": {labels.skipped}"
-        raise InputError(
+        return [
             f"no label maps (.png, .npy, .tif or others) and no annotation file in '{folder}'"
             f"{skipped}"
-        )
-    unmatched = [] if chosen is not None else [stem for stem in entries if stem not in known]
-    if unmatched:
-        raise InputError(
-            f"{len(unmatched)} of {len(entries)} label maps match none of the {len(known)} "
-            f"{what}: {named(unmatched)}. Give each label map the name of its image, or list the "
+        ]
+    if chosen is None:
+        strange = [stem for stem in entries if stem not in known]
+        return strange and [
+            f"{len(strange)} of {len(entries)} label maps match none of the {len(known)} "
+            f"{what}: {named(strange)}. Give each label map the name of its image, or list the "
             "images to use (--list)"
-        )
+        ]
+    bare = [stem for stem in chosen if stem not in entries]
+    return bare and [f"--list contains {named(bare)}, which have no label map in '{folder}'"]
 
 
 def read_labelled(

@@ -18,7 +18,10 @@ def check(config: LabelsConfig, progress: Progress | None = None) -> CheckSummar
         If there are no images, or the list is wrong.
     """
     found = examine(config, progress or Progress())
-    pixels, maps = found.survey.pixels, Counter(k for m in found.survey.maps for k in m.pixels)
+    pixels, maps = Counter[int](), Counter[int]()  # of each class, and label maps that have it
+    for one in found.survey.maps:
+        pixels.update(one.pixels)
+        maps.update(one.pixels.keys())
     classes = {
         name: {"pixels": pixels[k], "label_maps": maps[k]}
         for k, name in enumerate(found.classes.names)
@@ -30,7 +33,7 @@ def check(config: LabelsConfig, progress: Progress | None = None) -> CheckSummar
         len(found.images.names),
         len(found.labels.entries),
         classes if found.survey.maps else {},
-        pixels[found.labels.ignore],
+        found.survey.pixels[found.labels.ignore],
         tuple(found.problems),
         tuple(found.notes),
     )

@@ -16,7 +16,6 @@ from ...classify.labels.label_maps import IGNORED
 from ...store.atomic_folder import atomic_folder, is_free, recover_folder
 from ...store.claims import claimed
 from ...store.errors import InputError
-from ...store.urls.location import Location
 from ...store.whole_file import write_whole
 from ..console.progress import Progress
 from .config import ConvertLabelsConfig, ConvertLabelsSummary
@@ -61,14 +60,14 @@ def convert(config: ConvertLabelsConfig, progress: Progress | None = None) -> Co
 
 
 def _refuse_problems(found: Examined) -> None:
-    if found.problems:
-        first = found.problems[0]
-        more = f" `dseg labels check` lists all {n}" if (n := len(found.problems)) > 1 else ""
-        raise InputError(f"{first.words}.{more}" if more else first.words)
+    if not found.problems:
+        return
+    words, n = found.problems[0].words, len(found.problems)
+    raise InputError(words if n == 1 else f"{words}. `dseg labels check` lists all {n}")
 
 
 def _refuse_to_replace(config: ConvertLabelsConfig) -> None:
-    """Refuse to write over what is there, but for label maps of an earlier run if told to."""
+    """Refuse to write over what is there, but for what an earlier run may have written."""
     out = config.out
     for given, what in ((config.labels, "labels"), (config.images, "images")):
         if isinstance(given, Path) and _overlap(out, given):
@@ -76,28 +75,51 @@ def _refuse_to_replace(config: ConvertLabelsConfig) -> None:
                 f"--out '{out}' and the {what} '{given}' must be separate: neither may contain the "
                 "other"
             )
-    if config.to is not None and format_named(config.to).target == "file":
-        if out.is_dir() or (out.exists() and not config.overwrite):
+    if config.to is not None:
+        _refuse_to_replace_annotations(config, config.to)
+    elif not is_free(out):
+        if not config.overwrite:
             raise InputError(
-                f"'{out}' exists already: give another file with --out, or replace it (--overwrite)"
+                f"'{out}' exists already: give another folder with --out, or replace it "
+                "(--overwrite)"
             )
-        return
-    if is_free(out):
-        return
+        _refuse_other_folder(out)
+
+
+def _refuse_to_replace_annotations(config: ConvertLabelsConfig, to: str) -> None:
+    """Refuse to replace a folder always, a file unless told to: as `dseg convert` does."""
+    out = config.out
+    if format_named(to).target == "folder":
+        if not is_free(out):
+            raise InputError(
+                f"'{out}' exists already, and --to {to} writes a folder: give another --out, or "
+                "remove it"
+            )
+    elif out.is_dir():
+        raise InputError(
+            f"'{out}' is a folder, but --to {to} writes a file: give the name of a file with --out"
+        )
+    elif out.exists() and not config.overwrite:
+        raise InputError(
+            f"'{out}' exists already: give another file with --out, or replace it (--overwrite)"
+        )
+
+
+def _refuse_other_folder(out: Path) -> None:
+    """Refuse what is no folder of label maps: it has none of their classes, or other files."""
     strange = [
         path
         for path in (out.rglob("*") if out.is_dir() else [out])
         if path.is_file() and path.suffix.lower() not in _OURS and not path.name.startswith(".")
     ]
-    if not config.overwrite or strange or not (out / "classes.json").is_file():
-        hint = ", or replace it (--overwrite)" if not config.overwrite else ""
-        is_other = config.overwrite and not hint
-        why = ", and is no folder that `dseg labels convert` wrote" if is_other else ""
-        raise InputError(f"'{out}' exists already{why}: give another folder with --out{hint}")
+    if strange or not (out / "classes.json").is_file():
+        raise InputError(
+            f"'{out}' exists already, and is no folder that `dseg labels convert` wrote: give "
+            "another folder with --out"
+        )
 
 
-def _overlap(out: Path, given: Location) -> bool:
-    assert isinstance(given, Path)
+def _overlap(out: Path, given: Path) -> bool:
     one, other = out.resolve(), given.resolve()
     return one.is_relative_to(other) or other.is_relative_to(one)
 

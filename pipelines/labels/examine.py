@@ -12,6 +12,7 @@ from ...classify.labels.survey import LabelSurvey
 from ...store.errors import InputError
 from ..console.progress import Progress
 from ..inputs.image_list import named, read_list, select
+from ..inputs.labelled_pixels import mismatches
 from .config import LabelsConfig, Problem
 from .images import LabelledImages
 
@@ -79,8 +80,8 @@ def examine(config: LabelsConfig, progress: Progress) -> Examined:
         labels,
         LabelSurvey(labels.where, labels.ignore),
         labels.classes or default_classes(1),
-        _unmatched(labels, images, wanted),
-        [*notes, *labels.notes, *([labels.skipped] if labels.skipped else [])],
+        [Problem(None, words) for words in mismatches(labels, images.names, images.where, wanted)],
+        [*notes, *labels.notes, *([labels.skipped] if labels.skipped and labels.entries else [])],
     )
     if labels.unmatched and labels.entries:
         found.notes.append(f"{named(labels.unmatched)} are not among the {images.where}")
@@ -93,30 +94,6 @@ def examine(config: LabelsConfig, progress: Progress) -> Examined:
     if labels.classes is None:
         found.classes = default_classes(max(1, found.survey.highest + 1))
     return found
-
-
-def _unmatched(
-    labels: LabelSet, images: LabelledImages, wanted: tuple[str, ...] | list[str] | None
-) -> list[Problem]:
-    """Return what is wrong with the names: label maps without images, listed images without."""
-    problems = []
-    strange = [stem for stem in labels.entries if stem not in images.names]
-    if not labels.entries and not labels.unmatched:
-        problems.append(Problem(None, f"no label maps in '{labels.source}'"))
-    if labels.unmatched and not labels.entries:
-        words = f"it is about {named(labels.unmatched)}, none of them among the {images.where}"
-        problems.append(Problem(labels.source.name, words))
-    if strange and wanted is None:
-        words = (
-            f"{len(strange)} of {len(labels.entries)} label maps match none of the "
-            f"{len(images.names)} {images.where}: {named(strange)}. Give each the name of its "
-            "image, or list the images to use (--list)"
-        )
-        problems.append(Problem(None, words))
-    bare = [stem for stem in wanted or () if stem not in labels.entries]
-    if bare:
-        problems.append(Problem(None, f"--list contains {named(bare)}, which have no label map"))
-    return problems
 
 
 def _read_all(found: Examined, chosen: Mapping[str, LabelEntry], progress: Progress) -> None:

@@ -281,6 +281,10 @@ def test_objects_from_one_on_beside_a_background(maps):
     (folder / "classes.json").write_text(json.dumps(listed))
     found = assert_exact(folder, ids=lambda made: np.array([2, 0, 1])[made])
     assert found.classes.names == ("cat", "dog", "background")
+    found = assert_exact(
+        folder, ids=lambda made: np.array([65535, 0, 1])[made], options=LabelOptions(ignore=0)
+    )
+    assert found.classes.names == ("cat", "dog")
 
 
 # ---- colours ----
@@ -336,6 +340,14 @@ def test_black_that_no_list_names_is_the_background(maps):
     assert found.classes.names == ("cat", "dog", "background")
     unlabelled = LabelOptions(background="unlabelled")
     assert_exact(folder, ids=lambda m: np.array([255, 0, 1])[m], options=unlabelled)
+
+
+def test_black_is_the_background_that_a_list_names(maps):
+    folder = maps(coloured)
+    listed = [{"name": "background", "colour": [9, 90, 200]}, *LISTED[1:]]
+    (folder / "classes.json").write_text(json.dumps(listed))
+    found = assert_exact(folder)
+    assert found.classes.names == ("background", "cat", "dog")
 
 
 def test_an_area_of_a_colour_that_no_list_names(maps):
@@ -449,6 +461,13 @@ def test_transparent_pixels(maps, background):
 def test_grey_with_alpha(maps):
     folder = maps(lambda made: np.dstack([made, np.where(made > 0, 255, 0).astype(np.uint8)]))
     assert_exact(folder, "grey masks (png), one class id a pixel")
+
+
+@pytest.mark.parametrize("ignore", [-1, 255, 65535, 70000])
+def test_transparent_grey_that_is_not_labelled(maps, ignore):
+    folder = maps(lambda made: np.dstack([made, np.where(made > 0, 255, 0).astype(np.uint8)]))
+    options = LabelOptions(ignore, background="unlabelled")
+    assert_exact(folder, ids=lambda made: np.array([ignore, 1, 2])[made], options=options)
 
 
 # ---- palettes ----

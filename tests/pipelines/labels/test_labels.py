@@ -79,6 +79,16 @@ def test_check_of_plain_label_maps(dseg, world):
     assert f"{pixels} pixels" in line
 
 
+def test_check_counts_an_ignored_id_once(dseg, own_world):
+    for path in own_world.labels.glob("*.png"):
+        Image.fromarray((label_of(path) == 1).astype(np.uint8)).save(path)
+    call = ("labels", "check", own_world.photos, own_world.labels, "--ignore", 1, "--json")
+    told = json.loads(dseg(*call).out)
+    labels = np.concatenate([label_of(path).ravel() for path in own_world.labels.glob("*.png")])
+    assert [one["pixels"] for one in told["classes"].values()] == [np.sum(labels == 0), 0, 0]
+    assert told["unlabelled"] == np.sum(labels == 1)
+
+
 def test_check_tells_all_that_is_wrong(dseg, own_world):
     labels = own_world.labels
     Image.fromarray(np.zeros((9, 8), np.uint8)).save(labels / "p0.png")
@@ -209,6 +219,12 @@ def test_convert_to_annotations_and_back(dseg, coloured, own_world, tmp_path):
     assert dseg(*call, coloured, "--out", "out.json", "--to", "coco").code == 0
     assert_refused(dseg(*call, coloured, "--out", "out.json", "--to", "coco"), "exists already")
     assert_refused(dseg(*call, coloured, "--out", "b", "--to", "nothing"), "give one of coco")
+    assert dseg(*call, coloured, "--out", "out.json", "--to", "coco", "--overwrite").code == 0
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/mine.json").touch()
+    for form, words in (("coco", "writes a file"), ("labelme", "writes a folder")):
+        refused = dseg(*call, coloured, "--out", "there", "--to", form, "--overwrite")
+        assert_refused(refused, f"--to {form} {words}")
     done = dseg(*call, "out.json", "--out", "plain")
     assert done.code == 0, done.err
     written = json.loads((tmp_path / "plain/classes.json").read_text())
