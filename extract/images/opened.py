@@ -24,7 +24,7 @@ __all__ = ["has_pages", "is_unscaled", "needs_white", "opened", "orientation_of"
 
 _BY_ROWS = 2**25
 """Pixels from which on a TIFF is read by rows if only parts of it are wanted."""
-_BITS, _COMPRESSION, _PHOTOMETRIC, _EXTRA_SAMPLES, _FORMAT = 258, 259, 262, 338, 339
+_BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _EXTRA_SAMPLES = 258, 259, 262, 284, 338
 _LOSSLESS = {1, 5, 8, 32773, 32946, 50000}
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _JPEG = b"\xff\xd8"
@@ -136,9 +136,9 @@ def _tiff(path: Location, reading: ReadingSpec) -> Raster:
         raise
     except Exception as error:
         raise UnreadableImage(f"'{path.name}' {why_unknown(path)}") from error
-    height, width = raster.size
-    if height * width > max(MOST_WINDOWED, reading.most_pixels):
-        raise _too_large(path.name, f"{width}×{height} pixels.", MOST_WINDOWED)
+    (height, width), most = raster.size, max(MOST_WINDOWED, reading.most_pixels)
+    if height * width > most:
+        raise _too_large(path.name, f"{width}×{height} pixels.", most)
     if raster.orientation != 1:
         return _turned(path.name, raster, reading.most_pixels)
     return raster
@@ -165,7 +165,7 @@ def _goes_by_rows(image: Image.Image, reading: ReadingSpec, in_parts: bool) -> b
     values = photometric in (0, 1, 2)  # not a palette, nor another colour space
     if not reading.is_plain:
         return False
-    separate = tags.get(284, 1) == 2 and max(tags.get(_BITS, (1,))) == 16
+    separate = tags.get(_PLANAR, 1) == 2 and max(tags.get(_BITS, (1,))) == 16
     if image.mode == "F" or (values and separate):
         return True
     same = photometric in (1, 2) and not tags.get(_EXTRA_SAMPLES)

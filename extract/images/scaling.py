@@ -69,8 +69,8 @@ class Scaling:
         self._high_bytes = in_colour and raster.dtype.itemsize == 2 and self._white == FULL
         self._range: NDArray[np.float64] | None = None
         eight_bits = raster.dtype.kind in "bu" and raster.dtype.itemsize == 1
-        if eight_bits and raster.white is None:
-            self._white = 0  # as they are
+        if eight_bits:
+            self._white = raster.white or 0  # fewer bits are brought to 8, 8 are as they are
         elif reading.levels is not None:
             self._range = _ranges(raster, reading.levels, channels)
         elif raster.dtype.kind not in "bui":

@@ -136,6 +136,9 @@ def decide_reading(
     _refuse_contradictions(choice, white, reading)
     scaled = [*survey.unscaled, *survey.deep]
     if isinstance(choice.levels, RunPercentiles):
+        if fixed is not None and fixed.levels is not None and fixed.levels.ranges:
+            progress.say(f"{reading.words()}: as the features that are there already")
+            return reading  # found when these were made: the same command goes on with new images
         if not scaled:
             raise InputError(
                 "--levels is for images of other values than 8 bits, but there are none: leave it "
@@ -175,20 +178,16 @@ def _refuse_other_reading(choice: ReadingChoice, fixed: ReadingSpec) -> None:
 
 
 def _refuse_contradictions(choice: ReadingChoice, white: int | None, reading: ReadingSpec) -> None:
+    if white is not None and choice.levels is not None:
+        raise InputError("--white and --levels both say which value is white: leave out one")
     if white is not None and reading.levels is not None:
-        raise InputError(
-            "--white and levels both say which value is white: leave out one of the two"
-            if choice.levels
-            else "--white cannot be used here: the features have levels instead"
-        )
+        raise InputError("--white cannot be used here: the features have levels instead")
     levels, count = reading.levels, len(reading.bands)
     if levels is not None and count and len(levels.ranges) not in (0, 1, count):
         raise InputError(
             f"there are {len(levels.ranges)} pairs of --levels for {count} --bands: give one pair "
             "for all, or one a band"
         )
-    if isinstance(choice.levels, RunPercentiles) and white is not None:
-        raise InputError("--white and --levels both say which value is white: leave out one")
 
 
 def _white(survey: ImageSurvey, highest: int, reading: ReadingSpec, progress: Progress) -> int:

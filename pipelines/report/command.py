@@ -73,8 +73,9 @@ def report(**given: Any) -> int:
             f"{low:.3f} to {high:.3f}; {len(summary.suspicious)} suspicious labels shown"
         )
     if summary.label_next:
-        stems = ", ".join(one.stem for one in summary.label_next[:3])
-        lines.append(f"label next: {stems}, …")
+        stems = [one.stem for one in summary.label_next]
+        more = ", …" if len(stems) > 3 else ""
+        lines.append(f"label next: {', '.join(stems[:3])}{more}")
     if summary.missing:
         lines.append(f"not in the report, which says how to add them: {', '.join(summary.missing)}")
     lines.append(f"{summary.report}: {summary.n_bytes / 1e6:.1f} MB; open it in a browser")

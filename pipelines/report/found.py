@@ -94,9 +94,7 @@ def draw(inputs: Inputs, masks: HeldOutMasks, found: Found) -> Drawn:
     examples, suspects = dict[str, Html](), dict[Suspect, Html]()
     for stem in dict.fromkeys((*shown, *(one.stem for one in found.suspects))):
         seen = masks.read(stem)
-        image = inputs.pictures.image(seen.name, seen.sha256)
-        if image is not None and image.shape[:2] != seen.label.shape:
-            image = None
+        image = inputs.pictures.image(seen.name, seen.sha256, seen.label.shape)
         common = (seen, image, inputs.pictures, inputs.look)
         if stem in shown:
             examples[stem] = example(shown[stem], *common, inputs.ignore)

@@ -58,12 +58,15 @@ def _check_target(out: Path, overwrite: bool) -> None:
     """Refuse a file that may not be replaced; one that is no report never is."""
     if not out.exists():
         return
-    with out.open("rb") as file:
-        ours = GENERATOR.encode() in file.read(_HEAD)
-    if not ours:
+    if not out.is_file() or not _is_report(out):
         raise InputError(f"'{out}' exists and is not a report: give another --out")
     if not overwrite:
         raise InputError(f"'{out}' exists: give another --out, or replace it (--overwrite)")
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(_HEAD)
 
 
 def _summary(inputs: Inputs, found: Found | None) -> ReportSummary:

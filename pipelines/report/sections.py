@@ -157,9 +157,7 @@ def _candidates(inputs: Inputs, found: Found | None, chosen: list[Candidate]) ->
     scores = None if found is None else found.scores
     for one in chosen:
         record, mask = inputs.predicted.records[one.stem], inputs.predicted.mask(one.stem)
-        image = inputs.pictures.image(record["image"], record["sha256"])
-        if image is not None and image.shape[:2] != mask.shape:
-            image = None
+        image = inputs.pictures.image(record["image"], record["sha256"], mask.shape)
         articles.append(
             candidate(one, record["image"], mask, image, inputs.pictures, inputs.look, scores)
         )

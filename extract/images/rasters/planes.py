@@ -154,4 +154,6 @@ FIRST_PLANE = PlaneChoice()
 def _words(axes: Mapping[str, int]) -> str:
     if not axes:
         return "one plane"
-    return " and ".join(f"{count} planes along {axis}" for axis, count in axes.items())
+    return " and ".join(
+        f"{count} plane{'s' if count > 1 else ''} along {axis}" for axis, count in axes.items()
+    )

@@ -75,7 +75,7 @@ class TiffRaster(Raster):
             page = series.keyframe
             self._take_facts(page)
             self.pages = sum(len(one) for one in tif.series)
-            self._take_planes(series, page, choice)
+            self._take_planes(_like_the_first(tif.series), page, choice)
         _refuse_odd(page)
         decoded_whole = self.segment_rows * self._segment[1]
         if decoded_whole > most_segment:
@@ -108,6 +108,7 @@ class TiffRaster(Raster):
         if self.dtype.kind == "u" and isinstance(bits, int) and bits < 8 * self.dtype.itemsize:
             self.white = 2**bits - 1
         self.nodata, self.orientation = _nodata(page), _orientation(page)
+        self._inverted = self.dtype.kind == "b" and page.photometric == _MIN_IS_WHITE
         if page.is_tiled:
             self._segment = (page.tilelength, page.tilewidth)
         else:
@@ -117,9 +118,12 @@ class TiffRaster(Raster):
         whole_bytes = bits == 8 * self.dtype.itemsize and page.fillorder == 1
         self._raw_order = page.parent.byteorder if page.is_contiguous and whole_bytes else None
 
-    def _take_planes(self, series: Any, page: Any, choice: PlaneChoice) -> None:
+    def _take_planes(self, alike: list[Any], page: Any, choice: PlaneChoice) -> None:
         """Find which pages are read, and where the data of each lie if they are stored as is."""
+        series = alike[0]
         axes, shape = series.axes, series.shape
+        if len(alike) > 1:
+            axes, shape = f"I{axes}", (len(alike), *shape)
         if not axes.endswith(page.axes):
             raise Unsuitable(f"has the axes {axes}, which dseg does not understand")
         leading = dict(zip(axes, shape, strict=True))
@@ -141,14 +145,15 @@ class TiffRaster(Raster):
             ]
             for at in planes.chosen
         ]
-        offset = series.dataoffset if self._raw_order is not None else None
-        if offset is None:
+        numbers = {n for spots in self._pages for n in spots}
+        places = {n: (alike[n], 0) if len(alike) > 1 else (series, n) for n in numbers}
+        if any(one.dataoffset is None for one, _ in places.values()):
             self._raw_order = None
-            numbers = {n for spots in self._pages for n in spots}
-            self._index = {n: _index_of(series, n) for n in numbers}
+        if self._raw_order is None:
+            self._index = {n: _index_of(*place) for n, place in places.items()}
         else:
             size = self._samples * self.size[0] * self.size[1] * self.dtype.itemsize
-            self._offset = {n: offset + n * size for spots in self._pages for n in spots}
+            self._offset = {n: one.dataoffset + k * size for n, (one, k) in places.items()}
 
     @property
     def segment_rows(self) -> int:
@@ -183,7 +188,7 @@ class TiffRaster(Raster):
                 values = self._decoded(tif.filehandle, page, first, last, samples)
             for k, sample in at.items():
                 out[..., k] = values[..., samples.index(sample)]
-        return out
+        return ~out if self._inverted else out
 
     def _raw(
         self, tif: Any, offset: int, first: int, last: int, samples: list[int]
@@ -230,6 +235,14 @@ class TiffRaster(Raster):
                     part = block[0, low - top : high - top, : right - left]
                     target[...] = part[..., 0] if self._separate else part[..., samples]
         return out
+
+
+def _like_the_first(series: list[Any]) -> list[Any]:
+    """Return the series that are one page each, of the first's kind: pages written one by one."""
+    first = series[0]
+    if len(first) > 1:
+        return [first]
+    return [one for one in series if len(one) == 1 and one.keyframe.hash == first.keyframe.hash]
 
 
 def _number(order: list[str], shape: Sequence[int], at: dict[str, int]) -> int:

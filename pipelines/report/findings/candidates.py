@@ -46,13 +46,10 @@ class Predicted:
     folder : path
     records : mapping
         Of the manifest, by stem; of images that the model has not learnt from.
-    learnt : int
-        How many others there are.
     """
 
     folder: Location
     records: Mapping[str, Mapping[str, Any]]
-    learnt: int
 
     def least_sure(self) -> list[Candidate]:
         """Return the images of highest uncertainty, the highest first."""
@@ -107,7 +104,7 @@ def open_predicted(folder: Location, model: Path, extra: Mapping[str, Any]) -> P
             f"the masks in '{folder}' have no uncertainty, by which images are chosen: a model of "
             "at least two members gives one"
         )
-    return Predicted(folder, usable, len(records) - len(new))
+    return Predicted(folder, usable)
 
 
 def _is_score(value: object) -> bool:

@@ -25,30 +25,24 @@ class CalibrationFacts:
     Parameters
     ----------
     temperature : float
-    pixels : int
-        By which they were found.
-    error, nll : tuple of two float
-        Before and after the temperature.
+    error : tuple of two float
+        Expected calibration error before and after the temperature.
     before, after : tuple of (probability, share that is right, share of the pixels)
     """
 
     temperature: float
-    pixels: int
     error: tuple[float, float]
-    nll: tuple[float, float]
     before: tuple[tuple[float, float, float], ...]
     after: tuple[tuple[float, float, float], ...]
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Self:
         """Check what `Calibration.to_dict` gave."""
-        error, nll = (
-            (_number(plain[key]["before"], math.inf), _number(plain[key]["after"], math.inf))
-            for key in ("calibration_error", "nll")
-        )
+        error = plain["calibration_error"]
         before, after = (_bins(plain["reliability"][key]) for key in ("before", "after"))
         temperature = _number(plain["temperature"], math.inf)
-        return cls(temperature, int(_number(plain["pixels"], 1e18)), error, nll, before, after)
+        errors = (_number(error["before"], 1), _number(error["after"], 1))
+        return cls(temperature, errors, before, after)
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,18 @@ class Pictures:
         found = {} if images is None else find_images([images]).files
         return cls({composed(name): path for name, path in found.items()}, reading, colours)
 
-    def image(self, name: str, sha256: str) -> Pixels | None:
-        """Return an image; None, and why in ``problems``, if it is not there or another one."""
+    def image(self, name: str, sha256: str, size: tuple[int, ...]) -> Pixels | None:
+        """Return an image; None, and why in ``problems``, if it is missing or another one."""
         path = self.files.get(composed(name))
         try:
             if path is None:
                 raise UnreadableImage("it is not in the folder of images")
             if sha256_of(path).hex() != sha256:
                 raise UnreadableImage("the file has changed since its features were extracted")
-            return read_image(path, self.reading)
+            image = read_image(path, self.reading)
+            if image.shape[:2] != size:
+                raise UnreadableImage("its size is not that of its mask")
+            return image
         except UnreadableImage as error:
             if self.files:
                 self.problems[name] = str(error)

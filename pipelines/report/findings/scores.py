@@ -14,7 +14,10 @@ from ....classify.evaluation.intervals import Interval, bootstrap_iou
 from ....classify.evaluation.metrics import Confusion, overlaps
 from .held_out import HeldOut
 
-__all__ = ["ImageScore", "Scores", "UncertaintyGroup"]
+__all__ = ["FEW_IMAGES", "ImageScore", "Scores", "UncertaintyGroup"]
+
+FEW_IMAGES = 5
+"""Of a class in fewer label maps than these, scores and intervals say little."""
 
 _FINE = 4096  # steps of uncertainty that pixels are counted by
 _GROUPS = 10

@@ -6,14 +6,12 @@ from numpy.typing import NDArray
 from ..findings.candidates import Candidate
 from ..findings.held_out import HeldOut
 from ..findings.pictures import Box, Pictures
-from ..findings.scores import ImageScore, Scores
+from ..findings.scores import FEW_IMAGES, ImageScore, Scores
 from ..findings.suspects import Suspect
 from .look import Look, name_of, percent, score
 from .markup import Html, joined, tag
 
 __all__ = ["candidate", "example", "suspect"]
-
-_FEW = 5  # labelled images with a class
 
 Pixels = NDArray[np.uint8]
 
@@ -187,7 +185,7 @@ def _rare(mask: NDArray[np.integer], scores: Scores, look: Look) -> list[str]:
     ids, counts = np.unique(mask, return_counts=True)
     shown = [int(k) for k, n in zip(ids, counts, strict=True) if n >= mask.size / 1000]
     mean = scores.confusion.mean_iou()
-    weak = [k for k in shown if k < len(iou) and (images[k] < _FEW or iou[k] < mean)]
+    weak = [k for k in shown if k < len(iou) and (images[k] < FEW_IMAGES or iou[k] < mean)]
     weak.sort(key=lambda k: (float(np.nan_to_num(iou[k])), k))
     words = [
         f"{look.plain(k)} (IoU {score(float(iou[k]))}, in {images[k]} label maps)" for k in weak

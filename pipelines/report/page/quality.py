@@ -3,7 +3,7 @@
 import numpy as np
 
 from ....classify.evaluation.intervals import Interval
-from ..findings.scores import ImageScore, Scores
+from ..findings.scores import FEW_IMAGES, ImageScore, Scores
 from .charts import interval_bar
 from .look import Look, name_of, percent, score
 from .markup import Html, cell_table, data_table, joined, tag
@@ -14,7 +14,6 @@ MOST_ROWS = 200
 """Of a table."""
 
 _MOST_IN_MATRIX = 16
-_FEW = 5  # images with a class; an interval from fewer says little
 
 
 def class_table(scores: Scores, intervals: list[Interval | None], look: Look) -> Html:
@@ -30,7 +29,7 @@ def class_table(scores: Scores, intervals: list[Interval | None], look: Look) ->
             bar = interval_bar(
                 value, between.low if between else None, between.high if between else None
             )
-        few = " (few)" if 0 < images[k] < _FEW else ""
+        few = " (few)" if 0 < images[k] < FEW_IMAGES else ""
         rows.append(
             [
                 tag("th", look.named(k), scope="row"),

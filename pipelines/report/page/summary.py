@@ -3,14 +3,13 @@
 import numpy as np
 
 from ....classify.evaluation.intervals import Interval
-from ..findings.scores import Scores
+from ..findings.scores import FEW_IMAGES, Scores
 from .look import Look, percent, score
 from .markup import Html, joined, tag
 from .quality import top_confusions
 
 __all__ = ["advice", "confusions_in_words", "verdict", "weak_classes"]
 
-_FEW = 5
 _MOST_NAMED = 4
 
 
@@ -62,7 +61,7 @@ def advice(scores: Scores, look: Look) -> Html:
     lines = []
     for k in weak_classes(scores):
         words = f": IoU {score(float(iou[k]))}, in {images[k]} of {len(scores.images)} label maps"
-        words += "; that is few" if images[k] < _FEW else ""
+        words += "; that is few" if images[k] < FEW_IMAGES else ""
         line = [look.named(k), words]
         if counts[k].any():
             other = int(counts[k].argmax())

@@ -112,6 +112,23 @@ def test_pages_of_tiff_stacks_of_imagej_and_frames_of_gif(tmp_path: Path) -> Non
     assert not image_facts(tmp_path / "g.webp", fourth).paged
 
 
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_pages_that_were_written_one_by_one(tmp_path: Path, form: dict[str, object]) -> None:
+    values = drawn(3, 32, 40, 3, dtype=np.uint8)
+    page = {k: v for k, v in form.items() if k not in ("bigtiff", "byteorder")}
+    whole = {k: v for k, v in form.items() if k not in page}
+    with tifffile.TiffWriter(tmp_path / "x.tif", **whole) as file:
+        for number, image in enumerate(values):
+            file.write(image, photometric="rgb", software=f"of page {number}", **page)
+        file.write(values[0, :8, :8], photometric="rgb")  # a thumbnail
+    second, highest = (ReadingSpec(plane=PlaneChoice.parse(text)) for text in ("page=2", "max"))
+    assert np.array_equal(read_image(tmp_path / "x.tif", second), values[1])
+    assert np.array_equal(read_image(tmp_path / "x.tif", highest), values.max(axis=0))
+    assert np.array_equal(read_image(tmp_path / "x.tif", ReadingSpec(bands=(1, 2, 3))), values[0])
+    with pytest.raises(UnreadableImage, match=r"has 3 planes along page, .* asks for page=4"):
+        read_image(tmp_path / "x.tif", ReadingSpec(plane=PlaneChoice.parse("4")))
+
+
 def test_levels_are_black_and_white_of_floating_point(tmp_path: Path) -> None:
     values = RNG.normal(size=(30, 40)).astype(np.float32)
     values[3, 3], values[4, 4] = np.nan, np.inf
@@ -135,6 +152,23 @@ def test_eight_bits_are_not_scaled_by_levels(tmp_path: Path) -> None:
         assert np.array_equal(got, values)
         red = read_image(tmp_path / name, ReadingSpec(bands=(3, 2, 1)))
         assert np.array_equal(red, values[..., ::-1])
+
+
+@pytest.mark.parametrize(("bits", "minimum_is"), [(1, "white"), (1, "black"), (4, "black")])
+def test_fewer_than_eight_bits_are_not_changed_by_levels(
+    tmp_path: Path, bits: int, minimum_is: str
+) -> None:
+    """Nor by the way a file is read: Pillow reads those of which nothing is named."""
+    photometric = ("white", "black").index(minimum_is)
+    tags = [(256, 8), (257, 1), (258, bits), (259, 1), (262, photometric)]
+    tags += [(273, 122), (277, 1), (278, 1), (279, bits)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = struct.pack("<4sIH", b"II*\0", 8, len(tags))
+    path = tmp_path / "x.tif"
+    path.write_bytes(head + entries + bytes(4) + bytes([0x1F, 0x20, 0x8F, 0x70][:bits]))
+    named = read_image(path, ReadingSpec(levels=Levels(((0.0, 3000.0),))))
+    assert named.max() == 255
+    assert np.array_equal(named, read_image(path))
 
 
 def test_what_has_no_data_is_black_and_says_nothing_of_white(tmp_path: Path) -> None:

@@ -83,6 +83,19 @@ def test_levels_are_given_or_percentiles(dseg, sensed, ddpm):
     assert extracted("d.zarr", "--levels", "image") == Levels((), (1.0, 99.0))
 
 
+def test_the_levels_of_a_store_are_those_of_images_added_later(dseg, sensed, ddpm, tmp_path):
+    late = (sensed / "p5.tif").rename(tmp_path / "p5.tif")
+    words = ("--images", sensed, "--out", "f.zarr", "--checkpoint", ddpm, "--bands", "3,2,1")
+    first = dseg("extract", *words, "--levels", "5%:95%")
+    assert first.code == 0, first.err
+    found = reading_of("f.zarr")
+    tifffile.imwrite(sensed / "p5.tif", 2 * tifffile.imread(late), planarconfig="contig")
+    again = dseg("extract", *words, "--levels", "5%:95%")
+    assert again.code == 0, again.err
+    assert "1 images extracted, 5 unchanged" in again.out
+    assert reading_of("f.zarr") == found
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -1,6 +1,7 @@
 """``dseg report``: its numbers are those of other tools, its HTML is valid, names are only text."""
 
 import json
+import os
 import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -150,6 +151,9 @@ def test_the_same_input_gives_the_same_bytes(dseg, made, text, tmp_path):
     refused = dseg("report", made.model, "--out", "notes.html", "--overwrite")
     assert refused.code == 2
     assert "is not a report" in refused.err
+    os.mkfifo(tmp_path / "pipe.html")  # to open it would wait for a writer
+    refused = dseg("report", made.model, "--out", "pipe.html", "--overwrite")
+    assert (refused.code, "is not a report" in refused.err) == (2, True)
 
 
 def test_facts_of_a_model_from_anybody_are_text_or_refused(dseg, made, tmp_path):
